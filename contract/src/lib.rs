@@ -1,1 +1,8 @@
-//! x
+//! What the compiler promises and the reconciler keeps. Pure: no I/O, no clock, no randomness.
+
+pub mod canonical;
+pub mod code;
+pub mod digest;
+pub mod duration;
+pub mod id;
+pub mod model;

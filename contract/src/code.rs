@@ -1,0 +1,123 @@
+//! Owns the one list of diagnostic codes. A number is never used again for something else, and never means two things.
+//! Never holds a message with values in it: those belong to the finding. The list is [`ALL`].
+
+use std::fmt;
+
+/// A diagnostic code: prints as `SW0301`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code {
+    number: u16,
+    name: &'static str,
+    summary: &'static str,
+}
+
+impl Code {
+    /// The number, `301` for `SW0301`.
+    pub const fn number(self) -> u16 {
+        self.number
+    }
+
+    /// The kebab-case name, unique in the list.
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// One line: what the code stands for.
+    pub const fn summary(self) -> &'static str {
+        self.summary
+    }
+
+    /// The family: 1 for parse and shape, 3 for proofs and rules, 14 for the vault …
+    pub const fn family(self) -> u16 {
+        self.number / 100
+    }
+
+    /// The code with this text form, if there is one.
+    pub fn find(text: &str) -> Option<Self> {
+        ALL.iter().copied().find(|code| code.to_string() == text)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SW{:04}", self.number)
+    }
+}
+
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// How much a finding weighs. An error stops signing; a warning is told.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Stops signing.
+    Error,
+    /// Told, stops nothing.
+    Warning,
+}
+
+macro_rules! codes {
+    ($($constant:ident = $number:literal $name:literal $summary:literal;)*) => {
+        $(
+            #[doc = $summary]
+            pub const $constant: Code = Code { number: $number, name: $name, summary: $summary };
+        )*
+        /// Every code, in the order of the numbers.
+        pub const ALL: &[Code] = &[$($constant),*];
+    };
+}
+
+codes! {
+    // 01 parse and shape
+    INVALID_YAML = 101 "invalid-yaml" "the file is no YAML 1.2 that Seawall reads";
+    DUPLICATE_KEY = 102 "duplicate-key" "a mapping has the same key twice";
+    UNSUPPORTED_YAML = 103 "unsupported-yaml" "anchors, aliases, merge keys, tags and odd scalars are refused";
+    INPUT_TOO_LARGE = 104 "input-too-large" "a file, a document or its nesting is larger than the limit";
+    NOT_UTF8 = 105 "not-utf8" "the file is not UTF-8 text";
+    UNKNOWN_KIND = 106 "unknown-kind" "a document has no kind, or one that does not exist";
+    UNKNOWN_FIELD = 107 "unknown-field" "a document has a field that its kind does not know";
+    MISSING_FIELD = 108 "missing-field" "a required field is absent and Defaults do not give it";
+    WRONG_TYPE = 109 "wrong-type" "a value has the wrong type or form";
+    INVALID_DURATION = 110 "invalid-duration" "a duration is not ISO 8601 of weeks, days, hours, minutes and seconds";
+    INVALID_ID = 111 "invalid-id" "an id breaks the grammar of ids";
+    INVALID_SCHEDULE = 112 "invalid-schedule" "a schedule's expression or zone cannot be read";
+    UNREADABLE_PATH = 113 "unreadable-path" "a file of the tree cannot be taken: a symlink, a name that is not UTF-8, no permission";
+    CONTRADICTING_FIELDS = 114 "contradicting-fields" "fields of one document exclude or demand each other";
+    EMPTY_TREE = 115 "empty-tree" "the folder holds no policy document";
+
+    // 02 resolve
+    DUPLICATE_ID = 201 "duplicate-id" "two documents of one kind have the same id";
+    UNKNOWN_REFERENCE = 202 "unknown-reference" "a reference names nothing that exists";
+    MALFORMED_REFERENCE = 203 "malformed-reference" "a reference is not written as its field demands";
+    REFERENCE_CYCLE = 204 "reference-cycle" "references lead back to where they began";
+    WRONG_UNIT = 205 "wrong-unit" "a reference leads to a value of another kind or unit";
+    UNKNOWN_ENVIRONMENT = 206 "unknown-environment" "the environment is not declared";
+    OVERRIDE_REFUSED = 207 "override-refused" "an override changes what its settings document does not allow";
+    MISSING_HEADER = 208 "missing-header" "the tree has not exactly one Snapshot, or more than one Defaults";
+    INCONSISTENT_DOMAIN = 209 "inconsistent-domain" "one fault domain is placed under two parents";
+
+    // 04 rules engine
+    RULE_FAILED = 401 "rule-failed" "a rule erred, timed out or did not run; that is never a pass";
+    RULE_INVALID = 402 "rule-invalid" "a rule cannot be loaded";
+    RULE_TEST_FAILED = 403 "rule-test-failed" "a rule's test did not give what it demands";
+    FINDING_INVALID = 404 "finding-invalid" "a rule produced a finding that has not the agreed shape";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_ascend_and_names_are_unique() {
+        assert!(ALL.windows(2).all(|pair| pair[0].number < pair[1].number));
+        let names: std::collections::BTreeSet<_> = ALL.iter().map(|code| code.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert_eq!(Code::find("SW0101"), Some(INVALID_YAML));
+    }
+}

@@ -1,0 +1,74 @@
+//! Owns the resolved model: what a bundle says for one environment, every reference replaced by its value.
+//! Never reads YAML and never decides anything. The root is [`Model`]; its canonical JSON is `bundle.json`.
+//!
+//! Field names are those of the source documents; durations gain the suffix `_s` and are whole seconds, instants are
+//! RFC 3339 in UTC. A value that a reference led to stands in place of the reference, with its own id.
+
+mod domain;
+mod inventory;
+mod plan;
+mod scenario;
+mod settings;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use domain::{DomainKind, FaultDomain, FaultDomains, InvalidDomain};
+pub use inventory::{Dataset, Eligibility, Plane, Sizing};
+pub use plan::{Plan, Verification};
+pub use scenario::{RunbookStep, Scenario, StepAction, Strategy, Trigger};
+pub use settings::{
+    Action, ApprovalPolicy, Capability, CatchUp, Connector, Consistency, Continuous, Distinct,
+    Environment, Keep, Key, Location, LoseCase, Objective, Redundancy, Retention, Role, Schedule,
+    Settings, Site, Snapshot, StorageClass, StorageProfile, Survival, Tier, VerificationCadence,
+};
+
+use crate::id::{DatasetId, PlanId, ReconcilerId, ScenarioId};
+
+/// The only bundle format that this version reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// The resolved model of one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// [`FORMAT`]; any other is refused.
+    pub format: u32,
+    /// The environment that this model was resolved for.
+    pub environment: Environment,
+    /// The header of the settings.
+    pub snapshot: Snapshot,
+    /// All settings, by collection and id.
+    pub settings: Settings,
+    /// What is protected.
+    pub datasets: BTreeMap<DatasetId, Dataset>,
+    /// How it is protected.
+    pub plans: BTreeMap<PlanId, Plan>,
+    /// What happens in a disaster.
+    pub scenarios: BTreeMap<ScenarioId, Scenario>,
+}
+
+impl Model {
+    /// The reconcilers that act for this model: those that the sites of its datasets name.
+    pub fn audience(&self) -> std::collections::BTreeSet<ReconcilerId> {
+        self.datasets
+            .values()
+            .filter_map(|dataset| self.settings.sites.get(&dataset.site))
+            .map(|site| site.reconciler_id.clone())
+            .collect()
+    }
+
+    /// The reconciler of a plan: that of the site of its datasets, which all share one. `None` when they do not.
+    pub fn reconciler_of(&self, plan: &Plan) -> Option<&ReconcilerId> {
+        let mut reconcilers = plan.dataset_ids.iter().map(|id| {
+            self.datasets
+                .get(id)
+                .and_then(|dataset| self.settings.sites.get(&dataset.site))
+        });
+        let first = &reconcilers.next()??.reconciler_id;
+        reconcilers
+            .all(|site| site.is_some_and(|site| site.reconciler_id == *first))
+            .then_some(first)
+    }
+}

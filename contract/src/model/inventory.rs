@@ -85,7 +85,7 @@ pub enum Eligibility {
 #[serde(deny_unknown_fields)]
 pub struct Sizing {
     /// Its size.
-    pub bytes: u64,
+    pub size_bytes: u64,
     /// What changes in a day.
-    pub changed_bytes_per_day: u64,
+    pub change_per_day_bytes: u64,
 }

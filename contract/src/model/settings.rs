@@ -202,7 +202,7 @@ pub struct StorageProfile {
     /// The locations.
     pub locations: BTreeSet<LocationId>,
     /// Bytes that a restore from here reads in a second.
-    pub restore_bytes_per_second: u64,
+    pub restore_throughput_bytes_per_second: u64,
     /// Time before the first byte of a cold copy can be read.
     pub thaw_time_s: Seconds,
 }

@@ -1,1 +1,4 @@
-//! x
+//! Compiles a policy tree into a proven, signed bundle. Pure but for `cli` and `world`.
+
+pub mod diagnostic;
+pub mod source;

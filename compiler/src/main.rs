@@ -1,2 +1,2 @@
-//! x
+//! The binary `seawall`.
 fn main() {}

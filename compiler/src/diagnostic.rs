@@ -1,0 +1,186 @@
+//! Owns what a finding is: code, weight, message, places, advice; its fingerprint and the stable order of many.
+//! Never draws one (that is `render`) and never reads a file. The interesting function is [`sort`].
+
+use contract::code::{Code, Severity};
+use contract::digest::Digest;
+
+use crate::source::Span;
+
+/// The code of a finding: one of ours, or the text of an organisation's own rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleCode {
+    /// A code of `contract::code`.
+    Seawall(Code),
+    /// The code of an organisation's rule, with its own prefix.
+    Organisation(String),
+}
+
+impl std::fmt::Display for RuleCode {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Seawall(code) => code.fmt(formatter),
+            Self::Organisation(code) => formatter.write_str(code),
+        }
+    }
+}
+
+impl From<Code> for RuleCode {
+    fn from(code: Code) -> Self {
+        Self::Seawall(code)
+    }
+}
+
+/// A place and what it has to do with the finding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Label {
+    /// Where.
+    pub span: Span,
+    /// One short lowercase line; may be empty.
+    pub text: String,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What kind of finding.
+    pub code: RuleCode,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// One lowercase line, user values in backticks.
+    pub message: String,
+    /// Places; the first is the primary one. Empty when the finding is about no file.
+    pub labels: Vec<Label>,
+    /// Further lines: witnesses, chains, numbers.
+    pub notes: Vec<String>,
+    /// What to do.
+    pub help: Option<String>,
+    /// The path in `input` that the finding is about; for parse findings the file and whatever is known of the document.
+    pub at: Vec<String>,
+}
+
+impl Diagnostic {
+    /// An error without places, notes or help.
+    pub fn error(code: impl Into<RuleCode>, message: impl Into<String>) -> Self {
+        Self::new(code, Severity::Error, message)
+    }
+
+    /// A warning without places, notes or help.
+    pub fn warning(code: impl Into<RuleCode>, message: impl Into<String>) -> Self {
+        Self::new(code, Severity::Warning, message)
+    }
+
+    /// A finding without places, notes or help.
+    pub fn new(code: impl Into<RuleCode>, severity: Severity, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            severity,
+            message: message.into(),
+            labels: Vec::new(),
+            notes: Vec::new(),
+            help: None,
+            at: Vec::new(),
+        }
+    }
+
+    /// Adds a place; the first one added is the primary one.
+    #[must_use]
+    pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push(Label {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Adds a line.
+    #[must_use]
+    pub fn note(mut self, text: impl Into<String>) -> Self {
+        self.notes.push(text.into());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Says what path in `input` the finding is about.
+    #[must_use]
+    pub fn at<I: IntoIterator<Item = S>, S: Into<String>>(mut self, path: I) -> Self {
+        self.at = path.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// SHA-256 of the canonical JSON `[code, at]`: the same finding keeps it when lines move or words change.
+    pub fn fingerprint(&self) -> Digest {
+        // Texts have no number in them, so the canonical form always exists; an empty form would still be a stable name.
+        let bytes = contract::canonical::to_bytes(&(self.code.to_string(), &self.at));
+        Digest::of(&bytes.unwrap_or_default())
+    }
+}
+
+/// Whether any finding stops signing.
+pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error)
+}
+
+/// Puts findings into their one order, whatever order they were found in: by primary place (findings about no file
+/// first), then code, path and message; equal ones are told once.
+pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    diagnostics.sort_by_cached_key(|diagnostic| {
+        (
+            diagnostic.labels.first().map(|label| label.span),
+            diagnostic.code.clone(),
+            diagnostic.at.clone(),
+            diagnostic.message.clone(),
+        )
+    });
+    diagnostics.dedup();
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::code;
+
+    use super::*;
+
+    fn span(file: u32, start: u32) -> Span {
+        Span {
+            file,
+            start,
+            end: start + 1,
+        }
+    }
+
+    #[test]
+    fn order_does_not_depend_on_the_order_of_finding() {
+        let late = Diagnostic::error(code::DUPLICATE_ID, "b").label(span(1, 0), "");
+        let early = Diagnostic::error(code::WRONG_TYPE, "c").label(span(0, 7), "");
+        let nowhere = Diagnostic::warning(code::EMPTY_TREE, "a");
+        let mut one = vec![late.clone(), early.clone(), nowhere.clone(), late.clone()];
+        let mut other = vec![nowhere.clone(), late.clone(), early.clone()];
+        sort(&mut one);
+        sort(&mut other);
+        assert_eq!(one, other);
+        assert_eq!(one, [nowhere, early, late]);
+    }
+
+    #[test]
+    fn fingerprint_survives_moved_lines_and_new_words() {
+        let before = Diagnostic::error(code::DUPLICATE_ID, "b")
+            .at(["plans", "x"])
+            .label(span(1, 0), "");
+        let after = Diagnostic::error(code::DUPLICATE_ID, "c").at(["plans", "x"]);
+        let other = Diagnostic::error(code::DUPLICATE_ID, "b").at(["plans", "y"]);
+        assert_eq!(before.fingerprint(), after.fingerprint());
+        assert_ne!(before.fingerprint(), other.fingerprint());
+        assert_eq!(
+            before.fingerprint(),
+            Digest::of(br#"["SW0201",["plans","x"]]"#)
+        );
+    }
+}

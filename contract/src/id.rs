@@ -49,7 +49,7 @@ pub fn check(text: &str) -> Result<(), InvalidId> {
 }
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+    ($check:ident: $($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -65,14 +65,14 @@ macro_rules! ids {
         impl FromStr for $name {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                check(text).map(|()| Self(text.to_owned()))
+                $check(text).map(|()| Self(text.to_owned()))
             }
         }
 
         impl TryFrom<String> for $name {
             type Error = InvalidId;
             fn try_from(text: String) -> Result<Self, InvalidId> {
-                check(&text).map(|()| Self(text))
+                $check(&text).map(|()| Self(text))
             }
         }
 
@@ -96,7 +96,7 @@ macro_rules! ids {
     )*};
 }
 
-ids! {
+ids! { check:
     /// A dataset of the inventory.
     DatasetId;
     /// A backup plan; with `for_each`, `<plan_id>.<dataset_id>`.
@@ -131,13 +131,65 @@ ids! {
     EnvironmentId;
     /// A reconciler: one process that acts at one or more sites.
     ReconcilerId;
-    /// A recovery point: `<plan_id>.<slot>` or `<plan_id>.op-<instant>`.
+}
+
+ids! { check_backup_id:
+    /// A recovery point: `<plan_id>.<slot as 20261025T003000Z>` or `<plan_id>.op-<instant>`.
     BackupId;
+}
+
+/// Checks the grammar of a recovery point's id: a plan's id, a dot, `op-` where an operator took it, and an instant as
+/// `20261025T003000Z`. Only the instant's form is checked here, not whether the calendar has it.
+pub fn check_backup_id(text: &str) -> Result<(), InvalidId> {
+    let invalid = |reason| {
+        Err(InvalidId {
+            text: text.chars().take(MAX_ID_LENGTH).collect(),
+            reason,
+        })
+    };
+    let Some((plan, rest)) = text.rsplit_once('.') else {
+        return invalid("it must be `<plan_id>.<instant>`");
+    };
+    check(plan)?;
+    let instant = rest.strip_prefix("op-").unwrap_or(rest);
+    let form = instant.len() == 16
+        && instant.bytes().enumerate().all(|(at, byte)| match at {
+            8 => byte == b'T',
+            15 => byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        });
+    if form {
+        Ok(())
+    } else {
+        invalid(
+            "its last part must be an instant such as `20261025T003000Z` or `op-20261025T003000Z`",
+        )
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recovery_points_are_named_by_plan_and_instant() {
+        for good in [
+            "bp.20261025T003000Z",
+            "bp_gold.ds_a.20261025T003000Z",
+            "bp.op-20261120T171500Z",
+        ] {
+            assert!(good.parse::<BackupId>().is_ok(), "{good}");
+        }
+        for bad in [
+            "bp",
+            "20261025T003000Z",
+            "bp.20261025",
+            "BP.20261025T003000Z",
+            "bp.x-20261025T003000Z",
+        ] {
+            assert!(bad.parse::<BackupId>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn ids_are_harmless_path_components() {

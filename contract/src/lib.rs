@@ -1,5 +1,6 @@
 //! What the compiler promises and the reconciler keeps. Pure: no I/O, no clock, no randomness.
 
+pub mod calendar;
 pub mod canonical;
 pub mod code;
 pub mod digest;

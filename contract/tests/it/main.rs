@@ -1,0 +1,11 @@
+//! The contract's tests at its boundary: one file a feature.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    reason = "tests fail by panicking"
+)]
+
+mod calendar;

@@ -107,6 +107,34 @@ codes! {
     RULE_INVALID = 402 "rule-invalid" "a rule cannot be loaded";
     RULE_TEST_FAILED = 403 "rule-test-failed" "a rule's test did not give what it demands";
     FINDING_INVALID = 404 "finding-invalid" "a rule produced a finding that has not the agreed shape";
+
+    // 15 connectors
+    SOURCE_MISSING = 1501 "source-missing" "the live data that a binding names do not exist";
+    SOURCE_UNREADABLE = 1502 "source-unreadable" "the live data cannot be read";
+    SOURCE_UNREACHABLE = 1503 "source-unreachable" "the database server of a binding cannot be reached";
+    SOURCE_LOCKED = 1504 "source-locked" "the live database stayed locked";
+    SOURCE_DAMAGED = 1505 "source-damaged" "the live data fail their own integrity check";
+    SOURCE_EMPTY = 1506 "source-empty" "the live data are an empty folder, as an unmounted file system is";
+    SOURCE_CHANGED = 1507 "source-changed" "the source was replaced or changed while it was read";
+    PREFIX_REWRITTEN = 1508 "prefix-rewritten" "an append-only file lost or rewrote what was backed up before";
+    SOURCE_PARTIAL = 1509 "source-partial" "some of the source could not be taken; never a good recovery point";
+    DUMP_FAILED = 1510 "dump-failed" "the dump program failed or was killed";
+    DUMP_INCOMPLETE = 1511 "dump-incomplete" "a finished dump lacks what its own table of contents names";
+    CONNECTOR_DEADLINE = 1512 "connector-deadline" "a connector's work took longer than its deadline";
+    CONNECTOR_CANCELLED = 1513 "connector-cancelled" "a connector's work was cancelled";
+    SPOOL_FULL = 1514 "spool-full" "no space is left for a dump or a restore";
+    BINDING_INVALID = 1515 "binding-invalid" "a dataset's binding cannot be used";
+    TOOL_MISSING = 1516 "tool-missing" "a program that a connector needs cannot be started";
+    MODE_UNSUPPORTED = 1517 "mode-unsupported" "the connector does not restore in this mode";
+    TARGET_NOT_EMPTY = 1518 "target-not-empty" "a restore target holds something already";
+    TARGET_IS_PRODUCTION = 1519 "target-is-production" "a restore target is the live data";
+    TARGET_INVALID = 1520 "target-invalid" "a restore target is not one that the connector can write";
+    MATERIAL_INVALID = 1521 "material-invalid" "a restored recovery point is not what the connector wrote";
+    RESTORE_FAILED = 1522 "restore-failed" "a restore failed and left production as it was";
+    VALIDATION_FAILED = 1523 "validation-failed" "restored data fail their checks";
+    SWAP_REFUSED = 1524 "swap-refused" "the live folder cannot be exchanged in one step";
+    STATE_INVALID = 1525 "state-invalid" "the stored state of an append-only check cannot be used";
+    CONNECTOR_IO = 1526 "connector-io" "a file operation of a connector failed";
 }
 
 #[cfg(test)]

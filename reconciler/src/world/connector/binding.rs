@@ -1,0 +1,233 @@
+//! What `seawalld.yaml` binds for one dataset: the connector and where its data live. Holds no policy number and no secret.
+//!
+//! Never opens what it names. The interesting function is [`Binding::check`].
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::selection::Excludes;
+use super::{ConnectorError, Kind};
+
+/// The connector of one dataset and its parameters, written as `<connector>: { … }`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Binding {
+    Files(FilesBinding),
+    Jsonl(JsonlBinding),
+    Sqlite(SqliteBinding),
+    Postgres(Box<PostgresBinding>),
+}
+
+/// A folder of files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesBinding {
+    /// The folder, absolute.
+    pub path: PathBuf,
+    /// Globs relative to `path`, `/`-separated; a folder that matches is left out with all below it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// A file in the layout of `sha256sum`, paths relative to `path`, that the source is held against before each backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksums: Option<PathBuf>,
+    /// An empty folder is refused unless this is set: it is what an unmounted file system looks like.
+    #[serde(default)]
+    pub allow_empty: bool,
+}
+
+/// One append-only file of JSON lines, or a folder of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct JsonlBinding {
+    /// The file or the folder, absolute.
+    pub path: PathBuf,
+    /// Globs of the files to take when `path` is a folder; `*.jsonl` at any depth when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// Whether a file that was backed up before may vanish; its content may never shrink or change.
+    #[serde(default)]
+    pub rotates: bool,
+    /// Raised by a person who looked at an append-only alarm and accepts the files as they are now.
+    #[serde(default)]
+    pub append_only_epoch: u32,
+}
+
+/// One SQLite database file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteBinding {
+    /// The database file, absolute.
+    pub path: PathBuf,
+}
+
+/// One database of a PostgreSQL server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresBinding {
+    /// A host name, an address, or the absolute path of a socket folder.
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    /// A file that holds the password and nothing else; one trailing newline is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// libpq's `sslmode`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sslmode: Option<String>,
+    /// libpq's `sslrootcert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sslrootcert: Option<PathBuf>,
+    /// Parallel jobs of `pg_dump` and `pg_restore`; one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_jobs: Option<u16>,
+    /// The folder of `psql`, `pg_dump` and `pg_restore`; the search path when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bin_dir: Option<PathBuf>,
+    /// The database to connect to for creating and renaming databases; `postgres` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance_database: Option<String>,
+    /// Restore without the owners and grants of the dump, for servers that lack its roles.
+    #[serde(default)]
+    pub no_owner: bool,
+    /// Read-only queries that a restored database must answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<ValidationQuery>,
+}
+
+/// One query of a validation; its first column of its first row is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationQuery {
+    pub name: String,
+    pub sql: String,
+    /// The exact text wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<String>,
+    /// The least whole number wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<i64>,
+}
+
+impl Binding {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Files(_) => Kind::Files,
+            Self::Jsonl(_) => Kind::Jsonl,
+            Self::Sqlite(_) => Kind::Sqlite,
+            Self::Postgres(_) => Kind::Postgres,
+        }
+    }
+
+    /// Refuses what no run could use: relative paths, bad globs, empty names. Touches no file and no server.
+    pub fn check(&self) -> Result<(), ConnectorError> {
+        match self {
+            Self::Files(files) => {
+                absolute("path", &files.path)?;
+                if let Some(sums) = &files.checksums {
+                    absolute("checksums", sums)?;
+                }
+                Excludes::new(&files.exclude).map(drop)
+            }
+            Self::Jsonl(jsonl) => {
+                absolute("path", &jsonl.path)?;
+                Excludes::new(&jsonl.include).map(drop)
+            }
+            Self::Sqlite(sqlite) => absolute("path", &sqlite.path),
+            Self::Postgres(postgres) => postgres.check(),
+        }
+    }
+}
+
+impl PostgresBinding {
+    fn check(&self) -> Result<(), ConnectorError> {
+        let names = [
+            ("host", &self.host),
+            ("database", &self.database),
+            ("user", &self.user),
+        ];
+        for (field, value) in names {
+            if value.is_empty() || value.chars().any(char::is_control) {
+                return Err(invalid(format!(
+                    "`{field}` must be a name, not `{}`",
+                    value.escape_debug()
+                )));
+            }
+        }
+        for (field, path) in [
+            ("password_file", &self.password_file),
+            ("sslrootcert", &self.sslrootcert),
+            ("bin_dir", &self.bin_dir),
+        ] {
+            if let Some(path) = path {
+                absolute(field, path)?;
+            }
+        }
+        if self.parallel_jobs == Some(0) {
+            return Err(invalid("`parallel_jobs` must be at least `1`".to_owned()));
+        }
+        for query in &self.validation {
+            let both = query.equals.is_some() && query.at_least.is_some();
+            if both || query.sql.trim().is_empty() {
+                return Err(invalid(format!(
+                    "validation query `{}` needs `sql` and at most one of `equals` and `at_least`",
+                    query.name.escape_debug()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn absolute(field: &str, path: &Path) -> Result<(), ConnectorError> {
+    if path.is_absolute() {
+        Ok(())
+    } else {
+        Err(invalid(format!(
+            "`{field}` must be an absolute path, not `{}`",
+            path.display()
+        )))
+    }
+}
+
+pub(super) fn invalid(detail: String) -> ConnectorError {
+    ConnectorError::BindingInvalid { detail }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(yaml: &str) -> Result<Binding, String> {
+        serde_saphyr::from_str(yaml).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_binding_reads_as_connector_and_parameters() {
+        let binding = read("files:\n  path: /srv/config\n  exclude: ['*.tmp']\n").unwrap();
+        assert_eq!(binding.kind(), Kind::Files);
+        assert!(binding.check().is_ok());
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let error = read("sqlite:\n  path: /srv/a.db\n  pathh: /x\n").unwrap_err();
+        assert!(error.contains("pathh"), "{error}");
+        assert!(read("mysql:\n  path: /srv/a.db\n").is_err());
+    }
+
+    #[test]
+    fn relative_paths_bad_globs_and_empty_names_are_refused() {
+        for yaml in [
+            "files: { path: srv/config }",
+            "files: { path: /srv, exclude: ['a[']}",
+            "postgres: { host: '', port: 5432, database: a, user: b }",
+            "postgres: { host: h, port: 5432, database: a, user: b, parallel_jobs: 0 }",
+        ] {
+            let error = read(yaml).unwrap().check().unwrap_err();
+            assert_eq!(error.code(), contract::code::BINDING_INVALID, "{yaml}");
+        }
+    }
+}

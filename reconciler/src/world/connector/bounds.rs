@@ -1,0 +1,69 @@
+//! The limits of one call: a hard deadline and a flag by which a person or a shutdown ends it.
+//!
+//! Never waits. The interesting function is [`Bounds::check`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::ConnectorError;
+
+/// Ends the calls that hold a clone of it. Once cancelled it stays so.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// How long a call may take, and who may end it.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    deadline: Instant,
+    cancel: Cancel,
+}
+
+impl Bounds {
+    /// The call ends at most `within` from now. Measured on the monotonic clock, so that a set clock changes nothing.
+    pub fn within(within: Duration, cancel: Cancel) -> Self {
+        // A century stands for durations beyond what the clock can hold.
+        const CENTURY: Duration = Duration::from_hours(876_600);
+        let now = Instant::now();
+        let deadline = now.checked_add(within.min(CENTURY)).unwrap_or(now);
+        Self { deadline, cancel }
+    }
+
+    /// Time left, zero when the deadline has passed.
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// An error once the deadline has passed or the call was cancelled; `what` names what was under way.
+    pub fn check(&self, what: &str) -> Result<(), ConnectorError> {
+        if self.cancel.is_cancelled() {
+            Err(ConnectorError::Cancelled {
+                what: what.to_owned(),
+            })
+        } else if self.left().is_zero() {
+            Err(ConnectorError::DeadlinePassed {
+                what: what.to_owned(),
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.cancel.is_cancelled() || self.left().is_zero()
+    }
+}

@@ -1,0 +1,322 @@
+//! The in-place restore of a folder: staged beside it, made durable, exchanged in one atomic rename, the old one kept.
+//!
+//! A crash at any instant leaves either the old folder or the new one at the live path, and running the same restore
+//! again ends it. Never deletes what was live. The interesting function is [`restore_in_place`].
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use crate::world::connector::tree::{self, Copied, Identity};
+use crate::world::connector::{
+    Bounds, Check, ConnectorError, FilesBinding, Material, RestoreSummary,
+};
+
+pub(in crate::world::connector) fn restore_in_place(
+    binding: &FilesBinding,
+    material: Material<'_>,
+    restore_id: &str,
+    bounds: &Bounds,
+) -> Result<RestoreSummary, ConnectorError> {
+    let swap = Swap::new(&binding.path, restore_id)?;
+    let mut notes = Vec::new();
+    let (copied, checks) = if swap.has_happened() {
+        notes.push("the exchange had been done before by the same restore; only the old folder was put aside".to_owned());
+        (Copied::default(), Vec::new())
+    } else {
+        let (copied, check) = swap.stage(material, bounds)?;
+        swap.mark_ready()?;
+        swap.exchange()?;
+        (copied, vec![check])
+    };
+    let kept = swap.settle()?;
+    if kept.is_some() {
+        notes.push("a process that had files of the old folder open still writes to the old folder: restart it".to_owned());
+    }
+    if !binding.exclude.is_empty() {
+        notes.push(
+            "what the binding excludes was not in the backup; it is only in the old folder"
+                .to_owned(),
+        );
+    }
+    notes.extend(copied.notes);
+    Ok(RestoreSummary {
+        target: swap.live.display().to_string(),
+        items: copied.items,
+        bytes: copied.bytes,
+        checks,
+        kept: kept.map(|path| path.display().to_string()),
+        notes,
+    })
+}
+
+struct Swap {
+    live: PathBuf,
+    parent: PathBuf,
+    /// Holds `fresh` and `ready`. The folder `fresh` is the new data before the exchange and the old data after it.
+    staging: PathBuf,
+    fresh: PathBuf,
+    ready: PathBuf,
+    kept: PathBuf,
+}
+
+impl Swap {
+    fn new(path: &Path, restore_id: &str) -> Result<Self, ConnectorError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if restore_id.is_empty() || restore_id.len() > 100 || !restore_id.chars().all(plain) {
+            return Err(tree::target_invalid(
+                path,
+                "the restore id must be letters, digits, `.`, `_` and `-`",
+            ));
+        }
+        let live = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let (Some(parent), Some(name)) = (live.parent().map(Path::to_owned), live.file_name())
+        else {
+            return Err(tree::target_invalid(
+                path,
+                "the root folder cannot be exchanged",
+            ));
+        };
+        let name = name.to_string_lossy().into_owned();
+        let staging = parent.join(format!(".{name}.seawall-{restore_id}"));
+        let kept = parent.join(format!("{name}.before-{restore_id}"));
+        let swap = Self {
+            fresh: staging.join("fresh"),
+            ready: staging.join("ready"),
+            live,
+            parent,
+            staging,
+            kept,
+        };
+        match fs::symlink_metadata(&swap.live) {
+            Ok(metadata) if !metadata.is_dir() => {
+                Err(tree::target_invalid(path, "it is not a folder"))
+            }
+            Ok(_) | Err(_) => Ok(swap),
+        }
+    }
+
+    /// Whether an earlier run of the same restore got as far as the exchange: the live folder is the one it staged.
+    fn has_happened(&self) -> bool {
+        let (Ok(staged), Ok(live)) = (fs::read_to_string(&self.ready), fs::metadata(&self.live))
+        else {
+            return false;
+        };
+        staged == Identity::of(&live).text()
+    }
+
+    fn stage(
+        &self,
+        material: Material<'_>,
+        bounds: &Bounds,
+    ) -> Result<(Copied, Check), ConnectorError> {
+        if fs::symlink_metadata(&self.kept).is_ok() {
+            return Err(ConnectorError::TargetNotEmpty {
+                target: self.kept.display().to_string(),
+            });
+        }
+        match fs::remove_dir_all(&self.staging) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ConnectorError::io("clear", &self.staging, error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let staged = self.fill(material, bounds);
+        if staged.is_err()
+            && let Err(error) = fs::remove_dir_all(&self.staging)
+        {
+            tracing::warn!(path = %self.staging.display(), %error, "cannot remove what a failed restore left");
+        }
+        staged
+    }
+
+    fn fill(
+        &self,
+        material: Material<'_>,
+        bounds: &Bounds,
+    ) -> Result<(Copied, Check), ConnectorError> {
+        for folder in [&self.staging, &self.fresh] {
+            tree::private_folder(folder)
+                .map_err(|error| ConnectorError::io("create", folder, error))?;
+        }
+        let copied = tree::copy(material.folder, &self.fresh, bounds)?;
+        let check = tree::hold_against(&self.fresh, material, &copied, bounds)?;
+        // The folder itself keeps the owner and mode that production has now; when it is gone, those of the backup.
+        let model = fs::metadata(&self.live)
+            .or_else(|_| fs::metadata(material.folder))
+            .map_err(|error| ConnectorError::io("read", material.folder, error))?;
+        tree::apply_metadata(&self.fresh, &model)?;
+        tree::sync(&self.fresh, bounds)?;
+        Ok((copied, check))
+    }
+
+    /// Records which folder is the new one, so that a later run can tell whether the exchange has happened.
+    fn mark_ready(&self) -> Result<(), ConnectorError> {
+        let metadata = fs::metadata(&self.fresh)
+            .map_err(|error| ConnectorError::io("read", &self.fresh, error))?;
+        let mut file = tree::create_new(&self.ready)?;
+        file.write_all(Identity::of(&metadata).text().as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(|error| ConnectorError::io("write", &self.ready, error))?;
+        tree::sync_one(&self.staging)?;
+        tree::sync_one(&self.parent)
+    }
+
+    fn exchange(&self) -> Result<(), ConnectorError> {
+        let flags = if fs::symlink_metadata(&self.live).is_ok() {
+            RenameFlags::RENAME_EXCHANGE
+        } else {
+            RenameFlags::RENAME_NOREPLACE
+        };
+        renameat2(AT_FDCWD, &self.fresh, AT_FDCWD, &self.live, flags).map_err(|error| {
+            ConnectorError::SwapRefused {
+                path: self.live.clone(),
+                source: error.into(),
+            }
+        })?;
+        tree::sync_one(&self.staging)?;
+        tree::sync_one(&self.parent)
+    }
+
+    /// Puts the old folder aside and removes the staging folder. Returns where the old folder is, when there was one.
+    fn settle(&self) -> Result<Option<PathBuf>, ConnectorError> {
+        if fs::symlink_metadata(&self.fresh).is_ok() {
+            renameat2(
+                AT_FDCWD,
+                &self.fresh,
+                AT_FDCWD,
+                &self.kept,
+                RenameFlags::RENAME_NOREPLACE,
+            )
+            .map_err(|error| ConnectorError::io("rename", &self.fresh, error.into()))?;
+        }
+        fs::remove_file(&self.ready)
+            .map_err(|error| ConnectorError::io("remove", &self.ready, error))?;
+        fs::remove_dir(&self.staging)
+            .map_err(|error| ConnectorError::io("remove", &self.staging, error))?;
+        tree::sync_one(&self.parent)?;
+        Ok(fs::symlink_metadata(&self.kept)
+            .is_ok()
+            .then(|| self.kept.clone()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::world::connector::Cancel;
+
+    struct World {
+        _scratch: tempfile::TempDir,
+        binding: FilesBinding,
+        from: PathBuf,
+        live: PathBuf,
+    }
+
+    fn world() -> World {
+        let scratch = tempfile::tempdir().unwrap();
+        let (live, from) = (scratch.path().join("live"), scratch.path().join("from"));
+        for (folder, content) in [(&live, "old"), (&from, "new")] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("a"), content).unwrap();
+        }
+        let binding = FilesBinding {
+            path: live.clone(),
+            exclude: vec![],
+            checksums: None,
+            allow_empty: false,
+        };
+        World {
+            _scratch: scratch,
+            binding,
+            from,
+            live,
+        }
+    }
+
+    fn bounds() -> Bounds {
+        Bounds::within(Duration::from_mins(1), Cancel::new())
+    }
+
+    fn content(folder: &Path) -> String {
+        fs::read_to_string(folder.join("a")).unwrap()
+    }
+
+    /// Stops after the first `steps` of stage, mark, exchange, settle, as a crash would, and then runs the restore again.
+    fn check(steps: usize, live_after_crash: &str) {
+        let world = world();
+        let material = Material {
+            folder: &world.from,
+            manifest: None,
+        };
+        let swap = Swap::new(&world.live, "r1").unwrap();
+        let all: [&dyn Fn(); 4] = [
+            &|| drop(swap.stage(material, &bounds()).unwrap()),
+            &|| swap.mark_ready().unwrap(),
+            &|| swap.exchange().unwrap(),
+            &|| drop(swap.settle().unwrap()),
+        ];
+        all.iter().take(steps).for_each(|step| step());
+        assert_eq!(
+            content(&world.live),
+            live_after_crash,
+            "after {steps} steps"
+        );
+        let again = restore_in_place(&world.binding, material, "r1", &bounds());
+        if steps == 4 {
+            assert_eq!(
+                again.unwrap_err().code(),
+                contract::code::TARGET_NOT_EMPTY,
+                "the same restore does not run twice"
+            );
+        } else {
+            let kept = PathBuf::from(again.unwrap().kept.unwrap());
+            assert_eq!(content(&kept), "old");
+        }
+        assert_eq!(content(&world.live), "new");
+        assert!(!swap.staging.exists());
+    }
+
+    #[test]
+    fn a_crash_after_any_step_leaves_old_or_new_and_a_second_run_ends_it() {
+        check(0, "old");
+        check(1, "old");
+        check(2, "old");
+        check(3, "new");
+        check(4, "new");
+    }
+
+    #[test]
+    fn a_missing_live_folder_is_filled_and_nothing_is_kept() {
+        let world = world();
+        fs::remove_dir_all(&world.live).unwrap();
+        let summary = restore_in_place(
+            &world.binding,
+            Material {
+                folder: &world.from,
+                manifest: None,
+            },
+            "r1",
+            &bounds(),
+        )
+        .unwrap();
+        assert_eq!(summary.kept, None);
+        assert_eq!(content(&world.live), "new");
+    }
+
+    #[test]
+    fn an_id_that_is_a_path_is_refused() {
+        let world = world();
+        for id in ["", "../x", "a/b", "a b"] {
+            match Swap::new(&world.live, id) {
+                Err(error) => assert_eq!(error.code(), contract::code::TARGET_INVALID),
+                Ok(_) => panic!("`{id}` was taken"),
+            }
+        }
+    }
+}

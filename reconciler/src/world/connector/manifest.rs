@@ -1,0 +1,130 @@
+//! SHA-256 of every file below a folder, and the comparison of a folder with it.
+//!
+//! Never changes a file. The interesting function is [`Manifest::compare`].
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use contract::digest::Digest;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use walkdir::WalkDir;
+
+use super::{Bounds, ConnectorError};
+
+/// Large enough that the system calls do not count, small enough for one buffer a worker.
+pub(super) const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Size and SHA-256 of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSum {
+    pub bytes: u64,
+    pub sha256: Digest,
+}
+
+/// The regular files below a folder by relative path. Bytes that are not UTF-8, and `%`, are written as `%XX`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Manifest(BTreeMap<String, FileSum>);
+
+impl Manifest {
+    /// Reads and hashes every regular file below `folder`, links not followed.
+    pub fn of(folder: &Path, bounds: &Bounds) -> Result<Self, ConnectorError> {
+        let mut files = BTreeMap::new();
+        for entry in WalkDir::new(folder).follow_links(false) {
+            let entry = entry.map_err(|error| walk_error(folder, error))?;
+            if entry.file_type().is_file() {
+                let sum = hash_file(entry.path(), bounds)?;
+                files.insert(
+                    key(entry.path().strip_prefix(folder).unwrap_or(entry.path())),
+                    sum,
+                );
+            }
+        }
+        Ok(Self(files))
+    }
+
+    pub fn files(&self) -> &BTreeMap<String, FileSum> {
+        &self.0
+    }
+
+    pub fn get(&self, relative: &Path) -> Option<&FileSum> {
+        self.0.get(&key(relative))
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.0.values().map(|file| file.bytes).sum()
+    }
+
+    pub(super) fn insert(&mut self, relative: &Path, sum: FileSum) {
+        self.0.insert(key(relative), sum);
+    }
+
+    /// Hashes `folder` and names each file that is missing, extra or different, in order; empty when all agree.
+    pub fn compare(&self, folder: &Path, bounds: &Bounds) -> Result<Vec<String>, ConnectorError> {
+        let found = Self::of(folder, bounds)?;
+        let mut differences = Vec::new();
+        for (path, wanted) in &self.0 {
+            match found.0.get(path) {
+                None => differences.push(format!("`{path}` is missing")),
+                Some(sum) if sum != wanted => differences.push(format!("`{path}` differs")),
+                Some(_) => {}
+            }
+        }
+        differences.extend(
+            found
+                .0
+                .keys()
+                .filter(|path| !self.0.contains_key(*path))
+                .map(|path| format!("`{path}` is extra")),
+        );
+        Ok(differences)
+    }
+}
+
+/// SHA-256 and length of one file, read to its end.
+pub(super) fn hash_file(path: &Path, bounds: &Bounds) -> Result<FileSum, ConnectorError> {
+    let mut file = File::open(path).map_err(|error| ConnectorError::source(path, error))?;
+    let mut hasher = Sha256::new();
+    let mut bytes = 0_u64;
+    let mut buffer = vec![0_u8; CHUNK_BYTES];
+    loop {
+        bounds.check("hashing files")?;
+        let count = file
+            .read(&mut buffer)
+            .map_err(|error| ConnectorError::source(path, error))?;
+        let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else {
+            return Ok(FileSum {
+                bytes,
+                sha256: Digest::from_bytes(hasher.finalize().into()),
+            });
+        };
+        hasher.update(chunk);
+        bytes += chunk.len() as u64;
+    }
+}
+
+/// A path as text that no two paths share.
+pub(super) fn key(relative: &Path) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for chunk in relative.as_os_str().as_bytes().utf8_chunks() {
+        text.push_str(&chunk.valid().replace('%', "%25"));
+        for byte in chunk.invalid() {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+pub(super) fn walk_error(root: &Path, error: walkdir::Error) -> ConnectorError {
+    let path = error.path().unwrap_or(root).to_owned();
+    let source = error
+        .into_io_error()
+        .unwrap_or_else(|| std::io::Error::other("links form a loop"));
+    ConnectorError::source(&path, source)
+}

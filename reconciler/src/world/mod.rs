@@ -1,0 +1,3 @@
+//! The daemon's hands: each module below reaches one part of the outside world. Nothing here decides about policy.
+
+pub mod connector;

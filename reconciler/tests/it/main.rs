@@ -1,0 +1,11 @@
+//! Integration tests of the reconciler, one module a feature.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    reason = "tests fail by panicking"
+)]
+
+mod connector;

@@ -1,4 +1,5 @@
 //! Compiles a policy tree into a proven, signed bundle. Pure but for `cli` and `world`.
 
 pub mod diagnostic;
+pub mod kinds;
 pub mod source;

@@ -7,3 +7,4 @@ pub mod digest;
 pub mod duration;
 pub mod id;
 pub mod model;
+pub mod retention;

@@ -9,3 +9,4 @@
 )]
 
 mod calendar;
+mod retention;

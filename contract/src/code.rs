@@ -102,6 +102,27 @@ codes! {
     MISSING_HEADER = 208 "missing-header" "the tree has not exactly one Snapshot, or more than one Defaults";
     INCONSISTENT_DOMAIN = 209 "inconsistent-domain" "one fault domain is placed under two parents";
 
+    // 03 recovery facts and rules; each is the folder of a built-in rule
+    RPO_COVERED = 301 "rpo-covered" "a dataset loses more than its objective allows in a loss that its tier survives";
+    REDUNDANCY_MET = 302 "redundancy-met" "a plan's locations do not span the fault domains that its redundancy profile demands";
+    NO_HARD_CODED_VALUES = 303 "no-hard-coded-values" "a policy number is written in place instead of referred to";
+    CRITICAL_DATASETS_HAVE_PLAN = 304 "critical-datasets-have-plan" "a dataset of tier 0 or 1 has no plan";
+    PLAN_DATASET_AGREE = 305 "plan-dataset-agree" "a plan and one of its datasets disagree on plane, eligibility, connector or reconciler";
+    KEY_KNOWN_AND_IN_TIME = 306 "key-known-and-in-time" "a plan's key is unknown, or ends before the bundle does";
+    SCHEDULE_CONDITIONS_HOLD = 307 "schedule-conditions-hold" "a plan's windows do not fit between its slots, or another condition of its schedule fails";
+    RETENTION_KEEPS_ENOUGH = 308 "retention-keeps-enough" "retention forgets points that the worst-case loss counts on";
+    PLAN_TARGETS_NOT_LOOSER = 309 "plan-targets-not-looser" "a plan promises less than its strictest dataset demands";
+    RUNBOOK_SOUND = 310 "runbook-sound" "a runbook has a cycle, an unknown step, a gap, or takes longer than its objective";
+    SCENARIO_CATALOGUE_COMPLETE = 311 "scenario-catalogue-complete" "a minimum scenario is missing, or a dataset of tier 0 or 1 stands in none";
+    COPIES_RESPECT_RESIDENCY = 312 "copies-respect-residency" "a dataset or a copy of it resides where it may not";
+    EXCLUDED_JUSTIFIED = 313 "excluded-justified" "a dataset is not backed up without a reason that holds";
+    SEPARATION_OF_DUTIES = 314 "separation-of-duties" "one person could do what needs two";
+    RTO_FEASIBLE = 315 "rto-feasible" "reading a dataset back takes longer than its objective allows";
+    KEY_CUSTODY_SURVIVES = 316 "key-custody-survives" "a loss that a tier survives takes the key of every copy";
+    IMMUTABILITY_EFFECTIVE = 317 "immutability-effective" "immutable copies are demanded, but nothing is locked or retention contradicts the lock";
+    CRITICAL_DATA_TESTED = 318 "critical-data-tested" "data of tier 0 or 1 is not verified, test-restored or drilled";
+    LOCATION_STANDS_AT_SITE = 319 "location-stands-at-site" "a location names another region or residency than its site";
+
     // 04 rules engine
     RULE_FAILED = 401 "rule-failed" "a rule erred, timed out or did not run; that is never a pass";
     RULE_INVALID = 402 "rule-invalid" "a rule cannot be loaded";

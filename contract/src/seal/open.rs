@@ -1,0 +1,313 @@
+//! The first door: sealed bytes become a [`Verified`] bundle, or a [`Refusal`].
+//!
+//! The steps are numbered as in the design and run in this order; nothing is parsed before who signed it is known. Whether
+//! the bundle may be followed now is decided by the second door, `accept`. The interesting function is [`open`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::canonical::from_canonical;
+use super::digest::Digest;
+use super::dsse::{Envelope, PAYLOAD_TYPE, Signers};
+use super::keys::{KeyId, PublicKey};
+use super::refusal::Refusal;
+use super::root::{EnvironmentRoles, Role, TrustRoot};
+use super::statement::{BUNDLE_FILE, BundlePredicate, PROVENANCE_FILE, Predicate, Statement, StatementFault};
+
+// Limits protect the reader before anything is verified; all are far above what a real policy reaches.
+const MAX_ROOTS: u64 = 64;
+const MAX_ROOT_BYTES: u64 = 1 << 20;
+const MAX_ENVELOPE_BYTES: u64 = 16 << 20;
+const MAX_BUNDLE_BYTES: u64 = 64 << 20;
+const MAX_PROVENANCE_BYTES: u64 = 256 << 20;
+
+/// The published files, as read. Nothing in them is trusted.
+#[derive(Debug, Clone, Copy)]
+pub struct Sealed<'a> {
+    /// `trust/1.root.json`, `2.root.json` … in order of version.
+    pub root_chain: &'a [Vec<u8>],
+    /// `<environment>/bundle.dsse.json`.
+    pub envelope: &'a [u8],
+    /// `<environment>/bundle.json`.
+    pub bundle: &'a [u8],
+    /// `<environment>/provenance.json`.
+    pub provenance: &'a [u8],
+}
+
+/// What the reader trusts from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    /// SHA-256 of the payload of a root.
+    pub root_sha256: Digest,
+}
+
+/// What the reader asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Expect<'a> {
+    /// The environment.
+    pub environment: &'a str,
+    /// The reconciler that asks; none when somebody only verifies.
+    pub reconciler_id: Option<&'a str>,
+}
+
+/// What is in a bundle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bundle {
+    /// The resolved model.
+    pub model: Value,
+}
+
+/// Something that came out of [`open`], with the proof of who signed it. There is no other way to make one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verified<T> {
+    inner: T,
+    statement: Statement<BundlePredicate>,
+    identity: Digest,
+    signed: BTreeSet<KeyId>,
+    root: TrustRoot,
+    bundle: Vec<u8>,
+    provenance: Vec<u8>,
+}
+
+impl<T> Verified<T> {
+    /// What was verified.
+    pub const fn get(&self) -> &T {
+        &self.inner
+    }
+
+    /// What was said about it.
+    pub const fn statement(&self) -> &BundlePredicate {
+        &self.statement.predicate
+    }
+
+    /// SHA-256 of the statement's payload: the identity of the bundle.
+    pub const fn identity(&self) -> &Digest {
+        &self.identity
+    }
+
+    /// The persons that signed in a role of the bundle's environment.
+    pub fn signed_by(&self, role: Role) -> BTreeSet<String> {
+        self.root.persons(&self.signed, role, &self.statement.predicate.environment)
+    }
+
+    /// The newest trust root of the chain, by which the signatures were counted.
+    pub const fn root(&self) -> &TrustRoot {
+        &self.root
+    }
+
+    /// The bytes of `bundle.json` that were verified and parsed.
+    pub fn bundle_bytes(&self) -> &[u8] {
+        &self.bundle
+    }
+
+    /// The bytes of `provenance.json` that were verified.
+    pub fn provenance_bytes(&self) -> &[u8] {
+        &self.provenance
+    }
+}
+
+/// Opens a sealed bundle, or says why not.
+pub fn open(sealed: &Sealed<'_>, pin: &Pin, expect: &Expect<'_>) -> Result<Verified<Bundle>, Refusal> {
+    // 1. Limits on size and count, before anything else is looked at.
+    limits(sealed)?;
+    // 2. The root chain, from the pinned root to the newest.
+    let roots = open_chain(sealed.root_chain, pin)?;
+    // 3. Signatures of the statement, counted in persons by the newest root.
+    let (payload_type, payload, signed) = signatures(sealed.envelope, &roots, expect.environment)?;
+    // 4. Payload type and predicate type, exactly.
+    let statement = statement(&payload_type, &payload)?;
+    // 5. Environment and audience.
+    addressed_to_us(&statement.predicate, &roots.newest, expect)?;
+    // 6. Files by length and digest.
+    let lengths = statement.predicate.lengths;
+    file(&statement, BUNDLE_FILE, sealed.bundle, lengths.bundle)?;
+    file(&statement, PROVENANCE_FILE, sealed.provenance, lengths.provenance)?;
+    // 7. Only now parse, and the same bytes.
+    let inner = parse(sealed.bundle)?;
+    from_canonical(sealed.provenance).map_err(|fault| Refusal::File { file: PROVENANCE_FILE, fault })?;
+    Ok(Verified {
+        inner,
+        statement,
+        identity: Digest::of(&payload),
+        signed,
+        root: roots.newest,
+        bundle: sealed.bundle.to_vec(),
+        provenance: sealed.provenance.to_vec(),
+    })
+}
+
+/// Verifies a root chain alone, from the pinned root to the newest one, which is returned.
+pub fn open_roots(root_chain: &[Vec<u8>], pin: &Pin) -> Result<TrustRoot, Refusal> {
+    root_limits(root_chain)?;
+    Ok(open_chain(root_chain, pin)?.newest)
+}
+
+/// The newest root, and every key that any root of the chain has named.
+struct Roots {
+    newest: TrustRoot,
+    known: BTreeMap<KeyId, PublicKey>,
+}
+
+fn limits(sealed: &Sealed<'_>) -> Result<(), Refusal> {
+    root_limits(sealed.root_chain)?;
+    within("bundle.dsse.json", sealed.envelope.len(), MAX_ENVELOPE_BYTES)?;
+    within(BUNDLE_FILE, sealed.bundle.len(), MAX_BUNDLE_BYTES)?;
+    within(PROVENANCE_FILE, sealed.provenance.len(), MAX_PROVENANCE_BYTES)
+}
+
+fn root_limits(chain: &[Vec<u8>]) -> Result<(), Refusal> {
+    within("number of trust roots", chain.len(), MAX_ROOTS)?;
+    chain.iter().try_for_each(|root| within("root.json", root.len(), MAX_ROOT_BYTES))
+}
+
+const fn within(what: &'static str, found: usize, limit: u64) -> Result<(), Refusal> {
+    let found = found as u64;
+    if found > limit { Err(Refusal::TooLarge { what, found, limit }) } else { Ok(()) }
+}
+
+fn open_chain(chain: &[Vec<u8>], pin: &Pin) -> Result<Roots, Refusal> {
+    let mut trusted: Option<Roots> = None;
+    for (index, bytes) in chain.iter().enumerate() {
+        let position = index + 1;
+        let what = format!("trust root {position}");
+        let envelope =
+            Envelope::from_json(bytes).map_err(|fault| Refusal::Envelope { what: what.clone(), fault })?;
+        let before = match trusted.take() {
+            // What comes before the pinned root is not needed, and never parsed.
+            None if Digest::of(&envelope.payload) != pin.root_sha256 => continue,
+            None => None,
+            Some(before) => Some(before),
+        };
+        trusted = Some(next_root(&envelope, before, position)?);
+    }
+    trusted.ok_or(Refusal::RootNotPinned { pinned: pin.root_sha256 })
+}
+
+/// One step of the chain: the pinned root (`before` is none), or the one after `before`.
+fn next_root(envelope: &Envelope, before: Option<Roots>, position: usize) -> Result<Roots, Refusal> {
+    // The bytes are pinned, or become trusted only by the signatures that are counted below.
+    if envelope.payload_type != PAYLOAD_TYPE {
+        return Err(Refusal::PayloadType(envelope.payload_type.clone()));
+    }
+    // The keys of the version before decide first, so that a stranger's document is not even parsed.
+    if let Some(before) = &before {
+        let signers = envelope.verify(before.known.values());
+        root_threshold(&before.newest, &signers, before.newest.version.saturating_add(1))?;
+    }
+    let malformed = |fault| Refusal::RootMalformed { position, fault };
+    let statement = Statement::<TrustRoot>::from_payload(&envelope.payload).map_err(malformed)?;
+    statement.check_about_itself().map_err(malformed)?;
+    let root = statement.predicate;
+    let mut known = BTreeMap::new();
+    if let Some(before) = before {
+        if root.version != before.newest.version.saturating_add(1) {
+            return Err(Refusal::RootChainBroken { after: before.newest.version, found: root.version });
+        }
+        known = before.known;
+    }
+    known.extend(root.public_keys());
+    let signers = envelope.verify(known.values());
+    root_threshold(&root, &signers, root.version)?;
+    all_known(&signers, &format!("trust root {position}"))?;
+    Ok(Roots { newest: root, known })
+}
+
+fn root_threshold(by: &TrustRoot, signers: &Signers, version: u64) -> Result<(), Refusal> {
+    let signed = by.persons(&signers.keys, Role::Root, "");
+    let needed = by.roles.root.threshold;
+    if signed.len() as u64 >= needed {
+        return Ok(());
+    }
+    Err(Refusal::RootUnsigned { version, by: by.version, needed, signed })
+}
+
+/// A signature that nobody known made is either altered or none of ours; neither belongs in a published file.
+fn all_known(signers: &Signers, what: &str) -> Result<(), Refusal> {
+    match signers.unknown.first() {
+        None => Ok(()),
+        Some(index) => Err(Refusal::SignatureUnknown { what: what.into(), position: index + 1 }),
+    }
+}
+
+fn signatures(
+    envelope: &[u8],
+    roots: &Roots,
+    environment: &str,
+) -> Result<(String, Vec<u8>, BTreeSet<KeyId>), Refusal> {
+    let envelope = Envelope::from_json(envelope)
+        .map_err(|fault| Refusal::Envelope { what: "bundle.dsse.json".into(), fault })?;
+    let roles = environment_roles(&roots.newest, environment)?;
+    let signers = envelope.verify(roots.known.values());
+    if signers.keys.is_empty() {
+        return Err(Refusal::Unsigned);
+    }
+    all_known(&signers, "bundle.dsse.json")?;
+    for (role, needed) in [(Role::Compiler, roles.compiler.threshold), (Role::Owner, roles.owner.threshold)] {
+        let signed = roots.newest.persons(&signers.keys, role, environment);
+        if (signed.len() as u64) < needed {
+            return Err(Refusal::Threshold { role, environment: environment.into(), needed, signed });
+        }
+    }
+    Ok((envelope.payload_type, envelope.payload, signers.keys))
+}
+
+pub(super) fn environment_roles<'r>(root: &'r TrustRoot, environment: &str) -> Result<&'r EnvironmentRoles, Refusal> {
+    root.roles.environments.get(environment).ok_or_else(|| Refusal::EnvironmentUnknown {
+        version: root.version,
+        environment: environment.into(),
+    })
+}
+
+fn statement<P: Predicate>(payload_type: &str, payload: &[u8]) -> Result<Statement<P>, Refusal> {
+    if payload_type != PAYLOAD_TYPE {
+        return Err(Refusal::PayloadType(payload_type.into()));
+    }
+    Statement::from_payload(payload).map_err(|fault| match fault {
+        StatementFault::PredicateType { .. } => Refusal::PredicateType(fault),
+        StatementFault::Canonical(_) | StatementFault::Shape(_) => Refusal::Statement(fault),
+    })
+}
+
+fn addressed_to_us(stated: &BundlePredicate, root: &TrustRoot, expect: &Expect<'_>) -> Result<(), Refusal> {
+    if stated.environment != expect.environment {
+        let (found, wanted) = (stated.environment.clone(), expect.environment.to_owned());
+        return Err(Refusal::Environment { found, wanted });
+    }
+    if let Some(wanted) = expect.reconciler_id
+        && !stated.audience.contains(wanted)
+    {
+        return Err(Refusal::Audience { audience: stated.audience.clone(), wanted: wanted.into() });
+    }
+    // A statement from a newer root than we see: the chain was cut, perhaps to hide a revoked key.
+    if stated.trust_root_version > root.version {
+        return Err(Refusal::RootMissing { stated: stated.trust_root_version, newest: root.version });
+    }
+    Ok(())
+}
+
+fn file(
+    statement: &Statement<BundlePredicate>,
+    file: &'static str,
+    bytes: &[u8],
+    stated_length: u64,
+) -> Result<(), Refusal> {
+    let stated = statement.file_digest(file).ok_or(Refusal::Subjects)?;
+    if bytes.len() as u64 != stated_length {
+        return Err(Refusal::Length { file, found: bytes.len() as u64, stated: stated_length });
+    }
+    let found = Digest::of(bytes);
+    if found != stated {
+        return Err(Refusal::FileDigest { file, found, stated });
+    }
+    Ok(())
+}
+
+fn parse(bytes: &[u8]) -> Result<Bundle, Refusal> {
+    let model = from_canonical(bytes).map_err(|fault| Refusal::File { file: BUNDLE_FILE, fault })?;
+    match model.get("format").and_then(Value::as_u64) {
+        Some(1) => Ok(Bundle { model }),
+        Some(other) => Err(Refusal::Bundle(format!("format `{other}` is unknown, this program reads format 1"))),
+        None => Err(Refusal::Bundle("it names no format".into())),
+    }
+}

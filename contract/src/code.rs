@@ -129,6 +129,39 @@ codes! {
     RULE_TEST_FAILED = 403 "rule-test-failed" "a rule's test did not give what it demands";
     FINDING_INVALID = 404 "finding-invalid" "a rule produced a finding that has not the agreed shape";
 
+    // 05 seal and trust
+    KEY_UNREADABLE = 501 "key-unreadable" "a key cannot be read or is weak";
+    SEAL_TOO_LARGE = 502 "seal-too-large" "a published file is larger, or there are more of them, than is ever read";
+    ENVELOPE_INVALID = 503 "envelope-invalid" "a published file is no DSSE envelope";
+    ROOT_NOT_PINNED = 504 "root-not-pinned" "no trust root has the pinned digest";
+    ROOT_INVALID = 505 "root-invalid" "a trust root cannot be read or contradicts itself";
+    ROOT_CHAIN_BROKEN = 506 "root-chain-broken" "a version of the trust root is missing, doubled or out of order";
+    ROOT_UNSIGNED = 507 "root-unsigned" "too few persons signed a trust root";
+    ROOT_EXPIRED = 508 "root-expired" "the newest trust root is past its end";
+    ROOT_ROLLED_BACK = 509 "root-rolled-back" "the newest trust root is older than one seen before";
+    ENVIRONMENT_NOT_TRUSTED = 510 "environment-not-trusted" "the trust root has no roles for the environment";
+    UNSIGNED = 511 "unsigned" "a statement carries no signature by a key of the trust root";
+    SIGNATURE_UNKNOWN = 512 "signature-unknown" "a signature was made by no key of the trust root, or was altered";
+    THRESHOLD_MISSED = 513 "threshold-missed" "too few distinct persons with the role signed";
+    PAYLOAD_TYPE = 514 "payload-type" "a signed payload is of another type";
+    STATEMENT_INVALID = 515 "statement-invalid" "a signed statement cannot be read or contradicts itself";
+    PREDICATE_TYPE = 516 "predicate-type" "a signed statement is of another kind";
+    OTHER_ENVIRONMENT = 517 "other-environment" "a bundle is for another environment";
+    OTHER_AUDIENCE = 518 "other-audience" "a bundle is for other reconcilers";
+    ROOT_MISSING = 519 "root-missing" "a bundle was sealed under a newer trust root than is published";
+    WRONG_SUBJECTS = 520 "wrong-subjects" "a statement does not speak of exactly the two files";
+    FILE_LENGTH = 521 "file-length" "a published file is shorter or longer than stated";
+    FILE_DIGEST = 522 "file-digest" "a published file has another digest than stated";
+    FILE_NOT_CANONICAL = 523 "file-not-canonical" "a published file is not canonical JSON";
+    BUNDLE_INVALID = 524 "bundle-invalid" "a bundle is of another format or for another environment inside";
+    BUNDLE_EXPIRED = 525 "bundle-expired" "a new bundle is past its end";
+    BUNDLE_FROM_THE_FUTURE = 526 "bundle-from-the-future" "a new bundle was issued later than the clock shows";
+    SERIAL_REPLAYED = 527 "serial-replayed" "a bundle is older than the one accepted before";
+    SERIAL_FORKED = 528 "serial-forked" "another bundle with the same serial was accepted before";
+    PREVIOUS_MISMATCH = 529 "previous-mismatch" "a bundle does not follow the one accepted before";
+    WEAKENING_UNSIGNED = 530 "weakening-unsigned" "too few owners signed a bundle that weakens protection or has no baseline";
+    NOT_LAST_ACCEPTED = 531 "not-last-accepted" "the stored bundle is not the one that was accepted last";
+
     // 15 connectors
     SOURCE_MISSING = 1501 "source-missing" "the live data that a binding names do not exist";
     SOURCE_UNREADABLE = 1502 "source-unreadable" "the live data cannot be read";
@@ -156,6 +189,19 @@ codes! {
     SWAP_REFUSED = 1524 "swap-refused" "the live folder cannot be exchanged in one step";
     STATE_INVALID = 1525 "state-invalid" "the stored state of an append-only check cannot be used";
     CONNECTOR_IO = 1526 "connector-io" "a file operation of a connector failed";
+
+    // 17 receipts
+    RECEIPT_INVALID = 1701 "receipt-invalid" "a line of the receipt log is no receipt, or contradicts itself";
+    RECEIPT_TOO_LONG = 1702 "receipt-too-long" "a receipt would be longer than one line may be";
+    RECEIPT_UNSIGNED = 1703 "receipt-unsigned" "a receipt carries no good signature by its reconciler";
+    RECEIPT_ORDER = 1704 "receipt-order" "a receipt stands at another place than it was written for";
+    RECEIPT_FOREIGN = 1705 "receipt-foreign" "a receipt belongs to another environment or reconciler";
+    RECEIPT_LINK = 1706 "receipt-link" "an outcome without its intent, a second outcome, or a resolution of nothing unknown";
+    CHECKPOINT_INVALID = 1707 "checkpoint-invalid" "a checkpoint is no C2SP note of this log";
+    CHECKPOINT_UNSIGNED = 1708 "checkpoint-unsigned" "a checkpoint carries no good signature by its reconciler";
+    LOG_TRUNCATED = 1709 "log-truncated" "the receipt log is shorter than its checkpoint";
+    LOG_ROOT_MISMATCH = 1710 "log-root-mismatch" "the receipt log has another tree root than its checkpoint";
+    PROOF_INVALID = 1711 "proof-invalid" "a proof of inclusion or consistency does not hold";
 }
 
 #[cfg(test)]

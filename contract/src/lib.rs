@@ -8,3 +8,4 @@ pub mod duration;
 pub mod id;
 pub mod model;
 pub mod retention;
+pub mod seal;

@@ -5,11 +5,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::digest::Digest;
 use super::open::{Bundle, Verified, environment_roles};
 use super::refusal::Refusal;
 use super::root::Role;
 use super::statement::Serial;
+use crate::digest::Digest;
 
 /// How far the signer's clock may run ahead of ours. Not policy: it only keeps two honest clocks from disagreeing.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -104,7 +104,11 @@ pub fn accept(
         // The bundle that is in force already: expiry makes it stale, it does not refuse it.
         if stated.serial == last.serial && *bundle.identity() == last.payload {
             let standing = standing(&bundle, now);
-            return Ok(Accepted { bundle, standing, novelty: Novelty::Same });
+            return Ok(Accepted {
+                bundle,
+                standing,
+                novelty: Novelty::Same,
+            });
         }
     }
     // 2. Not expired, not from the future.
@@ -115,25 +119,45 @@ pub fn accept(
     }
     // 4. Weakening needs the owners.
     let (novelty, why) = match (last, weakening) {
-        (None, Weakening::Nothing | Weakening::Weaker(_)) => (Novelty::First, Some("is the first here".to_owned())),
+        (None, Weakening::Nothing | Weakening::Weaker(_)) => {
+            (Novelty::First, Some("is the first here".to_owned()))
+        }
         (Some(_), Weakening::Nothing) => (Novelty::Next, None),
-        (Some(_), Weakening::Weaker(what)) => (Novelty::Next, Some(format!("weakens {}", what.join(", ")))),
+        (Some(_), Weakening::Weaker(what)) => {
+            (Novelty::Next, Some(format!("weakens {}", what.join(", "))))
+        }
     };
     if let Some(why) = why {
         owners_agree(&bundle, why)?;
     }
-    Ok(Accepted { bundle, standing: Standing::Fresh, novelty })
+    Ok(Accepted {
+        bundle,
+        standing: Standing::Fresh,
+        novelty,
+    })
 }
 
 /// Takes the last accepted bundle out of the store again: the same one, and stale when its time is over.
-pub fn reopen(bundle: Verified<Bundle>, last: &LastAccepted, now: Timestamp) -> Result<Accepted, Refusal> {
+pub fn reopen(
+    bundle: Verified<Bundle>,
+    last: &LastAccepted,
+    now: Timestamp,
+) -> Result<Accepted, Refusal> {
     root_not_older(&bundle, last)?;
     let found = bundle.statement().serial;
     if found != last.serial || *bundle.identity() != last.payload {
-        return Err(Refusal::NotLastAccepted { found, accepted: last.serial, payload: last.payload });
+        return Err(Refusal::NotLastAccepted {
+            found,
+            accepted: last.serial,
+            payload: last.payload,
+        });
     }
     let standing = standing(&bundle, now);
-    Ok(Accepted { bundle, standing, novelty: Novelty::Same })
+    Ok(Accepted {
+        bundle,
+        standing,
+        novelty: Novelty::Same,
+    })
 }
 
 /// Stale past the end of the bundle or its root, and when the clock stands before the bundle was made.
@@ -148,13 +172,23 @@ fn in_time(bundle: &Verified<Bundle>, now: Timestamp) -> Result<(), Refusal> {
     let stated = bundle.statement();
     let root = bundle.root();
     if now >= root.expires_at {
-        return Err(Refusal::RootExpired { version: root.version, expires_at: root.expires_at });
+        return Err(Refusal::RootExpired {
+            version: root.version,
+            expires_at: root.expires_at,
+        });
     }
     if now >= stated.expires_at {
-        return Err(Refusal::Expired { serial: stated.serial, expires_at: stated.expires_at });
+        return Err(Refusal::Expired {
+            serial: stated.serial,
+            expires_at: stated.expires_at,
+        });
     }
     if stated.issued_at.duration_since(now) > CLOCK_SKEW {
-        return Err(Refusal::FromTheFuture { serial: stated.serial, issued_at: stated.issued_at, now });
+        return Err(Refusal::FromTheFuture {
+            serial: stated.serial,
+            issued_at: stated.issued_at,
+            now,
+        });
     }
     Ok(())
 }
@@ -162,7 +196,10 @@ fn in_time(bundle: &Verified<Bundle>, now: Timestamp) -> Result<(), Refusal> {
 fn root_not_older(bundle: &Verified<Bundle>, last: &LastAccepted) -> Result<(), Refusal> {
     let found = bundle.root().version;
     if found < last.root_version {
-        return Err(Refusal::RootRolledBack { found, seen: last.root_version });
+        return Err(Refusal::RootRolledBack {
+            found,
+            seen: last.root_version,
+        });
     }
     Ok(())
 }
@@ -172,27 +209,45 @@ fn in_order(bundle: &Verified<Bundle>, last: &LastAccepted) -> Result<(), Refusa
     let stated = bundle.statement();
     let offered = stated.serial;
     if offered < last.serial {
-        return Err(Refusal::Replayed { offered, accepted: last.serial });
+        return Err(Refusal::Replayed {
+            offered,
+            accepted: last.serial,
+        });
     }
     if offered == last.serial {
-        return Err(Refusal::Forked { serial: offered, accepted: last.payload });
+        return Err(Refusal::Forked {
+            serial: offered,
+            accepted: last.payload,
+        });
     }
     // Further ahead than one, the history between is not known here, and the signatures vouch for it.
     if let (true, Some(previous)) = (last.serial.next() == Some(offered), stated.previous)
         && previous != last.payload
     {
-        return Err(Refusal::Previous { serial: offered, stated: previous, accepted: last.payload });
+        return Err(Refusal::Previous {
+            serial: offered,
+            stated: previous,
+            accepted: last.payload,
+        });
     }
     Ok(())
 }
 
 fn owners_agree(bundle: &Verified<Bundle>, why: String) -> Result<(), Refusal> {
     let stated = bundle.statement();
-    let needed = environment_roles(bundle.root(), &stated.environment)?.owner.weakening_threshold;
+    let needed = environment_roles(bundle.root(), &stated.environment)?
+        .owner
+        .weakening_threshold;
     let signed = bundle.signed_by(Role::Owner);
     if signed.len() as u64 >= needed {
         return Ok(());
     }
     let environment = stated.environment.clone();
-    Err(Refusal::Weakening { serial: stated.serial, why, environment, needed, signed })
+    Err(Refusal::Weakening {
+        serial: stated.serial,
+        why,
+        environment,
+        needed,
+        signed,
+    })
 }

@@ -79,7 +79,12 @@ struct WireSignature {
 
 /// The bytes that are signed: `DSSEv1 SP len(type) SP type SP len(body) SP body`.
 pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), body.len()).into_bytes();
+    let mut bytes = format!(
+        "DSSEv1 {} {payload_type} {} ",
+        payload_type.len(),
+        body.len()
+    )
+    .into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
@@ -87,7 +92,11 @@ pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
 impl Envelope {
     /// An envelope of our payload type, signed by each of these keys.
     pub fn sign(payload: Vec<u8>, keys: &[&PrivateKey]) -> Self {
-        let mut envelope = Self { payload_type: PAYLOAD_TYPE.into(), payload, signatures: Vec::new() };
+        let mut envelope = Self {
+            payload_type: PAYLOAD_TYPE.into(),
+            payload,
+            signatures: Vec::new(),
+        };
         for key in keys {
             envelope.add_signature(key);
         }
@@ -102,17 +111,27 @@ impl Envelope {
 
     /// Reads an envelope. Unknown and duplicate fields, other encodings and trailing bytes are refused.
     pub fn from_json(bytes: &[u8]) -> Result<Self, EnvelopeFault> {
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|e| EnvelopeFault::Shape(e.to_string()))?;
+        let wire: Wire =
+            serde_json::from_slice(bytes).map_err(|e| EnvelopeFault::Shape(e.to_string()))?;
         if wire.signatures.len() > MAX_SIGNATURES {
             return Err(EnvelopeFault::TooManySignatures(wire.signatures.len()));
         }
         let signatures = wire
             .signatures
             .into_iter()
-            .map(|s| Ok(Signature { keyid: s.keyid, sig: decode(&s.sig).ok_or(EnvelopeFault::Base64("sig"))? }))
+            .map(|s| {
+                Ok(Signature {
+                    keyid: s.keyid,
+                    sig: decode(&s.sig).ok_or(EnvelopeFault::Base64("sig"))?,
+                })
+            })
             .collect::<Result<_, _>>()?;
         let payload = decode(&wire.payload).ok_or(EnvelopeFault::Base64("payload"))?;
-        Ok(Self { payload_type: wire.payload_type, payload, signatures })
+        Ok(Self {
+            payload_type: wire.payload_type,
+            payload,
+            signatures,
+        })
     }
 
     /// One line of JSON without a line end; standard base64.
@@ -138,7 +157,11 @@ impl Envelope {
         let message = pae(&self.payload_type, &self.payload);
         let mut signers = Signers::default();
         for (position, signature) in self.signatures.iter().enumerate() {
-            match keys.clone().into_iter().find(|key| key.verify(&message, &signature.sig)) {
+            match keys
+                .clone()
+                .into_iter()
+                .find(|key| key.verify(&message, &signature.sig))
+            {
                 Some(key) => {
                     signers.keys.insert(key.key_id());
                 }
@@ -151,11 +174,18 @@ impl Envelope {
 
 /// Standard or URL-safe alphabet, with padding, without stray trailing bits; never a mixture of both.
 fn decode(text: &str) -> Option<Vec<u8>> {
-    STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
+    STANDARD
+        .decode(text)
+        .or_else(|_| URL_SAFE.decode(text))
+        .ok()
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 mod tests {
     use super::*;
 
@@ -180,12 +210,18 @@ mod tests {
         let url_safe = json.replace(&payload, &payload.replace('+', "-").replace('/', "_"));
         assert_eq!(Envelope::from_json(url_safe.as_bytes()).unwrap(), envelope);
         let mixed = json.replace(&payload, &payload.replace('+', "-"));
-        assert_eq!(Envelope::from_json(mixed.as_bytes()), Err(EnvelopeFault::Base64("payload")));
+        assert_eq!(
+            Envelope::from_json(mixed.as_bytes()),
+            Err(EnvelopeFault::Base64("payload"))
+        );
     }
 
     #[test]
     fn a_keyid_decides_nothing_and_a_key_counts_once() {
-        let (a, b) = (PrivateKey::from_seed(&[1; 32]), PrivateKey::from_seed(&[2; 32]));
+        let (a, b) = (
+            PrivateKey::from_seed(&[1; 32]),
+            PrivateKey::from_seed(&[2; 32]),
+        );
         let mut envelope = Envelope::sign(b"x".to_vec(), &[&a, &a]);
         envelope.signatures[0].keyid = Some(b.public().key_id().to_string());
         let signers = envelope.verify(&[a.public(), b.public()]);

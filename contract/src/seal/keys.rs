@@ -7,11 +7,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
+use ed25519_dalek::pkcs8::{
+    DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes,
+};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use super::digest::{Digest, DigestFault};
+use crate::code::{self, Code};
+use crate::digest::{Digest, InvalidDigest};
 
 /// No key file is larger; a certificate chain or a key ring given by mistake is refused before it is parsed.
 const MAX_PEM_BYTES: usize = 4096;
@@ -55,15 +58,24 @@ impl PrivateKey {
     /// Reads `-----BEGIN PRIVATE KEY-----`.
     pub fn from_pem(pem: &str) -> Result<Self, KeyFault> {
         if pem.len() > MAX_PEM_BYTES {
-            return Err(KeyFault::Private(format!("longer than {MAX_PEM_BYTES} bytes")));
+            return Err(KeyFault::Private(format!(
+                "longer than {MAX_PEM_BYTES} bytes"
+            )));
         }
-        SigningKey::from_pkcs8_pem(pem).map(Self).map_err(|e| KeyFault::Private(e.to_string()))
+        SigningKey::from_pkcs8_pem(pem)
+            .map(Self)
+            .map_err(|e| KeyFault::Private(e.to_string()))
     }
 
     /// Writes PKCS#8 version 1 PEM with LF line ends. The text is the secret: write it to a file of mode 0600.
     pub fn to_pem(&self) -> Result<String, KeyFault> {
-        let bytes = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
-        let pem = bytes.to_pkcs8_pem(LineEnding::LF).map_err(|e| KeyFault::Write(e.to_string()))?;
+        let bytes = KeypairBytes {
+            secret_key: self.0.to_bytes(),
+            public_key: None,
+        };
+        let pem = bytes
+            .to_pkcs8_pem(LineEnding::LF)
+            .map_err(|e| KeyFault::Write(e.to_string()))?;
         Ok(pem.to_string())
     }
 
@@ -80,7 +92,9 @@ impl PrivateKey {
 
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrivateKey").field("public", &self.public()).finish_non_exhaustive()
+        f.debug_struct("PrivateKey")
+            .field("public", &self.public())
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,21 +102,34 @@ impl PublicKey {
     /// Reads `-----BEGIN PUBLIC KEY-----`. Keys of small order are refused.
     pub fn from_pem(pem: &str) -> Result<Self, KeyFault> {
         if pem.len() > MAX_PEM_BYTES {
-            return Err(KeyFault::Public(format!("longer than {MAX_PEM_BYTES} bytes")));
+            return Err(KeyFault::Public(format!(
+                "longer than {MAX_PEM_BYTES} bytes"
+            )));
         }
-        let key = VerifyingKey::from_public_key_pem(pem).map_err(|e| KeyFault::Public(e.to_string()))?;
-        if key.is_weak() { Err(KeyFault::Weak) } else { Ok(Self(key)) }
+        let key =
+            VerifyingKey::from_public_key_pem(pem).map_err(|e| KeyFault::Public(e.to_string()))?;
+        if key.is_weak() {
+            Err(KeyFault::Weak)
+        } else {
+            Ok(Self(key))
+        }
     }
 
     /// Writes SPKI PEM with LF line ends.
     pub fn to_pem(&self) -> Result<String, KeyFault> {
-        self.0.to_public_key_pem(LineEnding::LF).map_err(|e| KeyFault::Write(e.to_string()))
+        self.0
+            .to_public_key_pem(LineEnding::LF)
+            .map_err(|e| KeyFault::Write(e.to_string()))
     }
 
     /// SHA-256 of the SPKI DER. The DER of an Ed25519 key is a fixed prefix of 12 bytes (RFC 8410) and the key.
     pub fn key_id(&self) -> KeyId {
-        const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-        KeyId(Digest::of_parts(&[&SPKI_PREFIX, self.0.as_bytes()]))
+        const SPKI_PREFIX: [u8; 12] = [
+            0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+        ];
+        KeyId(Digest::of(
+            &[SPKI_PREFIX.as_slice(), self.0.as_bytes()].concat(),
+        ))
     }
 
     /// The 32 bytes of the key.
@@ -138,22 +165,22 @@ impl fmt::Display for KeyId {
 
 impl fmt::Debug for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        write!(f, "KeyId({self})")
     }
 }
 
 impl FromStr for KeyId {
-    type Err = DigestFault;
+    type Err = InvalidDigest;
 
-    fn from_str(text: &str) -> Result<Self, DigestFault> {
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         text.parse().map(Self)
     }
 }
 
 impl KeyFault {
     /// The diagnostic code.
-    pub const fn code(&self) -> &'static str {
-        "SW0501"
+    pub const fn code(&self) -> Code {
+        code::KEY_UNREADABLE
     }
 }
 
@@ -181,7 +208,9 @@ mod tests {
         // The neutral element as a key: signatures for it can be made by everyone.
         let mut bytes = [0_u8; 32];
         bytes[0] = 1;
-        let pem = PublicKey(VerifyingKey::from_bytes(&bytes).unwrap()).to_pem().unwrap();
+        let pem = PublicKey(VerifyingKey::from_bytes(&bytes).unwrap())
+            .to_pem()
+            .unwrap();
         assert_eq!(PublicKey::from_pem(&pem), Err(KeyFault::Weak));
     }
 

@@ -4,26 +4,23 @@
 //! Nothing here reads a file, a clock or randomness: bytes, seeds and instants are arguments. Start at [`open`].
 
 mod accept;
-mod canonical;
-mod digest;
 mod dsse;
-mod instant;
 mod keys;
 mod open;
+mod payload;
 mod refusal;
 mod root;
 mod statement;
 
 pub use accept::{Accepted, LastAccepted, Novelty, Standing, Weakening, accept, reopen};
-pub use canonical::{CanonicalFault, MAX_INTEGER, from_canonical, to_canonical};
-pub use digest::{Digest, DigestFault};
 pub use dsse::{Envelope, EnvelopeFault, PAYLOAD_TYPE, Signature, Signers, pae};
-pub use instant::{instant, instant_option, parse_instant};
 pub use keys::{KeyFault, KeyId, PrivateKey, PublicKey};
 pub use open::{Bundle, Expect, Pin, Sealed, Verified, open, open_roots};
+pub use payload::{CanonicalFault, from_canonical, instant, parse_instant};
 pub use refusal::Refusal;
 pub use root::{EnvironmentRoles, OwnerRole, Person, Role, RoleKeys, RootRoles, TrustRoot};
 pub use statement::{
-    BUNDLE_FILE, BundlePredicate, FindingCounts, Input, Lengths, PROVENANCE_FILE, Predicate, STATEMENT_TYPE, Serial,
-    Statement, StatementFault, Subject, Verdict, policy_snapshot_hash, predicate_type,
+    BUNDLE_FILE, BundlePredicate, FindingCounts, Input, Lengths, PROVENANCE_FILE, Predicate,
+    STATEMENT_TYPE, Serial, Statement, StatementFault, Subject, Verdict, policy_snapshot_hash,
+    predicate_type,
 };

@@ -7,13 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::canonical::from_canonical;
-use super::digest::Digest;
 use super::dsse::{Envelope, PAYLOAD_TYPE, Signers};
 use super::keys::{KeyId, PublicKey};
+use super::payload::from_canonical;
 use super::refusal::Refusal;
 use super::root::{EnvironmentRoles, Role, TrustRoot};
-use super::statement::{BUNDLE_FILE, BundlePredicate, PROVENANCE_FILE, Predicate, Statement, StatementFault};
+use super::statement::{
+    BUNDLE_FILE, BundlePredicate, PROVENANCE_FILE, Predicate, Statement, StatementFault,
+};
+use crate::digest::Digest;
+use crate::id::{EnvironmentId, ReconcilerId};
+use crate::model::{self, Model};
 
 // Limits protect the reader before anything is verified; all are far above what a real policy reaches.
 const MAX_ROOTS: u64 = 64;
@@ -46,16 +50,16 @@ pub struct Pin {
 #[derive(Debug, Clone, Copy)]
 pub struct Expect<'a> {
     /// The environment.
-    pub environment: &'a str,
+    pub environment: &'a EnvironmentId,
     /// The reconciler that asks; none when somebody only verifies.
-    pub reconciler_id: Option<&'a str>,
+    pub reconciler_id: Option<&'a ReconcilerId>,
 }
 
 /// What is in a bundle.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     /// The resolved model.
-    pub model: Value,
+    pub model: Model,
 }
 
 /// Something that came out of [`open`], with the proof of who signed it. There is no other way to make one.
@@ -88,7 +92,8 @@ impl<T> Verified<T> {
 
     /// The persons that signed in a role of the bundle's environment.
     pub fn signed_by(&self, role: Role) -> BTreeSet<String> {
-        self.root.persons(&self.signed, role, &self.statement.predicate.environment)
+        self.root
+            .persons(&self.signed, role, &self.statement.predicate.environment)
     }
 
     /// The newest trust root of the chain, by which the signatures were counted.
@@ -108,7 +113,11 @@ impl<T> Verified<T> {
 }
 
 /// Opens a sealed bundle, or says why not.
-pub fn open(sealed: &Sealed<'_>, pin: &Pin, expect: &Expect<'_>) -> Result<Verified<Bundle>, Refusal> {
+pub fn open(
+    sealed: &Sealed<'_>,
+    pin: &Pin,
+    expect: &Expect<'_>,
+) -> Result<Verified<Bundle>, Refusal> {
     // 1. Limits on size and count, before anything else is looked at.
     limits(sealed)?;
     // 2. The root chain, from the pinned root to the newest.
@@ -122,10 +131,18 @@ pub fn open(sealed: &Sealed<'_>, pin: &Pin, expect: &Expect<'_>) -> Result<Verif
     // 6. Files by length and digest.
     let lengths = statement.predicate.lengths;
     file(&statement, BUNDLE_FILE, sealed.bundle, lengths.bundle)?;
-    file(&statement, PROVENANCE_FILE, sealed.provenance, lengths.provenance)?;
+    file(
+        &statement,
+        PROVENANCE_FILE,
+        sealed.provenance,
+        lengths.provenance,
+    )?;
     // 7. Only now parse, and the same bytes.
-    let inner = parse(sealed.bundle)?;
-    from_canonical(sealed.provenance).map_err(|fault| Refusal::File { file: PROVENANCE_FILE, fault })?;
+    let inner = parse(sealed.bundle, expect.environment)?;
+    from_canonical(sealed.provenance).map_err(|fault| Refusal::File {
+        file: PROVENANCE_FILE,
+        fault,
+    })?;
     Ok(Verified {
         inner,
         statement,
@@ -151,19 +168,33 @@ struct Roots {
 
 fn limits(sealed: &Sealed<'_>) -> Result<(), Refusal> {
     root_limits(sealed.root_chain)?;
-    within("bundle.dsse.json", sealed.envelope.len(), MAX_ENVELOPE_BYTES)?;
+    within(
+        "bundle.dsse.json",
+        sealed.envelope.len(),
+        MAX_ENVELOPE_BYTES,
+    )?;
     within(BUNDLE_FILE, sealed.bundle.len(), MAX_BUNDLE_BYTES)?;
-    within(PROVENANCE_FILE, sealed.provenance.len(), MAX_PROVENANCE_BYTES)
+    within(
+        PROVENANCE_FILE,
+        sealed.provenance.len(),
+        MAX_PROVENANCE_BYTES,
+    )
 }
 
 fn root_limits(chain: &[Vec<u8>]) -> Result<(), Refusal> {
     within("number of trust roots", chain.len(), MAX_ROOTS)?;
-    chain.iter().try_for_each(|root| within("root.json", root.len(), MAX_ROOT_BYTES))
+    chain
+        .iter()
+        .try_for_each(|root| within("root.json", root.len(), MAX_ROOT_BYTES))
 }
 
 const fn within(what: &'static str, found: usize, limit: u64) -> Result<(), Refusal> {
     let found = found as u64;
-    if found > limit { Err(Refusal::TooLarge { what, found, limit }) } else { Ok(()) }
+    if found > limit {
+        Err(Refusal::TooLarge { what, found, limit })
+    } else {
+        Ok(())
+    }
 }
 
 fn open_chain(chain: &[Vec<u8>], pin: &Pin) -> Result<Roots, Refusal> {
@@ -171,8 +202,10 @@ fn open_chain(chain: &[Vec<u8>], pin: &Pin) -> Result<Roots, Refusal> {
     for (index, bytes) in chain.iter().enumerate() {
         let position = index + 1;
         let what = format!("trust root {position}");
-        let envelope =
-            Envelope::from_json(bytes).map_err(|fault| Refusal::Envelope { what: what.clone(), fault })?;
+        let envelope = Envelope::from_json(bytes).map_err(|fault| Refusal::Envelope {
+            what: what.clone(),
+            fault,
+        })?;
         let before = match trusted.take() {
             // What comes before the pinned root is not needed, and never parsed.
             None if Digest::of(&envelope.payload) != pin.root_sha256 => continue,
@@ -181,11 +214,17 @@ fn open_chain(chain: &[Vec<u8>], pin: &Pin) -> Result<Roots, Refusal> {
         };
         trusted = Some(next_root(&envelope, before, position)?);
     }
-    trusted.ok_or(Refusal::RootNotPinned { pinned: pin.root_sha256 })
+    trusted.ok_or(Refusal::RootNotPinned {
+        pinned: pin.root_sha256,
+    })
 }
 
 /// One step of the chain: the pinned root (`before` is none), or the one after `before`.
-fn next_root(envelope: &Envelope, before: Option<Roots>, position: usize) -> Result<Roots, Refusal> {
+fn next_root(
+    envelope: &Envelope,
+    before: Option<Roots>,
+    position: usize,
+) -> Result<Roots, Refusal> {
     // The bytes are pinned, or become trusted only by the signatures that are counted below.
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(Refusal::PayloadType(envelope.payload_type.clone()));
@@ -193,7 +232,11 @@ fn next_root(envelope: &Envelope, before: Option<Roots>, position: usize) -> Res
     // The keys of the version before decide first, so that a stranger's document is not even parsed.
     if let Some(before) = &before {
         let signers = envelope.verify(before.known.values());
-        root_threshold(&before.newest, &signers, before.newest.version.saturating_add(1))?;
+        root_threshold(
+            &before.newest,
+            &signers,
+            before.newest.version.saturating_add(1),
+        )?;
     }
     let malformed = |fault| Refusal::RootMalformed { position, fault };
     let statement = Statement::<TrustRoot>::from_payload(&envelope.payload).map_err(malformed)?;
@@ -202,7 +245,10 @@ fn next_root(envelope: &Envelope, before: Option<Roots>, position: usize) -> Res
     let mut known = BTreeMap::new();
     if let Some(before) = before {
         if root.version != before.newest.version.saturating_add(1) {
-            return Err(Refusal::RootChainBroken { after: before.newest.version, found: root.version });
+            return Err(Refusal::RootChainBroken {
+                after: before.newest.version,
+                found: root.version,
+            });
         }
         known = before.known;
     }
@@ -210,53 +256,80 @@ fn next_root(envelope: &Envelope, before: Option<Roots>, position: usize) -> Res
     let signers = envelope.verify(known.values());
     root_threshold(&root, &signers, root.version)?;
     all_known(&signers, &format!("trust root {position}"))?;
-    Ok(Roots { newest: root, known })
+    Ok(Roots {
+        newest: root,
+        known,
+    })
 }
 
 fn root_threshold(by: &TrustRoot, signers: &Signers, version: u64) -> Result<(), Refusal> {
-    let signed = by.persons(&signers.keys, Role::Root, "");
+    let signed = by.root_persons(&signers.keys);
     let needed = by.roles.root.threshold;
     if signed.len() as u64 >= needed {
         return Ok(());
     }
-    Err(Refusal::RootUnsigned { version, by: by.version, needed, signed })
+    Err(Refusal::RootUnsigned {
+        version,
+        by: by.version,
+        needed,
+        signed,
+    })
 }
 
 /// A signature that nobody known made is either altered or none of ours; neither belongs in a published file.
 fn all_known(signers: &Signers, what: &str) -> Result<(), Refusal> {
     match signers.unknown.first() {
         None => Ok(()),
-        Some(index) => Err(Refusal::SignatureUnknown { what: what.into(), position: index + 1 }),
+        Some(index) => Err(Refusal::SignatureUnknown {
+            what: what.into(),
+            position: index + 1,
+        }),
     }
 }
 
 fn signatures(
     envelope: &[u8],
     roots: &Roots,
-    environment: &str,
+    environment: &EnvironmentId,
 ) -> Result<(String, Vec<u8>, BTreeSet<KeyId>), Refusal> {
-    let envelope = Envelope::from_json(envelope)
-        .map_err(|fault| Refusal::Envelope { what: "bundle.dsse.json".into(), fault })?;
+    let envelope = Envelope::from_json(envelope).map_err(|fault| Refusal::Envelope {
+        what: "bundle.dsse.json".into(),
+        fault,
+    })?;
     let roles = environment_roles(&roots.newest, environment)?;
     let signers = envelope.verify(roots.known.values());
     if signers.keys.is_empty() {
         return Err(Refusal::Unsigned);
     }
     all_known(&signers, "bundle.dsse.json")?;
-    for (role, needed) in [(Role::Compiler, roles.compiler.threshold), (Role::Owner, roles.owner.threshold)] {
+    for (role, needed) in [
+        (Role::Compiler, roles.compiler.threshold),
+        (Role::Owner, roles.owner.threshold),
+    ] {
         let signed = roots.newest.persons(&signers.keys, role, environment);
         if (signed.len() as u64) < needed {
-            return Err(Refusal::Threshold { role, environment: environment.into(), needed, signed });
+            return Err(Refusal::Threshold {
+                role,
+                environment: environment.clone(),
+                needed,
+                signed,
+            });
         }
     }
     Ok((envelope.payload_type, envelope.payload, signers.keys))
 }
 
-pub(super) fn environment_roles<'r>(root: &'r TrustRoot, environment: &str) -> Result<&'r EnvironmentRoles, Refusal> {
-    root.roles.environments.get(environment).ok_or_else(|| Refusal::EnvironmentUnknown {
-        version: root.version,
-        environment: environment.into(),
-    })
+pub(super) fn environment_roles<'r>(
+    root: &'r TrustRoot,
+    environment: &EnvironmentId,
+) -> Result<&'r EnvironmentRoles, Refusal> {
+    root.roles
+        .environments
+        .get(environment)
+        .ok_or_else(|| Refusal::EnvironmentUnknown {
+            version: root.version,
+            environment: environment.clone(),
+        })
 }
 
 fn statement<P: Predicate>(payload_type: &str, payload: &[u8]) -> Result<Statement<P>, Refusal> {
@@ -269,19 +342,29 @@ fn statement<P: Predicate>(payload_type: &str, payload: &[u8]) -> Result<Stateme
     })
 }
 
-fn addressed_to_us(stated: &BundlePredicate, root: &TrustRoot, expect: &Expect<'_>) -> Result<(), Refusal> {
-    if stated.environment != expect.environment {
-        let (found, wanted) = (stated.environment.clone(), expect.environment.to_owned());
+fn addressed_to_us(
+    stated: &BundlePredicate,
+    root: &TrustRoot,
+    expect: &Expect<'_>,
+) -> Result<(), Refusal> {
+    if stated.environment != *expect.environment {
+        let (found, wanted) = (stated.environment.clone(), expect.environment.clone());
         return Err(Refusal::Environment { found, wanted });
     }
     if let Some(wanted) = expect.reconciler_id
         && !stated.audience.contains(wanted)
     {
-        return Err(Refusal::Audience { audience: stated.audience.clone(), wanted: wanted.into() });
+        return Err(Refusal::Audience {
+            audience: stated.audience.clone(),
+            wanted: wanted.clone(),
+        });
     }
     // A statement from a newer root than we see: the chain was cut, perhaps to hide a revoked key.
     if stated.trust_root_version > root.version {
-        return Err(Refusal::RootMissing { stated: stated.trust_root_version, newest: root.version });
+        return Err(Refusal::RootMissing {
+            stated: stated.trust_root_version,
+            newest: root.version,
+        });
     }
     Ok(())
 }
@@ -294,20 +377,43 @@ fn file(
 ) -> Result<(), Refusal> {
     let stated = statement.file_digest(file).ok_or(Refusal::Subjects)?;
     if bytes.len() as u64 != stated_length {
-        return Err(Refusal::Length { file, found: bytes.len() as u64, stated: stated_length });
+        return Err(Refusal::Length {
+            file,
+            found: bytes.len() as u64,
+            stated: stated_length,
+        });
     }
     let found = Digest::of(bytes);
     if found != stated {
-        return Err(Refusal::FileDigest { file, found, stated });
+        return Err(Refusal::FileDigest {
+            file,
+            found,
+            stated,
+        });
     }
     Ok(())
 }
 
-fn parse(bytes: &[u8]) -> Result<Bundle, Refusal> {
-    let model = from_canonical(bytes).map_err(|fault| Refusal::File { file: BUNDLE_FILE, fault })?;
-    match model.get("format").and_then(Value::as_u64) {
-        Some(1) => Ok(Bundle { model }),
-        Some(other) => Err(Refusal::Bundle(format!("format `{other}` is unknown, this program reads format 1"))),
-        None => Err(Refusal::Bundle("it names no format".into())),
+fn parse(bytes: &[u8], environment: &EnvironmentId) -> Result<Bundle, Refusal> {
+    let value = from_canonical(bytes).map_err(|fault| Refusal::File {
+        file: BUNDLE_FILE,
+        fault,
+    })?;
+    // The format first: of another format, the names of unknown fields would tell the reader nothing.
+    let format = value.get("format").and_then(Value::as_u64);
+    if format != Some(u64::from(model::FORMAT)) {
+        let found = format.map_or_else(|| "none".to_owned(), |format| format.to_string());
+        let read = model::FORMAT;
+        return Err(Refusal::Bundle(format!(
+            "format is `{found}`, this program reads format {read}"
+        )));
     }
+    let model: Model = serde_json::from_value(value).map_err(|e| Refusal::Bundle(e.to_string()))?;
+    if model.environment.environment_id != *environment {
+        let found = &model.environment.environment_id;
+        return Err(Refusal::Bundle(format!(
+            "it is resolved for environment `{found}`"
+        )));
+    }
+    Ok(Bundle { model })
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::canonical::CanonicalFault;
-use super::digest::Digest;
 use super::dsse::EnvelopeFault;
 use super::keys::KeyFault;
+use super::payload::CanonicalFault;
 use super::root::Role;
 use super::statement::{Serial, StatementFault};
+use crate::code::{self, Code};
+use crate::digest::Digest;
+use crate::id::{EnvironmentId, ReconcilerId};
 
 /// One reason to refuse, with a code and advice. `Display` is one lowercase line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,13 +93,15 @@ pub enum Refusal {
         /// Version of the root.
         version: u64,
         /// Environment wanted.
-        environment: String,
+        environment: EnvironmentId,
     },
     /// No signature at all, or none by a key of the root.
     #[error("statement carries no signature by a key of the trust root")]
     Unsigned,
     /// A signature that no key of any root made, beside others that count.
-    #[error("signature {position} of `{what}` was made by no key of the trust root, or was altered")]
+    #[error(
+        "signature {position} of `{what}` was made by no key of the trust root, or was altered"
+    )]
     SignatureUnknown {
         /// Which file.
         what: String,
@@ -110,7 +114,7 @@ pub enum Refusal {
         /// The role that counts.
         role: Role,
         /// The environment whose roles count.
-        environment: String,
+        environment: EnvironmentId,
         /// Persons needed.
         needed: u64,
         /// Persons that signed in this role.
@@ -129,17 +133,17 @@ pub enum Refusal {
     #[error("statement is for environment `{found}`, wanted `{wanted}`")]
     Environment {
         /// What it says.
-        found: String,
+        found: EnvironmentId,
         /// What was asked for.
-        wanted: String,
+        wanted: EnvironmentId,
     },
     /// For other reconcilers.
-    #[error("statement is for {audience:?}, this reconciler is `{wanted}`")]
+    #[error("statement is for {}, this reconciler is `{wanted}`", names(audience))]
     Audience {
         /// What it says.
-        audience: BTreeSet<String>,
+        audience: BTreeSet<ReconcilerId>,
         /// Who asks.
-        wanted: String,
+        wanted: ReconcilerId,
     },
     /// The statement was sealed under a newer root than the chain shows.
     #[error("statement was sealed under trust root {stated}, the chain ends at {newest}")]
@@ -235,14 +239,16 @@ pub enum Refusal {
         /// What weakens; one line.
         why: String,
         /// Environment whose owners count.
-        environment: String,
+        environment: EnvironmentId,
         /// Persons needed.
         needed: u64,
         /// Owners that signed.
         signed: BTreeSet<String>,
     },
     /// The store holds another bundle than the one that was accepted last.
-    #[error("stored bundle {found} is not the last accepted one, {accepted} with payload `{payload}`")]
+    #[error(
+        "stored bundle {found} is not the last accepted one, {accepted} with payload `{payload}`"
+    )]
     NotLastAccepted {
         /// Serial found in the store.
         found: Serial,
@@ -253,76 +259,113 @@ pub enum Refusal {
     },
 }
 
+fn names(audience: &BTreeSet<ReconcilerId>) -> String {
+    let names: Vec<String> = audience.iter().map(|id| format!("`{id}`")).collect();
+    names.join(", ")
+}
+
 impl Refusal {
     /// The diagnostic code.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
             Self::Key(fault) => fault.code(),
-            Self::TooLarge { .. } => "SW0502",
-            Self::Envelope { .. } => "SW0503",
-            Self::RootNotPinned { .. } => "SW0504",
-            Self::RootMalformed { .. } => "SW0505",
-            Self::RootChainBroken { .. } => "SW0506",
-            Self::RootUnsigned { .. } => "SW0507",
-            Self::RootExpired { .. } => "SW0508",
-            Self::RootRolledBack { .. } => "SW0509",
-            Self::EnvironmentUnknown { .. } => "SW0510",
-            Self::Unsigned => "SW0511",
-            Self::SignatureUnknown { .. } => "SW0512",
-            Self::Threshold { .. } => "SW0513",
-            Self::PayloadType(_) => "SW0514",
-            Self::Statement(_) => "SW0515",
-            Self::PredicateType(_) => "SW0516",
-            Self::Environment { .. } => "SW0517",
-            Self::Audience { .. } => "SW0518",
-            Self::RootMissing { .. } => "SW0519",
-            Self::Subjects => "SW0520",
-            Self::Length { .. } => "SW0521",
-            Self::FileDigest { .. } => "SW0522",
-            Self::File { .. } => "SW0523",
-            Self::Bundle(_) => "SW0524",
-            Self::Expired { .. } => "SW0525",
-            Self::FromTheFuture { .. } => "SW0526",
-            Self::Replayed { .. } => "SW0527",
-            Self::Forked { .. } => "SW0528",
-            Self::Previous { .. } => "SW0529",
-            Self::Weakening { .. } => "SW0530",
-            Self::NotLastAccepted { .. } => "SW0531",
+            Self::TooLarge { .. } => code::SEAL_TOO_LARGE,
+            Self::Envelope { .. } => code::ENVELOPE_INVALID,
+            Self::RootNotPinned { .. } => code::ROOT_NOT_PINNED,
+            Self::RootMalformed { .. } => code::ROOT_INVALID,
+            Self::RootChainBroken { .. } => code::ROOT_CHAIN_BROKEN,
+            Self::RootUnsigned { .. } => code::ROOT_UNSIGNED,
+            Self::RootExpired { .. } => code::ROOT_EXPIRED,
+            Self::RootRolledBack { .. } => code::ROOT_ROLLED_BACK,
+            Self::EnvironmentUnknown { .. } => code::ENVIRONMENT_NOT_TRUSTED,
+            Self::Unsigned => code::UNSIGNED,
+            Self::SignatureUnknown { .. } => code::SIGNATURE_UNKNOWN,
+            Self::Threshold { .. } => code::THRESHOLD_MISSED,
+            Self::PayloadType(_) => code::PAYLOAD_TYPE,
+            Self::Statement(_) => code::STATEMENT_INVALID,
+            Self::PredicateType(_) => code::PREDICATE_TYPE,
+            Self::Environment { .. } => code::OTHER_ENVIRONMENT,
+            Self::Audience { .. } => code::OTHER_AUDIENCE,
+            Self::RootMissing { .. } => code::ROOT_MISSING,
+            Self::Subjects => code::WRONG_SUBJECTS,
+            Self::Length { .. } => code::FILE_LENGTH,
+            Self::FileDigest { .. } => code::FILE_DIGEST,
+            Self::File { .. } => code::FILE_NOT_CANONICAL,
+            Self::Bundle(_) => code::BUNDLE_INVALID,
+            Self::Expired { .. } => code::BUNDLE_EXPIRED,
+            Self::FromTheFuture { .. } => code::BUNDLE_FROM_THE_FUTURE,
+            Self::Replayed { .. } => code::SERIAL_REPLAYED,
+            Self::Forked { .. } => code::SERIAL_FORKED,
+            Self::Previous { .. } => code::PREVIOUS_MISMATCH,
+            Self::Weakening { .. } => code::WEAKENING_UNSIGNED,
+            Self::NotLastAccepted { .. } => code::NOT_LAST_ACCEPTED,
         }
     }
 
     /// What to do about it.
     pub const fn help(&self) -> &'static str {
         match self {
-            Self::Key(_) => "make a key with `seawall keys generate`, or check it with `openssl pkey`",
-            Self::TooLarge { .. } => "publish a smaller policy, or check that the right file is published",
+            Self::Key(_) => {
+                "make a key with `seawall keys generate`, or check it with `openssl pkey`"
+            }
+            Self::TooLarge { .. } => {
+                "publish a smaller policy, or check that the right file is published"
+            }
             Self::Envelope { .. } => "publish the file again as `seawall build` wrote it",
-            Self::RootNotPinned { .. } => "compare the pin with `sha256sum` of the root's payload; publish the pinned root too",
-            Self::RootMalformed { .. } => "make the trust root with `seawall trust` and have it signed again",
-            Self::RootChainBroken { .. } => "publish every version of the trust root, without a gap",
-            Self::RootUnsigned { .. } => "have the trust root signed by the persons of both versions",
+            Self::RootNotPinned { .. } => {
+                "compare the pin with `sha256sum` of the root's payload; publish the pinned root too"
+            }
+            Self::RootMalformed { .. } => {
+                "make the trust root with `seawall trust` and have it signed again"
+            }
+            Self::RootChainBroken { .. } => {
+                "publish every version of the trust root, without a gap"
+            }
+            Self::RootUnsigned { .. } => {
+                "have the trust root signed by the persons of both versions"
+            }
             Self::RootExpired { .. } => "publish a new version of the trust root",
-            Self::RootRolledBack { .. } => "publish the newest trust root; somebody may be replaying an old one",
-            Self::EnvironmentUnknown { .. } => "add the environment to the trust root, or correct its name",
+            Self::RootRolledBack { .. } => {
+                "publish the newest trust root; somebody may be replaying an old one"
+            }
+            Self::EnvironmentUnknown { .. } => {
+                "add the environment to the trust root, or correct its name"
+            }
             Self::Unsigned => "sign the bundle with a key that the trust root lists as compiler",
-            Self::SignatureUnknown { .. } => "publish the file again as it was signed; do not add signatures by unknown keys",
-            Self::Threshold { .. } => "have as many distinct persons with this role sign; two keys of one person count once",
-            Self::PayloadType(_) | Self::PredicateType(_) => "publish the statement that `seawall build` wrote under this name",
+            Self::SignatureUnknown { .. } => {
+                "publish the file again as it was signed; do not add signatures by unknown keys"
+            }
+            Self::Threshold { .. } => {
+                "have as many distinct persons with this role sign; two keys of one person count once"
+            }
+            Self::PayloadType(_) | Self::PredicateType(_) => {
+                "publish the statement that `seawall build` wrote under this name"
+            }
             Self::Statement(_) => "build and sign the bundle again with this version of `seawall`",
             Self::Environment { .. } => "publish the bundle in the folder of its own environment",
-            Self::Audience { .. } => "name this reconciler in the sites of the policy, or correct its id",
+            Self::Audience { .. } => {
+                "name this reconciler in the sites of the policy, or correct its id"
+            }
             Self::RootMissing { .. } => "publish the trust root that the bundle was sealed under",
             Self::Subjects | Self::Length { .. } | Self::FileDigest { .. } => {
                 "publish the three files of one build together, unchanged"
             }
-            Self::File { .. } | Self::Bundle(_) => "build the bundle with a `seawall` of the same format as this program",
+            Self::File { .. } | Self::Bundle(_) => {
+                "build the bundle with a `seawall` of the same format as this program"
+            }
             Self::Expired { .. } => "renew the bundle with `seawall renew`, or check the clock",
             Self::FromTheFuture { .. } => "check the clocks of this host and of the signer",
             Self::Replayed { .. } => "to roll back, sign the old content under a new serial",
-            Self::Forked { .. } => "two signers used one serial: build again on top of the accepted bundle",
+            Self::Forked { .. } => {
+                "two signers used one serial: build again on top of the accepted bundle"
+            }
             Self::Previous { .. } => "build again on top of the bundle that was accepted last",
-            Self::Weakening { .. } => "have the owners sign with `seawall sign`, or undo what weakens",
-            Self::NotLastAccepted { .. } => "the state store was altered: restore it, or run `seawalld adopt`",
+            Self::Weakening { .. } => {
+                "have the owners sign with `seawall sign`, or undo what weakens"
+            }
+            Self::NotLastAccepted { .. } => {
+                "the state store was altered: restore it, or run `seawalld adopt`"
+            }
         }
     }
 }

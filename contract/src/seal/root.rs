@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::dsse::Envelope;
-use super::instant::instant;
 use super::keys::{KeyId, PrivateKey, PublicKey};
+use super::payload::instant;
 use super::statement::{Predicate, Statement, StatementFault, predicate_type};
+use crate::id::{EnvironmentId, ReconcilerId};
 
 /// More keys would only make every signature slow to check.
 const MAX_KEYS: usize = 256;
@@ -69,7 +70,7 @@ pub struct RootRoles {
     /// Who may make the next root.
     pub root: RoleKeys,
     /// All other roles, for each environment on its own.
-    pub environments: BTreeMap<String, EnvironmentRoles>,
+    pub environments: BTreeMap<EnvironmentId, EnvironmentRoles>,
 }
 
 /// Who may act in one environment.
@@ -141,7 +142,7 @@ impl TrustRoot {
     }
 
     /// The keys that count in a role; none where the environment or the role does not exist.
-    pub fn keys_in(&self, role: Role, environment: &str) -> BTreeSet<KeyId> {
+    pub fn keys_in(&self, role: Role, environment: &EnvironmentId) -> BTreeSet<KeyId> {
         let roles = self.roles.environments.get(environment);
         let keyids = |role: &RoleKeys| role.keyids.clone();
         match role {
@@ -156,31 +157,60 @@ impl TrustRoot {
     }
 
     /// The persons who signed in a role: each once, however many keys they hold.
-    pub fn persons(&self, signed: &BTreeSet<KeyId>, role: Role, environment: &str) -> BTreeSet<String> {
-        self.keys_in(role, environment)
+    pub fn persons(
+        &self,
+        signed: &BTreeSet<KeyId>,
+        role: Role,
+        environment: &EnvironmentId,
+    ) -> BTreeSet<String> {
+        self.holders(signed, &self.keys_in(role, environment))
+    }
+
+    /// The persons who signed in role root.
+    pub fn root_persons(&self, signed: &BTreeSet<KeyId>) -> BTreeSet<String> {
+        self.holders(signed, &self.roles.root.keyids)
+    }
+
+    fn holders(&self, signed: &BTreeSet<KeyId>, counting: &BTreeSet<KeyId>) -> BTreeSet<String> {
+        counting
             .intersection(signed)
             .filter_map(|id| self.persons.get(id).map(|p| p.person.clone()))
             .collect()
     }
 
     /// The keys of one reconciler, by which its receipts and checkpoints are verified.
-    pub fn reconciler_keys(&self, environment: &str, reconciler_id: &str) -> Vec<PublicKey> {
+    pub fn reconciler_keys(
+        &self,
+        environment: &EnvironmentId,
+        reconciler_id: &ReconcilerId,
+    ) -> Vec<PublicKey> {
         self.keys_in(Role::Reconciler, environment)
             .iter()
             .filter_map(|id| self.persons.get(id))
-            .filter(|person| person.person == reconciler_id)
+            .filter(|person| person.person == reconciler_id.as_str())
             .filter_map(|person| PublicKey::from_pem(&person.public_key).ok())
             .collect()
     }
 
-    fn check_role(&self, name: &str, keyids: &BTreeSet<KeyId>, threshold: u64) -> Result<(), String> {
+    fn check_role(
+        &self,
+        name: &str,
+        keyids: &BTreeSet<KeyId>,
+        threshold: u64,
+    ) -> Result<(), String> {
         let mut persons = BTreeSet::new();
         for id in keyids {
-            let person = self.persons.get(id).ok_or_else(|| format!("role `{name}` names unknown key `{id}`"))?;
+            let person = self
+                .persons
+                .get(id)
+                .ok_or_else(|| format!("role `{name}` names unknown key `{id}`"))?;
             persons.insert(person.person.as_str());
         }
         if threshold > persons.len() as u64 {
-            return Err(format!("role `{name}` needs {threshold} persons and has {}", persons.len()));
+            return Err(format!(
+                "role `{name}` needs {threshold} persons and has {}",
+                persons.len()
+            ));
         }
         Ok(())
     }
@@ -201,15 +231,25 @@ impl Predicate for TrustRoot {
             return Err("version of the trust root is 0".into());
         }
         if self.expires_at <= self.issued_at {
-            return Err(format!("expires_at `{}` is not after issued_at `{}`", self.expires_at, self.issued_at));
+            return Err(format!(
+                "expires_at `{}` is not after issued_at `{}`",
+                self.expires_at, self.issued_at
+            ));
         }
         if self.persons.len() > MAX_KEYS {
-            return Err(format!("trust root has {} keys, at most {MAX_KEYS} are read", self.persons.len()));
+            return Err(format!(
+                "trust root has {} keys, at most {MAX_KEYS} are read",
+                self.persons.len()
+            ));
         }
         for (id, person) in &self.persons {
-            let key = PublicKey::from_pem(&person.public_key).map_err(|e| format!("key `{id}`: {e}"))?;
+            let key =
+                PublicKey::from_pem(&person.public_key).map_err(|e| format!("key `{id}`: {e}"))?;
             if key.key_id() != *id {
-                return Err(format!("key `{id}` is listed under a name that is not its own, `{}`", key.key_id()));
+                return Err(format!(
+                    "key `{id}` is listed under a name that is not its own, `{}`",
+                    key.key_id()
+                ));
             }
             if person.person.is_empty() {
                 return Err(format!("key `{id}` belongs to nobody"));
@@ -220,7 +260,10 @@ impl Predicate for TrustRoot {
             let name = |role: Role| format!("{environment}/{role}");
             self.check_keys(&name(Role::Compiler), &roles.compiler)?;
             self.check_keys(&name(Role::Reconciler), &roles.reconciler)?;
-            for (role, keys) in [(Role::Approver, &roles.approver), (Role::BreakGlass, &roles.break_glass)] {
+            for (role, keys) in [
+                (Role::Approver, &roles.approver),
+                (Role::BreakGlass, &roles.break_glass),
+            ] {
                 if let Some(keys) = keys {
                     self.check_keys(&name(role), keys)?;
                 }
@@ -228,7 +271,9 @@ impl Predicate for TrustRoot {
             let owner = &roles.owner;
             self.check_role(&name(Role::Owner), &owner.keyids, owner.weakening_threshold)?;
             if owner.weakening_threshold == 0 || owner.weakening_threshold < owner.threshold {
-                return Err(format!("weakening in `{environment}` needs fewer owners than an ordinary change, or none"));
+                return Err(format!(
+                    "weakening in `{environment}` needs fewer owners than an ordinary change, or none"
+                ));
             }
         }
         Ok(())

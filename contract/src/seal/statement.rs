@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::canonical::{CanonicalFault, MAX_INTEGER, from_canonical, to_canonical};
-use super::digest::Digest;
-use super::instant::instant;
+use super::payload::{CanonicalFault, from_canonical, instant};
+use crate::canonical::{INTEGER_LIMIT, to_bytes};
+use crate::digest::Digest;
+use crate::id::{EnvironmentId, ReconcilerId};
 
 /// The `_type` of every statement.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -46,7 +47,7 @@ pub trait Predicate: Serialize + DeserializeOwned {
 #[serde(deny_unknown_fields)]
 pub struct Statement<P> {
     #[serde(rename = "_type")]
-    statement_type: String,
+    kind: String,
     /// The files spoken of.
     pub subject: Vec<Subject>,
     #[serde(rename = "predicateType")]
@@ -95,19 +96,24 @@ pub enum StatementFault {
 impl<P: Predicate> Statement<P> {
     /// A statement about these subjects.
     pub fn new(subject: Vec<Subject>, predicate: P) -> Self {
-        Self { statement_type: STATEMENT_TYPE.into(), subject, predicate_type: P::TYPE.into(), predicate }
+        Self {
+            kind: STATEMENT_TYPE.into(),
+            subject,
+            predicate_type: P::TYPE.into(),
+            predicate,
+        }
     }
 
     /// A statement whose only subject is its own predicate, for records that speak of no file.
-    pub fn about_itself(name: &str, predicate: P) -> Result<Self, CanonicalFault> {
-        let digest = Digest::of(&to_canonical(&predicate)?);
+    pub fn about_itself(name: &str, predicate: P) -> Result<Self, StatementFault> {
+        let digest = Digest::of(&canonical_bytes(&predicate)?);
         Ok(Self::new(vec![Subject::new(name, digest)], predicate))
     }
 
     /// The canonical bytes that are signed. Fails where the predicate breaks its own rules.
     pub fn to_payload(&self) -> Result<Vec<u8>, StatementFault> {
         self.predicate.check().map_err(StatementFault::Shape)?;
-        Ok(to_canonical(self)?)
+        canonical_bytes(self)
     }
 
     /// Reads a payload whose signatures were verified: canonical, of exactly this predicate type, without unknown fields.
@@ -115,31 +121,47 @@ impl<P: Predicate> Statement<P> {
         let value = from_canonical(payload)?;
         let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
         if text("_type") != STATEMENT_TYPE {
-            return Err(StatementFault::Shape(format!("`_type` is `{}`, wanted `{STATEMENT_TYPE}`", text("_type"))));
+            return Err(StatementFault::Shape(format!(
+                "`_type` is `{}`, wanted `{STATEMENT_TYPE}`",
+                text("_type")
+            )));
         }
         if text("predicateType") != P::TYPE {
             let found = text("predicateType").to_owned();
-            return Err(StatementFault::PredicateType { found, wanted: P::TYPE });
+            return Err(StatementFault::PredicateType {
+                found,
+                wanted: P::TYPE,
+            });
         }
-        let statement: Self = serde_json::from_value(value).map_err(|e| StatementFault::Shape(e.to_string()))?;
+        let statement: Self =
+            serde_json::from_value(value).map_err(|e| StatementFault::Shape(e.to_string()))?;
         statement.predicate.check().map_err(StatementFault::Shape)?;
         Ok(statement)
     }
 
     /// Checks that the statement speaks of nothing but its own predicate.
     pub(crate) fn check_about_itself(&self) -> Result<(), StatementFault> {
-        let digest = Digest::of(&to_canonical(&self.predicate)?);
+        let digest = Digest::of(&canonical_bytes(&self.predicate)?);
         match self.subject.as_slice() {
             [only] if only.digest.sha256 == digest => Ok(()),
-            _ => Err(StatementFault::Shape("subject is not the predicate itself".into())),
+            _ => Err(StatementFault::Shape(
+                "subject is not the predicate itself".into(),
+            )),
         }
     }
+}
+
+fn canonical_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, StatementFault> {
+    to_bytes(value).map_err(|e| StatementFault::Shape(e.to_string()))
 }
 
 impl Subject {
     /// A subject by name and digest.
     pub fn new(name: &str, sha256: Digest) -> Self {
-        Self { name: name.into(), digest: SubjectDigest { sha256 } }
+        Self {
+            name: name.into(),
+            digest: SubjectDigest { sha256 },
+        }
     }
 }
 
@@ -154,7 +176,11 @@ impl Serial {
 
     /// Zero and numbers of 2^53 or more are no serials.
     pub const fn new(number: u64) -> Option<Self> {
-        if number >= 1 && number <= MAX_INTEGER { Some(Self(number)) } else { None }
+        if number >= 1 && number < INTEGER_LIMIT {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
     /// The number.
@@ -177,7 +203,9 @@ impl fmt::Display for Serial {
 impl<'de> Deserialize<'de> for Serial {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = u64::deserialize(deserializer)?;
-        Self::new(number).ok_or_else(|| serde::de::Error::custom(format!("`{number}` is no serial of 1 or more")))
+        Self::new(number).ok_or_else(|| {
+            serde::de::Error::custom(format!("`{number}` is no serial of 1 or more"))
+        })
     }
 }
 
@@ -186,9 +214,9 @@ impl<'de> Deserialize<'de> for Serial {
 #[serde(deny_unknown_fields)]
 pub struct BundlePredicate {
     /// The one environment that it is for.
-    pub environment: String,
+    pub environment: EnvironmentId,
     /// Ids of the reconcilers that may follow it.
-    pub audience: BTreeSet<String>,
+    pub audience: BTreeSet<ReconcilerId>,
     /// Lengths of the two subjects.
     pub lengths: Lengths,
     /// Previous serial + 1.
@@ -273,18 +301,23 @@ impl Predicate for BundlePredicate {
     const TYPE: &'static str = predicate_type::PLAN_BUNDLE;
 
     fn check(&self) -> Result<(), String> {
-        if self.environment.is_empty() {
-            return Err("environment is empty".into());
-        }
         if self.audience.is_empty() {
             return Err("audience names no reconciler".into());
         }
         if self.expires_at <= self.issued_at {
-            return Err(format!("expires_at `{}` is not after issued_at `{}`", self.expires_at, self.issued_at));
+            return Err(format!(
+                "expires_at `{}` is not after issued_at `{}`",
+                self.expires_at, self.issued_at
+            ));
         }
         match (self.serial == Serial::FIRST, self.previous.is_some()) {
             (true, true) => return Err("serial 1 names a previous statement".into()),
-            (false, false) => return Err(format!("serial {} names no previous statement", self.serial)),
+            (false, false) => {
+                return Err(format!(
+                    "serial {} names no previous statement",
+                    self.serial
+                ));
+            }
             (true, false) | (false, true) => {}
         }
         if self.policy_snapshot_hash != policy_snapshot_hash(&self.inputs) {
@@ -297,7 +330,10 @@ impl Predicate for BundlePredicate {
 impl Statement<BundlePredicate> {
     /// The statement about these two files. Lengths in the predicate are set from the bytes.
     pub fn about_bundle(mut predicate: BundlePredicate, bundle: &[u8], provenance: &[u8]) -> Self {
-        predicate.lengths = Lengths { bundle: bundle.len() as u64, provenance: provenance.len() as u64 };
+        predicate.lengths = Lengths {
+            bundle: bundle.len() as u64,
+            provenance: provenance.len() as u64,
+        };
         let subject = vec![
             Subject::new(BUNDLE_FILE, Digest::of(bundle)),
             Subject::new(PROVENANCE_FILE, Digest::of(provenance)),
@@ -307,8 +343,11 @@ impl Statement<BundlePredicate> {
 
     /// The digest of one subject, if exactly the two files are spoken of.
     pub(crate) fn file_digest(&self, name: &str) -> Option<Digest> {
-        let by_name: BTreeMap<&str, Digest> =
-            self.subject.iter().map(|s| (s.name.as_str(), s.digest.sha256)).collect();
+        let by_name: BTreeMap<&str, Digest> = self
+            .subject
+            .iter()
+            .map(|s| (s.name.as_str(), s.digest.sha256))
+            .collect();
         if self.subject.len() != 2 || by_name.len() != 2 {
             return None;
         }
@@ -318,11 +357,13 @@ impl Statement<BundlePredicate> {
 
 /// The identity of a policy: SHA-256 over `<hex>  <path>\n` for each input, sorted by the bytes of the path.
 pub fn policy_snapshot_hash(inputs: &[Input]) -> Digest {
-    let mut lines: Vec<(&[u8], String)> =
-        inputs.iter().map(|i| (i.path.as_bytes(), format!("{}  {}\n", i.sha256, i.path))).collect();
+    let mut lines: Vec<(&[u8], String)> = inputs
+        .iter()
+        .map(|i| (i.path.as_bytes(), format!("{}  {}\n", i.sha256, i.path)))
+        .collect();
     lines.sort();
-    let parts: Vec<&[u8]> = lines.iter().map(|(_, line)| line.as_bytes()).collect();
-    Digest::of_parts(&parts)
+    let list: String = lines.into_iter().map(|(_, line)| line).collect();
+    Digest::of(list.as_bytes())
 }
 
 #[cfg(test)]
@@ -333,8 +374,14 @@ mod tests {
     fn snapshot_hash_is_that_of_sha256sum() {
         // printf 'a' > b.yaml; printf '' > a/c.yaml; sha256sum a/c.yaml b.yaml | sha256sum
         let inputs = [
-            Input { path: "b.yaml".into(), sha256: Digest::of(b"a") },
-            Input { path: "a/c.yaml".into(), sha256: Digest::of(b"") },
+            Input {
+                path: "b.yaml".into(),
+                sha256: Digest::of(b"a"),
+            },
+            Input {
+                path: "a/c.yaml".into(),
+                sha256: Digest::of(b""),
+            },
         ];
         assert_eq!(policy_snapshot_hash(&inputs).to_string(), SHA256SUM);
     }
@@ -344,8 +391,8 @@ mod tests {
     #[test]
     fn serials_start_at_one_and_end_below_two_to_the_53() {
         assert_eq!(Serial::new(0), None);
-        assert_eq!(Serial::new(MAX_INTEGER + 1), None);
-        assert_eq!(Serial::new(MAX_INTEGER).and_then(Serial::next), None);
+        assert_eq!(Serial::new(INTEGER_LIMIT), None);
+        assert_eq!(Serial::new(INTEGER_LIMIT - 1).and_then(Serial::next), None);
         assert_eq!(Serial::FIRST.next().map(Serial::get), Some(2));
     }
 }

@@ -10,3 +10,4 @@
 
 mod calendar;
 mod retention;
+mod trust;

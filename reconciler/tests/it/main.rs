@@ -9,3 +9,5 @@
 )]
 
 mod connector;
+mod connector_postgres;
+mod postgres_server;

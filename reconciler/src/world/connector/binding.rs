@@ -169,7 +169,9 @@ impl PostgresBinding {
         }
         for query in &self.validation {
             let both = query.equals.is_some() && query.at_least.is_some();
-            if both || query.sql.trim().is_empty() {
+            // A statement that begins with a backslash would be a command of `psql` itself.
+            let is_sql = !query.sql.trim().is_empty() && !query.sql.trim_start().starts_with('\\');
+            if both || !is_sql {
                 return Err(invalid(format!(
                     "validation query `{}` needs `sql` and at most one of `equals` and `at_least`",
                     query.name.escape_debug()
@@ -177,6 +179,18 @@ impl PostgresBinding {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn maintenance(&self) -> &str {
+        self.maintenance_database.as_deref().unwrap_or("postgres")
+    }
+
+    pub(super) fn jobs(&self) -> u16 {
+        self.parallel_jobs.unwrap_or(1)
+    }
+
+    pub(super) fn server(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 }
 

@@ -11,6 +11,8 @@ mod error;
 mod files;
 mod jsonl;
 mod manifest;
+mod postgres;
+mod process;
 mod selection;
 mod sqlite;
 mod tree;
@@ -225,6 +227,15 @@ pub enum Outcome {
     Failed { detail: String },
 }
 
+impl Outcome {
+    /// What was found, either way.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Passed { detail } | Self::Failed { detail } => detail,
+        }
+    }
+}
+
 impl Check {
     pub(crate) fn passed(name: &str, detail: String) -> Self {
         Self {
@@ -349,9 +360,7 @@ pub fn prepare(
         Binding::Files(files) => files::prepare(files, bounds),
         Binding::Jsonl(jsonl) => jsonl::prepare(jsonl, previous, spool, bounds),
         Binding::Sqlite(sqlite) => sqlite::prepare(sqlite, spool, bounds),
-        Binding::Postgres(_) => Err(ConnectorError::BindingInvalid {
-            detail: "connector `postgres` arrives with the next change".to_owned(),
-        }),
+        Binding::Postgres(postgres) => postgres::prepare(postgres, spool, bounds),
     }
 }
 
@@ -405,9 +414,9 @@ pub fn restore(
                 tree::export(binding, material, Path::new(target), bounds)
             }
             Binding::Sqlite(sqlite) => sqlite::restore(sqlite, material, Path::new(target), bounds),
-            Binding::Postgres(_) => Err(ConnectorError::BindingInvalid {
-                detail: "connector `postgres` arrives with the next change".to_owned(),
-            }),
+            Binding::Postgres(postgres) => {
+                postgres::side_by_side(postgres, material, target, bounds)
+            }
         },
         Mode::InPlace { restore_id } => match binding {
             Binding::Files(files) => files::restore_in_place(files, material, restore_id, bounds),
@@ -415,9 +424,9 @@ pub fn restore(
                 connector: binding.kind(),
                 mode: "in place",
             }),
-            Binding::Postgres(_) => Err(ConnectorError::BindingInvalid {
-                detail: "connector `postgres` arrives with the next change".to_owned(),
-            }),
+            Binding::Postgres(postgres) => {
+                postgres::in_place(postgres, material, restore_id, bounds)
+            }
         },
     }
 }
@@ -436,9 +445,7 @@ pub fn validate(
             jsonl::validate(jsonl, &path_of(target, &jsonl.path)?, manifest, bounds)
         }
         Binding::Sqlite(sqlite) => sqlite::validate(&path_of(target, &sqlite.path)?, bounds),
-        Binding::Postgres(_) => Err(ConnectorError::BindingInvalid {
-            detail: "connector `postgres` arrives with the next change".to_owned(),
-        }),
+        Binding::Postgres(postgres) => postgres::validate(postgres, target, bounds),
     }
 }
 
@@ -448,19 +455,17 @@ pub fn observe(binding: &Binding, bounds: &Bounds) -> SourceView {
         Binding::Files(files) => tree::observe(&files.path, bounds),
         Binding::Jsonl(jsonl) => tree::observe(&jsonl.path, bounds),
         Binding::Sqlite(sqlite) => sqlite::observe(sqlite, bounds),
-        Binding::Postgres(_) => unknown_view("connector `postgres` arrives with the next change"),
+        Binding::Postgres(postgres) => postgres::observe(postgres, bounds),
     }
 }
 
 /// The identity of the live data.
-pub fn fingerprint(binding: &Binding, _bounds: &Bounds) -> Result<Fingerprint, ConnectorError> {
+pub fn fingerprint(binding: &Binding, bounds: &Bounds) -> Result<Fingerprint, ConnectorError> {
     match binding {
         Binding::Files(files) => tree::fingerprint(&files.path),
         Binding::Jsonl(jsonl) => tree::fingerprint(&jsonl.path),
         Binding::Sqlite(sqlite) => tree::fingerprint(&sqlite.path),
-        Binding::Postgres(_) => Err(ConnectorError::BindingInvalid {
-            detail: "connector `postgres` arrives with the next change".to_owned(),
-        }),
+        Binding::Postgres(postgres) => postgres::fingerprint(postgres, bounds),
     }
 }
 

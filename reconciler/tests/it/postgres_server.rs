@@ -1,0 +1,183 @@
+//! A real PostgreSQL server on a scratch folder and a free loopback port, with a password, ended when dropped.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid, User, geteuid};
+use reconciler::world::connector::PostgresBinding;
+use tempfile::TempDir;
+
+const PASSWORD: &str = "correct horse ' battery \\ staple";
+
+pub struct Server {
+    process: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        // A port that is free now may be taken a moment later.
+        (0..5)
+            .find_map(|_| Self::try_start())
+            .expect("a PostgreSQL server starts")
+    }
+
+    fn try_start() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let password = folder.path().join("password");
+        fs::write(&password, format!("{PASSWORD}\n")).unwrap();
+        if geteuid() == Uid::from_raw(0) {
+            let user = User::from_name("postgres")
+                .unwrap()
+                .expect("the user `postgres`");
+            for path in [folder.path(), &password] {
+                std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+                    .unwrap();
+            }
+        }
+        let data = folder.path().join("data");
+        let initdb = Self::command("initdb")
+            .args([
+                "--no-sync",
+                "--username=keeper",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+            ])
+            .arg("--pgdata")
+            .arg(&data)
+            .arg("--pwfile")
+            .arg(&password)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(
+            initdb.status.success(),
+            "{}",
+            String::from_utf8_lossy(&initdb.stderr)
+        );
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let process = Self::command("postgres")
+            .arg("-D")
+            .arg(&data)
+            .args([
+                "-p",
+                &port.to_string(),
+                "-c",
+                "fsync=off",
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "track_commit_timestamp=on",
+            ])
+            .arg("-c")
+            .arg(format!(
+                "unix_socket_directories={}",
+                folder.path().display()
+            ))
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut server = Self {
+            process,
+            port,
+            folder,
+        };
+        loop {
+            if server.process.try_wait().unwrap().is_some() {
+                return None;
+            }
+            if server.psql("postgres", "SELECT 1").status.success() {
+                return Some(server);
+            }
+        }
+    }
+
+    /// PostgreSQL refuses to run as root.
+    fn command(name: &str) -> Command {
+        let program = bin_dir().join(name);
+        if geteuid() != Uid::from_raw(0) {
+            return Command::new(program);
+        }
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+            .arg(program);
+        command
+    }
+
+    pub fn binding(&self, database: &str) -> PostgresBinding {
+        PostgresBinding {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            database: database.to_owned(),
+            user: "keeper".to_owned(),
+            password_file: Some(self.folder.path().join("password")),
+            sslmode: None,
+            sslrootcert: None,
+            parallel_jobs: Some(2),
+            bin_dir: Some(bin_dir()),
+            maintenance_database: None,
+            no_owner: false,
+            validation: vec![],
+        }
+    }
+
+    pub fn client(&self, database: &str) -> Command {
+        let mut command = Command::new(bin_dir().join("psql"));
+        command
+            .args(["-XAtq", "-v", "ON_ERROR_STOP=1"])
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", "keeper")
+            .env("PGPASSWORD", PASSWORD)
+            .env("PGDATABASE", database);
+        command
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> std::process::Output {
+        self.client(database)
+            .args([OsStr::new("-c"), OsStr::new(sql)])
+            .output()
+            .unwrap()
+    }
+
+    /// Runs SQL that must work and returns what it printed.
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        let output = self.psql(database, sql);
+        assert!(
+            output.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The fast shutdown; the process is our child and not reaped, so the number is still its own.
+        let _ = kill(
+            Pid::from_raw(self.process.id().cast_signed()),
+            Signal::SIGINT,
+        );
+        let _ = self.process.wait();
+    }
+}
+
+pub fn bin_dir() -> PathBuf {
+    Path::new("/usr/lib/postgresql/15/bin").to_owned()
+}

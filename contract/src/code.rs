@@ -162,6 +162,57 @@ codes! {
     WEAKENING_UNSIGNED = 530 "weakening-unsigned" "too few owners signed a bundle that weakens protection or has no baseline";
     NOT_LAST_ACCEPTED = 531 "not-last-accepted" "the stored bundle is not the one that was accepted last";
 
+    // 10 plan
+    PLAN_UNBOUND = 1001 "plan-unbound" "the configuration does not bind a dataset, location or key that the plan needs";
+    SOURCE_STALE = 1002 "source-stale" "the accepted bundle is past its time; only what protects goes on";
+    SLOT_OPEN = 1003 "slot-open" "a slot waits for its run";
+    PLAN_OBJECTION = 1004 "plan-objection" "the review objects to a step; it is not executed";
+    CONTINUOUS_UNSUPPORTED = 1005 "continuous-unsupported" "the plan wants continuous archiving, which no bound connector does";
+    LOCATION_LAGGING = 1006 "location-lagging" "a location misses recovery points that others hold";
+    LOCATION_UNKNOWN = 1007 "location-unknown" "a location cannot be looked at";
+    POINT_SUSPECT = 1008 "point-suspect" "the newest recovery point did not pass its check";
+    NEVER_PROTECTED = 1009 "never-protected" "the plan has no usable recovery point yet";
+    LAST_RUN_FAILED = 1010 "last-run-failed" "the plan's last run failed or was missed";
+    CONNECTOR_TOO_WEAK = 1011 "connector-too-weak" "a bound connector declares less than policy relies on";
+    CLOCK_WRONG = 1012 "clock-wrong" "the clock stands before the newest receipt or far after it";
+    KEY_EXPIRED = 1013 "key-expired" "the plan's key may seal nothing any more";
+    SCHEDULE_UNREADABLE = 1014 "schedule-unreadable" "the plan's schedule has no calendar";
+    PLAN_SPLIT = 1015 "plan-split" "the datasets of the plan belong to different reconcilers";
+    LOCATION_QUARANTINED = 1016 "location-quarantined" "a location holds objects that are not what their names say";
+    POINT_UNVERIFIED = 1017 "point-unverified" "a recovery point waits for its check";
+
+    // 11 execute
+    DEADLINE_PASSED = 1101 "deadline-passed" "an effect took longer than its deadline allows";
+    RUN_INTERRUPTED = 1102 "run-interrupted" "the process ended while an effect ran, and the effect left nothing";
+    OUTCOME_UNKNOWN = 1103 "outcome-unknown" "it cannot be told yet whether an effect happened";
+    EFFECT_PANICKED = 1104 "effect-panicked" "an effect ended in a bug";
+    PRECONDITION_FAILED = 1105 "precondition-failed" "a step's precondition no longer holds";
+    POINT_NOT_FOUND = 1106 "point-not-found" "no recovery point matches the request";
+    UNKNOWN_OBJECT = 1107 "unknown-object" "the policy in force has no plan or dataset of this name";
+    RESTORE_UNFIT = 1108 "restore-unfit" "the restore request contradicts itself";
+    SPOOL_UNUSABLE = 1109 "spool-unusable" "the spool folder cannot be written";
+    CHECK_FAILED = 1110 "check-failed" "a recovery point did not pass its check at a location";
+    KEY_UNAVAILABLE = 1111 "key-unavailable" "the source of a key does not give it";
+
+    // 12 source
+    CONFIG_UNREADABLE = 1201 "config-unreadable" "the configuration file cannot be read";
+    CONFIG_INVALID = 1202 "config-invalid" "the configuration is not what the daemon reads";
+    GIT_UNREACHABLE = 1203 "git-unreachable" "the policy repository cannot be fetched";
+    GIT_DEADLINE = 1204 "git-deadline" "git did not finish in time and was killed";
+    GIT_BRANCH_ABSENT = 1205 "git-branch-absent" "the policy repository has no such branch";
+    GIT_LAYOUT = 1206 "git-layout" "the policy repository lacks a file of a published environment";
+    GIT_MIRROR = 1207 "git-mirror" "the local mirror of the policy repository cannot be used";
+    GIT_TOO_LARGE = 1208 "git-too-large" "a published file is larger than the limit";
+    NO_POLICY = 1209 "no-policy" "no bundle was ever accepted";
+    GIT_MISSING = 1210 "git-missing" "the `git` command cannot be started";
+
+    // 13 store
+    STORE_LOCKED = 1301 "store-locked" "another process holds the state store";
+    STORE_UNUSABLE = 1302 "store-unusable" "the state store cannot be opened, read or written";
+    STORE_DAMAGED = 1303 "store-damaged" "the state store holds what this version never wrote";
+    STORE_MIGRATION = 1304 "store-migration" "the state store has another version than this program";
+    SLOT_RECORDED = 1305 "slot-recorded" "a slot has its terminal record already";
+
     // 15 connectors
     SOURCE_MISSING = 1501 "source-missing" "the live data that a binding names do not exist";
     SOURCE_UNREADABLE = 1502 "source-unreadable" "the live data cannot be read";
@@ -189,6 +240,9 @@ codes! {
     SWAP_REFUSED = 1524 "swap-refused" "the live folder cannot be exchanged in one step";
     STATE_INVALID = 1525 "state-invalid" "the stored state of an append-only check cannot be used";
     CONNECTOR_IO = 1526 "connector-io" "a file operation of a connector failed";
+
+    // 16 executions and approvals
+    APPROVAL_REQUIRED = 1601 "approval-required" "the approval policy asks for approvals that this command cannot carry";
 
     // 17 receipts
     RECEIPT_INVALID = 1701 "receipt-invalid" "a line of the receipt log is no receipt, or contradicts itself";

@@ -1,0 +1,160 @@
+//! Owns what is known of the world when a round plans: values with the time they were seen, never a guess. Never looks at
+//! anything itself. The root is [`Observed`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Execution, Run};
+
+/// Something seen in the world. `Unknown` never authorises anything that destroys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation<T> {
+    /// It was seen.
+    Known {
+        /// What was seen.
+        value: T,
+        /// When.
+        at: Timestamp,
+    },
+    /// It was looked for and is not there.
+    Absent {
+        /// When.
+        at: Timestamp,
+    },
+    /// It could not be looked at.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// Everything that a round knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// By plan; a plan that is missing here was never looked at.
+    pub plans: BTreeMap<PlanId, PlanObserved>,
+    /// The newest instant that a receipt carries.
+    pub newest_receipt: Option<Timestamp>,
+}
+
+/// What is known of one plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanObserved {
+    /// When the first bundle that has the plan was accepted.
+    pub since: Timestamp,
+    /// What the configuration lacks for it; empty when everything is bound.
+    pub unbound: Vec<Lack>,
+    /// The newest slot that has its terminal record; every slot before it has one too.
+    pub ended_through: Option<Timestamp>,
+    /// How the newest terminal record ended.
+    pub last_outcome: Option<SlotOutcome>,
+    /// Every run that the catalog knows, oldest first.
+    pub runs: Vec<Run>,
+    /// Executions without an outcome, or whose outcome is unknown.
+    pub open: Vec<Execution>,
+    /// Backups of each slot or operator request that were begun, for the number of the next attempt.
+    pub attempts: BTreeMap<BackupId, u32>,
+    /// How each location stands.
+    pub copies: BTreeMap<LocationId, Observation<CopyState>>,
+}
+
+/// One thing that is missing or too weak.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lack {
+    /// A dataset has no binding.
+    Dataset(DatasetId),
+    /// A location has no folder.
+    Location(LocationId),
+    /// A kid has no key source.
+    Key(Kid),
+    /// The bound connector cannot do what policy relies on; the text names it.
+    Capability(DatasetId, String),
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dataset(id) => write!(formatter, "dataset `{id}`"),
+            Self::Location(id) => write!(formatter, "location `{id}`"),
+            Self::Key(kid) => write!(formatter, "key `{kid}`"),
+            Self::Capability(id, what) => write!(formatter, "dataset `{id}` ({what})"),
+        }
+    }
+}
+
+/// How one location stands towards the others of its plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum CopyState {
+    /// It holds every live object.
+    InSync,
+    /// It misses objects.
+    Lagging {
+        /// How many.
+        missing: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// It holds what its name forbids; a person must look.
+    Quarantined {
+        /// What was found.
+        why: String,
+    },
+}
+
+/// How a slot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotOutcome {
+    /// With a usable recovery point.
+    Success,
+    /// It ran and left none.
+    Failure,
+    /// It did not run in time.
+    Missed,
+}
+
+impl SlotOutcome {
+    /// The word in tables and in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+impl PlanObserved {
+    /// The run with this id that left a recovery point.
+    pub fn point(&self, id: &BackupId) -> Option<&Run> {
+        self.points().find(|run| run.backup_id == *id)
+    }
+
+    /// Runs that left a recovery point, oldest first.
+    pub fn points(&self) -> impl DoubleEndedIterator<Item = &Run> + Clone {
+        self.runs.iter().filter(|run| run.is_point())
+    }
+
+    /// Locations that are known to lag.
+    pub fn lagging(&self) -> BTreeSet<&LocationId> {
+        self.copies
+            .iter()
+            .filter(|(_, state)| {
+                matches!(
+                    state,
+                    Observation::Known {
+                        value: CopyState::Lagging { .. },
+                        ..
+                    }
+                )
+            })
+            .map(|(id, _)| id)
+            .collect()
+    }
+}

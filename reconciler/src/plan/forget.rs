@@ -1,0 +1,60 @@
+//! Owns what retention would forget, shown and never done. Points that are not seen everywhere, and everything under a stale
+//! bundle, stay. The interesting function is [`would_forget`].
+
+use contract::calendar::Calendar;
+use contract::model::Plan as Policy;
+use contract::retention::{self, Point, Trust, Verdict};
+use jiff::Timestamp;
+
+use super::{Forget, InForce, Standing};
+use crate::observed::{CopyState, Observation, PlanObserved};
+use crate::store::Verification;
+
+/// The points that the plan's retention class would let go.
+pub(super) fn would_forget(
+    in_force: &InForce,
+    policy: &Policy,
+    seen: &PlanObserved,
+    calendar: &Calendar,
+    now: Timestamp,
+) -> Vec<Forget> {
+    match in_force.standing {
+        Standing::Stale => return Vec::new(),
+        Standing::Fresh => {}
+    }
+    let seen_everywhere = policy.locations.iter().all(|location| {
+        matches!(
+            seen.copies.get(location),
+            Some(Observation::Known {
+                value: CopyState::InSync,
+                ..
+            })
+        )
+    });
+    if !seen_everywhere || !seen.open.is_empty() {
+        return Vec::new();
+    }
+    let points: Vec<Point> = seen
+        .points()
+        .map(|run| Point {
+            backup_id: run.backup_id.clone(),
+            at: run.instant(),
+            trust: match &run.verification {
+                Verification::Verified { .. } => Trust::Verified,
+                Verification::Suspect { .. } => Trust::Suspect,
+                Verification::Pending => Trust::Unknown,
+            },
+        })
+        .collect();
+    retention::decide(&points, &policy.retention, calendar.zone(), now)
+        .into_iter()
+        .filter_map(|decision| match decision.verdict {
+            Verdict::Keep(_) => None,
+            Verdict::Forget(reason) => Some(Forget {
+                plan_id: policy.plan_id.clone(),
+                backup_id: decision.backup_id,
+                reason: reason.as_str().to_owned(),
+            }),
+        })
+        .collect()
+}

@@ -1,0 +1,319 @@
+//! Owns what a round will do and why, derived from the bundle in force, what was observed, and the time. Never looks at a
+//! clock, a file or a random number, and leaves no choice to execution. The interesting function is [`plan`].
+
+mod forget;
+mod one;
+mod slots;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::calendar::Zones;
+use contract::code::{self, Code};
+use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId, ReconcilerId};
+use contract::model::Model;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::observed::{Observed, SlotOutcome};
+use crate::store::BackupType;
+
+pub use slots::{backup_id, first_slot, operator_backup_id, stamp};
+
+/// What planning reads of the accepted bundle.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// The resolved model.
+    pub model: Model,
+    /// How far it may be followed.
+    pub standing: Standing,
+    /// Who this process is.
+    pub reconciler_id: ReconcilerId,
+    /// The bundled time zones.
+    pub zones: Zones,
+}
+
+/// How far the bundle in force may be followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// In all things.
+    Fresh,
+    /// Only in what protects; nothing is forgotten, failed over or weakened.
+    Stale,
+}
+
+/// What one round will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The instant that it was made for.
+    pub now: Timestamp,
+    /// In the order in which they are executed.
+    pub steps: Vec<Planned>,
+    /// Plans that have nothing to do yet, and until when.
+    pub waits: Vec<Wait>,
+    /// Plans that need a person.
+    pub stalled: Vec<Stall>,
+    /// What retention would forget if anything deleted; nothing does.
+    pub would_forget: Vec<Forget>,
+}
+
+/// One step with everything that its execution needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// `<kind>.<subject>.<attempt>`; the same plan always gives the same.
+    pub operation_id: String,
+    /// What is done.
+    pub step: Step,
+    /// Why, for a person.
+    pub reason: String,
+    /// The effect is ended then, finished or not.
+    pub deadline: Timestamp,
+}
+
+/// What a step does. Each is idempotent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum Step {
+    /// Record slots that did not run. Precondition: none of them has a record or an open execution.
+    RecordMissed(Missed),
+    /// Take the recovery point of a slot, check it, end the slot. Precondition: the slot is open and has no point.
+    Backup(Backup),
+    /// Read a recovery point again. Precondition: the catalog has it.
+    Verify(Verify),
+    /// Copy to a location what it misses. Precondition: it was seen lagging.
+    CatchUp(CatchUp),
+}
+
+/// Slots that did not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missed {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The first slot.
+    pub first: Timestamp,
+    /// The last slot.
+    pub last: Timestamp,
+    /// How many.
+    pub count: u64,
+}
+
+/// A recovery point to take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backup {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The recovery point's id.
+    pub backup_id: BackupId,
+    /// The slot; absent for an operator's backup.
+    pub slot: Option<Timestamp>,
+    /// When it should have begun: slot and offset.
+    pub due: Timestamp,
+    /// What it holds.
+    pub dataset_ids: BTreeSet<DatasetId>,
+    /// Full or incremental.
+    pub backup_type: BackupType,
+    /// Where it goes.
+    pub locations: BTreeSet<LocationId>,
+    /// How many of them must hold it before it counts.
+    pub commit: u32,
+    /// The key that seals it.
+    pub kid: Kid,
+    /// Zstandard level.
+    pub compression: u32,
+    /// Whether it counts only after its check.
+    pub checksum_required: bool,
+}
+
+/// A recovery point to read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verify {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The recovery point.
+    pub backup_id: BackupId,
+    /// The slot that ends with this check, where its run could not end it.
+    pub ends_slot: Option<Timestamp>,
+}
+
+/// A location that lags.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CatchUp {
+    /// The plan whose repository it is.
+    pub plan_id: PlanId,
+    /// The location.
+    pub location: LocationId,
+    /// The repository's key.
+    pub kid: Kid,
+}
+
+/// A plan that has nothing to do yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// What it waits for.
+    pub on: String,
+    /// The code of what it waits for, where that is a fault.
+    pub code: Option<Code>,
+    /// Until when; absent when nobody can tell.
+    pub until: Option<Timestamp>,
+}
+
+/// A plan that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stall {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// Why.
+    pub code: Code,
+    /// In words.
+    pub why: String,
+}
+
+/// A recovery point that retention names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Forget {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The recovery point.
+    pub backup_id: BackupId,
+    /// Why it may go.
+    pub reason: String,
+}
+
+impl Step {
+    /// The plan that the step serves.
+    pub const fn plan_id(&self) -> &PlanId {
+        match self {
+            Self::RecordMissed(missed) => &missed.plan_id,
+            Self::Backup(backup) => &backup.plan_id,
+            Self::Verify(verify) => &verify.plan_id,
+            Self::CatchUp(catch_up) => &catch_up.plan_id,
+        }
+    }
+
+    /// The word in tables and receipts.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::RecordMissed(_) => "record_missed",
+            Self::Backup(_) => "backup",
+            Self::Verify(_) => "verify",
+            Self::CatchUp(_) => "catch_up",
+        }
+    }
+}
+
+/// Derives what this round does. Planning again on the state that its execution reaches gives no step.
+pub fn plan(in_force: &InForce, observed: &Observed, now: Timestamp) -> Plan {
+    let mut all = Plan {
+        now,
+        steps: Vec::new(),
+        waits: Vec::new(),
+        stalled: Vec::new(),
+        would_forget: Vec::new(),
+    };
+    let mut ranked: BTreeMap<(u8, Timestamp, PlanId, usize), Planned> = BTreeMap::new();
+    for (plan_id, policy) in &in_force.model.plans {
+        match owner(in_force, policy) {
+            Owner::Other => continue,
+            Owner::Split => {
+                all.stalled.push(Stall {
+                    plan_id: plan_id.clone(),
+                    code: code::PLAN_SPLIT,
+                    why: "its datasets belong to different reconcilers".to_owned(),
+                });
+                continue;
+            }
+            Owner::Us => {}
+        }
+        let Some(seen) = observed.plans.get(plan_id) else {
+            all.waits.push(Wait {
+                plan_id: plan_id.clone(),
+                on: "its first look at the world".to_owned(),
+                code: None,
+                until: None,
+            });
+            continue;
+        };
+        let mine = one::plan_one(in_force, policy, seen, now);
+        for (index, (rank, due, step)) in mine.steps.into_iter().enumerate() {
+            ranked.insert((rank, due, plan_id.clone(), index), step);
+        }
+        all.waits.extend(mine.waits);
+        all.stalled.extend(mine.stalled);
+        all.would_forget.extend(mine.would_forget);
+    }
+    all.steps = ranked.into_values().collect();
+    all
+}
+
+enum Owner {
+    Us,
+    Other,
+    Split,
+}
+
+fn owner(in_force: &InForce, policy: &contract::model::Plan) -> Owner {
+    let model = &in_force.model;
+    match model.reconciler_of(policy) {
+        Some(id) if *id == in_force.reconciler_id => Owner::Us,
+        Some(_) => Owner::Other,
+        None => {
+            let concerns_us = policy.dataset_ids.iter().any(|id| {
+                model
+                    .datasets
+                    .get(id)
+                    .and_then(|dataset| model.settings.sites.get(&dataset.site))
+                    .is_none_or(|site| site.reconciler_id == in_force.reconciler_id)
+            });
+            if concerns_us {
+                Owner::Split
+            } else {
+                Owner::Other
+            }
+        }
+    }
+}
+
+/// The plans of the model that this reconciler acts for.
+pub fn own_plans(in_force: &InForce) -> impl Iterator<Item = (&PlanId, &contract::model::Plan)> {
+    in_force
+        .model
+        .plans
+        .iter()
+        .filter(|(_, policy)| matches!(owner(in_force, policy), Owner::Us))
+}
+
+/// A backup that an operator asks for: it has no slot, and is full only when nothing can carry it.
+pub fn operator_backup(
+    policy: &contract::model::Plan,
+    seen: &crate::observed::PlanObserved,
+    now: Timestamp,
+    completion: Timestamp,
+) -> Result<Planned, contract::id::InvalidId> {
+    let id = operator_backup_id(&policy.plan_id, now)?;
+    let carried = seen
+        .points()
+        .any(|run| run.kid == policy.encryption_key_ref);
+    let backup_type = if carried {
+        BackupType::Incremental
+    } else {
+        BackupType::Full
+    };
+    let step = one::backup_of(policy, id, None, now, backup_type);
+    Ok(Planned {
+        operation_id: format!("backup.{}.1", step.backup_id),
+        step: Step::Backup(step),
+        reason: "an operator asked for it".to_owned(),
+        deadline: completion,
+    })
+}
+
+/// How a slot ends by a run that left a point, given its check.
+pub const fn outcome_of_check(passed: bool) -> SlotOutcome {
+    if passed {
+        SlotOutcome::Success
+    } else {
+        SlotOutcome::Failure
+    }
+}

@@ -1,0 +1,468 @@
+//! Owns the steps of one plan: what happens to its open slots, its unchecked points and its lagging copies. Never orders
+//! the steps of different plans. The interesting function is [`plan_one`].
+
+use std::collections::BTreeSet;
+
+use contract::calendar::{Calendar, offset};
+use contract::code;
+use contract::duration::Seconds;
+use contract::id::BackupId;
+use contract::model::{CatchUp as CatchUpRule, Plan as Policy};
+use jiff::{SignedDuration, Timestamp};
+
+use super::slots::{self, Open};
+use super::{Backup, CatchUp, Forget, InForce, Missed, Planned, Stall, Step, Verify, Wait};
+use crate::observed::{CopyState, Observation, PlanObserved};
+use crate::store::{BackupType, Run, Verification};
+
+/// Steps are executed by rank, then by when they were due: records first, then what a quorum needs, then recovery points,
+/// because they are what is lost for good, then everything that can be made up for later.
+const RANK_RECORD: u8 = 0;
+const RANK_QUORUM: u8 = 1;
+const RANK_BACKUP: u8 = 2;
+const RANK_VERIFY: u8 = 3;
+const RANK_CATCH_UP: u8 = 4;
+
+/// What one plan adds to the round.
+#[derive(Debug, Default)]
+pub(super) struct Mine {
+    pub(super) steps: Vec<(u8, Timestamp, Planned)>,
+    pub(super) waits: Vec<Wait>,
+    pub(super) stalled: Vec<Stall>,
+    pub(super) would_forget: Vec<Forget>,
+}
+
+struct Context<'a> {
+    in_force: &'a InForce,
+    policy: &'a Policy,
+    seen: &'a PlanObserved,
+    calendar: &'a Calendar,
+    now: Timestamp,
+}
+
+/// Everything that one plan needs now.
+pub(super) fn plan_one(
+    in_force: &InForce,
+    policy: &Policy,
+    seen: &PlanObserved,
+    now: Timestamp,
+) -> Mine {
+    let mut mine = Mine::default();
+    if !seen.unbound.is_empty() {
+        let lacks: Vec<String> = seen.unbound.iter().map(ToString::to_string).collect();
+        let weak = seen
+            .unbound
+            .iter()
+            .all(|lack| matches!(lack, crate::observed::Lack::Capability(..)));
+        let (code, what) = if weak {
+            (code::CONNECTOR_TOO_WEAK, "too weak for the policy")
+        } else {
+            (code::PLAN_UNBOUND, "not bound")
+        };
+        mine.stall(policy, code, format!("{what}: {}", lacks.join(", ")));
+        return mine;
+    }
+    let calendar = match policy.backup_frequency.calendar(&in_force.zones) {
+        Ok(calendar) => calendar,
+        Err(error) => {
+            mine.stall(policy, code::SCHEDULE_UNREADABLE, error.to_string());
+            return mine;
+        }
+    };
+    let context = Context {
+        in_force,
+        policy,
+        seen,
+        calendar: &calendar,
+        now,
+    };
+    catch_up_steps(&context, &mut mine);
+    if policy.backup_frequency.continuous.is_some() {
+        let why = "its schedule is continuous, and no bound connector archives continuously";
+        mine.stall(policy, code::CONTINUOUS_UNSUPPORTED, why.to_owned());
+        return mine;
+    }
+    slot_steps(&context, &mut mine);
+    verify_steps(&context, &mut mine);
+    mine.would_forget = super::forget::would_forget(in_force, policy, seen, &calendar, now);
+    mine
+}
+
+impl Mine {
+    fn stall(&mut self, policy: &Policy, code: code::Code, why: String) {
+        self.stalled.push(Stall {
+            plan_id: policy.plan_id.clone(),
+            code,
+            why,
+        });
+    }
+
+    fn wait(
+        &mut self,
+        policy: &Policy,
+        on: String,
+        code: Option<code::Code>,
+        until: Option<Timestamp>,
+    ) {
+        self.waits.push(Wait {
+            plan_id: policy.plan_id.clone(),
+            on,
+            code,
+            until,
+        });
+    }
+}
+
+/// Older open slots are recorded, the newest is run, waited for or recorded.
+fn slot_steps(context: &Context<'_>, mine: &mut Mine) {
+    let Context {
+        policy, seen, now, ..
+    } = *context;
+    let next = context.calendar.next_after(now);
+    let Some(open) = slots::open(context.calendar, seen.since, seen.ended_through, now) else {
+        let until = next.map(|slot| after(slot, start_offset(policy)));
+        mine.wait(policy, "the next slot".to_owned(), None, until);
+        return;
+    };
+    // An execution whose outcome nobody knows may have served its slot: that slot and the ones after it are left alone.
+    let unknown = seen
+        .open
+        .iter()
+        .filter_map(|execution| execution.slot)
+        .min();
+    let mut run_of_missed: Vec<Timestamp> = Vec::new();
+    for slot in &open.older {
+        if unknown.is_some_and(|unknown| *slot >= unknown) {
+            break;
+        }
+        if let Some(point) = point_of_slot(seen, *slot) {
+            record_missed(policy, now, &mut run_of_missed, mine);
+            end_by_check(context, point, *slot, mine);
+        } else {
+            run_of_missed.push(*slot);
+        }
+    }
+    if unknown.is_some() {
+        record_missed(policy, now, &mut run_of_missed, mine);
+        let on = "the outcome of an interrupted run".to_owned();
+        mine.wait(policy, on, Some(code::OUTCOME_UNKNOWN), None);
+        return;
+    }
+    newest_slot(context, &open, run_of_missed, mine);
+}
+
+fn newest_slot(
+    context: &Context<'_>,
+    open: &Open,
+    mut run_of_missed: Vec<Timestamp>,
+    mine: &mut Mine,
+) {
+    let Context {
+        policy, seen, now, ..
+    } = *context;
+    let schedule = &policy.backup_frequency;
+    let slot = open.newest;
+    if let Some(point) = point_of_slot(seen, slot) {
+        record_missed(policy, now, &mut run_of_missed, mine);
+        end_by_check(context, point, slot, mine);
+        return;
+    }
+    let due = after(slot, start_offset(policy));
+    let in_time = now <= after(slot, schedule.start_window_s);
+    let runs = if open.is_first {
+        Some("its first slot is due at once")
+    } else if now < due {
+        record_missed(policy, now, &mut run_of_missed, mine);
+        mine.wait(policy, "the start of its slot".to_owned(), None, Some(due));
+        return;
+    } else if in_time {
+        Some("its slot is due")
+    } else {
+        match schedule.catch_up {
+            CatchUpRule::Latest => Some("its latest slot was missed and runs late"),
+            CatchUpRule::None => None,
+        }
+    };
+    match runs {
+        None => {
+            run_of_missed.push(slot);
+            record_missed(policy, now, &mut run_of_missed, mine);
+        }
+        Some(reason) => {
+            record_missed(policy, now, &mut run_of_missed, mine);
+            // A late run gets the whole window from now: its slot's own window may be over already.
+            let from = if in_time { slot } else { now };
+            let deadline = after(from, schedule.completion_window_s);
+            backup_step(context, slot, due, deadline, reason, mine);
+        }
+    }
+}
+
+fn backup_step(
+    context: &Context<'_>,
+    slot: Timestamp,
+    due: Timestamp,
+    deadline: Timestamp,
+    reason: &str,
+    mine: &mut Mine,
+) {
+    let Context {
+        in_force,
+        policy,
+        seen,
+        now,
+        ..
+    } = *context;
+    let key = in_force.model.settings.keys.get(&policy.encryption_key_ref);
+    if key.is_none_or(|key| key.not_after <= now) {
+        let kid = &policy.encryption_key_ref;
+        mine.stall(
+            policy,
+            code::KEY_EXPIRED,
+            format!("key `{kid}` is past its `not_after`"),
+        );
+        return;
+    }
+    let id = match slots::backup_id(&policy.plan_id, slot) {
+        Ok(id) => id,
+        Err(error) => {
+            mine.stall(policy, code::SCHEDULE_UNREADABLE, error.to_string());
+            return;
+        }
+    };
+    let attempt = attempt(seen, &id);
+    let backup_type = backup_type(context, slot);
+    let step = backup_of(policy, id, Some(slot), due, backup_type);
+    mine.steps.push((
+        RANK_BACKUP,
+        due,
+        Planned {
+            operation_id: format!("backup.{}.{attempt}", step.backup_id),
+            reason: format!("{reason}: slot {}", context.calendar.written(slot)),
+            step: Step::Backup(step),
+            deadline,
+        },
+    ));
+}
+
+/// A backup of the plan as policy wants it.
+pub(super) fn backup_of(
+    policy: &Policy,
+    backup_id: BackupId,
+    slot: Option<Timestamp>,
+    due: Timestamp,
+    backup_type: BackupType,
+) -> Backup {
+    Backup {
+        plan_id: policy.plan_id.clone(),
+        backup_id,
+        slot,
+        due,
+        dataset_ids: policy.dataset_ids.clone(),
+        backup_type,
+        locations: policy.locations.clone(),
+        commit: policy.redundancy_profile.commit,
+        kid: policy.encryption_key_ref.clone(),
+        compression: policy.compression,
+        checksum_required: policy.verification.checksum_required,
+    }
+}
+
+/// A run is full when nothing in the key's repository can carry it, and when the full schedule has a slot since the last
+/// full one.
+fn backup_type(context: &Context<'_>, slot: Timestamp) -> BackupType {
+    let policy = context.policy;
+    let mut in_repository = context
+        .seen
+        .points()
+        .filter(|run| run.kid == policy.encryption_key_ref);
+    if in_repository.clone().next().is_none() {
+        return BackupType::Full;
+    }
+    let last_full = in_repository.rfind(|run| run.backup_type == BackupType::Full);
+    let full = policy
+        .full_frequency
+        .as_ref()
+        .and_then(|schedule| schedule.calendar(&context.in_force.zones).ok())
+        .and_then(|calendar| calendar.slot_at_or_before(slot));
+    match (full, last_full) {
+        (Some(full), Some(last)) if last.instant() < full => BackupType::Full,
+        (Some(_), None) => BackupType::Full,
+        (Some(_) | None, Some(_)) | (None, None) => BackupType::Incremental,
+    }
+}
+
+fn record_missed(policy: &Policy, now: Timestamp, missed: &mut Vec<Timestamp>, mine: &mut Mine) {
+    let Some(range) = slots::range(missed) else {
+        return;
+    };
+    missed.clear();
+    mine.steps.push((
+        RANK_RECORD,
+        range.first,
+        Planned {
+            operation_id: format!(
+                "record_missed.{}.{}",
+                policy.plan_id,
+                slots::stamp(range.first)
+            ),
+            reason: format!("{} slots passed without a run", range.count),
+            step: Step::RecordMissed(Missed {
+                plan_id: policy.plan_id.clone(),
+                first: range.first,
+                last: range.last,
+                count: range.count,
+            }),
+            deadline: now,
+        },
+    ));
+}
+
+fn point_of_slot(seen: &PlanObserved, slot: Timestamp) -> Option<&Run> {
+    seen.points().find(|run| run.slot == Some(slot))
+}
+
+/// The run committed its point, and the process ended before the slot did: the check that is left ends it. Its rank is that
+/// of records, because later slots of the plan wait for it.
+fn end_by_check(context: &Context<'_>, point: &Run, slot: Timestamp, mine: &mut Mine) {
+    let reason = "its slot waits for the check of its recovery point";
+    let step = verify_of(context, point, Some(slot), reason);
+    mine.steps.push((RANK_RECORD, slot, step));
+}
+
+fn verify_of(
+    context: &Context<'_>,
+    point: &Run,
+    ends_slot: Option<Timestamp>,
+    reason: &str,
+) -> Planned {
+    let window = context.policy.backup_frequency.completion_window_s;
+    Planned {
+        operation_id: format!("verify.{}.{}", point.backup_id, slots::stamp(context.now)),
+        reason: reason.to_owned(),
+        step: Step::Verify(Verify {
+            plan_id: context.policy.plan_id.clone(),
+            backup_id: point.backup_id.clone(),
+            ends_slot,
+        }),
+        deadline: after(context.now, window),
+    }
+}
+
+/// Points that nobody has checked yet, and the newest one again at the cadence of the strictest tier.
+fn verify_steps(context: &Context<'_>, mine: &mut Mine) {
+    let Context {
+        in_force,
+        policy,
+        seen,
+        now,
+        ..
+    } = *context;
+    let planned: BTreeSet<BackupId> = mine
+        .steps
+        .iter()
+        .filter_map(|(_, _, planned)| match &planned.step {
+            Step::Verify(verify) => Some(verify.backup_id.clone()),
+            Step::RecordMissed(_) | Step::Backup(_) | Step::CatchUp(_) => None,
+        })
+        .collect();
+    let newest = seen.points().max_by_key(|run| run.instant());
+    let every = cadence(in_force, policy);
+    for point in seen.points() {
+        if planned.contains(&point.backup_id) {
+            continue;
+        }
+        let reason = match &point.verification {
+            Verification::Pending if policy.verification.checksum_required => {
+                "it was never checked"
+            }
+            Verification::Verified { at, .. }
+                if newest.is_some_and(|newest| newest.backup_id == point.backup_id)
+                    && every.is_some_and(|every| after(*at, every) <= now) =>
+            {
+                "its check is older than the tier's cadence"
+            }
+            Verification::Pending
+            | Verification::Verified { .. }
+            | Verification::Suspect { .. } => continue,
+        };
+        let step = verify_of(context, point, None, reason);
+        mine.steps.push((RANK_VERIFY, point.instant(), step));
+    }
+}
+
+/// The shortest cadence of verification among the tiers of the plan's datasets.
+fn cadence(in_force: &InForce, policy: &Policy) -> Option<Seconds> {
+    policy
+        .dataset_ids
+        .iter()
+        .filter_map(|id| in_force.model.datasets.get(id))
+        .filter_map(|dataset| in_force.model.settings.tiers.get(&dataset.criticality))
+        .map(|tier| tier.verification.every_s)
+        .filter(|every| !every.is_zero())
+        .min()
+}
+
+fn catch_up_steps(context: &Context<'_>, mine: &mut Mine) {
+    let Context {
+        policy, seen, now, ..
+    } = *context;
+    let in_sync = seen
+        .copies
+        .values()
+        .filter(|state| {
+            matches!(
+                state,
+                Observation::Known {
+                    value: CopyState::InSync,
+                    ..
+                } | Observation::Absent { .. }
+            )
+        })
+        .count();
+    let commit = usize::try_from(policy.redundancy_profile.commit).unwrap_or(usize::MAX);
+    let rank = if in_sync < commit {
+        RANK_QUORUM
+    } else {
+        RANK_CATCH_UP
+    };
+    for location in seen.lagging() {
+        let deadline = after(now, policy.redundancy_profile.copy_within_s);
+        mine.steps.push((
+            rank,
+            now,
+            Planned {
+                operation_id: format!(
+                    "catch_up.{}.{location}.{}",
+                    policy.plan_id,
+                    slots::stamp(now)
+                ),
+                reason: "it misses objects that other locations hold".to_owned(),
+                step: Step::CatchUp(CatchUp {
+                    plan_id: policy.plan_id.clone(),
+                    location: location.clone(),
+                    kid: policy.encryption_key_ref.clone(),
+                }),
+                deadline,
+            },
+        ));
+    }
+}
+
+fn attempt(seen: &PlanObserved, id: &BackupId) -> u32 {
+    seen.attempts
+        .get(id)
+        .copied()
+        .unwrap_or(0)
+        .saturating_add(1)
+}
+
+fn start_offset(policy: &Policy) -> Seconds {
+    offset(policy.plan_id.as_str(), policy.backup_frequency.jitter_s)
+}
+
+/// An instant and a length; the end of time where the calendar ends.
+pub(super) fn after(at: Timestamp, length: Seconds) -> Timestamp {
+    at.checked_add(SignedDuration::from_secs(length.signed()))
+        .unwrap_or(Timestamp::MAX)
+}

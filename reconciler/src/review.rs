@@ -1,0 +1,352 @@
+//! Owns the second opinion: it derives again, from the policy and what was observed, that no step of a plan destroys, repeats
+//! or pretends anything. Shares no derivation with [`crate::plan`] but the calendar. The interesting function is [`review`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::calendar::Calendar;
+use contract::id::{BackupId, PlanId};
+use contract::model::Plan as Policy;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::observed::{CopyState, Observation, Observed, PlanObserved};
+use crate::plan::{Backup, CatchUp, Forget, InForce, Missed, Plan, Standing, Step, Verify};
+
+/// A step that must not be executed, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Objection {
+    /// The operation that it objects to; for a point that would be forgotten, `forget.<backup_id>`.
+    pub operation_id: String,
+    /// Its plan.
+    pub plan_id: PlanId,
+    /// Why.
+    pub why: String,
+}
+
+/// What the steps before have claimed, so that two steps of one plan cannot both.
+#[derive(Default)]
+struct Claims {
+    operations: BTreeSet<String>,
+    points: BTreeSet<BackupId>,
+    slots: BTreeMap<PlanId, Timestamp>,
+}
+
+/// Every objection to a plan; an empty list lets it be executed.
+pub fn review(
+    plan: &Plan,
+    observed: &Observed,
+    in_force: &InForce,
+    now: Timestamp,
+) -> Vec<Objection> {
+    let mut claims = Claims::default();
+    let mut objections = Vec::new();
+    for planned in &plan.steps {
+        let plan_id = planned.step.plan_id();
+        let mut object = |why: String| {
+            objections.push(Objection {
+                operation_id: planned.operation_id.clone(),
+                plan_id: plan_id.clone(),
+                why,
+            });
+        };
+        if !claims.operations.insert(planned.operation_id.clone()) {
+            object("two steps have the same operation id".to_owned());
+        }
+        if planned.deadline < now && !matches!(planned.step, Step::RecordMissed(_)) {
+            object("its deadline has passed already".to_owned());
+        }
+        let subject = match subject(in_force, observed, plan_id) {
+            Ok(subject) => subject,
+            Err(why) => {
+                object(why);
+                continue;
+            }
+        };
+        let found = match &planned.step {
+            Step::RecordMissed(missed) => missed_is_sound(missed, &subject, &mut claims, now),
+            Step::Backup(backup) => backup_is_sound(backup, &subject, &mut claims, now),
+            Step::Verify(verify) => verify_is_sound(verify, &subject, &mut claims),
+            Step::CatchUp(catch_up) => catch_up_is_sound(catch_up, &subject),
+        };
+        if let Err(why) = found {
+            object(why);
+        }
+    }
+    objections.extend(forgetting(plan, observed, in_force, now));
+    objections
+}
+
+struct Subject<'a> {
+    policy: &'a Policy,
+    seen: &'a PlanObserved,
+    calendar: Calendar,
+}
+
+fn subject<'a>(
+    in_force: &'a InForce,
+    observed: &'a Observed,
+    plan_id: &PlanId,
+) -> Result<Subject<'a>, String> {
+    let policy = in_force
+        .model
+        .plans
+        .get(plan_id)
+        .ok_or_else(|| "the bundle in force has no such plan".to_owned())?;
+    if in_force.model.reconciler_of(policy) != Some(&in_force.reconciler_id) {
+        return Err("the plan belongs to another reconciler".to_owned());
+    }
+    let seen = observed
+        .plans
+        .get(plan_id)
+        .ok_or_else(|| "the plan was never observed".to_owned())?;
+    if !seen.unbound.is_empty() {
+        return Err("the plan is not bound".to_owned());
+    }
+    let calendar = policy
+        .backup_frequency
+        .calendar(&in_force.zones)
+        .map_err(|error| error.to_string())?;
+    Ok(Subject {
+        policy,
+        seen,
+        calendar,
+    })
+}
+
+impl Subject<'_> {
+    fn is_slot(&self, at: Timestamp) -> bool {
+        self.calendar.slot_at_or_before(at) == Some(at)
+    }
+
+    /// The slot after the newest recorded or claimed one, which is the only one that may end next.
+    fn next_open(&self, claims: &Claims) -> Option<Timestamp> {
+        let claimed = claims.slots.get(&self.policy.plan_id).copied();
+        match claimed.max(self.seen.ended_through) {
+            Some(ended) => self.calendar.next_after(ended),
+            None => crate::plan::first_slot(&self.calendar, self.seen.since),
+        }
+    }
+
+    /// Claims the slots from `first` to `last`, which must follow the claimed ones without a hole.
+    fn claim(&self, first: Timestamp, last: Timestamp, claims: &mut Claims) -> Result<(), String> {
+        if !self.is_slot(first) || !self.is_slot(last) {
+            return Err("it names an instant that is no slot of the schedule".to_owned());
+        }
+        if self.next_open(claims) != Some(first) {
+            return Err(format!(
+                "slot `{first}` is not the next one without a record"
+            ));
+        }
+        let unknown = self.seen.open.iter().filter_map(|execution| execution.slot);
+        if unknown
+            .into_iter()
+            .any(|slot| slot >= first && slot <= last)
+        {
+            return Err("the outcome of an earlier run of its slot is unknown".to_owned());
+        }
+        claims.slots.insert(self.policy.plan_id.clone(), last);
+        Ok(())
+    }
+}
+
+fn missed_is_sound(
+    missed: &Missed,
+    subject: &Subject<'_>,
+    claims: &mut Claims,
+    now: Timestamp,
+) -> Result<(), String> {
+    let (first, last) = (missed.first, missed.last);
+    if last < first || last > now {
+        return Err("its slots lie in the future or stand upside down".to_owned());
+    }
+    subject.claim(first, last, claims)?;
+    let after_last = last
+        .checked_add(SignedDuration::from_secs(1))
+        .unwrap_or(Timestamp::MAX);
+    let counted = subject.calendar.slots(first, after_last).count();
+    if u64::try_from(counted) != Ok(missed.count) {
+        return Err(format!(
+            "it counts {} slots where there are {counted}",
+            missed.count
+        ));
+    }
+    let holds_point = subject
+        .seen
+        .points()
+        .filter_map(|run| run.slot)
+        .any(|slot| slot >= first && slot <= last);
+    if holds_point {
+        return Err("one of its slots has a recovery point".to_owned());
+    }
+    // Only a slot that may no longer begin is missed: a newer one has begun, or its window is over.
+    let window = SignedDuration::from_secs(subject.policy.backup_frequency.start_window_s.signed());
+    let newer = subject
+        .calendar
+        .next_after(last)
+        .is_some_and(|next| next <= now);
+    if !newer && now.duration_since(last) <= window {
+        return Err("its last slot may still begin in time".to_owned());
+    }
+    Ok(())
+}
+
+fn backup_is_sound(
+    backup: &Backup,
+    subject: &Subject<'_>,
+    claims: &mut Claims,
+    now: Timestamp,
+) -> Result<(), String> {
+    let policy = subject.policy;
+    let named = match backup.slot {
+        Some(slot) => format!("{}.{}", policy.plan_id, slot.strftime("%Y%m%dT%H%M%SZ")),
+        None => format!("{}.op-{}", policy.plan_id, now.strftime("%Y%m%dT%H%M%SZ")),
+    };
+    if backup.backup_id.as_str() != named {
+        return Err(format!("its recovery point should be named `{named}`"));
+    }
+    if !claims.points.insert(backup.backup_id.clone())
+        || subject.seen.point(&backup.backup_id).is_some()
+    {
+        return Err("its recovery point exists already".to_owned());
+    }
+    let running = |execution: &crate::store::Execution| {
+        execution.backup_id.as_ref() == Some(&backup.backup_id)
+    };
+    if subject.seen.open.iter().any(running) {
+        return Err("the outcome of an earlier run of it is unknown".to_owned());
+    }
+    if backup.dataset_ids != policy.dataset_ids || backup.locations != policy.locations {
+        return Err("it takes other datasets or locations than policy says".to_owned());
+    }
+    if backup.commit != policy.redundancy_profile.commit || backup.commit == 0 {
+        return Err("its commit is not what policy says".to_owned());
+    }
+    if backup.kid != policy.encryption_key_ref
+        || backup.checksum_required != policy.verification.checksum_required
+    {
+        return Err("its key or its check is not what policy says".to_owned());
+    }
+    match backup.slot {
+        None => Ok(()),
+        Some(slot) if slot > now => Err("its slot lies in the future".to_owned()),
+        Some(slot) => subject.claim(slot, slot, claims),
+    }
+}
+
+fn verify_is_sound(
+    verify: &Verify,
+    subject: &Subject<'_>,
+    claims: &mut Claims,
+) -> Result<(), String> {
+    let point = subject
+        .seen
+        .point(&verify.backup_id)
+        .ok_or_else(|| "the catalog has no such recovery point".to_owned())?;
+    match verify.ends_slot {
+        None => Ok(()),
+        Some(slot) if point.slot != Some(slot) => {
+            Err("the recovery point is not the one of its slot".to_owned())
+        }
+        Some(slot) => subject.claim(slot, slot, claims),
+    }
+}
+
+fn catch_up_is_sound(catch_up: &CatchUp, subject: &Subject<'_>) -> Result<(), String> {
+    if !subject.policy.locations.contains(&catch_up.location) {
+        return Err("the location is none of the plan".to_owned());
+    }
+    match subject.seen.copies.get(&catch_up.location) {
+        Some(Observation::Known {
+            value: CopyState::Lagging { .. },
+            ..
+        }) => Ok(()),
+        Some(
+            Observation::Known { .. } | Observation::Absent { .. } | Observation::Unknown { .. },
+        )
+        | None => Err("the location was not seen lagging".to_owned()),
+    }
+}
+
+/// Forgetting is judged by its own arithmetic: floors, the newest verified point, the standing, and that everything was seen.
+fn forgetting(
+    plan: &Plan,
+    observed: &Observed,
+    in_force: &InForce,
+    now: Timestamp,
+) -> Vec<Objection> {
+    let mut objections = Vec::new();
+    let mut by_plan: BTreeMap<&PlanId, Vec<&Forget>> = BTreeMap::new();
+    for forget in &plan.would_forget {
+        by_plan.entry(&forget.plan_id).or_default().push(forget);
+    }
+    for (plan_id, forgets) in by_plan {
+        let gone: BTreeSet<&BackupId> = forgets.iter().map(|forget| &forget.backup_id).collect();
+        for forget in &forgets {
+            let why = match subject(in_force, observed, plan_id) {
+                Err(why) => Some(why),
+                Ok(subject) => may_go(&forget.backup_id, &gone, &subject, in_force.standing, now),
+            };
+            if let Some(why) = why {
+                objections.push(Objection {
+                    operation_id: format!("forget.{}", forget.backup_id),
+                    plan_id: plan_id.clone(),
+                    why,
+                });
+            }
+        }
+    }
+    objections
+}
+
+/// Why a point must stay; none when nothing speaks for it.
+fn may_go(
+    id: &BackupId,
+    gone: &BTreeSet<&BackupId>,
+    subject: &Subject<'_>,
+    standing: Standing,
+    now: Timestamp,
+) -> Option<String> {
+    let told = |why: &str| Some(why.to_owned());
+    let Subject { policy, seen, .. } = subject;
+    if standing == Standing::Stale {
+        return told("the bundle in force is stale");
+    }
+    for location in &policy.locations {
+        match seen.copies.get(location) {
+            Some(Observation::Known {
+                value: CopyState::InSync,
+                ..
+            }) => {}
+            Some(
+                Observation::Known { .. }
+                | Observation::Absent { .. }
+                | Observation::Unknown { .. },
+            )
+            | None => return Some(format!("location `{location}` is not known to be in sync")),
+        }
+    }
+    let Some(point) = seen.point(id) else {
+        return told("the catalog has no such recovery point");
+    };
+    let class = &policy.retention;
+    let age = now.duration_since(point.instant()).as_secs();
+    if age < class.min_duration_s.signed() || age < class.immutable_for_s.signed() {
+        return told("it is younger than a floor allows");
+    }
+    let remaining = seen
+        .points()
+        .filter(|run| run.is_verified() && !gone.contains(&run.backup_id));
+    let newer_stays = remaining.clone().any(|run| run.instant() > point.instant());
+    if !newer_stays {
+        return told("no newer verified recovery point would stay");
+    }
+    if point.is_verified() {
+        let floor = usize::try_from(class.min_versions).unwrap_or(usize::MAX);
+        if remaining.count() < floor {
+            return told("fewer verified recovery points than `min_versions` would stay");
+        }
+    } else if !point.is_suspect() {
+        return told("nobody knows whether it is good");
+    }
+    None
+}

@@ -1,0 +1,446 @@
+//! Owns what the daemon remembers and the border to where it is kept: a [`Change`] is committed together with the receipt
+//! that tells of it, or not at all. Never decides; never deletes. The trait is [`Store`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::code::{self, Code};
+use contract::digest::Digest;
+use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::observed::SlotOutcome;
+
+/// Whether a run read everything again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupType {
+    /// It read everything and stands on no earlier run.
+    Full,
+    /// It took over what had not changed since an earlier run.
+    Incremental,
+}
+
+impl BackupType {
+    /// The word in tables and receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// A whole recovery point is committed.
+    Success,
+    /// The source could not be read whole; no recovery point was kept.
+    Partial,
+    /// It failed; no recovery point was kept.
+    Failure,
+}
+
+impl RunStatus {
+    /// The word in tables and receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Partial => "partial",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// Whether a recovery point was read again and found whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Verification {
+    /// Not looked at since it was taken.
+    Pending,
+    /// Every byte of it was read and is what it was.
+    Verified {
+        /// When.
+        at: Timestamp,
+        /// Where.
+        locations: BTreeSet<LocationId>,
+    },
+    /// Something in it is damaged or missing.
+    Suspect {
+        /// When that was found.
+        at: Timestamp,
+        /// What was found.
+        why: String,
+    },
+}
+
+/// One run in the catalog: a backup that ended, with or without a recovery point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Its id.
+    pub backup_id: BackupId,
+    /// The plan that made it.
+    pub plan_id: PlanId,
+    /// What it holds.
+    pub dataset_ids: BTreeSet<DatasetId>,
+    /// The slot it was for; absent for an operator's backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Timestamp>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// The earliest consistency point of its datasets; absent without a recovery point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistent_at: Option<Timestamp>,
+    /// Full or incremental.
+    pub backup_type: BackupType,
+    /// How it ended.
+    pub status: RunStatus,
+    /// The kid of the repository that it is in.
+    pub kid: Kid,
+    /// The snapshot in that repository; absent without a recovery point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_id: Option<String>,
+    /// Locations that hold it, as descriptors `<location_id>:<environment>/<plan_id>/<kid>`.
+    pub storage_locations: BTreeMap<LocationId, String>,
+    /// SHA-256 of the snapshot's tree and of other payloads, by name.
+    pub checksums: BTreeMap<String, String>,
+    /// Whether it was checked.
+    pub verification: Verification,
+    /// Bytes of the datasets.
+    pub bytes: u64,
+    /// Bytes that the run added to each location.
+    pub added_bytes: u64,
+    /// The policy that it was taken under.
+    pub policy_snapshot_hash: Digest,
+    /// The code of its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Run {
+    /// Whether it left a recovery point.
+    pub fn is_point(&self) -> bool {
+        self.status == RunStatus::Success && self.snapshot_id.is_some()
+    }
+
+    /// Whether its point passed its check.
+    pub fn is_verified(&self) -> bool {
+        matches!(self.verification, Verification::Verified { .. })
+    }
+
+    /// Whether its point is known to be damaged.
+    pub fn is_suspect(&self) -> bool {
+        matches!(self.verification, Verification::Suspect { .. })
+    }
+
+    /// The instant that it is ordered by.
+    pub fn instant(&self) -> Timestamp {
+        self.slot.or(self.consistent_at).unwrap_or(self.started_at)
+    }
+}
+
+/// The terminal record of one slot, or of a run of missed ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotRecord {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The first slot.
+    pub first: Timestamp,
+    /// The last slot; the same as the first, missed ones aside.
+    pub last: Timestamp,
+    /// How many slots.
+    pub count: u64,
+    /// How they ended.
+    pub outcome: SlotOutcome,
+    /// The recovery point or the failed run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_id: Option<BackupId>,
+    /// Why, where it is no success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When the record was made.
+    pub ended_at: Timestamp,
+}
+
+/// What an execution does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionKind {
+    /// Takes a recovery point.
+    Backup,
+    /// Reads one again.
+    Verify,
+    /// Copies what a location misses.
+    CatchUp,
+    /// Brings data back.
+    Restore,
+}
+
+impl ExecutionKind {
+    /// The word in tables and receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Verify => "verify",
+            Self::CatchUp => "catch_up",
+            Self::Restore => "restore",
+        }
+    }
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did what it should.
+    Success,
+    /// A part was done; what was done is told.
+    Partial,
+    /// It did not.
+    Failure,
+    /// Nobody can tell yet; a later resolution closes it.
+    Unknown,
+}
+
+impl Outcome {
+    /// The word in tables and receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Partial => "partial",
+            Self::Failure => "failure",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One effect: begun with an intent, ended with exactly one outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// `<kind>.<subject>.<attempt>`.
+    pub operation_id: String,
+    /// What it does.
+    pub kind: ExecutionKind,
+    /// The plan it acts for.
+    pub plan_id: PlanId,
+    /// The recovery point it makes or reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_id: Option<BackupId>,
+    /// The slot it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Timestamp>,
+    /// The kid of the repository it works in.
+    pub kid: Kid,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it must have ended.
+    pub deadline: Timestamp,
+    /// Which life of the process began it.
+    pub epoch: u64,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// The code of its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// An accepted bundle with everything that opening it again needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBundle {
+    /// Its serial.
+    pub serial: u64,
+    /// SHA-256 of the statement's payload.
+    pub payload: Digest,
+    /// Version of the newest trust root then.
+    pub root_version: u64,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// `bundle.dsse.json`.
+    pub envelope: Vec<u8>,
+    /// `bundle.json`.
+    pub bundle: Vec<u8>,
+    /// `provenance.json`.
+    pub provenance: Vec<u8>,
+    /// The root chain, in order.
+    pub roots: Vec<Vec<u8>>,
+    /// The plans that it has for this reconciler.
+    pub plans: BTreeSet<PlanId>,
+}
+
+/// A condition as it was last told, so that `since` survives a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredCondition {
+    /// The plan, or empty for the whole.
+    pub subject: String,
+    /// The word of the condition.
+    pub condition: String,
+    /// Its code, or empty.
+    pub code: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// One thing to remember.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A bundle is in force from now on; plans not known before begin now.
+    BundleAccepted(Box<StoredBundle>),
+    /// A bundle was refused; the same refusal is told once.
+    BundleRefused {
+        /// What was refused, by a digest of its files.
+        digest: Digest,
+        /// The code of the refusal.
+        code: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// An effect is about to begin.
+    ExecutionStarted(Execution),
+    /// It ended, or an unknown one was resolved.
+    ExecutionEnded {
+        /// Which one.
+        operation_id: String,
+        /// How.
+        outcome: Outcome,
+        /// The code of its failure.
+        error: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A run ended; replaces a failed run of the same id, never one that left a point.
+    RunEnded(Box<Run>),
+    /// A recovery point was checked, or reached more locations.
+    RunChanged(Box<Run>),
+    /// A slot, or a run of missed ones, ended.
+    SlotEnded(SlotRecord),
+    /// What a connector wants to be told at the next run.
+    ConnectorState {
+        /// The plan.
+        plan_id: PlanId,
+        /// The dataset.
+        dataset_id: DatasetId,
+        /// Canonical JSON; none forgets what was kept.
+        state: Option<String>,
+    },
+    /// All conditions as they stand now.
+    Conditions(Vec<StoredCondition>),
+}
+
+/// A receipt of the log: its line, and the instant that it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptLine {
+    /// One line of `receipts.jsonl`, without its LF.
+    pub line: String,
+    /// Its `created_at`.
+    pub at: Timestamp,
+}
+
+/// Why the store does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process works here.
+    #[error("state store `{path}` is held by another process")]
+    Locked {
+        /// The folder.
+        path: String,
+    },
+    /// It cannot be opened, read or written.
+    #[error("state store cannot be used while {doing}: {why}")]
+    Unusable {
+        /// What was tried.
+        doing: &'static str,
+        /// The reason.
+        why: String,
+    },
+    /// It holds what was never written.
+    #[error("state store is damaged at {what}: {why}")]
+    Damaged {
+        /// The table or row.
+        what: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// It was written by another version.
+    #[error("state store has another version than this program: {why}")]
+    Migration {
+        /// The difference.
+        why: String,
+    },
+    /// A slot would get a second terminal record.
+    #[error("slot `{slot}` of plan `{plan}` has its terminal record already")]
+    SlotRecorded {
+        /// The plan.
+        plan: PlanId,
+        /// The slot.
+        slot: Timestamp,
+    },
+}
+
+impl StoreError {
+    /// The diagnostic code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Locked { .. } => code::STORE_LOCKED,
+            Self::Unusable { .. } => code::STORE_UNUSABLE,
+            Self::Damaged { .. } => code::STORE_DAMAGED,
+            Self::Migration { .. } => code::STORE_MIGRATION,
+            Self::SlotRecorded { .. } => code::SLOT_RECORDED,
+        }
+    }
+
+    /// What a person can do.
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => "wait for the other `seawalld` to end, or stop it",
+            Self::Unusable { .. } => "check free space and permissions of the state folder",
+            Self::Damaged { .. } => {
+                "keep the file for a look, restore the state folder, or begin with an empty one"
+            }
+            Self::Migration { .. } => "run the version that wrote it, or a newer one",
+            Self::SlotRecorded { .. } => "report this as a bug; nothing was recorded twice",
+        }
+    }
+}
+
+/// What the daemon remembers. One process holds it; calls block.
+pub trait Store: Send + Sync {
+    /// Commits all changes and all receipts in one transaction, or nothing.
+    fn commit(&self, changes: &[Change], receipts: &[ReceiptLine]) -> Result<(), StoreError>;
+    /// The bundle in force.
+    fn accepted(&self) -> Result<Option<StoredBundle>, StoreError>;
+    /// The newest refusal: the digest of what was refused, and the code.
+    fn last_refusal(&self) -> Result<Option<(Digest, String)>, StoreError>;
+    /// When the first bundle with each plan was accepted.
+    fn plans_since(&self) -> Result<BTreeMap<PlanId, Timestamp>, StoreError>;
+    /// Terminal records, oldest first; of one plan or of all.
+    fn slots(&self, plan: Option<&PlanId>) -> Result<Vec<SlotRecord>, StoreError>;
+    /// The newest terminal record of each plan.
+    fn last_slots(&self) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError>;
+    /// The catalog, oldest first.
+    fn runs(&self) -> Result<Vec<Run>, StoreError>;
+    /// All executions, oldest first.
+    fn executions(&self) -> Result<Vec<Execution>, StoreError>;
+    /// What a connector wants to be told.
+    fn connector_state(
+        &self,
+        plan: &PlanId,
+        dataset: &DatasetId,
+    ) -> Result<Option<String>, StoreError>;
+    /// The receipt log, oldest first.
+    fn receipts(&self) -> Result<Vec<String>, StoreError>;
+    /// Length of the receipt log and the newest instant in it.
+    fn receipts_end(&self) -> Result<(u64, Option<Timestamp>), StoreError>;
+    /// Conditions as they were last told.
+    fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError>;
+    /// The number of this life of the process; each opening counts one up.
+    fn epoch(&self) -> u64;
+}

@@ -1,0 +1,308 @@
+//! Owns the SQLite form of [`Store`]: one file, one process, write-ahead log, every commit synchronised to disk. Never
+//! deletes history. The interesting function is `commit`: all changes and all receipts, or nothing.
+
+mod rows;
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::str::FromStr as _;
+
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Row as _, SqlSafeStr as _, Sqlite, Transaction};
+use tokio::runtime::Runtime;
+
+use contract::digest::Digest;
+use contract::id::{DatasetId, PlanId};
+
+use crate::store::{
+    Change, Execution, ReceiptLine, Run, SlotRecord, Store, StoreError, StoredBundle,
+    StoredCondition,
+};
+use rows::{damaged, from_json, instant, number, unusable};
+
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// The store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    runtime: Runtime,
+    pool: SqlitePool,
+    epoch: u64,
+    // Held for its lock, which ends with the process however it ends.
+    _lock: Flock<File>,
+}
+
+impl SqliteStore {
+    /// Opens the store in the folder of `path`, which is made when missing, and takes the lock. A second process is refused.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = take_lock(path)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| unusable("starting its runtime", &error))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true);
+        let (pool, epoch) = runtime.block_on(async {
+            let pool = SqlitePoolOptions::new()
+                .max_connections(1)
+                .connect_with(options)
+                .await
+                .map_err(|error| rows::explain("opening it", error))?;
+            migrate(&pool).await?;
+            let epoch = next_epoch(&pool).await?;
+            Ok::<_, StoreError>((pool, epoch))
+        })?;
+        Ok(Self {
+            runtime,
+            pool,
+            epoch,
+            _lock: lock,
+        })
+    }
+
+    fn texts(&self, doing: &'static str, sql: &'static str) -> Result<Vec<String>, StoreError> {
+        self.runtime.block_on(async {
+            let rows = sqlx::query(sql)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| rows::explain(doing, error))?;
+            rows.iter()
+                .map(|row| row.try_get(0).map_err(|error| rows::explain(doing, error)))
+                .collect()
+        })
+    }
+}
+
+/// The lock is on a file of its own: SQLite replaces and removes files beside the database.
+fn take_lock(path: &Path) -> Result<Flock<File>, StoreError> {
+    let folder = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(folder).map_err(|error| unusable("making its folder", &error))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join("lock"))
+        .map_err(|error| unusable("opening its lock", &error))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+        nix::errno::Errno::EWOULDBLOCK => StoreError::Locked {
+            path: folder.display().to_string(),
+        },
+        other => unusable("taking its lock", &other),
+    })
+}
+
+async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+    let first = Migration::new(
+        1,
+        "first".into(),
+        MigrationType::Simple,
+        SCHEMA.into_sql_str(),
+        false,
+    );
+    Migrator::with_migrations(vec![first])
+        .run(pool)
+        .await
+        .map_err(|error| match error {
+            sqlx::migrate::MigrateError::Execute(error) => rows::explain("preparing it", error),
+            other => StoreError::Migration {
+                why: other.to_string(),
+            },
+        })
+}
+
+async fn next_epoch(pool: &SqlitePool) -> Result<u64, StoreError> {
+    let row = sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ('epoch', 1)
+         ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(|error| rows::explain("counting its openings", error))?;
+    number(&row, 0, "meta")
+}
+
+impl Store for SqliteStore {
+    fn commit(&self, changes: &[Change], receipts: &[ReceiptLine]) -> Result<(), StoreError> {
+        self.runtime.block_on(async {
+            let mut transaction = self
+                .pool
+                .begin()
+                .await
+                .map_err(|error| rows::explain("beginning a transaction", error))?;
+            for change in changes {
+                rows::apply(&mut transaction, change).await?;
+            }
+            append(&mut transaction, receipts).await?;
+            transaction
+                .commit()
+                .await
+                .map_err(|error| rows::explain("committing", error))
+        })
+    }
+
+    fn accepted(&self) -> Result<Option<StoredBundle>, StoreError> {
+        self.runtime.block_on(async {
+            let row = sqlx::query("SELECT * FROM bundles ORDER BY serial DESC LIMIT 1")
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(|error| rows::explain("reading the bundle in force", error))?;
+            row.as_ref().map(rows::bundle).transpose()
+        })
+    }
+
+    fn last_refusal(&self) -> Result<Option<(Digest, String)>, StoreError> {
+        self.runtime.block_on(async {
+            let row = sqlx::query("SELECT digest, code FROM refusals ORDER BY id DESC LIMIT 1")
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(|error| rows::explain("reading refusals", error))?;
+            row.map(|row| {
+                let digest: String = rows::get(&row, "digest")?;
+                let digest =
+                    Digest::from_str(&digest).map_err(|error| damaged("refusals", &error))?;
+                Ok((digest, rows::get(&row, "code")?))
+            })
+            .transpose()
+        })
+    }
+
+    fn plans_since(&self) -> Result<BTreeMap<PlanId, Timestamp>, StoreError> {
+        self.runtime.block_on(async {
+            let rows = sqlx::query("SELECT plan_id, since FROM plans")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| rows::explain("reading plans", error))?;
+            rows.iter()
+                .map(|row| {
+                    let id: String = rows::get(row, "plan_id")?;
+                    let id = PlanId::from_str(&id).map_err(|error| damaged("plans", &error))?;
+                    Ok((id, instant(row, "since")?))
+                })
+                .collect()
+        })
+    }
+
+    fn slots(&self, plan: Option<&PlanId>) -> Result<Vec<SlotRecord>, StoreError> {
+        let bodies = self.texts(
+            "reading slots",
+            "SELECT body FROM slots ORDER BY first, plan_id",
+        )?;
+        let all: Vec<SlotRecord> = from_json(&bodies, "slots")?;
+        Ok(all
+            .into_iter()
+            .filter(|slot| plan.is_none_or(|plan| slot.plan_id == *plan))
+            .collect())
+    }
+
+    fn last_slots(&self) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError> {
+        let bodies = self.texts(
+            "reading slots",
+            "SELECT body FROM slots AS s
+             WHERE first = (SELECT max(first) FROM slots WHERE plan_id = s.plan_id)",
+        )?;
+        let newest: Vec<SlotRecord> = from_json(&bodies, "slots")?;
+        Ok(newest
+            .into_iter()
+            .map(|slot| (slot.plan_id.clone(), slot))
+            .collect())
+    }
+
+    fn runs(&self) -> Result<Vec<Run>, StoreError> {
+        let bodies = self.texts(
+            "reading the catalog",
+            "SELECT body FROM runs ORDER BY started_at, backup_id",
+        )?;
+        from_json(&bodies, "runs")
+    }
+
+    fn executions(&self) -> Result<Vec<Execution>, StoreError> {
+        let bodies = self.texts(
+            "reading executions",
+            "SELECT body FROM executions ORDER BY sequence",
+        )?;
+        from_json(&bodies, "executions")
+    }
+
+    fn connector_state(
+        &self,
+        plan: &PlanId,
+        dataset: &DatasetId,
+    ) -> Result<Option<String>, StoreError> {
+        self.runtime.block_on(async {
+            let row = sqlx::query(
+                "SELECT state FROM connector_states WHERE plan_id = ? AND dataset_id = ?",
+            )
+            .bind(plan.as_str())
+            .bind(dataset.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| rows::explain("reading a connector's state", error))?;
+            row.as_ref().map(|row| rows::get(row, "state")).transpose()
+        })
+    }
+
+    fn receipts(&self) -> Result<Vec<String>, StoreError> {
+        self.texts(
+            "reading receipts",
+            "SELECT line FROM receipts ORDER BY position",
+        )
+    }
+
+    fn receipts_end(&self) -> Result<(u64, Option<Timestamp>), StoreError> {
+        self.runtime.block_on(async {
+            let row = sqlx::query("SELECT count(*), max(at) FROM receipts")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(|error| rows::explain("reading receipts", error))?;
+            let newest: Option<i64> = row
+                .try_get(1)
+                .map_err(|error| rows::explain("reading receipts", error))?;
+            let newest = newest
+                .map(|second| {
+                    Timestamp::from_second(second).map_err(|error| damaged("receipts", &error))
+                })
+                .transpose()?;
+            Ok((number(&row, 0, "receipts")?, newest))
+        })
+    }
+
+    fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError> {
+        let bodies = self.texts(
+            "reading conditions",
+            "SELECT body FROM conditions ORDER BY subject",
+        )?;
+        from_json(&bodies, "conditions")
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}
+
+async fn append(
+    transaction: &mut Transaction<'_, Sqlite>,
+    receipts: &[ReceiptLine],
+) -> Result<(), StoreError> {
+    for receipt in receipts {
+        sqlx::query(
+            "INSERT INTO receipts (position, at, line)
+             VALUES ((SELECT coalesce(max(position) + 1, 0) FROM receipts), ?, ?)",
+        )
+        .bind(receipt.at.as_second())
+        .bind(&receipt.line)
+        .execute(&mut **transaction)
+        .await
+        .map_err(|error| rows::explain("appending a receipt", error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,320 @@
+//! Owns how each change becomes rows and how rows become values again. Never opens or commits anything; what it cannot read
+//! is damage, told with its table. The interesting function is [`apply`].
+
+use std::str::FromStr as _;
+
+use contract::digest::Digest;
+use contract::id::PlanId;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, Transaction};
+
+use crate::store::{
+    Change, Execution, Outcome, Run, SlotRecord, StoreError, StoredBundle, StoredCondition,
+};
+
+type Tx<'t> = Transaction<'t, Sqlite>;
+
+/// Applies one change inside a transaction.
+pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreError> {
+    match change {
+        Change::BundleAccepted(bundle) => accepted(tx, bundle).await,
+        Change::BundleRefused { digest, code, at } => {
+            let query = sqlx::query("INSERT INTO refusals (digest, code, at) VALUES (?, ?, ?)")
+                .bind(digest.to_string())
+                .bind(code)
+                .bind(at.as_second());
+            run(tx, "recording a refusal", query).await
+        }
+        Change::ExecutionStarted(execution) => {
+            let query = sqlx::query("INSERT INTO executions (operation_id, body) VALUES (?, ?)")
+                .bind(&execution.operation_id)
+                .bind(to_json(execution)?);
+            run(tx, "recording an intent", query).await
+        }
+        Change::ExecutionEnded {
+            operation_id,
+            outcome,
+            error,
+            at,
+        } => ended(tx, operation_id, *outcome, error.as_deref(), *at).await,
+        Change::RunEnded(ended) => run_ended(tx, ended).await,
+        Change::RunChanged(changed) => run_changed(tx, changed).await,
+        Change::SlotEnded(slot) => slot_ended(tx, slot).await,
+        Change::ConnectorState {
+            plan_id,
+            dataset_id,
+            state,
+        } => connector_state(tx, plan_id.as_str(), dataset_id.as_str(), state.as_deref()).await,
+        Change::Conditions(conditions) => replace_conditions(tx, conditions).await,
+    }
+}
+
+type Query = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
+
+async fn run(tx: &mut Tx<'_>, doing: &'static str, query: Query) -> Result<(), StoreError> {
+    query
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .map_err(|error| explain(doing, error))
+}
+
+async fn accepted(tx: &mut Tx<'_>, bundle: &StoredBundle) -> Result<(), StoreError> {
+    let roots: Vec<String> = bundle
+        .roots
+        .iter()
+        .map(|root| String::from_utf8_lossy(root).into_owned())
+        .collect();
+    let query = sqlx::query(
+        "INSERT INTO bundles
+         (serial, payload, root_version, accepted_at, envelope, bundle, provenance, roots, plans)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (serial) DO UPDATE SET root_version = excluded.root_version, roots = excluded.roots,
+            envelope = excluded.envelope WHERE payload = excluded.payload",
+    )
+    .bind(signed(bundle.serial))
+    .bind(bundle.payload.to_string())
+    .bind(signed(bundle.root_version))
+    .bind(bundle.accepted_at.as_second())
+    .bind(bundle.envelope.clone())
+    .bind(bundle.bundle.clone())
+    .bind(bundle.provenance.clone())
+    .bind(to_json(&roots)?)
+    .bind(to_json(&bundle.plans)?);
+    run(tx, "recording a bundle", query).await?;
+    for plan in &bundle.plans {
+        let query =
+            sqlx::query("INSERT INTO plans (plan_id, since) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                .bind(plan.as_str().to_owned())
+                .bind(bundle.accepted_at.as_second());
+        run(tx, "recording a plan", query).await?;
+    }
+    Ok(())
+}
+
+async fn ended(
+    tx: &mut Tx<'_>,
+    operation_id: &str,
+    outcome: Outcome,
+    error: Option<&str>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT body FROM executions WHERE operation_id = ?")
+        .bind(operation_id.to_owned())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(|error| explain("reading an execution", error))?
+        .ok_or_else(|| damaged("executions", &format!("`{operation_id}` has no intent")))?;
+    let body: String = get(&row, "body")?;
+    let mut execution: Execution = one(&body, "executions")?;
+    // Exactly one outcome follows an intent; only an unknown one is closed later, once.
+    if execution
+        .outcome
+        .is_some_and(|known| known != Outcome::Unknown)
+    {
+        return Err(damaged(
+            "executions",
+            &format!("`{operation_id}` has its outcome already"),
+        ));
+    }
+    execution.outcome = Some(outcome);
+    execution.ended_at = Some(at);
+    execution.error = error.map(str::to_owned);
+    let query = sqlx::query("UPDATE executions SET body = ? WHERE operation_id = ?")
+        .bind(to_json(&execution)?)
+        .bind(operation_id.to_owned());
+    run(tx, "recording an outcome", query).await
+}
+
+async fn run_ended(tx: &mut Tx<'_>, ended: &Run) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO runs (backup_id, started_at, is_point, body) VALUES (?, ?, ?, ?)
+         ON CONFLICT (backup_id) DO UPDATE
+         SET started_at = excluded.started_at, is_point = excluded.is_point, body = excluded.body
+         WHERE runs.is_point = 0",
+    )
+    .bind(ended.backup_id.as_str().to_owned())
+    .bind(ended.started_at.as_second())
+    .bind(i64::from(ended.is_point()))
+    .bind(to_json(ended)?);
+    let done = query
+        .execute(&mut **tx)
+        .await
+        .map_err(|error| explain("recording a run", error))?;
+    if done.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(damaged(
+            "runs",
+            &format!("`{}` has its recovery point already", ended.backup_id),
+        ))
+    }
+}
+
+async fn run_changed(tx: &mut Tx<'_>, changed: &Run) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE runs SET body = ? WHERE backup_id = ? AND is_point = 1")
+        .bind(to_json(changed)?)
+        .bind(changed.backup_id.as_str().to_owned());
+    run(tx, "recording a check", query).await
+}
+
+async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT max(last) FROM slots WHERE plan_id = ?")
+        .bind(slot.plan_id.as_str().to_owned())
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(|error| explain("reading slots", error))?;
+    let newest: Option<i64> = row
+        .try_get(0)
+        .map_err(|error| explain("reading slots", error))?;
+    if newest.is_some_and(|newest| slot.first.as_second() <= newest) {
+        return Err(StoreError::SlotRecorded {
+            plan: slot.plan_id.clone(),
+            slot: slot.first,
+        });
+    }
+    let query = sqlx::query("INSERT INTO slots (plan_id, first, last, body) VALUES (?, ?, ?, ?)")
+        .bind(slot.plan_id.as_str().to_owned())
+        .bind(slot.first.as_second())
+        .bind(slot.last.as_second())
+        .bind(to_json(slot)?);
+    run(tx, "recording a slot", query).await
+}
+
+async fn connector_state(
+    tx: &mut Tx<'_>,
+    plan: &str,
+    dataset: &str,
+    state: Option<&str>,
+) -> Result<(), StoreError> {
+    let query = match state {
+        Some(state) => sqlx::query(
+            "INSERT INTO connector_states (plan_id, dataset_id, state) VALUES (?, ?, ?)
+             ON CONFLICT (plan_id, dataset_id) DO UPDATE SET state = excluded.state",
+        )
+        .bind(plan.to_owned())
+        .bind(dataset.to_owned())
+        .bind(state.to_owned()),
+        None => sqlx::query("DELETE FROM connector_states WHERE plan_id = ? AND dataset_id = ?")
+            .bind(plan.to_owned())
+            .bind(dataset.to_owned()),
+    };
+    run(tx, "recording a connector's state", query).await
+}
+
+async fn replace_conditions(
+    tx: &mut Tx<'_>,
+    conditions: &[StoredCondition],
+) -> Result<(), StoreError> {
+    run(
+        tx,
+        "recording conditions",
+        sqlx::query("DELETE FROM conditions"),
+    )
+    .await?;
+    for condition in conditions {
+        let query = sqlx::query("INSERT INTO conditions (subject, body) VALUES (?, ?)")
+            .bind(condition.subject.clone())
+            .bind(to_json(condition)?);
+        run(tx, "recording conditions", query).await?;
+    }
+    Ok(())
+}
+
+/// A bundle out of its row.
+pub(super) fn bundle(row: &SqliteRow) -> Result<StoredBundle, StoreError> {
+    let payload: String = get(row, "payload")?;
+    let roots: String = get(row, "roots")?;
+    let roots: Vec<String> = one(&roots, "bundles")?;
+    let plans: String = get(row, "plans")?;
+    Ok(StoredBundle {
+        serial: unsigned(get(row, "serial")?, "bundles")?,
+        payload: Digest::from_str(&payload).map_err(|error| damaged("bundles", &error))?,
+        root_version: unsigned(get(row, "root_version")?, "bundles")?,
+        accepted_at: instant(row, "accepted_at")?,
+        envelope: get(row, "envelope")?,
+        bundle: get(row, "bundle")?,
+        provenance: get(row, "provenance")?,
+        roots: roots.into_iter().map(String::into_bytes).collect(),
+        plans: one::<std::collections::BTreeSet<PlanId>>(&plans, "bundles")?,
+    })
+}
+
+pub(super) fn get<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+{
+    row.try_get(column)
+        .map_err(|error| explain("reading a column", error))
+}
+
+pub(super) fn instant(row: &SqliteRow, column: &'static str) -> Result<Timestamp, StoreError> {
+    let second: i64 = get(row, column)?;
+    Timestamp::from_second(second).map_err(|error| damaged(column, &error))
+}
+
+pub(super) fn number(row: &SqliteRow, column: usize, table: &str) -> Result<u64, StoreError> {
+    let value: i64 = row
+        .try_get(column)
+        .map_err(|error| explain("reading a number", error))?;
+    unsigned(value, table)
+}
+
+fn unsigned(value: i64, table: &str) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|error| damaged(table, &error))
+}
+
+/// Serials and versions stay below 2^53, so nothing is cut off.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| unusable("writing a value as JSON", &error))
+}
+
+fn one<T: DeserializeOwned>(body: &str, table: &str) -> Result<T, StoreError> {
+    serde_json::from_str(body).map_err(|error| damaged(table, &error))
+}
+
+pub(super) fn from_json<T: DeserializeOwned>(
+    bodies: &[String],
+    table: &str,
+) -> Result<Vec<T>, StoreError> {
+    bodies.iter().map(|body| one(body, table)).collect()
+}
+
+pub(super) fn unusable(doing: &'static str, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unusable {
+        doing,
+        why: why.to_string(),
+    }
+}
+
+pub(super) fn damaged(what: &str, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Damaged {
+        what: what.to_owned(),
+        why: why.to_string(),
+    }
+}
+
+/// SQLite's own words for damage are two codes; everything else is the environment's fault.
+pub(super) fn explain(doing: &'static str, error: sqlx::Error) -> StoreError {
+    const CORRUPT: &str = "11";
+    const NOT_A_DATABASE: &str = "26";
+    if let sqlx::Error::Database(database) = &error
+        && database
+            .code()
+            .is_some_and(|code| code == CORRUPT || code == NOT_A_DATABASE)
+    {
+        return damaged("the database file", &database.message());
+    }
+    match error {
+        sqlx::Error::ColumnDecode { index, source } => damaged(&index, &source),
+        sqlx::Error::Database(database) => unusable(doing, &database.message()),
+        other => unusable(doing, &other),
+    }
+}

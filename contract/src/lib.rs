@@ -7,5 +7,6 @@ pub mod digest;
 pub mod duration;
 pub mod id;
 pub mod model;
+pub mod receipt;
 pub mod retention;
 pub mod seal;

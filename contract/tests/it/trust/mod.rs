@@ -3,6 +3,7 @@
 mod accept;
 mod keys;
 mod open;
+mod receipts;
 
 use std::collections::{BTreeMap, BTreeSet};
 

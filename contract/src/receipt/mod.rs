@@ -1,0 +1,21 @@
+//! Receipts: what a reconciler decided and did, signed line by line in a log that only grows.
+//!
+//! A [`Receipt`] becomes a [`Line`], a line becomes a leaf of the [`Tree`], a [`Checkpoint`] signs the tree. [`verify_log`]
+//! reads all of it back without trusting any of it. Nothing here writes a file or knows the time.
+
+mod checkpoint;
+mod fault;
+mod ledger;
+mod record;
+mod tree;
+
+pub use checkpoint::{Checkpoint, Origin};
+pub use fault::{LogFault, ReceiptFault};
+pub use ledger::{AcceptedBundle, Authority, Ledger, OpenIntent, VerifiedLog, verify_log};
+pub use record::{
+    Bundle, DecisionType, ErrorNote, Line, MAX_LINE_BYTES, Opened, Outcome, Phase, Receipt, Slots,
+    open_line,
+};
+pub use tree::{
+    Tree, leaf_hash, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,
+};

@@ -8,5 +8,6 @@ pub mod duration;
 pub mod id;
 pub mod model;
 pub mod receipt;
+pub mod recovery;
 pub mod retention;
 pub mod seal;

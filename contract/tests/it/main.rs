@@ -9,5 +9,6 @@
 )]
 
 mod calendar;
+mod recovery;
 mod retention;
 mod trust;

@@ -10,4 +10,5 @@ pub mod model;
 pub mod receipt;
 pub mod recovery;
 pub mod retention;
+pub mod runbook;
 pub mod seal;

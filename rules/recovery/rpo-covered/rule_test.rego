@@ -1,0 +1,60 @@
+package seawall.rules.recovery.rpo_covered_test
+
+import rego.v1
+
+import data.seawall.rules.recovery.rpo_covered
+
+fact(seconds) := {"lose": "region", "domain": "region:west", "case": "region:west", "seconds": seconds, "bounded": true}
+
+tree(survives, own) := {
+	"datasets": {"d": {"criticality": "t", "eligibility": "backed_up", "rpo_s": 3600}},
+	"plans": {"p": {}},
+	"settings": {"tiers": {"t": {"survives": [{"lose": "region", "objective": {"rpo_s": 3600}}]}}},
+	"facts": {"datasets": {"d": {
+		"survives": survives,
+		"loss": {
+			"none": {"seconds": own, "bounded": true, "gap_seconds": 1800, "plan": "p"},
+			"region:west": {
+				"seconds": 7200, "bounded": true, "gap_seconds": 6000, "plan": "p",
+				"witness": {"point": "2027-03-08T00:00+01:00", "next": "2027-03-08T02:00+01:00"},
+			},
+		},
+	}}},
+}
+
+test_within if count(rpo_covered.deny) == 0 with input as tree([fact(3600)], 3600)
+
+test_above_is_told_with_its_witness if {
+	found := rpo_covered.deny with input as tree([fact(7200), fact(3600)], 3600)
+	count(found) == 1
+	some finding in found
+	finding.at == ["plans", "p", "backup_frequency"]
+	finding.msg == "worst-case loss of `d` without region `west` is 2 h, t allows 1 h"
+	finding.help == "slots that count at most 40 min apart would meet it"
+	finding.notes == ["witness: point 2027-03-08T00:00+01:00, next usable 2027-03-08T02:00+01:00, failure just before it"]
+}
+
+test_unbounded_never_passes if {
+	count(rpo_covered.deny) == 1 with input as tree([object.union(fact(0), {"bounded": false})], 3600)
+}
+
+test_null_is_no_small_number if count(rpo_covered.deny) == 1 with input as tree([fact(null)], 3600)
+
+test_absent_proof_fires if count(rpo_covered.deny) == 1 with input as tree([], 3600)
+
+test_absent_facts_fire if {
+	count(rpo_covered.deny) == 2 with input as object.remove(tree([], 3600), {"facts"})
+}
+
+test_the_datasets_own_objective if {
+	found := rpo_covered.deny with input as tree([fact(3600)], 3601)
+	{finding.because[0].at | some finding in found} == {["datasets", "d", "rpo_s"]}
+}
+
+test_a_tier_that_survives_nothing if {
+	count(rpo_covered.deny) == 1 with input as tree([], 3600) with input.settings.tiers.t.survives as []
+}
+
+test_excluded_data_needs_no_proof if {
+	count(rpo_covered.deny) == 0 with input as tree([], 9999) with input.datasets.d.eligibility as "excluded"
+}

@@ -1,0 +1,156 @@
+# METADATA
+# title: a runbook can be carried out, in order and in time
+# description: >-
+#   Step ids are unique, dependencies name steps of the runbook and never lead in a circle, every dataset of the scenario is
+#   brought back, something is checked afterwards, and the longest chain of deadlines ends within the scenario's RTO.
+# custom:
+#   code: SW0310
+#   severity: error
+#   controls:
+#     - NIST SP 800-53r5 CP-2
+#     - NIST SP 800-53r5 CP-10
+#     - ISO 22301:2019 8.4.4
+#     - ISO/IEC 27001:2022 A.5.30
+#     - SOC 2 A1.3
+package seawall.rules.scenarios.runbook_sound
+
+import rego.v1
+
+import data.seawall.lib.duration
+
+# Actions that bring a dataset back; for a reconstructed one, the command that rebuilds it.
+brings_back := {"restore", "promote", "command"}
+
+checks := {"sql_check", "http_check", "manual_confirmation"}
+
+deny contains finding if {
+	some id, scenario in input.scenarios
+	count(runbook(scenario)) == 0
+	finding := {
+		"at": ["scenarios", id, "runbook"],
+		"msg": sprintf("scenario `%s` has no runbook", [id]),
+		"help": "write the steps, each with its deadline",
+	}
+}
+
+deny contains finding if {
+	some id, scenario in input.scenarios
+	some index, step in runbook(scenario)
+	some earlier, other in runbook(scenario)
+	earlier < index
+	other.step == step.step
+	finding := {
+		"at": ["scenarios", id, "runbook", index, "step"],
+		"msg": sprintf("runbook of `%s` has two steps `%s`", [id, step.step]),
+		"because": [{"at": ["scenarios", id, "runbook", earlier, "step"], "label": "the first"}],
+		"help": "give each step an id of its own",
+	}
+}
+
+deny contains finding if {
+	some id, scenario in input.scenarios
+	some index, step in runbook(scenario)
+	some needed in step.depends_on
+	not needed in {other.step | some other in runbook(scenario)}
+	finding := {
+		"at": ["scenarios", id, "runbook", index, "depends_on"],
+		"msg": sprintf("step `%s` of `%s` waits for `%s`, which is no step", [step.step, id, needed]),
+		"help": sprintf("steps are %s", [concat(", ", [sprintf("`%s`", [other.step]) | some other in runbook(scenario)])]),
+	}
+}
+
+deny contains finding if {
+	some id, _ in input.scenarios
+	circle := course(id).circle
+	count(circle) > 0
+	finding := {
+		"at": ["scenarios", id, "runbook"],
+		"msg": sprintf("steps of `%s` wait for each other: %s, and so on for ever", [id, concat(" waits for ", array.concat(circle, [circle[0]]))]),
+		"help": "remove one of the dependencies of the circle",
+	}
+}
+
+deny contains finding if {
+	some id, scenario in input.scenarios
+	some dataset in scenario.datasets
+	not brought_back(scenario, dataset)
+	finding := {
+		"at": ["scenarios", id, "datasets"],
+		"msg": sprintf("no step of the runbook of `%s` brings `%s` back", [id, dataset]),
+		"because": [["scenarios", id, "runbook"]],
+		"help": "add a step with `action: restore` and this dataset; a restore without a dataset stands for all of the scenario",
+	}
+}
+
+deny contains finding if {
+	some id, scenario in input.scenarios
+	some index, step in runbook(scenario)
+	dataset := step.dataset
+	not dataset in scenario.datasets
+	finding := {
+		"at": ["scenarios", id, "runbook", index, "dataset"],
+		"msg": sprintf("step `%s` of `%s` acts on `%s`, which the scenario does not name", [step.step, id, dataset]),
+		"because": [["scenarios", id, "datasets"]],
+		"help": "add the dataset to the scenario, or correct the step",
+	}
+}
+
+# A restore that nobody looks at is not known to have worked.
+deny contains finding if {
+	some id, scenario in input.scenarios
+	count(runbook(scenario)) > 0
+	count([step |
+		some step in runbook(scenario)
+		step.action in checks
+		some restore in runbook(scenario)
+		restore.step in step.depends_on
+		restore.action in brings_back
+	]) == 0
+	finding := {
+		"at": ["scenarios", id, "runbook"],
+		"msg": sprintf("nothing is checked after the restores of `%s`", [id]),
+		"help": "add an `sql_check`, an `http_check` or a `manual_confirmation` that depends on one of them",
+	}
+}
+
+# A circle is told above; it has no length.
+deny contains finding if {
+	some id, scenario in input.scenarios
+	count(object.get(course(id), "circle", [])) == 0
+	not in_time(scenario, course(id))
+	finding := {
+		"at": ["scenarios", id, "objective"],
+		"label": "demanded here",
+		"msg": sprintf("the runbook of `%s` takes %s, its objective allows %s", [id, told(course(id), "seconds"), told(object.get(scenario, "objective", {}), "rto_s")]),
+		"because": [{"at": ["scenarios", id, "runbook"], "label": sprintf("longest chain: %s", [concat(", ", object.get(course(id), "chain", []))])}],
+		"help": "shorten deadlines, or let steps run beside each other",
+	}
+}
+
+runbook(scenario) := object.get(scenario, "runbook", [])
+
+# How long the runbook takes when every step takes as long as it may, as the compiler proved it.
+course(id) := object.get(input, ["facts", "scenarios", id], {})
+
+brought_back(scenario, dataset) if {
+	some step in runbook(scenario)
+	step.action in brings_back
+	step.dataset == dataset
+}
+
+brought_back(scenario, _) if {
+	some step in runbook(scenario)
+	step.action == "restore"
+	not step.dataset
+}
+
+in_time(scenario, fact) if {
+	fact.bounded == true
+	is_number(fact.seconds)
+	is_number(scenario.objective.rto_s)
+	fact.seconds <= scenario.objective.rto_s
+}
+
+told(holder, field) := duration.human(holder[field]) if {
+	is_number(holder[field])
+} else := "an unknown time"

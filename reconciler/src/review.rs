@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::calendar::Calendar;
 use contract::id::{BackupId, PlanId};
 use contract::model::Plan as Policy;
+use contract::seal::Standing;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::observed::{CopyState, Observation, Observed, PlanObserved};
-use crate::plan::{Backup, CatchUp, Forget, InForce, Missed, Plan, Standing, Step, Verify};
+use crate::plan::{Backup, CatchUp, Forget, InForce, Missed, Plan, Step, Verify};
 
 /// A step that must not be executed, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

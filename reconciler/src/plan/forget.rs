@@ -4,9 +4,10 @@
 use contract::calendar::Calendar;
 use contract::model::Plan as Policy;
 use contract::retention::{self, Point, Trust, Verdict};
+use contract::seal::Standing;
 use jiff::Timestamp;
 
-use super::{Forget, InForce, Standing};
+use super::{Forget, InForce};
 use crate::observed::{CopyState, Observation, PlanObserved};
 use crate::store::Verification;
 

@@ -11,6 +11,7 @@ use contract::calendar::Zones;
 use contract::code::{self, Code};
 use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId, ReconcilerId};
 use contract::model::Model;
+use contract::seal::Standing;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -30,16 +31,6 @@ pub struct InForce {
     pub reconciler_id: ReconcilerId,
     /// The bundled time zones.
     pub zones: Zones,
-}
-
-/// How far the bundle in force may be followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Standing {
-    /// In all things.
-    Fresh,
-    /// Only in what protects; nothing is forgotten, failed over or weakened.
-    Stale,
 }
 
 /// What one round will do.

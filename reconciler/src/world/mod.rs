@@ -4,5 +4,9 @@
     reason = "shell: this is where the daemon touches the world"
 )]
 
+pub mod clock;
 pub mod connector;
+pub mod git;
+pub mod keys;
+pub mod process;
 pub mod store_sqlite;

@@ -256,6 +256,9 @@ codes! {
     LOG_TRUNCATED = 1709 "log-truncated" "the receipt log is shorter than its checkpoint";
     LOG_ROOT_MISMATCH = 1710 "log-root-mismatch" "the receipt log has another tree root than its checkpoint";
     PROOF_INVALID = 1711 "proof-invalid" "a proof of inclusion or consistency does not hold";
+    RECEIPT_KEY_UNUSABLE = 1712 "receipt-key-unusable" "the key that signs receipts cannot be read, or the trust root does not list it";
+    RECEIPT_COPY_FAILED = 1713 "receipt-copy-failed" "the receipt log could not be copied to a location";
+    RECEIPT_LOG_BEHIND = 1714 "receipt-log-behind" "a copy of the receipt log is longer than the state store's";
 }
 
 #[cfg(test)]

@@ -9,4 +9,5 @@ pub mod connector;
 pub mod git;
 pub mod keys;
 pub mod process;
+pub mod receipts;
 pub mod store_sqlite;

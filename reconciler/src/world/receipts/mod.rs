@@ -1,0 +1,294 @@
+//! Owns the receipt log of this process: sealing lines, committing them with the state they record, and copies of the log at
+//! other places. Never writes a receipt outside the transaction of what it tells of. The interesting function is
+//! [`ReceiptLog::commit`].
+
+mod copies;
+
+use std::path::Path;
+
+use contract::code::{self, Code};
+use contract::digest::Digest;
+use contract::id::{BackupId, DatasetId, PlanId};
+use contract::model::Plane;
+use contract::receipt::{
+    Authority, Bundle, Checkpoint, DecisionType, ErrorNote, Ledger, Outcome, Phase, Receipt,
+    ReceiptFault, Slots, open_line,
+};
+use contract::seal::PrivateKey;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+use crate::store::{Change, ReceiptLine, Store, StoreError};
+
+pub use copies::{Copied, CopyError, export, newest_copy};
+
+/// The policy that receipts are written under.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The bundle in force.
+    pub bundle: Option<Bundle>,
+    /// Identity of its input files.
+    pub snapshot_hash: Option<Digest>,
+    /// Its versions.
+    pub version_ids: Vec<String>,
+}
+
+/// What a receipt will say; the log adds its place, its link and its signature.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What it is about.
+    pub decision_type: DecisionType,
+    /// Where in the life of an effect it stands.
+    pub phase: Phase,
+    /// The operation.
+    pub operation_id: String,
+    /// How it ended; none on an intent.
+    pub result: Option<Outcome>,
+    /// Who acted.
+    pub actor: String,
+    /// The plane acted on.
+    pub plane: Option<Plane>,
+    /// The plan.
+    pub plan_id: Option<PlanId>,
+    /// The datasets.
+    pub dataset_ids: Vec<DatasetId>,
+    /// The recovery point.
+    pub backup_id: Option<BackupId>,
+    /// The restore.
+    pub restore_id: Option<String>,
+    /// The slots that ended.
+    pub slots: Option<Slots>,
+    /// What went wrong.
+    pub error: Option<ErrorNote>,
+    /// Digests of what proves it.
+    pub evidence: BTreeMap<String, Digest>,
+    /// What else a reader wants to know.
+    pub details: BTreeMap<String, String>,
+}
+
+impl Draft {
+    /// A receipt with nothing but its kind, phase and operation.
+    pub fn new(decision_type: DecisionType, phase: Phase, operation_id: &str) -> Self {
+        Self {
+            decision_type,
+            phase,
+            operation_id: operation_id.to_owned(),
+            result: None,
+            actor: String::new(),
+            plane: None,
+            plan_id: None,
+            dataset_ids: Vec::new(),
+            backup_id: None,
+            restore_id: None,
+            slots: None,
+            error: None,
+            evidence: BTreeMap::new(),
+            details: BTreeMap::new(),
+        }
+    }
+}
+
+/// Why the log does not take a receipt.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The key file cannot be used.
+    #[error("receipt key `{path}` cannot be used: {why}")]
+    Key {
+        /// The file.
+        path: String,
+        /// The reason.
+        why: String,
+    },
+    /// The receipt contradicts itself, the log, or its limits.
+    #[error("receipt of `{operation_id}` is refused: {fault}")]
+    Receipt {
+        /// The operation.
+        operation_id: String,
+        /// The reason.
+        fault: ReceiptFault,
+    },
+    /// A line that was committed earlier does not hold any more.
+    #[error("line {line} of the receipt log does not hold: {fault}")]
+    Line {
+        /// Counted from 1.
+        line: u64,
+        /// The reason.
+        fault: ReceiptFault,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl LogError {
+    /// The diagnostic code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Key { .. } => code::RECEIPT_KEY_UNUSABLE,
+            Self::Receipt { fault, .. } | Self::Line { fault, .. } => fault.code(),
+            Self::Store(error) => error.code(),
+        }
+    }
+
+    /// What a person can do.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Key { .. } => {
+                "make one with `seawall keys generate`, and let the trust root list it as reconciler"
+                    .to_owned()
+            }
+            Self::Receipt { fault, .. } | Self::Line { fault, .. } => fault.help().to_owned(),
+            Self::Store(error) => error.help().to_owned(),
+        }
+    }
+}
+
+/// The log, its key and its state after the last line.
+#[derive(Debug)]
+pub struct ReceiptLog {
+    key: PrivateKey,
+    authority: Authority,
+    ledger: Ledger,
+    policy: Policy,
+}
+
+/// Reads the receipt key.
+pub fn read_key(path: &Path) -> Result<PrivateKey, LogError> {
+    let failed = |why: String| LogError::Key {
+        path: path.display().to_string(),
+        why,
+    };
+    let pem = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    PrivateKey::from_pem(&pem).map_err(|fault| failed(fault.to_string()))
+}
+
+impl ReceiptLog {
+    /// Reads the whole log back; a line that does not hold stops everything. `authority` must list the public half of `key`.
+    pub fn open(
+        store: &dyn Store,
+        key: PrivateKey,
+        authority: Authority,
+    ) -> Result<Self, LogError> {
+        let mut ledger = Ledger::new(authority.origin.clone());
+        for line in store.receipts()? {
+            let at_line = |fault| LogError::Line {
+                line: ledger.size() + 1,
+                fault,
+            };
+            let opened = open_line(line.as_bytes(), &authority).map_err(at_line)?;
+            let number = ledger.size() + 1;
+            ledger
+                .push(&opened.receipt, opened.leaf)
+                .map_err(|fault| LogError::Line {
+                    line: number,
+                    fault,
+                })?;
+        }
+        Ok(Self {
+            key,
+            authority,
+            ledger,
+            policy: Policy::default(),
+        })
+    }
+
+    /// Receipts from now on are written under this policy.
+    pub fn follow(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// The state of the log.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Whose log it is.
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The log as it stands, signed.
+    pub fn checkpoint(&self) -> (Checkpoint, String) {
+        let checkpoint = self.ledger.checkpoint();
+        let note = checkpoint.sign(&self.key);
+        (checkpoint, note)
+    }
+
+    /// Seals the drafts in order and commits them with the changes: all of it or nothing.
+    pub fn commit(
+        &mut self,
+        store: &dyn Store,
+        changes: &[Change],
+        drafts: Vec<Draft>,
+        at: Timestamp,
+    ) -> Result<(), LogError> {
+        let mut ledger = self.ledger.clone();
+        let mut lines = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let operation_id = draft.operation_id.clone();
+            let refused = |fault| LogError::Receipt {
+                operation_id: operation_id.clone(),
+                fault,
+            };
+            let receipt = self.receipt(&ledger, draft, at);
+            let line = receipt.seal(&self.key).map_err(refused)?;
+            ledger.push(&receipt, line.leaf).map_err(refused)?;
+            lines.push(ReceiptLine {
+                line: line.text,
+                at,
+            });
+        }
+        store.commit(changes, &lines)?;
+        self.ledger = ledger;
+        Ok(())
+    }
+
+    fn receipt(&self, ledger: &Ledger, draft: Draft, at: Timestamp) -> Receipt {
+        let waits_for = match draft.phase {
+            Phase::Intent | Phase::Decision => None,
+            Phase::Outcome => Some(Phase::Intent),
+            Phase::Resolution => Some(Phase::Outcome),
+        };
+        let closes = waits_for.and_then(|phase| {
+            ledger
+                .open()
+                .into_iter()
+                .find(|open| {
+                    open.phase == phase
+                        && open.operation_id == draft.operation_id
+                        && open.decision_type == draft.decision_type
+                })
+                .map(|open| open.leaf)
+        });
+        let origin = &self.authority.origin;
+        Receipt {
+            log_index: ledger.size(),
+            decision_type: draft.decision_type,
+            phase: draft.phase,
+            closes,
+            operation_id: draft.operation_id,
+            actor: if draft.actor.is_empty() {
+                format!("reconciler:{}", origin.reconciler_id)
+            } else {
+                draft.actor
+            },
+            reconciler_id: origin.reconciler_id.clone(),
+            environment: origin.environment.clone(),
+            plane: draft.plane,
+            plan_id: draft.plan_id,
+            dataset_ids: draft.dataset_ids,
+            backup_id: draft.backup_id,
+            restore_id: draft.restore_id,
+            scenario_id: None,
+            slots: draft.slots,
+            result: draft.result,
+            bundle: self.policy.bundle.clone(),
+            policy_snapshot_hash: self.policy.snapshot_hash,
+            policy_version_ids: self.policy.version_ids.clone(),
+            error: draft.error,
+            evidence: draft.evidence,
+            details: draft.details,
+            created_at: at,
+        }
+    }
+}

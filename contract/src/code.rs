@@ -213,6 +213,29 @@ codes! {
     STORE_MIGRATION = 1304 "store-migration" "the state store has another version than this program";
     SLOT_RECORDED = 1305 "slot-recorded" "a slot has its terminal record already";
 
+    // 14 vault
+    VAULT_LOCATION_UNREACHABLE = 1401 "location-unreachable" "a location's folder or endpoint is not there";
+    VAULT_LOCATION_FULL = 1402 "location-full" "a location has no room left";
+    VAULT_LOCATION_FAILED = 1403 "location-failed" "a location's storage answered with an error or not in time";
+    VAULT_OBJECT_DAMAGED = 1404 "object-damaged" "a location holds an object that is missing, cut or altered";
+    VAULT_WRONG_KEY = 1405 "wrong-key" "the bound key does not open the repository";
+    VAULT_KEY_UNUSABLE = 1406 "key-unusable" "the bound key cannot be the password of a repository";
+    VAULT_REPOSITORY_ABSENT = 1407 "repository-absent" "no location holds the repository";
+    VAULT_REPOSITORY_LOST = 1408 "repository-lost" "a repository with recovery points is gone from every location";
+    VAULT_QUORUM_NOT_MET = 1409 "quorum-not-met" "fewer locations than `commit` can take the recovery point, so none got it";
+    VAULT_COMMIT_INCOMPLETE = 1410 "commit-incomplete" "a recovery point became visible at fewer locations than `commit`";
+    VAULT_SOURCE_INCOMPLETE = 1411 "source-incomplete" "part of the source could not be read, so no recovery point was kept";
+    VAULT_SOURCE_REFUSED = 1412 "source-refused" "the connector says that the source is not good, so no recovery point was kept";
+    VAULT_ENGINE_FAILED = 1413 "engine-failed" "the backup engine failed, so no recovery point was kept";
+    VAULT_LOCKED = 1414 "repository-locked" "another program holds the repository exclusively";
+    VAULT_POINT_ABSENT = 1415 "point-absent" "no usable location holds the recovery point or the dataset in it";
+    VAULT_TARGET_UNUSABLE = 1416 "target-unusable" "the target of a restore is not empty or cannot be written";
+    VAULT_RESTORE_FAILED = 1417 "restore-failed" "no location could serve the restore";
+    VAULT_RESTORE_DIFFERS = 1418 "restore-differs" "restored content is not what the recovery point holds";
+    VAULT_CHILD_FAILED = 1419 "vault-child-failed" "the process that restores and checks died";
+    VAULT_DEADLINE = 1420 "vault-deadline" "a restore or check did not finish in time and was killed";
+    VAULT_BAD_REQUEST = 1421 "vault-bad-request" "the vault was asked for something its format cannot hold";
+
     // 15 connectors
     SOURCE_MISSING = 1501 "source-missing" "the live data that a binding names do not exist";
     SOURCE_UNREADABLE = 1502 "source-unreadable" "the live data cannot be read";

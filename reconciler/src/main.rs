@@ -1,2 +1,12 @@
-//! x
-fn main() {}
+//! The program `seawalld`. Owns nothing but the entry.
+
+use std::process::ExitCode;
+
+use reconciler::world::vault;
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(vault::SUBCOMMAND) {
+        return vault::run_child();
+    }
+    ExitCode::SUCCESS
+}

@@ -11,3 +11,4 @@ pub mod keys;
 pub mod process;
 pub mod receipts;
 pub mod store_sqlite;
+pub mod vault;

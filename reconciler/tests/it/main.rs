@@ -12,3 +12,4 @@
 mod connector;
 mod connector_postgres;
 mod postgres_server;
+mod vault;

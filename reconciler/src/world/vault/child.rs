@@ -1,0 +1,215 @@
+//! Owns the child process in which restores and checks run: the protocol on both ends, the deadline, and the end of the whole
+//! process group. Never puts a secret into arguments or the environment. The interesting function is [`ask`].
+//!
+//! The order goes over standard input, one line of JSON; words come back over standard output, one a line; the log goes to
+//! standard error. The parent keeps standard input open: when it ends, the parent is dead and the child stops.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::error::VaultError;
+use super::job::{Order, Progress, Word, perform};
+
+/// The hidden subcommand by which the daemon's program serves as its own child.
+pub const SUBCOMMAND: &str = "__vault";
+
+/// An order is a few paths and a password; whatever is longer is none.
+const ORDER_LIMIT: u64 = 1 << 20;
+
+/// How much of the child's log is kept for the error message.
+const LOG_TAIL: usize = 2000;
+
+/// How to start the child.
+#[derive(Debug, Clone)]
+pub struct Helper {
+    /// The program, normally this one.
+    pub program: PathBuf,
+    /// Its arguments before the order arrives.
+    pub arguments: Vec<OsString>,
+    /// It is killed after this time.
+    pub deadline: Duration,
+}
+
+impl Helper {
+    /// This very program with its hidden subcommand.
+    ///
+    /// # Errors
+    /// [`VaultError::Child`] when the program's own path is unknown.
+    pub fn this_program(deadline: Duration) -> Result<Self, VaultError> {
+        let program = std::env::current_exe().map_err(|error| VaultError::Child {
+            why: format!("its program cannot be found: {error}"),
+        })?;
+        Ok(Self {
+            program,
+            arguments: vec![SUBCOMMAND.into()],
+            deadline,
+        })
+    }
+}
+
+/// The whole life of the child process: call it from the hidden subcommand and exit with what it returns.
+pub fn run_child() -> ExitCode {
+    let mut line = String::new();
+    let read = BufReader::new(std::io::stdin().take(ORDER_LIMIT)).read_line(&mut line);
+    let order = read
+        .ok()
+        .and_then(|_| serde_json::from_str::<Order>(&line).ok());
+    let Some(order) = order else {
+        // The line may hold the password, so nothing of it is shown.
+        speak(&Word::Failed("the order cannot be read".to_owned()));
+        return ExitCode::from(2);
+    };
+    std::thread::spawn(|| {
+        let mut rest = Vec::new();
+        drop(std::io::stdin().read_to_end(&mut rest));
+        std::process::exit(4);
+    });
+    let word = perform(&order, &mut |word| speak(&word));
+    speak(&word);
+    ExitCode::SUCCESS
+}
+
+fn speak(word: &Word) {
+    let mut out = std::io::stdout().lock();
+    // A parent that is gone hears nothing; the watcher of standard input ends this process.
+    if let Ok(text) = serde_json::to_string(word) {
+        drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+    }
+}
+
+/// A child that is killed with its whole process group when this value goes.
+struct Group(Child);
+
+impl Group {
+    fn kill(&mut self) {
+        if let Ok(id) = i32::try_from(self.0.id()) {
+            // The only failure is that the group is gone already.
+            let _gone = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+        drop(self.0.wait());
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            self.kill();
+        }
+    }
+}
+
+/// Starts a child, gives it the order and listens until it has said its last word.
+pub(super) fn ask(
+    helper: &Helper,
+    order: &Order,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Word, VaultError> {
+    let broken = |why: String| VaultError::Child { why };
+    let mut child = Command::new(&helper.program)
+        .args(&helper.arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map(Group)
+        .map_err(|error| broken(format!("{}: {error}", helper.program.display())))?;
+    let (Some(mut input), Some(output), Some(log)) = (
+        child.0.stdin.take(),
+        child.0.stdout.take(),
+        child.0.stderr.take(),
+    ) else {
+        return Err(broken("it has no pipes".to_owned()));
+    };
+    let words = listen(output);
+    let tail = std::thread::spawn(move || keep_tail(log));
+    let mut text = serde_json::to_string(order).map_err(|error| broken(error.to_string()))?;
+    text.push('\n');
+    let sent = input
+        .write_all(text.as_bytes())
+        .and_then(|()| input.flush());
+    let last = hear(helper, &words, progress);
+    if matches!(last, Ok(Some(_))) {
+        drop(input);
+        drop(child.0.wait());
+    } else {
+        child.kill();
+    }
+    let log = tail.join().unwrap_or_default();
+    if let Some(word) = last? {
+        return Ok(word);
+    }
+    let status = child
+        .0
+        .wait()
+        .map_or_else(|error| error.to_string(), |status| status.to_string());
+    let sent = sent
+        .err()
+        .map_or_else(String::new, |error| format!(", {error}"));
+    Err(broken(format!("{status}{sent}: {}", log.trim())))
+}
+
+fn hear(
+    helper: &Helper,
+    words: &Receiver<Word>,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Option<Word>, VaultError> {
+    let end = Instant::now() + helper.deadline;
+    loop {
+        match words.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(Word::Progress(at)) => progress(&at),
+            Ok(word) => return Ok(Some(word)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(VaultError::Deadline {
+                    seconds: helper.deadline.as_secs(),
+                });
+            }
+        }
+    }
+}
+
+/// Lines that are no words are ignored: a library may print one.
+fn listen(output: impl Read + Send + 'static) -> Receiver<Word> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Ok(word) = serde_json::from_str(&line)
+                && sender.send(word).is_err()
+            {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn keep_tail(log: impl Read) -> String {
+    let mut kept = String::new();
+    for line in BufReader::new(log).lines().map_while(Result::ok) {
+        kept.push_str(&line);
+        kept.push('\n');
+        if kept.len() > 2 * LOG_TAIL {
+            kept = tail_of(&kept);
+        }
+    }
+    tail_of(&kept)
+}
+
+fn tail_of(text: &str) -> String {
+    let start = text
+        .char_indices()
+        .rev()
+        .take(LOG_TAIL)
+        .last()
+        .map_or(0, |(at, _)| at);
+    text.get(start..).unwrap_or_default().to_owned()
+}

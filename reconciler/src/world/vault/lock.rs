@@ -1,0 +1,308 @@
+//! Owns restic's lock files: one at each location while a run writes, so that `restic prune` or `restic check` beside it waits.
+//! Never removes a lock of another program or of a live process. The interesting function is [`Locks::take`].
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use aes256ctr_poly1305aes::aead::Aead as _;
+use aes256ctr_poly1305aes::{Aes256CtrPoly1305Aes, Key, Nonce};
+use bytes::Bytes;
+use contract::digest::Digest;
+use contract::id::LocationId;
+use jiff::Timestamp;
+use rustic_core::repofile::MasterKey;
+use serde::{Deserialize, Serialize};
+
+use super::mirror::lock as guard;
+use super::store::{Kind, Object, Store, StoreError};
+
+/// restic takes a lock for dead after 30 minutes without a new time; it refreshes its own every five, and so do we.
+const REFRESH: Duration = Duration::from_mins(5);
+
+/// The file as restic writes it, and one field of ours that restic ignores.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct LockFile {
+    time: String,
+    #[serde(default)]
+    pub(super) exclusive: bool,
+    #[serde(default)]
+    hostname: String,
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    pid: u32,
+    #[serde(default)]
+    uid: u32,
+    #[serde(default)]
+    gid: u32,
+    /// Start of the process in clock ticks since boot, and the boot: a process id alone is used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seawall_process: Option<String>,
+}
+
+impl LockFile {
+    /// Who holds it, for messages.
+    pub(super) fn holder(&self) -> String {
+        format!("{}@{} process {}", self.username, self.hostname, self.pid)
+    }
+
+    /// True when this program wrote it on this machine and the process that did is gone.
+    fn is_our_dead(&self, here: &Identity) -> bool {
+        self.seawall_process.as_ref().is_some_and(|process| {
+            self.hostname == here.hostname && process_mark(self.pid).as_ref() != Some(process)
+        })
+    }
+}
+
+/// Who we are, as lock files and snapshots tell it.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) hostname: String,
+    pub(super) username: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Identity {
+    pub(super) fn of_this_process() -> Self {
+        let uid = nix::unistd::getuid();
+        let username = nix::unistd::User::from_uid(uid)
+            .ok()
+            .flatten()
+            .map_or_else(|| uid.to_string(), |user| user.name);
+        Self {
+            hostname: fs::read_to_string("/proc/sys/kernel/hostname")
+                .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned()),
+            username,
+            uid: uid.as_raw(),
+            gid: nix::unistd::getgid().as_raw(),
+        }
+    }
+}
+
+/// Boot id and start time of a live process; nothing when there is no such process.
+fn process_mark(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    // The command name may hold spaces and parentheses; the fields after its last `)` may not.
+    let start = stat
+        .rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .to_owned();
+    Some(format!("{}:{start}", boot.trim()))
+}
+
+/// Seals and opens the small files that the engine has no type for.
+#[derive(Clone)]
+pub(super) struct Sealer(Aes256CtrPoly1305Aes);
+
+impl Sealer {
+    pub(super) fn new(key: &MasterKey) -> Option<Self> {
+        let mut raw = Key::default();
+        let parts = key.encrypt.iter().chain(&key.mac.k).chain(&key.mac.r);
+        if key.encrypt.len() + key.mac.k.len() + key.mac.r.len() != raw.len() {
+            return None;
+        }
+        raw.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
+        Some(Self(Aes256CtrPoly1305Aes::new(&raw)))
+    }
+
+    fn seal(&self, content: &[u8]) -> Option<Vec<u8>> {
+        let mut nonce = Nonce::default();
+        getrandom::fill(&mut nonce).ok()?;
+        let mut sealed = nonce.to_vec();
+        sealed.extend(self.0.encrypt(&nonce, content).ok()?);
+        Some(sealed)
+    }
+
+    /// Decrypts and, where the first byte says so, decompresses.
+    pub(super) fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, body) = sealed.split_at_checked(16)?;
+        let open = self.0.decrypt(Nonce::from_slice(nonce), body).ok()?;
+        match open.split_first() {
+            Some((2, packed)) => zstd::decode_all(packed).ok(),
+            Some((b'{' | b'[', _)) => Some(open),
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// Why a location could not be locked.
+pub(super) enum Refused {
+    /// Its storage failed.
+    Store(StoreError),
+    /// Another program holds it exclusively.
+    Held(String),
+}
+
+/// Our locks; they are refreshed while this lives and removed when it ends.
+pub(super) struct Locks {
+    held: Arc<std::sync::Mutex<Vec<Held>>>,
+    stop: Option<Sender<()>>,
+    refresher: Option<JoinHandle<()>>,
+}
+
+struct Held {
+    store: Arc<dyn Store>,
+    name: String,
+}
+
+impl Locks {
+    /// Locks each location that can be locked and says why the others cannot.
+    pub(super) fn take(
+        stores: &[(LocationId, Arc<dyn Store>)],
+        sealer: &Sealer,
+        here: &Identity,
+    ) -> (Self, Vec<(LocationId, Refused)>) {
+        let mut held = Vec::new();
+        let mut refused = Vec::new();
+        for (location, store) in stores {
+            match take_one(store.as_ref(), sealer, here) {
+                Ok(name) => held.push(Held {
+                    store: Arc::clone(store),
+                    name,
+                }),
+                Err(why) => refused.push((location.clone(), why)),
+            }
+        }
+        let held = Arc::new(std::sync::Mutex::new(held));
+        let (stop, stopped) = channel();
+        let (ours, sealer, here) = (Arc::clone(&held), sealer.clone(), here.clone());
+        let refresher = std::thread::spawn(move || {
+            while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
+                for one in guard(&ours).iter_mut() {
+                    refresh(one, &sealer, &here);
+                }
+            }
+        });
+        let locks = Self {
+            held,
+            stop: Some(stop),
+            refresher: Some(refresher),
+        };
+        (locks, refused)
+    }
+}
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(refresher) = self.refresher.take() {
+            drop(refresher.join());
+        }
+        for one in guard(&self.held).drain(..) {
+            if let Err(error) = one.store.remove_lock(&one.name) {
+                tracing::warn!(%error, "own lock file stays behind");
+            }
+        }
+    }
+}
+
+/// Writes first and looks afterwards, as restic does: of two that start together, at least one sees the other.
+fn take_one(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<String, Refused> {
+    remove_our_dead(store, sealer, here).map_err(Refused::Store)?;
+    let name = write(store, sealer, here).map_err(Refused::Store)?;
+    let exclusive = others(store, sealer, &name).map(|others| {
+        others
+            .into_iter()
+            .find(|(_, file)| file.as_ref().is_some_and(|file| file.exclusive))
+    });
+    let refused = match exclusive {
+        Ok(None) => return Ok(name),
+        Ok(Some((_, file))) => {
+            Refused::Held(file.map_or_else(|| "unknown".to_owned(), |file| file.holder()))
+        }
+        Err(error) => Refused::Store(error),
+    };
+    if let Err(error) = store.remove_lock(&name) {
+        tracing::warn!(%error, "own lock file stays behind");
+    }
+    Err(refused)
+}
+
+fn write(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<String, StoreError> {
+    let failed = |why: &str| StoreError::Failed {
+        place: store.place(),
+        object: "locks".to_owned(),
+        why: why.to_owned(),
+    };
+    let pid = std::process::id();
+    let file = LockFile {
+        time: Timestamp::now().to_string(),
+        exclusive: false,
+        hostname: here.hostname.clone(),
+        username: here.username.clone(),
+        pid,
+        uid: here.uid,
+        gid: here.gid,
+        seawall_process: process_mark(pid),
+    };
+    let content = serde_json::to_vec(&file).map_err(|error| failed(&error.to_string()))?;
+    let sealed = sealer
+        .seal(&content)
+        .ok_or_else(|| failed("the lock cannot be encrypted"))?;
+    let name = Digest::of(&sealed).to_string();
+    let object = Object {
+        kind: Kind::Lock,
+        name: name.clone(),
+    };
+    store.write(&object, &[Bytes::from(sealed)])?;
+    Ok(name)
+}
+
+/// The new file first, so that there is no moment without a lock.
+fn refresh(held: &mut Held, sealer: &Sealer, here: &Identity) {
+    match write(held.store.as_ref(), sealer, here) {
+        Ok(name) => {
+            let old = std::mem::replace(&mut held.name, name);
+            if let Err(error) = held.store.remove_lock(&old) {
+                tracing::warn!(%error, "an older lock file of this run stays behind");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "lock file cannot be refreshed"),
+    }
+}
+
+type Found = Vec<(String, Option<LockFile>)>;
+
+/// All lock files but ours; one that cannot be read or opened has no content.
+pub(super) fn others(store: &dyn Store, sealer: &Sealer, own: &str) -> Result<Found, StoreError> {
+    let mut found = Vec::new();
+    for name in store
+        .list(Kind::Lock)?
+        .into_keys()
+        .filter(|name| name != own)
+    {
+        let object = Object {
+            kind: Kind::Lock,
+            name: name.clone(),
+        };
+        match store.read(&object) {
+            Ok(sealed) => {
+                let file = sealer
+                    .open(&sealed)
+                    .and_then(|content| serde_json::from_slice(&content).ok());
+                found.push((name, file));
+            }
+            // Its holder ended between the listing and the reading.
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn remove_our_dead(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<(), StoreError> {
+    for (name, file) in others(store, sealer, "")? {
+        if file.is_some_and(|file| file.is_our_dead(here)) {
+            tracing::info!(place = %store.place(), "removes the lock of an own process that died");
+            store.remove_lock(&name)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,392 @@
+//! The vault: repositories in restic's format, one for each plan and key, written to all locations of the plan in one pass.
+//! Owns how recovery points come to be and how they are read back. Never deletes one, and never decides when: schedules,
+//! retention and approvals belong to others. Calls block; give them a thread.
+//!
+//! [`Vault`] is the entry: [`Vault::backup`], [`Vault::observe`], [`Vault::catch_up`], [`Vault::snapshots`],
+//! [`Vault::check`], [`Vault::restore`]. The gate that makes a partial backup invisible is in `backup`, the barrier that
+//! orders packs, index and snapshot in `mirror`.
+
+mod backup;
+mod catch_up;
+mod child;
+mod error;
+mod job;
+mod lock;
+mod mirror;
+mod observe;
+mod reader;
+mod repository;
+mod restore;
+mod snapshots;
+mod source;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use contract::id::{EnvironmentId, Kid, LocationId, PlanId};
+use jiff::Timestamp;
+use rustic_core::repofile::MasterKey;
+
+pub use backup::{BackupOutcome, BackupRequest, Expect, LocationOutcome, PointTags};
+pub use catch_up::{CatchUp, CaughtUp};
+pub use child::{Helper, SUBCOMMAND, run_child};
+pub use error::VaultError;
+pub use job::{Checked, Job, Order, Portion, Progress, Restored, Word};
+pub use mirror::Ledger;
+pub use observe::{LocationSeen, LocationState, Observation};
+pub use restore::{RestoreOutcome, RestoreRequest};
+pub use snapshots::{AllSnapshots, SnapshotInfo, SnapshotList};
+pub use source::{Source, SourceCount};
+pub use store::{Kind, Object, Objects, Place, Store, StoreError};
+
+use lock::Sealer;
+use mirror::{Mirror, lock as guard};
+use observe::{Compared, Seen};
+
+/// One repository at all locations of its plan.
+pub struct Vault {
+    repository: String,
+    places: BTreeMap<LocationId, Place>,
+    stores: BTreeMap<LocationId, Arc<dyn Store>>,
+    aside: BTreeMap<LocationId, String>,
+    password: String,
+    /// Deriving it from the password costs a third of a second on purpose, so it is kept.
+    key: Mutex<Option<MasterKey>>,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Vault")
+            .field("repository", &self.repository)
+            .field("places", &self.places)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Names a repository below each location: `<environment>/<plan_id>/<kid>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryName {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The plan.
+    pub plan: PlanId,
+    /// The key; another key is another repository.
+    pub kid: Kid,
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}/{}", self.environment, self.plan, self.kid)
+    }
+}
+
+impl Vault {
+    /// Binds a repository to its locations. Touches nothing yet. `key` is the content of the key source: text on one line.
+    ///
+    /// # Errors
+    /// [`VaultError::KeyUnusable`].
+    pub fn new(
+        name: &RepositoryName,
+        places: BTreeMap<LocationId, Place>,
+        key: &[u8],
+    ) -> Result<Self, VaultError> {
+        let repository = name.to_string();
+        let stores = places
+            .iter()
+            .map(|(location, place)| {
+                let store: Arc<dyn Store> =
+                    Arc::new(Objects::new(place.clone(), repository.clone()));
+                (location.clone(), store)
+            })
+            .collect();
+        Ok(Self {
+            password: repository::password(&repository, key)?,
+            repository,
+            places,
+            stores,
+            aside: BTreeMap::new(),
+            key: Mutex::new(None),
+        })
+    }
+
+    /// Replaces the storage of one location, for storage that is reached in another way.
+    pub fn set_store(&mut self, location: LocationId, store: Arc<dyn Store>) {
+        self.stores.insert(location, store);
+    }
+
+    /// Sets a location aside because of damage that was found elsewhere, for example by [`Vault::check`]: it gets nothing and
+    /// serves nothing.
+    pub fn quarantine(&mut self, location: LocationId, why: String) {
+        self.aside.insert(location, why);
+    }
+
+    /// Lists all locations and compares them. Reads only.
+    pub fn observe(&self) -> Observation {
+        let seen = self.look();
+        let compared = self.judge(&seen);
+        let locations = compared
+            .into_iter()
+            .map(|(location, compared)| {
+                let held = match seen.get(&location) {
+                    Some(Seen::Known(inventory)) => Some(&inventory.objects),
+                    Some(Seen::Absent | Seen::Unknown(_)) | None => None,
+                };
+                LocationSeen {
+                    location,
+                    state: compared.state,
+                    objects: held.map_or(0, |held| held.len() as u64),
+                    bytes: held.map_or(0, |held| held.values().sum()),
+                    snapshots: held.map_or(0, |held| {
+                        held.keys()
+                            .filter(|object| object.kind == Kind::Snapshot)
+                            .count() as u64
+                    }),
+                }
+            })
+            .collect();
+        Observation {
+            at: Timestamp::now(),
+            locations,
+        }
+    }
+
+    /// Takes one recovery point. `verdict` is asked after the source has been read to its end and before anything becomes
+    /// visible; it says whether the source itself ended well.
+    ///
+    /// # Errors
+    /// Every error but [`VaultError::CommitIncomplete`] means that no location shows a new recovery point.
+    pub fn backup(
+        &self,
+        request: &BackupRequest,
+        mut verdict: impl FnMut(&SourceCount) -> Result<(), String>,
+    ) -> Result<BackupOutcome, VaultError> {
+        backup::run(self, request, &mut verdict)
+    }
+
+    /// Copies to each lagging location what it misses. A location that cannot be brought forward stays lagging and says why.
+    ///
+    /// # Errors
+    /// When no location can be read with the key, or another program holds one exclusively.
+    pub fn catch_up(&self) -> Result<CatchUp, VaultError> {
+        catch_up::run(self)
+    }
+
+    /// The recovery points of one location.
+    ///
+    /// # Errors
+    /// When the location cannot be listed or no key file opens.
+    pub fn snapshots(&self, location: &LocationId) -> Result<SnapshotList, VaultError> {
+        let store = self.store(location)?;
+        let sealer = match self.sealer() {
+            Err(VaultError::RepositoryAbsent { .. }) => {
+                return Ok(SnapshotList::default());
+            }
+            other => other?,
+        };
+        snapshots::list(store.as_ref(), &sealer).map_err(|source| VaultError::Location {
+            location: location.clone(),
+            source,
+        })
+    }
+
+    /// The recovery points of all locations together, each with the locations that have it.
+    ///
+    /// # Errors
+    /// When no key file opens.
+    pub fn all_snapshots(&self) -> Result<AllSnapshots, VaultError> {
+        let mut all = AllSnapshots::default();
+        let mut points: BTreeMap<(Timestamp, String), (SnapshotInfo, Vec<LocationId>)> =
+            BTreeMap::new();
+        for location in self.stores.keys() {
+            if let Some(why) = self.aside.get(location) {
+                all.unknown.insert(location.clone(), why.clone());
+                continue;
+            }
+            match self.snapshots(location) {
+                Ok(list) => {
+                    for info in list.snapshots {
+                        points
+                            .entry((info.time, info.snapshot_id.clone()))
+                            .or_insert_with(|| (info, Vec::new()))
+                            .1
+                            .push(location.clone());
+                    }
+                    if !list.damaged.is_empty() {
+                        all.damaged.insert(location.clone(), list.damaged);
+                    }
+                }
+                Err(error @ VaultError::Location { .. }) => {
+                    all.unknown.insert(location.clone(), chain(&error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        all.points = points.into_values().collect();
+        Ok(all)
+    }
+
+    /// Checks one location in a child process: structure, names against content, and a portion of the packs to the last byte.
+    ///
+    /// # Errors
+    /// When the check itself could not be done; damage is no error but a finding.
+    pub fn check(
+        &self,
+        location: &LocationId,
+        portion: Portion,
+        helper: &Helper,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Checked, VaultError> {
+        restore::check(self, location, portion, helper, progress)
+    }
+
+    /// Restores one dataset of a snapshot into an empty folder, in a child process, and reads everything again to compare.
+    /// Locations are tried in turn until one serves.
+    ///
+    /// # Errors
+    /// [`VaultError::RestoreFailed`] when none did; the target then holds unusable content.
+    pub fn restore(
+        &self,
+        request: &RestoreRequest,
+        helper: &Helper,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<RestoreOutcome, VaultError> {
+        restore::restore(self, request, helper, progress)
+    }
+
+    fn store(&self, location: &LocationId) -> Result<&Arc<dyn Store>, VaultError> {
+        self.stores
+            .get(location)
+            .ok_or_else(|| VaultError::Request {
+                why: format!("`{location}` is no location of this repository"),
+            })
+    }
+
+    fn look(&self) -> BTreeMap<LocationId, Seen> {
+        std::thread::scope(|scope| {
+            let looks: Vec<_> = self
+                .stores
+                .iter()
+                .map(|(location, store)| {
+                    (
+                        location.clone(),
+                        scope.spawn(|| observe::look(store.as_ref())),
+                    )
+                })
+                .collect();
+            looks
+                .into_iter()
+                .map(|(location, look)| {
+                    let seen = look
+                        .join()
+                        .unwrap_or_else(|_| Seen::Unknown("its listing panicked".to_owned()));
+                    (location, seen)
+                })
+                .collect()
+        })
+    }
+
+    fn judge(&self, seen: &BTreeMap<LocationId, Seen>) -> BTreeMap<LocationId, Compared> {
+        let mut damaged = observe::settle(&self.stores, seen);
+        damaged.extend(self.aside.clone());
+        observe::compare(seen, &damaged)
+    }
+
+    fn compare(&self) -> BTreeMap<LocationId, Compared> {
+        self.judge(&self.look())
+    }
+
+    /// True for a location that has no repository while no location has one: nothing at all, or key files of an
+    /// initialisation that was interrupted.
+    fn may_initialise(&self, location: &LocationId, all: &BTreeMap<LocationId, Compared>) -> bool {
+        let blank = |location: &LocationId| {
+            self.stores
+                .get(location)
+                .is_some_and(|store| backup::only_keys(store.as_ref()))
+        };
+        let readable = |state: &LocationState| match state {
+            LocationState::InSync
+            | LocationState::Lagging { .. }
+            | LocationState::CatchingUp
+            | LocationState::Quarantined { .. } => true,
+            LocationState::Absent | LocationState::Unknown { .. } => false,
+        };
+        let others_blank = all
+            .iter()
+            .all(|(other, seen)| !readable(&seen.state) || blank(other));
+        let unknown = all.get(location).is_none_or(|seen| {
+            matches!(
+                seen.state,
+                LocationState::Unknown { .. } | LocationState::Quarantined { .. }
+            )
+        });
+        others_blank && !unknown && blank(location)
+    }
+
+    fn initialise(&self, locations: &[LocationId], commit: usize) -> Result<(), VaultError> {
+        let stores: Vec<_> = locations
+            .iter()
+            .filter_map(|location| Some((location.clone(), Arc::clone(self.stores.get(location)?))))
+            .collect();
+        let mut existing = None;
+        for (_, store) in &stores {
+            existing = repository::master_key(store.as_ref(), &self.password, &self.repository)?;
+            if existing.is_some() {
+                break;
+            }
+        }
+        let mirror = Mirror::start(stores, commit);
+        let backend: Arc<dyn rustic_core::WriteBackend> = Arc::<Mirror>::clone(&mirror);
+        let made = repository::initialise(&backend, existing, &self.password);
+        mirror.finish();
+        *guard(&self.key) = Some(made?);
+        Ok(())
+    }
+
+    /// The master key, from the first location whose key files can be read.
+    fn key(&self) -> Result<MasterKey, VaultError> {
+        let mut kept = guard(&self.key);
+        if let Some(key) = kept.as_ref() {
+            return Ok(key.clone());
+        }
+        let mut tried = BTreeSet::new();
+        let mut last = VaultError::RepositoryAbsent {
+            repository: self.repository.clone(),
+        };
+        for (location, store) in &self.stores {
+            if self.aside.contains_key(location) || !tried.insert(location) {
+                continue;
+            }
+            match repository::master_key(store.as_ref(), &self.password, &self.repository) {
+                Ok(Some(key)) => {
+                    *kept = Some(key.clone());
+                    return Ok(key);
+                }
+                Ok(None) => {}
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn sealer(&self) -> Result<Sealer, VaultError> {
+        Sealer::new(&self.key()?).ok_or_else(|| VaultError::Engine {
+            doing: "reading key files",
+            why: "the master key has an odd length".to_owned(),
+        })
+    }
+}
+
+/// The whole chain of an error in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(at) = cause {
+        text.push_str(": ");
+        text.push_str(&at.to_string());
+        cause = at.source();
+    }
+    text
+}

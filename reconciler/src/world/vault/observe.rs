@@ -1,0 +1,293 @@
+//! Owns what is known about the copies of a repository, and what follows from comparing them. Never writes.
+//! The interesting function is [`compare`]: copies are in sync when names and sizes are equal, because every name except the
+//! configuration's is the SHA-256 of the content.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::digest::Digest;
+use contract::id::LocationId;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::store::{Kind, LASTING, Object, Store, StoreError};
+
+/// How a location stands towards the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum LocationState {
+    /// It holds every object that any of them holds.
+    InSync,
+    /// It misses objects; it gets no index and no snapshot file before it has caught up.
+    Lagging {
+        /// Objects that it misses.
+        missing: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Why it fell behind, as far as this run knows.
+        why: String,
+    },
+    /// Missing objects are being copied to it.
+    CatchingUp,
+    /// It holds something that its name forbids; a person must look.
+    Quarantined {
+        /// What was found.
+        why: String,
+    },
+    /// No location has the repository yet.
+    Absent,
+    /// It could not be read; this authorises nothing.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// What one look at one location gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seen {
+    Known(Inventory),
+    Absent,
+    Unknown(String),
+}
+
+/// The lasting objects of one copy, with sizes; digests for the few small ones that every copy must share.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Inventory {
+    pub(super) objects: BTreeMap<Object, u64>,
+    pub(super) config: Option<Digest>,
+}
+
+/// One location in an [`Observation`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocationSeen {
+    /// The location.
+    pub location: LocationId,
+    /// How it stands.
+    pub state: LocationState,
+    /// Lasting objects it holds; none when unknown.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Snapshot files it holds.
+    pub snapshots: u64,
+}
+
+/// All copies of one repository, compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When the look ended.
+    pub at: Timestamp,
+    /// In the order of the plan.
+    pub locations: Vec<LocationSeen>,
+}
+
+impl Observation {
+    /// The locations that hold every object there is.
+    pub fn in_sync(&self) -> impl Iterator<Item = &LocationId> {
+        self.locations
+            .iter()
+            .filter(|seen| seen.state == LocationState::InSync)
+            .map(|seen| &seen.location)
+    }
+
+    /// The locations that catching up would bring forward.
+    pub fn lagging(&self) -> impl Iterator<Item = &LocationId> {
+        self.locations
+            .iter()
+            .filter(|seen| matches!(seen.state, LocationState::Lagging { .. }))
+            .map(|seen| &seen.location)
+    }
+}
+
+/// Lists one copy. Objects that vanish between list and read make it unknown: it is changing under our eyes.
+pub(super) fn look(store: &dyn Store) -> Seen {
+    let mut inventory = Inventory::default();
+    for kind in LASTING {
+        match store.list(kind) {
+            Ok(found) => inventory.objects.extend(
+                found
+                    .into_iter()
+                    .map(|(name, size)| (Object { kind, name }, size)),
+            ),
+            Err(error) => return Seen::Unknown(error.to_string()),
+        }
+    }
+    if inventory.objects.is_empty() {
+        return Seen::Absent;
+    }
+    let config = config();
+    if inventory.objects.contains_key(&config) {
+        match store.read(&config) {
+            Ok(content) => inventory.config = Some(Digest::of(&content)),
+            Err(error) => return Seen::Unknown(error.to_string()),
+        }
+    }
+    Seen::Known(inventory)
+}
+
+/// The configuration's name.
+pub(super) fn config() -> Object {
+    Object {
+        kind: Kind::Config,
+        name: String::new(),
+    }
+}
+
+/// True when the content is what the name promises. The configuration's name promises nothing.
+pub(super) fn is_content_of(object: &Object, content: &[u8]) -> bool {
+    object.kind == Kind::Config || Digest::of(content).to_string() == object.name
+}
+
+/// What comparing gave for one location.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Compared {
+    pub(super) state: LocationState,
+    /// Objects that others hold and it does not, with sizes.
+    pub(super) missing: BTreeMap<Object, u64>,
+}
+
+/// Compares copies by names and sizes. `damaged` names copies whose content was read and is wrong.
+/// An object that any sound copy holds belongs to the repository, so the truth is the union.
+pub(super) fn compare(
+    seen: &BTreeMap<LocationId, Seen>,
+    damaged: &BTreeMap<LocationId, String>,
+) -> BTreeMap<LocationId, Compared> {
+    let mut aside = damaged.clone();
+    aside.extend(foreign_configs(seen, damaged));
+    let mut union: BTreeMap<&Object, u64> = BTreeMap::new();
+    for (location, what) in seen {
+        if let (Seen::Known(inventory), false) = (what, aside.contains_key(location)) {
+            union.extend(
+                inventory
+                    .objects
+                    .iter()
+                    .map(|(object, size)| (object, *size)),
+            );
+        }
+    }
+    seen.iter()
+        .map(|(location, what)| {
+            let compared = match (aside.get(location), what) {
+                (Some(why), _) => Compared {
+                    state: LocationState::Quarantined { why: why.clone() },
+                    missing: BTreeMap::new(),
+                },
+                (None, Seen::Unknown(why)) => Compared {
+                    state: LocationState::Unknown { why: why.clone() },
+                    missing: BTreeMap::new(),
+                },
+                (None, Seen::Absent) if union.is_empty() => Compared {
+                    state: LocationState::Absent,
+                    missing: BTreeMap::new(),
+                },
+                (None, Seen::Absent) => behind(&union, &BTreeMap::new(), "it holds nothing yet"),
+                (None, Seen::Known(inventory)) => {
+                    behind(&union, &inventory.objects, "objects are missing")
+                }
+            };
+            (location.clone(), compared)
+        })
+        .collect()
+}
+
+fn behind(union: &BTreeMap<&Object, u64>, held: &BTreeMap<Object, u64>, why: &str) -> Compared {
+    let missing: BTreeMap<Object, u64> = union
+        .iter()
+        .filter(|(object, _)| !held.contains_key(**object))
+        .map(|(object, size)| ((*object).clone(), *size))
+        .collect();
+    let state = if missing.is_empty() {
+        LocationState::InSync
+    } else {
+        LocationState::Lagging {
+            missing: missing.len() as u64,
+            bytes: missing.values().sum(),
+            why: why.to_owned(),
+        }
+    };
+    Compared { state, missing }
+}
+
+/// Copies whose configuration is not the one of the majority belong to another repository. Without a majority nobody can
+/// say which is the stranger, so all are set aside.
+fn foreign_configs(
+    seen: &BTreeMap<LocationId, Seen>,
+    damaged: &BTreeMap<LocationId, String>,
+) -> BTreeMap<LocationId, String> {
+    let mut groups: BTreeMap<Digest, Vec<&LocationId>> = BTreeMap::new();
+    for (location, what) in seen {
+        if let (
+            Seen::Known(Inventory {
+                config: Some(digest),
+                ..
+            }),
+            false,
+        ) = (what, damaged.contains_key(location))
+        {
+            groups.entry(*digest).or_default().push(location);
+        }
+    }
+    if groups.len() < 2 {
+        return BTreeMap::new();
+    }
+    let most = groups.values().map(Vec::len).max().unwrap_or(0);
+    let tie = groups.values().filter(|group| group.len() == most).count() > 1;
+    groups
+        .values()
+        .filter(|group| tie || group.len() < most)
+        .flatten()
+        .map(|location| {
+            (
+                (*location).clone(),
+                "its configuration belongs to another repository".to_owned(),
+            )
+        })
+        .collect()
+}
+
+/// Objects that two copies hold with different sizes: at most one of them can be right, and reading tells which.
+pub(super) fn disputed(seen: &BTreeMap<LocationId, Seen>) -> BTreeSet<Object> {
+    let mut sizes: BTreeMap<&Object, u64> = BTreeMap::new();
+    let mut disputed = BTreeSet::new();
+    for what in seen.values() {
+        if let Seen::Known(inventory) = what {
+            for (object, size) in &inventory.objects {
+                if *sizes.entry(object).or_insert(*size) != *size && object.kind != Kind::Config {
+                    disputed.insert(object.clone());
+                }
+            }
+        }
+    }
+    disputed
+}
+
+/// Reads the disputed objects and says which copies are damaged.
+pub(super) fn settle(
+    stores: &BTreeMap<LocationId, std::sync::Arc<dyn Store>>,
+    seen: &BTreeMap<LocationId, Seen>,
+) -> BTreeMap<LocationId, String> {
+    let mut damaged = BTreeMap::new();
+    for object in disputed(seen) {
+        for (location, store) in stores {
+            let holds = matches!(seen.get(location), Some(Seen::Known(inventory))
+                if inventory.objects.contains_key(&object));
+            if !holds {
+                continue;
+            }
+            match store.read(&object) {
+                Ok(content) if is_content_of(&object, &content) => {}
+                Ok(_) => {
+                    let error = StoreError::Damaged {
+                        place: store.place(),
+                        object: object.path(),
+                    };
+                    damaged.insert(location.clone(), error.to_string());
+                }
+                Err(error) => {
+                    damaged.insert(location.clone(), error.to_string());
+                }
+            }
+        }
+    }
+    damaged
+}

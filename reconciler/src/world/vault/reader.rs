@@ -1,0 +1,79 @@
+//! Owns the engine's view of one location for reading. Never writes: every attempt is an error.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustic_core::{
+    BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend,
+};
+
+use super::mirror::{backend_error, kind_of, listed, object_of};
+use super::observe::is_content_of;
+use super::store::{Store, StoreError};
+
+/// One location, read only.
+pub(super) struct Reader(pub(super) Arc<dyn Store>);
+
+impl ReadBackend for Reader {
+    fn location(&self) -> String {
+        self.0.place()
+    }
+
+    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
+        listed(self.0.list(kind_of(kind)).map_err(backend_error)?)
+    }
+
+    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
+        let object = object_of(kind, id);
+        let content = self.0.read(&object).map_err(backend_error)?;
+        if is_content_of(&object, &content) {
+            return Ok(content);
+        }
+        Err(backend_error(StoreError::Damaged {
+            place: self.0.place(),
+            object: object.path(),
+        }))
+    }
+
+    fn read_partial(
+        &self,
+        kind: FileType,
+        id: &Id,
+        _cacheable: bool,
+        offset: u32,
+        length: u32,
+    ) -> RusticResult<Bytes> {
+        let range = u64::from(offset)..u64::from(offset) + u64::from(length);
+        self.0
+            .read_range(&object_of(kind, id), range)
+            .map_err(backend_error)
+    }
+
+    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
+        object_of(kind, id).path()
+    }
+}
+
+impl WriteBackend for Reader {
+    fn write_bytes(
+        &self,
+        kind: FileType,
+        id: &Id,
+        _cacheable: bool,
+        _content: BytesList,
+    ) -> RusticResult<()> {
+        Err(read_only(kind, id))
+    }
+
+    fn remove(&self, kind: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {
+        Err(read_only(kind, id))
+    }
+}
+
+fn read_only(kind: FileType, id: &Id) -> Box<RusticError> {
+    RusticError::new(
+        ErrorKind::Unsupported,
+        "`{object}` is opened for reading only",
+    )
+    .attach_context("object", object_of(kind, id).path())
+}

@@ -1,0 +1,187 @@
+//! A scratch world for vault tests: some locations, a source, a vault, and restic beside it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use contract::id::LocationId;
+use jiff::Timestamp;
+use reconciler::world::vault::{
+    BackupOutcome, BackupRequest, Expect, Helper, Place, PointTags, RepositoryName, Source, Vault,
+    VaultError,
+};
+use tempfile::TempDir;
+
+pub const KEY: &str = "correct horse battery staple";
+
+/// Locations `a`, `b`, … with one repository, and a source folder `src`.
+pub struct World {
+    pub dir: TempDir,
+    pub locations: Vec<LocationId>,
+    pub vault: Vault,
+    pub round: i64,
+}
+
+impl World {
+    pub fn new(locations: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let locations: Vec<LocationId> = ["a", "b", "c", "d"][..locations]
+            .iter()
+            .map(|name| name.parse().unwrap())
+            .collect();
+        for location in &locations {
+            fs::create_dir(dir.path().join(location.as_str())).unwrap();
+        }
+        fs::create_dir(dir.path().join("src")).unwrap();
+        fs::write(dir.path().join("key"), format!("{KEY}\n")).unwrap();
+        let vault = open(dir.path(), &locations);
+        Self {
+            dir,
+            locations,
+            vault,
+            round: 0,
+        }
+    }
+
+    /// A vault as a new process would open it.
+    pub fn reopen(&mut self) {
+        self.vault = open(self.dir.path(), &self.locations);
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below)
+    }
+
+    /// Folder of the repository at a location.
+    pub fn repository(&self, location: &str) -> PathBuf {
+        self.path(location).join("dev/bp_test/backup-test-01")
+    }
+
+    /// Writes a source file of pseudo-random bytes, which neither compress nor repeat.
+    pub fn file(&self, below: &str, seed: u64, bytes: usize) {
+        let path = self.path("src").join(below);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, noise(seed, bytes)).unwrap();
+    }
+
+    pub fn sources(&self) -> Vec<Source> {
+        vec![Source {
+            dataset: "ds_files".parse().unwrap(),
+            folder: self.path("src"),
+            exclude: vec![],
+            fresh: false,
+        }]
+    }
+
+    pub fn request(&mut self, commit: usize) -> BackupRequest {
+        self.round += 1;
+        let second = 1_792_000_000 + self.round * 3600;
+        let slot = Timestamp::from_second(second).unwrap();
+        BackupRequest {
+            sources: self.sources(),
+            consistency_point: slot,
+            tags: PointTags {
+                backup_id: format!("bp_test.{second}"),
+                plan_id: "bp_test".to_owned(),
+                slot: Some(slot.to_string()),
+                bundle: Some("b".repeat(64)),
+            },
+            commit,
+            repository: Expect::Maybe,
+        }
+    }
+
+    pub fn backup(&mut self, commit: usize) -> Result<BackupOutcome, VaultError> {
+        let request = self.request(commit);
+        self.vault.backup(&request, |_| Ok(()))
+    }
+
+    pub fn restic(&self, location: &str, arguments: &[&str]) -> Output {
+        Command::new("restic")
+            .arg("--no-cache")
+            .arg("--repo")
+            .arg(self.repository(location))
+            .arg("--password-file")
+            .arg(self.path("key"))
+            .args(arguments)
+            .env("HOME", self.path("home"))
+            .output()
+            .unwrap()
+    }
+
+    /// Runs restic, wants success, and gives its standard output.
+    pub fn restic_ok(&self, location: &str, arguments: &[&str]) -> String {
+        let output = self.restic(location, arguments);
+        assert!(
+            output.status.success(),
+            "restic {arguments:?} at {location}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The repositories of all locations are the same tree of the same bytes.
+    pub fn assert_identical(&self) {
+        let first = self.repository("a");
+        for location in &self.locations[1..] {
+            assert_same(&first, &self.repository(location.as_str()));
+        }
+    }
+}
+
+fn open(dir: &Path, locations: &[LocationId]) -> Vault {
+    let places: BTreeMap<_, _> = locations
+        .iter()
+        .map(|location| (location.clone(), Place::Folder(dir.join(location.as_str()))))
+        .collect();
+    let key = fs::read(dir.join("key")).unwrap();
+    Vault::new(&name(), places, &key).unwrap()
+}
+
+pub fn name() -> RepositoryName {
+    RepositoryName {
+        environment: "dev".parse().unwrap(),
+        plan: "bp_test".parse().unwrap(),
+        kid: "backup-test-01".parse().unwrap(),
+    }
+}
+
+/// The real program as its own child.
+pub fn helper() -> Helper {
+    Helper {
+        program: env!("CARGO_BIN_EXE_seawalld").into(),
+        arguments: vec![reconciler::world::vault::SUBCOMMAND.into()],
+        deadline: Duration::from_mins(2),
+    }
+}
+
+pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut out = Vec::with_capacity(bytes + 8);
+    while out.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        out.extend(state.to_le_bytes());
+    }
+    out.truncate(bytes);
+    out
+}
+
+/// `diff -r` finds nothing.
+pub fn assert_same(one: &Path, other: &Path) {
+    let output = Command::new("diff")
+        .args(["-r", "--no-dereference"])
+        .arg(one)
+        .arg(other)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}

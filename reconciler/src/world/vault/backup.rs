@@ -99,7 +99,7 @@ pub struct BackupOutcome {
     pub parent: Option<String>,
     /// The snapshot's time.
     pub consistency_point: Timestamp,
-    /// Files in the snapshot.
+    /// Files, links and special files in the snapshot.
     pub files: u64,
     /// Folders in the snapshot.
     pub folders: u64,

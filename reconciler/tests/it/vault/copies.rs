@@ -69,7 +69,7 @@ fn a_restore_gives_back_what_was_there() {
         .vault
         .restore(&request, &helper(), &mut |_| {})
         .unwrap();
-    assert_eq!(restored.restored.files, 6);
+    assert_eq!((restored.restored.files, restored.restored.others), (5, 1));
     assert_eq!(restored.restored.bytes, outcome.bytes);
     assert_same(&world.path("src"), &world.path("out"));
     let checked = world

@@ -45,11 +45,6 @@ impl World {
         }
     }
 
-    /// A vault as a new process would open it.
-    pub fn reopen(&mut self) {
-        self.vault = open(self.dir.path(), &self.locations);
-    }
-
     pub fn path(&self, below: &str) -> PathBuf {
         self.dir.path().join(below)
     }

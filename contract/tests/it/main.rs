@@ -10,6 +10,7 @@
 )]
 
 mod calendar;
+mod law;
 mod recovery;
 mod retention;
 mod trust;

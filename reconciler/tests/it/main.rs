@@ -10,6 +10,5 @@
 )]
 
 mod connector;
-mod connector_postgres;
 mod postgres_server;
 mod vault;

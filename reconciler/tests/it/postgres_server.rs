@@ -13,6 +13,19 @@ use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse ' battery \\ staple";
 
+/// Nothing here needs to survive a power loss, so tests do not wait for disks.
+const SETTINGS: [&str; 9] = [
+    "listen_addresses=127.0.0.1",
+    "track_commit_timestamp=on",
+    "fsync=off",
+    "full_page_writes=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "max_wal_size=4GB",
+    "shared_buffers=256MB",
+    "autovacuum=off",
+];
+
 pub struct Server {
     process: Child,
     port: u16,
@@ -70,21 +83,9 @@ impl Server {
         let process = Self::command("postgres")
             .arg("-D")
             .arg(&data)
-            .args([
-                "-p",
-                &port.to_string(),
-                "-c",
-                "fsync=off",
-                "-c",
-                "listen_addresses=127.0.0.1",
-                "-c",
-                "track_commit_timestamp=on",
-            ])
-            .arg("-c")
-            .arg(format!(
-                "unix_socket_directories={}",
-                folder.path().display()
-            ))
+            .args(["-p", &port.to_string(), "-k"])
+            .arg(folder.path())
+            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

@@ -10,11 +10,13 @@ mod bounds;
 mod error;
 mod files;
 mod jsonl;
+mod live;
 mod manifest;
 mod postgres;
 mod process;
 mod selection;
 mod sqlite;
+mod target;
 mod tree;
 
 use std::collections::BTreeSet;
@@ -27,6 +29,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::observed::Observation;
 pub use binding::{
     Binding, FilesBinding, JsonlBinding, PostgresBinding, SqliteBinding, ValidationQuery,
 };
@@ -270,15 +273,6 @@ pub enum Target {
     Database(String),
 }
 
-/// Something seen in the world: known, known to be absent, or not known at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Observation<T> {
-    Known { value: T, at: Timestamp },
-    Absent { at: Timestamp },
-    Unknown { why: String },
-}
-
 /// How a source looks now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourceView {
@@ -408,15 +402,13 @@ pub fn restore(
 ) -> Result<RestoreSummary, ConnectorError> {
     binding.check()?;
     match mode {
-        Mode::ExportOnly { folder } => tree::export(binding, material, folder, bounds),
-        Mode::SideBySide { target } => match binding {
+        Mode::ExportOnly { folder } => target::export(binding, material, folder, bounds),
+        Mode::SideBySide { target: to } => match binding {
             Binding::Files(_) | Binding::Jsonl(_) => {
-                tree::export(binding, material, Path::new(target), bounds)
+                target::export(binding, material, Path::new(to), bounds)
             }
-            Binding::Sqlite(sqlite) => sqlite::restore(sqlite, material, Path::new(target), bounds),
-            Binding::Postgres(postgres) => {
-                postgres::side_by_side(postgres, material, target, bounds)
-            }
+            Binding::Sqlite(sqlite) => sqlite::restore(sqlite, material, Path::new(to), bounds),
+            Binding::Postgres(postgres) => postgres::side_by_side(postgres, material, to, bounds),
         },
         Mode::InPlace { restore_id } => match binding {
             Binding::Files(files) => files::restore_in_place(files, material, restore_id, bounds),
@@ -452,8 +444,8 @@ pub fn validate(
 /// How the source looks now. Never fails: what cannot be seen is `Unknown` with its reason.
 pub fn observe(binding: &Binding, bounds: &Bounds) -> SourceView {
     match binding {
-        Binding::Files(files) => tree::observe(&files.path, bounds),
-        Binding::Jsonl(jsonl) => tree::observe(&jsonl.path, bounds),
+        Binding::Files(files) => live::observe(&files.path, bounds),
+        Binding::Jsonl(jsonl) => live::observe(&jsonl.path, bounds),
         Binding::Sqlite(sqlite) => sqlite::observe(sqlite, bounds),
         Binding::Postgres(postgres) => postgres::observe(postgres, bounds),
     }
@@ -462,9 +454,9 @@ pub fn observe(binding: &Binding, bounds: &Bounds) -> SourceView {
 /// The identity of the live data.
 pub fn fingerprint(binding: &Binding, bounds: &Bounds) -> Result<Fingerprint, ConnectorError> {
     match binding {
-        Binding::Files(files) => tree::fingerprint(&files.path),
-        Binding::Jsonl(jsonl) => tree::fingerprint(&jsonl.path),
-        Binding::Sqlite(sqlite) => tree::fingerprint(&sqlite.path),
+        Binding::Files(files) => live::fingerprint(&files.path),
+        Binding::Jsonl(jsonl) => live::fingerprint(&jsonl.path),
+        Binding::Sqlite(sqlite) => live::fingerprint(&sqlite.path),
         Binding::Postgres(postgres) => postgres::fingerprint(postgres, bounds),
     }
 }

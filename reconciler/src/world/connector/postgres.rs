@@ -5,6 +5,7 @@
 //! is in [`dump`], the ways back in [`restore`], the talk with the server in [`client`].
 
 mod client;
+mod database;
 mod dump;
 mod restore;
 
@@ -85,7 +86,7 @@ pub(super) fn validate(
         Target::Live => binding.database.as_str(),
         Target::Database(name) => name.as_str(),
         Target::Path(path) => {
-            return Err(super::tree::target_invalid(
+            return Err(super::target::target_invalid(
                 path,
                 "this connector validates a database, not a path",
             ));
@@ -146,7 +147,7 @@ fn look(binding: &PostgresBinding, bounds: &Bounds) -> Result<Seen, ConnectorErr
 
 /// Known absent means that the server answered and lists no such database; anything else is unknown.
 fn is_absent(binding: &PostgresBinding, bounds: &Bounds) -> bool {
-    restore::exists(binding, &binding.database, bounds).is_ok_and(|exists| !exists)
+    database::exists(binding, &binding.database, bounds).is_ok_and(|exists| !exists)
 }
 
 fn identity(binding: &PostgresBinding, seen: &Seen) -> Fingerprint {

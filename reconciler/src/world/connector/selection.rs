@@ -23,6 +23,12 @@ impl Excludes {
     pub fn new(patterns: &[String]) -> Result<Self, ConnectorError> {
         let mut set = GlobSetBuilder::new();
         for pattern in patterns {
+            if pattern.trim_matches('/').is_empty() || pattern.starts_with(['!', '#']) {
+                return Err(invalid(format!(
+                    "`{}` is no glob of what to leave out",
+                    pattern.escape_debug()
+                )));
+            }
             for written in expand(pattern) {
                 let glob = GlobBuilder::new(&written)
                     .literal_separator(true)
@@ -64,14 +70,20 @@ impl Excludes {
             .any(|path| self.globs.is_match(path) || self.paths.contains(path))
     }
 
-    /// The globs as they were written.
-    pub fn patterns(&self) -> &[String] {
-        &self.patterns
-    }
-
-    /// The exact paths that were added because their kind of entry cannot be backed up.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.paths.iter().map(PathBuf::as_path)
+    /// The same as globs in the manner of `.gitignore`, for a walk that takes text: without `/` at any depth, else from the top.
+    pub fn globs(&self) -> Vec<String> {
+        let patterns = self
+            .patterns
+            .iter()
+            .map(|pattern| pattern.trim_end_matches('/').to_owned());
+        // What is no UTF-8 becomes `?`: leaving out one name too many beats opening a pipe.
+        let paths = self.paths.iter().map(|path| {
+            format!(
+                "/{}",
+                globset::escape(&path.to_string_lossy()).replace(char::REPLACEMENT_CHARACTER, "?")
+            )
+        });
+        patterns.chain(paths).collect()
     }
 
     pub(super) fn add_path(&mut self, relative: PathBuf) {

@@ -17,7 +17,7 @@ use super::manifest::{Manifest, hash_file};
 use super::selection::Excludes;
 use super::{
     After, Bounds, Check, ConnectorError, Kind, Material, Observation, Prepared, RestoreSummary,
-    SourceView, SqliteBinding, tree,
+    SourceView, SqliteBinding, live, target, tree,
 };
 
 /// The longest wait for an application's write transaction; after that its holder needs a look, not more patience.
@@ -57,7 +57,7 @@ pub(super) fn prepare(
             detail: first.clone(),
         });
     }
-    tree::apply_metadata(&copy, &metadata)?;
+    tree::carry(&binding.path, &copy, &metadata)?;
     let sum = hash_file(&copy, bounds)?;
     let expected_bytes = sum.bytes;
     let mut manifest = Manifest::default();
@@ -83,7 +83,7 @@ pub(super) fn restore(
     target: &Path,
     bounds: &Bounds,
 ) -> Result<RestoreSummary, ConnectorError> {
-    tree::refuse_production(target, Some(&binding.path))?;
+    target::refuse_production(target, Some(&binding.path))?;
     for path in with_companions(target) {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(ConnectorError::TargetNotEmpty {
@@ -119,7 +119,7 @@ fn fill(
     };
     let metadata =
         fs::metadata(database).map_err(|error| ConnectorError::io("read", database, error))?;
-    let bytes = tree::copy_file(database, target, &metadata, bounds)?;
+    let (bytes, _) = tree::copy_file(database, target, &metadata, bounds)?;
     let mut checks = Vec::new();
     let wanted = database
         .file_name()
@@ -164,14 +164,14 @@ pub(super) fn validate(path: &Path, bounds: &Bounds) -> Result<Vec<Check>, Conne
 
 /// Bytes and newest change of the database and its write-ahead log.
 pub(super) fn observe(binding: &SqliteBinding, bounds: &Bounds) -> SourceView {
-    let mut view = tree::observe(&binding.path, bounds);
+    let mut view = live::observe(&binding.path, bounds);
     let wal = with_suffix(&binding.path, "-wal");
     if let Ok(metadata) = fs::metadata(wal) {
         if let Observation::Known { value, .. } = &mut view.bytes {
             *value += metadata.len();
         }
         if let Observation::Known { value, .. } = &mut view.newest_change {
-            *value = (*value).max(tree::modified(&metadata));
+            *value = (*value).max(live::modified(&metadata));
         }
     }
     view

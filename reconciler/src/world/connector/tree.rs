@@ -1,10 +1,11 @@
-//! Folders as a whole: copied with metadata, made durable, held against production, exported to a target, observed.
+//! Folders as a whole: the spool's, copied with metadata, made durable.
 //!
-//! Never follows a link and never writes into a folder that holds something. The interesting function is [`copy`].
+//! Never follows a link and never overwrites a file. The interesting function is [`copy`].
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, FileTimes, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -14,10 +15,10 @@ use nix::sys::time::TimeSpec;
 use walkdir::WalkDir;
 
 use super::manifest::{Manifest, key, walk_error};
-use super::{
-    Binding, Bounds, Check, ConnectorError, Fingerprint, Material, Observation, RestoreSummary,
-    SourceView, live_path,
-};
+use super::{Bounds, ConnectorError};
+
+/// Folders in a spool that are ours to remove.
+const SPOOL_PREFIX: &str = "source-";
 
 /// Copied between two looks at the deadline; the kernel copies a piece without passing it through this process.
 const PIECE_BYTES: u64 = 64 * 1024 * 1024;
@@ -50,22 +51,33 @@ pub(super) struct Copied {
     pub notes: Vec<String>,
 }
 
-/// Creates the spool's folder for the files of one source, free of leftovers from a run that was killed.
+/// Creates a folder in the spool for the files of one source and removes what killed runs left beside it.
+///
+/// Its name is new each time: a dump program that outlived its killed parent still writes to the old name, and must not
+/// find it again.
 pub(super) fn make_spool(spool: &Path) -> Result<PathBuf, ConnectorError> {
-    let source = spool.join("source");
-    let made = private_folder(spool);
-    match made {
+    match private_folder(spool) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(ConnectorError::io("create", spool, error));
         }
         Ok(()) | Err(_) => {}
     }
-    match fs::remove_dir_all(&source) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(ConnectorError::io("clear", &source, error));
+    let failed = |error| ConnectorError::io("clear", spool, error);
+    for entry in fs::read_dir(spool).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry
+            .file_name()
+            .as_bytes()
+            .starts_with(SPOOL_PREFIX.as_bytes())
+        {
+            fs::remove_dir_all(entry.path()).map_err(failed)?;
         }
-        Ok(()) | Err(_) => {}
     }
+    let source = spool.join(format!(
+        "{SPOOL_PREFIX}{}-{}",
+        std::process::id(),
+        Timestamp::now().as_nanosecond()
+    ));
     private_folder(&source).map_err(|error| ConnectorError::io("create", &source, error))?;
     Ok(source)
 }
@@ -118,6 +130,7 @@ pub(super) fn copy(from: &Path, to: &Path, bounds: &Bounds) -> Result<Copied, Co
     let mut copied = Copied::default();
     let mut linked: HashMap<(u64, u64), PathBuf> = HashMap::new();
     let mut folders = Vec::new();
+    let mut lost_attributes = 0;
     for entry in WalkDir::new(from)
         .min_depth(1)
         .follow_links(false)
@@ -132,7 +145,7 @@ pub(super) fn copy(from: &Path, to: &Path, bounds: &Bounds) -> Result<Copied, Co
         if kind.is_dir() {
             private_folder(&target)
                 .map_err(|error| ConnectorError::io("create", &target, error))?;
-            folders.push((target, metadata));
+            folders.push((source.to_owned(), target, metadata));
             continue;
         }
         if kind.is_symlink() {
@@ -149,7 +162,9 @@ pub(super) fn copy(from: &Path, to: &Path, bounds: &Bounds) -> Result<Copied, Co
             fs::hard_link(first, &target)
                 .map_err(|error| ConnectorError::io("create", &target, error))?;
         } else {
-            copied.bytes += copy_file(source, &target, &metadata, bounds)?;
+            let (bytes, lost) = copy_file(source, &target, &metadata, bounds)?;
+            copied.bytes += bytes;
+            lost_attributes += lost;
             if metadata.nlink() > 1 {
                 linked.insert((metadata.dev(), metadata.ino()), target);
             }
@@ -157,19 +172,24 @@ pub(super) fn copy(from: &Path, to: &Path, bounds: &Bounds) -> Result<Copied, Co
         copied.items += 1;
     }
     // Children first, because writing into a folder changes its time and a read-only folder takes no children.
-    for (folder, metadata) in folders.iter().rev() {
-        apply_metadata(folder, metadata)?;
+    for (source, target, metadata) in folders.iter().rev() {
+        lost_attributes += carry(source, target, metadata)?;
+    }
+    if lost_attributes > 0 {
+        copied.notes.push(format!(
+            "{lost_attributes} extended attributes were refused by the target and are lost"
+        ));
     }
     Ok(copied)
 }
 
-/// Copies one regular file with its metadata and returns its bytes. The target must not exist.
+/// Copies one regular file with its metadata and returns its bytes and its lost attributes. The target must not exist.
 pub(super) fn copy_file(
     from: &Path,
     to: &Path,
     metadata: &Metadata,
     bounds: &Bounds,
-) -> Result<u64, ConnectorError> {
+) -> Result<(u64, u64), ConnectorError> {
     let source = File::open(from).map_err(|error| ConnectorError::io("read", from, error))?;
     let mut target = create_new(to)?;
     let mut bytes = 0;
@@ -183,8 +203,8 @@ pub(super) fn copy_file(
         bytes += count;
     }
     drop(target);
-    apply_metadata(to, metadata)?;
-    Ok(bytes)
+    let lost = carry(from, to, metadata)?;
+    Ok((bytes, lost))
 }
 
 /// A new file that only its owner reads until its metadata are applied.
@@ -197,12 +217,42 @@ pub(super) fn create_new(path: &Path) -> Result<File, ConnectorError> {
         .map_err(|error| ConnectorError::io("create", path, error))
 }
 
-/// Owner, mode and times, in this order: a change of owner clears set-id bits, a change of mode leaves times alone.
-pub(super) fn apply_metadata(path: &Path, metadata: &Metadata) -> Result<(), ConnectorError> {
-    apply_owner(path, metadata)?;
-    fs::set_permissions(path, metadata.permissions())
-        .map_err(|error| ConnectorError::io("set the mode of", path, error))?;
-    utimens(path, metadata)
+/// Gives `to` the owner, extended attributes, mode and times of `from`, in this order: a change of owner clears set-id bits
+/// and capabilities, a read-only mode keeps others out, times come last. Returns how many attributes could not be kept.
+pub(super) fn carry(from: &Path, to: &Path, metadata: &Metadata) -> Result<u64, ConnectorError> {
+    apply_owner(to, metadata)?;
+    let lost = carry_attributes(from, to)?;
+    fs::set_permissions(to, metadata.permissions())
+        .map_err(|error| ConnectorError::io("set the mode of", to, error))?;
+    utimens(to, metadata)?;
+    Ok(lost)
+}
+
+/// File systems and namespaces differ in the attributes that they take; the rest of a file is worth more than these.
+fn carry_attributes(from: &Path, to: &Path) -> Result<u64, ConnectorError> {
+    let names = match xattr::list(from) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(0),
+        Err(error) => return Err(ConnectorError::io("read the attributes of", from, error)),
+    };
+    let mut lost = 0;
+    for name in names {
+        let value = xattr::get(from, &name)
+            .map_err(|error| ConnectorError::io("read the attributes of", from, error))?;
+        match xattr::set(to, &name, &value.unwrap_or_default()) {
+            Ok(()) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                lost += 1;
+            }
+            Err(error) => return Err(ConnectorError::io("set the attributes of", to, error)),
+        }
+    }
+    Ok(lost)
 }
 
 fn apply_owner(path: &Path, metadata: &Metadata) -> Result<(), ConnectorError> {
@@ -264,238 +314,4 @@ pub(super) fn sync_one(path: &Path) -> Result<(), ConnectorError> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(|error| ConnectorError::io("make durable", path, error))
-}
-
-/// Export-only for every connector, and side by side for those whose backup is the data itself.
-pub(super) fn export(
-    binding: &Binding,
-    material: Material<'_>,
-    folder: &Path,
-    bounds: &Bounds,
-) -> Result<RestoreSummary, ConnectorError> {
-    let created = take_target_folder(folder, live_path(binding))?;
-    let filled = fill(material, folder, bounds);
-    if filled.is_err() {
-        // What is half-made must not be taken for good. The target was empty, so everything in it is ours.
-        clear(folder, created);
-    }
-    let (copied, checks) = filled?;
-    Ok(RestoreSummary {
-        target: folder.display().to_string(),
-        items: copied.items,
-        bytes: copied.bytes,
-        checks,
-        kept: None,
-        notes: copied.notes,
-    })
-}
-
-fn fill(
-    material: Material<'_>,
-    folder: &Path,
-    bounds: &Bounds,
-) -> Result<(Copied, Vec<Check>), ConnectorError> {
-    let copied = copy(material.folder, folder, bounds)?;
-    let check = hold_against(folder, material, &copied, bounds)?;
-    sync(folder, bounds)?;
-    Ok((copied, vec![check]))
-}
-
-/// The copy must have what was copied, by checksum where there is a manifest and by count and size where there is none.
-pub(super) fn hold_against(
-    folder: &Path,
-    material: Material<'_>,
-    copied: &Copied,
-    bounds: &Bounds,
-) -> Result<Check, ConnectorError> {
-    let failed = |detail: String| ConnectorError::ValidationFailed {
-        target: folder.display().to_string(),
-        detail,
-    };
-    if let Some(manifest) = material.manifest {
-        let differences = manifest.compare(folder, bounds)?;
-        return match differences.first() {
-            None => Ok(Check::passed(
-                "checksums",
-                format!(
-                    "{} files equal the backup's manifest",
-                    manifest.files().len()
-                ),
-            )),
-            Some(first) => Err(failed(format!(
-                "{first}, one of {} differences from the backup's manifest",
-                differences.len()
-            ))),
-        };
-    }
-    let mut items = 0_u64;
-    for entry in WalkDir::new(folder).min_depth(1).follow_links(false) {
-        let entry = entry.map_err(|error| walk_error(folder, error))?;
-        items += u64::from(!entry.file_type().is_dir());
-    }
-    if items == copied.items {
-        Ok(Check::passed(
-            "copied",
-            format!("{items} files and links, {} bytes", copied.bytes),
-        ))
-    } else {
-        Err(failed(format!(
-            "{items} of {} files and links are there",
-            copied.items
-        )))
-    }
-}
-
-fn clear(folder: &Path, created: bool) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let removed = if path.is_dir() && !path.is_symlink() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        if let Err(error) = removed {
-            tracing::warn!(path = %path.display(), %error, "cannot remove what a failed restore left");
-        }
-    }
-    if created {
-        let _ = fs::remove_dir(folder);
-    }
-}
-
-/// Refuses production and anything that holds something; creates the folder when it is missing and tells whether it did.
-fn take_target_folder(folder: &Path, live: Option<&Path>) -> Result<bool, ConnectorError> {
-    refuse_production(folder, live)?;
-    match fs::read_dir(folder) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(false),
-            Some(_) => Err(ConnectorError::TargetNotEmpty {
-                target: folder.display().to_string(),
-            }),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            private_folder(folder).map_err(|error| ConnectorError::io("create", folder, error))?;
-            Ok(true)
-        }
-        Err(error) => Err(target_invalid(folder, &error.to_string())),
-    }
-}
-
-/// A target that is the live data, lies in them or holds them is refused, whatever links lead there.
-pub(super) fn refuse_production(target: &Path, live: Option<&Path>) -> Result<(), ConnectorError> {
-    if !target.is_absolute() {
-        return Err(target_invalid(target, "not an absolute path"));
-    }
-    let Some(live) = live else { return Ok(()) };
-    let (Some(target_real), Some(live_real)) = (resolve(target), resolve(live)) else {
-        return Err(target_invalid(target, "its parent folder does not exist"));
-    };
-    let same_file = match (fs::metadata(target), fs::metadata(live)) {
-        (Ok(target), Ok(live)) => Identity::of(&target) == Identity::of(&live),
-        (Ok(_) | Err(_), _) => false,
-    };
-    if same_file || target_real.starts_with(&live_real) || live_real.starts_with(&target_real) {
-        return Err(ConnectorError::TargetIsProduction {
-            target: target.display().to_string(),
-        });
-    }
-    Ok(())
-}
-
-/// The path without links. What does not exist yet is named below its nearest existing ancestor.
-fn resolve(path: &Path) -> Option<PathBuf> {
-    path.ancestors().find_map(|ancestor| {
-        let real = fs::canonicalize(ancestor).ok()?;
-        let rest = path.strip_prefix(ancestor).ok()?;
-        Some(if rest.as_os_str().is_empty() {
-            real
-        } else {
-            real.join(rest)
-        })
-    })
-}
-
-pub(super) fn target_invalid(target: &Path, detail: &str) -> ConnectorError {
-    ConnectorError::TargetInvalid {
-        target: target.display().to_string(),
-        detail: detail.to_owned(),
-    }
-}
-
-/// Device and inode of the live data together with the path that binds them.
-pub(super) fn fingerprint(path: &Path) -> Result<Fingerprint, ConnectorError> {
-    let real = fs::canonicalize(path).map_err(|error| ConnectorError::source(path, error))?;
-    let metadata = fs::metadata(&real).map_err(|error| ConnectorError::source(path, error))?;
-    Ok(Fingerprint::new(format!(
-        "path:{}:{}",
-        Identity::of(&metadata).text(),
-        key(&real)
-    )))
-}
-
-/// Size and newest modification time of a file or of all files below a folder.
-pub(super) fn observe(path: &Path, bounds: &Bounds) -> SourceView {
-    let at = Timestamp::now();
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return SourceView {
-                bytes: Observation::Absent { at },
-                newest_change: Observation::Absent { at },
-                fingerprint: Observation::Absent { at },
-            };
-        }
-        Ok(_) | Err(_) => {}
-    }
-    let (bytes, newest_change) = match measure(path, bounds) {
-        Ok((bytes, newest)) => (
-            Observation::Known { value: bytes, at },
-            Observation::Known { value: newest, at },
-        ),
-        Err(error) => (
-            Observation::Unknown {
-                why: error.to_string(),
-            },
-            Observation::Unknown {
-                why: error.to_string(),
-            },
-        ),
-    };
-    let fingerprint = match fingerprint(path) {
-        Ok(value) => Observation::Known { value, at },
-        Err(error) => Observation::Unknown {
-            why: error.to_string(),
-        },
-    };
-    SourceView {
-        bytes,
-        newest_change,
-        fingerprint,
-    }
-}
-
-fn measure(path: &Path, bounds: &Bounds) -> Result<(u64, Timestamp), ConnectorError> {
-    let mut bytes = 0_u64;
-    let mut newest = Timestamp::UNIX_EPOCH;
-    let real = fs::canonicalize(path).map_err(|error| ConnectorError::source(path, error))?;
-    for entry in WalkDir::new(&real).follow_links(false) {
-        bounds.check("measuring the source")?;
-        let entry = entry.map_err(|error| walk_error(path, error))?;
-        let metadata = entry.metadata().map_err(|error| walk_error(path, error))?;
-        if metadata.is_file() {
-            bytes += metadata.len();
-        }
-        newest = newest.max(modified(&metadata));
-    }
-    Ok((bytes, newest))
-}
-
-/// The modification time; a time outside the calendar counts as oldest.
-pub(super) fn modified(metadata: &Metadata) -> Timestamp {
-    i32::try_from(metadata.mtime_nsec())
-        .ok()
-        .and_then(|nanos| Timestamp::new(metadata.mtime(), nanos).ok())
-        .unwrap_or(Timestamp::UNIX_EPOCH)
 }

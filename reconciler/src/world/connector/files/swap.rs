@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
+use crate::world::connector::target;
 use crate::world::connector::tree::{self, Copied, Identity};
 use crate::world::connector::{
     Bounds, Check, ConnectorError, FilesBinding, Material, RestoreSummary,
@@ -22,14 +23,25 @@ pub(in crate::world::connector) fn restore_in_place(
 ) -> Result<RestoreSummary, ConnectorError> {
     let swap = Swap::new(&binding.path, restore_id)?;
     let mut notes = Vec::new();
-    let (copied, checks) = if swap.has_happened() {
-        notes.push("the exchange had been done before by the same restore; only the old folder was put aside".to_owned());
-        (Copied::default(), Vec::new())
-    } else {
-        let (copied, check) = swap.stage(material, bounds)?;
-        swap.mark_ready()?;
-        swap.exchange()?;
-        (copied, vec![check])
+    let (copied, checks) = match swap.progress() {
+        Progress::Exchanged => {
+            notes.push("the exchange had been done before by the same restore; only the old folder was put aside".to_owned());
+            (Copied::default(), Vec::new())
+        }
+        Progress::NotReady | Progress::Staged => {
+            let (copied, check) = swap.stage(material, bounds)?;
+            swap.mark_ready()?;
+            if let Err(error) = swap.exchange() {
+                swap.discard();
+                return Err(error);
+            }
+            (copied, vec![check])
+        }
+        Progress::Unclear => {
+            return Err(ConnectorError::TargetNotEmpty {
+                target: swap.staging.display().to_string(),
+            });
+        }
     };
     let kept = swap.settle()?;
     if kept.is_some() {
@@ -52,6 +64,18 @@ pub(in crate::world::connector) fn restore_in_place(
     })
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Nothing, or a copy that was not finished.
+    NotReady,
+    /// The copy is whole and lies beside the live folder.
+    Staged,
+    /// The copy is the live folder, the old one lies in its place.
+    Exchanged,
+    /// Somebody moved something, or it cannot be read: nothing may be removed.
+    Unclear,
+}
+
 struct Swap {
     live: PathBuf,
     parent: PathBuf,
@@ -66,7 +90,7 @@ impl Swap {
     fn new(path: &Path, restore_id: &str) -> Result<Self, ConnectorError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if restore_id.is_empty() || restore_id.len() > 100 || !restore_id.chars().all(plain) {
-            return Err(tree::target_invalid(
+            return Err(target::target_invalid(
                 path,
                 "the restore id must be letters, digits, `.`, `_` and `-`",
             ));
@@ -74,7 +98,7 @@ impl Swap {
         let live = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let (Some(parent), Some(name)) = (live.parent().map(Path::to_owned), live.file_name())
         else {
-            return Err(tree::target_invalid(
+            return Err(target::target_invalid(
                 path,
                 "the root folder cannot be exchanged",
             ));
@@ -92,19 +116,29 @@ impl Swap {
         };
         match fs::symlink_metadata(&swap.live) {
             Ok(metadata) if !metadata.is_dir() => {
-                Err(tree::target_invalid(path, "it is not a folder"))
+                Err(target::target_invalid(path, "it is not a folder"))
             }
             Ok(_) | Err(_) => Ok(swap),
         }
     }
 
-    /// Whether an earlier run of the same restore got as far as the exchange: the live folder is the one it staged.
-    fn has_happened(&self) -> bool {
-        let (Ok(staged), Ok(live)) = (fs::read_to_string(&self.ready), fs::metadata(&self.live))
-        else {
-            return false;
+    /// How far a run of this restore has got, told by which folder is the one that was staged.
+    fn progress(&self) -> Progress {
+        let staged = match fs::read_to_string(&self.ready) {
+            Ok(staged) => staged,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Progress::NotReady,
+            Err(_) => return Progress::Unclear,
         };
-        staged == Identity::of(&live).text()
+        let is_it = |path: &Path| {
+            fs::metadata(path).is_ok_and(|found| Identity::of(&found).text() == staged)
+        };
+        if is_it(&self.live) {
+            Progress::Exchanged
+        } else if is_it(&self.fresh) {
+            Progress::Staged
+        } else {
+            Progress::Unclear
+        }
     }
 
     fn stage(
@@ -124,10 +158,8 @@ impl Swap {
             Ok(()) | Err(_) => {}
         }
         let staged = self.fill(material, bounds);
-        if staged.is_err()
-            && let Err(error) = fs::remove_dir_all(&self.staging)
-        {
-            tracing::warn!(path = %self.staging.display(), %error, "cannot remove what a failed restore left");
+        if staged.is_err() {
+            self.discard();
         }
         staged
     }
@@ -142,12 +174,16 @@ impl Swap {
                 .map_err(|error| ConnectorError::io("create", folder, error))?;
         }
         let copied = tree::copy(material.folder, &self.fresh, bounds)?;
-        let check = tree::hold_against(&self.fresh, material, &copied, bounds)?;
+        let check = target::hold_against(&self.fresh, material, &copied, bounds)?;
         // The folder itself keeps the owner and mode that production has now; when it is gone, those of the backup.
-        let model = fs::metadata(&self.live)
-            .or_else(|_| fs::metadata(material.folder))
-            .map_err(|error| ConnectorError::io("read", material.folder, error))?;
-        tree::apply_metadata(&self.fresh, &model)?;
+        let model = if self.live.is_dir() {
+            self.live.as_path()
+        } else {
+            material.folder
+        };
+        let metadata =
+            fs::metadata(model).map_err(|error| ConnectorError::io("read", model, error))?;
+        tree::carry(model, &self.fresh, &metadata)?;
         tree::sync(&self.fresh, bounds)?;
         Ok((copied, check))
     }
@@ -156,9 +192,12 @@ impl Swap {
     fn mark_ready(&self) -> Result<(), ConnectorError> {
         let metadata = fs::metadata(&self.fresh)
             .map_err(|error| ConnectorError::io("read", &self.fresh, error))?;
-        let mut file = tree::create_new(&self.ready)?;
+        // Renamed when it is whole, so that it is never read half-written.
+        let unfinished = self.staging.join("ready.part");
+        let mut file = tree::create_new(&unfinished)?;
         file.write_all(Identity::of(&metadata).text().as_bytes())
             .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&unfinished, &self.ready))
             .map_err(|error| ConnectorError::io("write", &self.ready, error))?;
         tree::sync_one(&self.staging)?;
         tree::sync_one(&self.parent)
@@ -178,6 +217,17 @@ impl Swap {
         })?;
         tree::sync_one(&self.staging)?;
         tree::sync_one(&self.parent)
+    }
+
+    /// Removes what was staged, as long as it is certain that no old data are in it.
+    fn discard(&self) {
+        match self.progress() {
+            Progress::NotReady | Progress::Staged => {}
+            Progress::Exchanged | Progress::Unclear => return,
+        }
+        if let Err(error) = fs::remove_dir_all(&self.staging) {
+            tracing::warn!(path = %self.staging.display(), %error, "cannot remove what a failed restore left");
+        }
     }
 
     /// Puts the old folder aside and removes the staging folder. Returns where the old folder is, when there was one.
@@ -307,6 +357,24 @@ mod tests {
         .unwrap();
         assert_eq!(summary.kept, None);
         assert_eq!(content(&world.live), "new");
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_left_alone() {
+        let world = world();
+        let swap = Swap::new(&world.live, "r1").unwrap();
+        let material = Material {
+            folder: &world.from,
+            manifest: None,
+        };
+        drop(swap.stage(material, &bounds()).unwrap());
+        swap.mark_ready().unwrap();
+        swap.exchange().unwrap();
+        // A person moves the restored folder away: the old data are in the staging folder and nowhere else.
+        fs::rename(&world.live, world.live.with_file_name("moved")).unwrap();
+        let error = restore_in_place(&world.binding, material, "r1", &bounds()).unwrap_err();
+        assert_eq!(error.code(), contract::code::TARGET_NOT_EMPTY);
+        assert_eq!(content(&swap.fresh), "old");
     }
 
     #[test]

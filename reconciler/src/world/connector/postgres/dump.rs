@@ -26,6 +26,9 @@ pub(super) const DUMP: &str = "dump";
 /// What a restore needs to know about the database beside the dump.
 pub(super) const FACTS: &str = "database.json";
 
+/// The roles of the server, without passwords, for a person who rebuilds it; no restore applies them.
+const ROLES: &str = "roles.sql";
+
 const FACTS_FORMAT: u32 = 1;
 
 /// The database as the dump's transaction saw it.
@@ -132,6 +135,7 @@ pub(in crate::world::connector) fn prepare(
         .map_err(|error| incomplete(binding, error.to_string()))?;
     let path = source.join(FACTS);
     fs::write(&path, text).map_err(|error| ConnectorError::io("write", &path, error))?;
+    roles(binding, &source.join(ROLES), &mut notes, bounds)?;
     let manifest = Manifest::of(&source, bounds)?;
     Ok(Prepared {
         source,
@@ -243,6 +247,38 @@ fn dump(
             database: binding.database.clone(),
             detail: ended.reason(),
         })
+    }
+}
+
+/// Puts the server's roles beside the dump. They are not part of the database, so a refusal is told and nothing more.
+fn roles(
+    binding: &PostgresBinding,
+    path: &Path,
+    notes: &mut Vec<String>,
+    bounds: &Bounds,
+) -> Result<(), ConnectorError> {
+    let args = ["--roles-only", "--no-role-passwords", "--no-password"]
+        .map(OsString::from)
+        .to_vec();
+    let program = program(binding, "pg_dumpall", binding.maintenance(), args)?;
+    let ended = match process::run(&program, "dumping the roles", bounds) {
+        Ok(ended) => ended,
+        Err(ConnectorError::ToolMissing { .. }) => {
+            notes.push(
+                "the server's roles are not beside the dump: `pg_dumpall` is missing".to_owned(),
+            );
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    if ended.is_clean() {
+        fs::write(path, ended.stdout).map_err(|error| ConnectorError::io("write", path, error))
+    } else {
+        notes.push(format!(
+            "the server's roles are not beside the dump: {}",
+            ended.reason()
+        ));
+        Ok(())
     }
 }
 

@@ -5,28 +5,18 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
-use super::client::{self, attempt, conninfo, literal, name, program, query};
-use super::dump::{DUMP, Facts, Properties, facts};
+use super::client::{self, conninfo, name, program, query};
+use super::database::{
+    apply, check_name, create, derived, drop_own, exists, failed, is_gone, rename, take_name,
+    unmark,
+};
+use super::dump::{DUMP, Facts, facts};
 use super::{RELATIONS, validate};
 use crate::world::connector::process;
 use crate::world::connector::{
-    Bounds, Cancel, Check, ConnectorError, Kind, Material, PostgresBinding, RestoreSummary, Target,
+    Bounds, Check, ConnectorError, Kind, Material, PostgresBinding, RestoreSummary, Target,
 };
-
-/// PostgreSQL cuts longer names off silently, and two names cut off could be one.
-const NAME_BYTES: usize = 63;
-
-/// For dropping a half-made database after a restore failed, when the deadline itself may be what ended it.
-const CLEAN_UP: Duration = Duration::from_secs(30);
-
-/// Between two rounds of ending sessions that hold the database while it is renamed.
-const TERMINATE_EVERY: Duration = Duration::from_millis(100);
-
-/// Attempts at the rename. PostgreSQL itself waits five seconds in each for the sessions to end.
-const RENAME_ATTEMPTS: u32 = 3;
 
 /// Restores into a database that does not exist yet, on the binding's server.
 pub(in crate::world::connector) fn side_by_side(
@@ -81,26 +71,6 @@ pub(in crate::world::connector) fn in_place(
     Ok(summary)
 }
 
-/// Whether the fresh database has taken its new name after all: the answer to a commit can get lost. Not knowing is no.
-fn is_gone(binding: &PostgresBinding, fresh: &str) -> bool {
-    let bounds = Bounds::within(CLEAN_UP, Cancel::new());
-    exists(binding, fresh, &bounds).is_ok_and(|exists| !exists)
-}
-
-/// Whether the server lists this database.
-pub(super) fn exists(
-    binding: &PostgresBinding,
-    database: &str,
-    bounds: &Bounds,
-) -> Result<bool, ConnectorError> {
-    let sql = format!(
-        "SELECT count(*) FROM pg_database WHERE datname = {};",
-        literal(database)
-    );
-    let answer = query(binding, binding.maintenance(), &sql, bounds)?;
-    Ok(answer.trim() != "0")
-}
-
 /// Creates the database, fills it and checks it. On any failure the half-made database is dropped again.
 fn fill(
     binding: &PostgresBinding,
@@ -109,17 +79,16 @@ fn fill(
     target: &str,
     bounds: &Bounds,
 ) -> Result<RestoreSummary, ConnectorError> {
-    if exists(binding, target, bounds)? {
-        return Err(ConnectorError::TargetNotEmpty {
-            target: target.to_owned(),
-        });
-    }
     let mut notes = Vec::new();
+    take_name(binding, target, &mut notes, bounds)?;
+    note_versions(binding, facts, &mut notes, bounds)?;
     create(binding, target, &facts.properties, &mut notes, bounds)?;
     let filled = load(binding, folder, target, bounds).and_then(|warnings| {
         notes.extend(warnings);
         apply(binding, target, &facts.properties, &mut notes, bounds)?;
-        judge(binding, target, facts, bounds)
+        let judged = judge(binding, target, facts, bounds)?;
+        unmark(binding, target, &facts.properties, bounds)?;
+        Ok(judged)
     });
     if filled.is_err() {
         drop_own(binding, target);
@@ -135,42 +104,27 @@ fn fill(
     })
 }
 
-fn create(
+/// A dump that moves to another version is a step that a person should know of.
+fn note_versions(
     binding: &PostgresBinding,
-    target: &str,
-    properties: &Properties,
+    facts: &Facts,
     notes: &mut Vec<String>,
     bounds: &Bounds,
 ) -> Result<(), ConnectorError> {
-    let mut clauses = vec![format!(
-        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-        name(target),
-        literal(&properties.encoding),
-        literal(&properties.collate),
-        literal(&properties.ctype)
-    )];
-    if let (Some("i"), Some(locale)) = (properties.provider.as_deref(), &properties.icu_locale) {
-        clauses.push(format!(
-            "LOCALE_PROVIDER icu ICU_LOCALE {}",
-            literal(locale)
-        ));
-    }
-    if binding.no_owner {
-        notes.push("owners and grants of the dump were left out, as the binding says".to_owned());
-    } else {
-        clauses.push(format!("OWNER {}", name(&properties.owner)));
-    }
-    let ended = attempt(
+    let answer = query(
         binding,
         binding.maintenance(),
-        &format!("{};", clauses.join(" ")),
+        "SHOW server_version_num;",
         bounds,
     )?;
-    if ended.is_clean() {
-        Ok(())
-    } else {
-        Err(failed(target, ended.reason()))
+    if answer.trim() != facts.server_version.to_string() {
+        notes.push(format!(
+            "compatibility: dumped from server version {}, restored to {}",
+            facts.server_version,
+            answer.trim()
+        ));
     }
+    Ok(())
 }
 
 fn load(
@@ -195,78 +149,6 @@ fn load(
     )?;
     if ended.is_clean() {
         Ok(ended.warnings().map(str::to_owned).collect())
-    } else {
-        Err(failed(target, ended.reason()))
-    }
-}
-
-/// Gives the database the settings and privileges that a dump of its content does not hold.
-fn apply(
-    binding: &PostgresBinding,
-    target: &str,
-    properties: &Properties,
-    notes: &mut Vec<String>,
-    bounds: &Bounds,
-) -> Result<(), ConnectorError> {
-    let mut statements = Vec::new();
-    for setting in &properties.settings {
-        let value = if is_list(&setting.name) {
-            setting.value.clone()
-        } else {
-            literal(&setting.value)
-        };
-        let on = match &setting.role {
-            Some(role) if binding.no_owner => {
-                notes.push(format!(
-                    "setting `{}` of role `{role}` was left out",
-                    setting.name
-                ));
-                continue;
-            }
-            Some(role) => format!("ROLE {} IN DATABASE {}", name(role), name(target)),
-            None => format!("DATABASE {}", name(target)),
-        };
-        statements.push(format!(
-            "ALTER {on} SET {} TO {value};",
-            dotted(&setting.name)
-        ));
-    }
-    if let (Some(grants), false) = (&properties.grants, binding.no_owner) {
-        statements.push(format!(
-            "REVOKE ALL ON DATABASE {} FROM PUBLIC;",
-            name(target)
-        ));
-        for grant in grants {
-            let grantee = grant
-                .grantee
-                .as_deref()
-                .map_or_else(|| "PUBLIC".to_owned(), name);
-            let option = if grant.grantable {
-                " WITH GRANT OPTION"
-            } else {
-                ""
-            };
-            statements.push(format!(
-                "GRANT {} ON DATABASE {} TO {grantee}{option};",
-                privilege(&grant.privilege)?,
-                name(target)
-            ));
-        }
-    }
-    if let Some(comment) = &properties.comment {
-        statements.push(format!(
-            "COMMENT ON DATABASE {} IS {};",
-            name(target),
-            literal(comment)
-        ));
-    }
-    if statements.is_empty() {
-        return Ok(());
-    }
-    let sql = format!("BEGIN;\n{}\nCOMMIT;", statements.join("\n"));
-    let ended = attempt(binding, binding.maintenance(), &sql, bounds)?;
-    if ended.is_clean() {
-        Ok(())
     } else {
         Err(failed(target, ended.reason()))
     }
@@ -313,66 +195,6 @@ fn judge(
     }
 }
 
-/// Both renames in one transaction. While it waits with the database locked, nobody can connect, and others' sessions are ended.
-fn rename(
-    binding: &PostgresBinding,
-    kept: Option<&str>,
-    fresh: &str,
-    bounds: &Bounds,
-) -> Result<(), ConnectorError> {
-    let live = &binding.database;
-    let away = kept
-        .map(|kept| format!("ALTER DATABASE {} RENAME TO {};", name(live), name(kept)))
-        .unwrap_or_default();
-    let sql = format!(
-        "BEGIN; {away} ALTER DATABASE {} RENAME TO {}; COMMIT;",
-        name(fresh),
-        name(live)
-    );
-    let terminate = format!(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname IN ({}, {}) AND pid <> pg_backend_pid();",
-        literal(live),
-        literal(fresh)
-    );
-    let mut last = String::new();
-    for _ in 0..RENAME_ATTEMPTS {
-        query(binding, binding.maintenance(), &terminate, bounds)?;
-        let ended = thread::scope(|scope| {
-            let renaming = scope.spawn(|| attempt(binding, binding.maintenance(), &sql, bounds));
-            while !renaming.is_finished() {
-                thread::sleep(TERMINATE_EVERY);
-                // A round that fails is made up for by the next one; the rename itself decides.
-                let _ = query(binding, binding.maintenance(), &terminate, bounds);
-            }
-            renaming
-                .join()
-                .unwrap_or_else(|_| Err(failed(live, "the renaming thread ended early".to_owned())))
-        })?;
-        if ended.is_clean() {
-            return Ok(());
-        }
-        last = ended.reason();
-    }
-    Err(failed(live, last))
-}
-
-/// Only for a database that this run has created.
-fn drop_own(binding: &PostgresBinding, target: &str) {
-    let bounds = Bounds::within(CLEAN_UP, Cancel::new());
-    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE);", name(target));
-    match attempt(binding, binding.maintenance(), &sql, &bounds) {
-        Ok(ended) if ended.is_clean() => {}
-        Ok(ended) => tracing::warn!(
-            database = target,
-            reason = ended.reason(),
-            "cannot drop what a failed restore left"
-        ),
-        Err(error) => {
-            tracing::warn!(database = target, %error, "cannot drop what a failed restore left");
-        }
-    }
-}
-
 fn check_material(material: Material<'_>, bounds: &Bounds) -> Result<Facts, ConnectorError> {
     if let Some(manifest) = material.manifest
         && let Some(first) = manifest.compare(material.folder, bounds)?.first()
@@ -384,79 +206,4 @@ fn check_material(material: Material<'_>, bounds: &Bounds) -> Result<Facts, Conn
         });
     }
     facts(material.folder)
-}
-
-fn check_name(target: &str) -> Result<(), ConnectorError> {
-    let invalid = |detail: &str| ConnectorError::TargetInvalid {
-        target: target.escape_debug().to_string(),
-        detail: detail.to_owned(),
-    };
-    if target.is_empty() || target.len() > NAME_BYTES || target.chars().any(char::is_control) {
-        return Err(invalid(
-            "a database name has 1 to 63 bytes and no control characters",
-        ));
-    }
-    if ["postgres", "template0", "template1"].contains(&target) {
-        return Err(invalid("the server needs this database for itself"));
-    }
-    Ok(())
-}
-
-/// `<database>_<what>_<id>`, the database's part shortened so that the id is never cut off.
-fn derived(database: &str, what: &str, restore_id: &str) -> Result<String, ConnectorError> {
-    let id: String = restore_id
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    let suffix = format!("_{what}_{id}");
-    let room = NAME_BYTES.saturating_sub(suffix.len());
-    if id.is_empty() || room == 0 {
-        return Err(ConnectorError::TargetInvalid {
-            target: restore_id.escape_debug().to_string(),
-            detail: "the restore id is empty or too long for the name of a database".to_owned(),
-        });
-    }
-    let mut base = String::new();
-    for c in database.chars() {
-        if base.len() + c.len_utf8() > room {
-            break;
-        }
-        base.push(c);
-    }
-    Ok(base + &suffix)
-}
-
-/// Settings whose stored value is a list that is quoted already.
-fn is_list(setting: &str) -> bool {
-    [
-        "search_path",
-        "temp_tablespaces",
-        "session_preload_libraries",
-        "shared_preload_libraries",
-        "local_preload_libraries",
-        "unix_socket_directories",
-    ]
-    .contains(&setting)
-}
-
-/// A setting's name, each part quoted.
-fn dotted(setting: &str) -> String {
-    setting.split('.').map(name).collect::<Vec<_>>().join(".")
-}
-
-/// Only the privileges that a database has; the text came out of a file.
-fn privilege(text: &str) -> Result<&'static str, ConnectorError> {
-    match text {
-        "CONNECT" => Ok("CONNECT"),
-        "CREATE" => Ok("CREATE"),
-        "TEMPORARY" => Ok("TEMPORARY"),
-        _ => Err(failed(text, "no privilege of a database".to_owned())),
-    }
-}
-
-fn failed(target: &str, detail: String) -> ConnectorError {
-    ConnectorError::RestoreFailed {
-        target: target.to_owned(),
-        detail,
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -510,4 +511,151 @@ fn a_server_that_is_away_closed_or_without_the_database_is_told_apart() {
         checks[4].outcome.detail().contains("read-only"),
         "{checks:?}"
     );
+}
+
+/// A program in `folder` that runs the real one and then `after`.
+fn wrap_program(folder: &Path, name: &str, after: &str) {
+    let path = folder.join(name);
+    let real = crate::postgres_server::bin_dir().join(name);
+    fs::write(
+        &path,
+        format!("#!/bin/sh\n{} \"$@\" || exit\n{after}\n", real.display()),
+    )
+    .unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Every argument that names the dump's folder is `--file=…`.
+const LOSE_DATA: &str =
+    "for arg; do case $arg in --file=*) rm \"${arg#--file=}\"/*.dat;; esac; done";
+
+#[test]
+fn a_dump_that_ends_well_and_is_not_whole_is_refused() {
+    let server = Server::start();
+    server.sql(
+        "postgres",
+        "CREATE TABLE t (id int); INSERT INTO t VALUES (1)",
+    );
+    let scratch = tempfile::tempdir().unwrap();
+    for (name, after, wanted) in [
+        ("pg_dump", LOSE_DATA, code::DUMP_INCOMPLETE),
+        (
+            "pg_dump",
+            "echo 'pg_dump: error: a worker is gone' >&2",
+            code::DUMP_FAILED,
+        ),
+        ("pg_restore", "exit 1", code::DUMP_INCOMPLETE),
+        ("pg_dump", ":", code::CONNECTOR_IO),
+    ] {
+        let tools = tempfile::tempdir().unwrap();
+        for tool in ["psql", "pg_dump", "pg_dumpall", "pg_restore"] {
+            wrap_program(tools.path(), tool, if tool == name { after } else { ":" });
+        }
+        let binding = wrap(PostgresBinding {
+            bin_dir: Some(tools.path().to_owned()),
+            ..server.binding("postgres")
+        });
+        let prepared = connector::prepare(&binding, None, &scratch.path().join("spool"), &bounds());
+        if wanted == code::CONNECTOR_IO {
+            assert!(
+                prepared.is_ok(),
+                "the wrapped programs work when nothing breaks: {:?}",
+                prepared.err()
+            );
+        } else {
+            assert_eq!(prepared.unwrap_err().code(), wanted, "{after}");
+        }
+    }
+}
+
+/// A child process restores in place and is killed while its database is being filled; the same restore then runs to its end.
+#[test]
+fn a_restore_in_place_that_is_killed_leaves_the_live_database_and_can_run_again() {
+    const TEST: &str = "connector::postgres::a_restore_in_place_that_is_killed_leaves_the_live_database_and_can_run_again";
+    let mode = Mode::InPlace {
+        restore_id: "r".to_owned(),
+    };
+    if let (Ok(binding), Ok(folder)) = (
+        std::env::var("SEAWALL_TEST_BINDING"),
+        std::env::var("SEAWALL_TEST_FOLDER"),
+    ) {
+        let binding: Binding = serde_json::from_str(&binding).unwrap();
+        connector::restore(
+            &binding,
+            Material {
+                folder: Path::new(&folder),
+                manifest: None,
+            },
+            &mode,
+            &bounds(),
+        )
+        .unwrap();
+        return;
+    }
+    let server = Server::start();
+    server.sql("postgres", "CREATE DATABASE shop");
+    server.sql("shop", "CREATE TABLE t AS SELECT n, md5(n::text) AS x FROM generate_series(1, 300000) n; CREATE INDEX ON t (x)");
+    let scratch = tempfile::tempdir().unwrap();
+    let binding = wrap(server.binding("shop"));
+    let prepared =
+        connector::prepare(&binding, None, &scratch.path().join("spool"), &bounds()).unwrap();
+    let material = Material {
+        folder: &prepared.source,
+        manifest: None,
+    };
+    server.sql("shop", "DELETE FROM t WHERE n > 100");
+
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", TEST])
+        .env(
+            "SEAWALL_TEST_BINDING",
+            serde_json::to_string(&binding).unwrap(),
+        )
+        .env("SEAWALL_TEST_FOLDER", &prepared.source)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let filling = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop_restoring_r' AND application_name = 'seawalld'";
+    while server.sql("postgres", filling) == "0" {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the restore is alive when it is killed"
+        );
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(
+        server.sql("shop", "SELECT count(*) FROM t"),
+        "100",
+        "production is as it was"
+    );
+    assert_eq!(
+        server.sql(
+            "postgres",
+            "SELECT count(*) FROM pg_database WHERE datname = 'shop_restoring_r'"
+        ),
+        "1",
+        "the kill struck"
+    );
+
+    let summary = connector::restore(&binding, material, &mode, &bounds()).unwrap();
+    assert!(
+        summary
+            .notes
+            .iter()
+            .any(|note| note.contains("did not finish")),
+        "{:?}",
+        summary.notes
+    );
+    assert_eq!(server.sql("shop", "SELECT count(*) FROM t"), "300000");
+    assert_eq!(server.sql("shop_before_r", "SELECT count(*) FROM t"), "100");
+    let comment = "SELECT shobj_description(oid, 'pg_database') IS NULL FROM pg_database WHERE datname = 'shop'";
+    assert_eq!(server.sql("postgres", comment), "t", "the mark is gone");
+    // A database of somebody else with the same name is not touched.
+    server.sql("postgres", "CREATE DATABASE shop_restoring_q");
+    let other = Mode::InPlace {
+        restore_id: "q".to_owned(),
+    };
+    let error = connector::restore(&binding, material, &other, &bounds()).unwrap_err();
+    assert_eq!(error.code(), code::TARGET_NOT_EMPTY);
 }

@@ -1,0 +1,363 @@
+//! The `files` connector.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use contract::code;
+use reconciler::world::connector::{self, Binding, FilesBinding, Mode, Target, Verdict};
+
+use super::{Scratch, bounds, files_at, restore, same_tree, side_by_side};
+
+#[test]
+fn files_tell_links_special_files_and_excludes() {
+    let scratch = Scratch::new();
+    fs::write(scratch.live.join("a"), "aa").unwrap();
+    fs::create_dir(scratch.live.join("cache")).unwrap();
+    fs::write(scratch.live.join("cache/b"), "b").unwrap();
+    symlink("a", scratch.live.join("link")).unwrap();
+    nix::unistd::mkfifo(&scratch.live.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let binding = Binding::Files(FilesBinding {
+        exclude: vec!["cache/".to_owned()],
+        ..files_at(&scratch.live)
+    });
+
+    let prepared = scratch.prepare(&binding, None).unwrap();
+    assert!(prepared.stable);
+    assert_eq!((prepared.expected_items, prepared.expected_bytes), (1, 2));
+    assert!(prepared.excludes.matches(Path::new("cache/b")));
+    assert!(
+        prepared.excludes.matches(Path::new("pipe")),
+        "the vault must not open a pipe"
+    );
+    assert!(!prepared.excludes.matches(Path::new("link")));
+    let finished = connector::finish(&binding, prepared, &bounds()).unwrap();
+    assert_eq!(finished.verdict, Verdict::Complete);
+    assert!(
+        finished.notes.iter().any(|note| note.contains("`pipe`")),
+        "{:?}",
+        finished.notes
+    );
+    assert_eq!(finished.notes.len(), 3, "{:?}", finished.notes);
+}
+
+#[test]
+fn files_missing_empty_or_replaced_are_refused() {
+    let scratch = Scratch::new();
+    let missing = Binding::Files(files_at(&scratch.path("nowhere")));
+    assert_eq!(
+        scratch.prepare(&missing, None).unwrap_err().code(),
+        code::SOURCE_MISSING
+    );
+    let live = Binding::Files(files_at(&scratch.live));
+    assert_eq!(
+        scratch.prepare(&live, None).unwrap_err().code(),
+        code::SOURCE_EMPTY
+    );
+
+    fs::write(scratch.live.join("a"), "a").unwrap();
+    let prepared = scratch.prepare(&live, None).unwrap();
+    fs::rename(&scratch.live, scratch.path("away")).unwrap();
+    fs::create_dir(&scratch.live).unwrap();
+    let error = connector::finish(&live, prepared, &bounds()).unwrap_err();
+    assert_eq!(error.code(), code::SOURCE_CHANGED);
+}
+
+#[test]
+fn files_are_held_against_their_checksums() {
+    let scratch = Scratch::new();
+    fs::write(scratch.live.join("good"), "good\n").unwrap();
+    fs::write(scratch.live.join("bad"), "bad\n").unwrap();
+    let output = Command::new("sha256sum")
+        .args(["good", "bad"])
+        .current_dir(&scratch.live)
+        .output()
+        .unwrap();
+    let sums = scratch.path("sums");
+    fs::write(&sums, output.stdout).unwrap();
+    let binding = Binding::Files(FilesBinding {
+        checksums: Some(sums.clone()),
+        ..files_at(&scratch.live)
+    });
+    assert_eq!(
+        scratch.backup(&binding, None).unwrap().verdict,
+        Verdict::Complete
+    );
+
+    fs::write(scratch.live.join("bad"), "BAD\n").unwrap();
+    let Verdict::Partial { problems } = scratch.backup(&binding, None).unwrap().verdict else {
+        panic!("a corrupt file passed")
+    };
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].path, "bad");
+
+    fs::write(&sums, "nonsense\n").unwrap();
+    assert_eq!(
+        scratch.prepare(&binding, None).unwrap_err().code(),
+        code::BINDING_INVALID
+    );
+}
+
+/// Runs this test binary again as `nobody`, because root reads everything.
+fn as_nobody(test: &str, folder: &Path) -> std::process::Output {
+    let binary = scratch_copy_of_this_binary(folder);
+    Command::new("setpriv")
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+        .arg(binary)
+        .args(["--exact", test, "--nocapture"])
+        .env("SEAWALL_TEST_FOLDER", folder)
+        .output()
+        .unwrap()
+}
+
+/// The build's folder may be closed to `nobody`.
+fn scratch_copy_of_this_binary(folder: &Path) -> PathBuf {
+    let copy = folder.join("test-binary");
+    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    copy
+}
+
+#[test]
+fn an_unreadable_file_makes_the_verdict_partial() {
+    if let Ok(folder) = std::env::var("SEAWALL_TEST_FOLDER") {
+        return nobody_backs_up(Path::new(&folder));
+    }
+    let scratch = Scratch::new();
+    fs::write(scratch.live.join("open"), "x").unwrap();
+    fs::write(scratch.live.join("closed"), "x").unwrap();
+    fs::set_permissions(
+        scratch.live.join("closed"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
+    fs::create_dir(scratch.live.join("dark")).unwrap();
+    fs::set_permissions(scratch.live.join("dark"), fs::Permissions::from_mode(0o700)).unwrap();
+    let output = as_nobody(
+        "connector::files::an_unreadable_file_makes_the_verdict_partial",
+        scratch.root.path(),
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(text.contains("partial: closed,dark"), "{text}");
+}
+
+fn nobody_backs_up(folder: &Path) {
+    let binding = Binding::Files(files_at(&folder.join("live")));
+    let prepared = connector::prepare(&binding, None, &folder.join("spool"), &bounds()).unwrap();
+    let finished = connector::finish(&binding, prepared, &bounds()).unwrap();
+    assert_eq!(finished.verdict.code(), Some(code::SOURCE_PARTIAL));
+    let Verdict::Partial { problems } = finished.verdict else {
+        panic!("unreadable files passed")
+    };
+    let paths: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.path.as_str())
+        .collect();
+    println!("partial: {}", paths.join(","));
+    let dark = Binding::Files(files_at(&folder.join("live/dark")));
+    let error = connector::prepare(&dark, None, &folder.join("spool"), &bounds()).unwrap_err();
+    assert_eq!(error.code(), code::SOURCE_UNREADABLE);
+}
+
+fn sample_tree(folder: &Path) {
+    fs::create_dir_all(folder.join("sub/deep")).unwrap();
+    fs::write(folder.join("sub/a"), "new a").unwrap();
+    fs::write(folder.join("sub/deep/b"), vec![7_u8; 300_000]).unwrap();
+    fs::hard_link(folder.join("sub/a"), folder.join("hard")).unwrap();
+    symlink("sub/a", folder.join("link")).unwrap();
+    symlink("/nonexistent", folder.join("dangling")).unwrap();
+    fs::set_permissions(folder.join("sub/a"), fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::chown(folder.join("sub/deep/b"), Some(12), Some(34)).unwrap();
+    for name in ["sub/a", "sub/deep/b", "sub/deep"] {
+        let status = Command::new("touch")
+            .args(["-h", "-d", "2020-02-03T04:05:06.789Z"])
+            .arg(folder.join(name))
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+    xattr::set(folder.join("sub/a"), "user.seawall", b"kept").unwrap();
+    fs::set_permissions(folder.join("sub/deep"), fs::Permissions::from_mode(0o550)).unwrap();
+}
+
+fn same_metadata(left: &Path, right: &Path) {
+    for entry in walkdir::WalkDir::new(left).min_depth(1) {
+        let entry = entry.unwrap();
+        let other =
+            fs::symlink_metadata(right.join(entry.path().strip_prefix(left).unwrap())).unwrap();
+        let one = entry.metadata().unwrap();
+        let facts = |m: &fs::Metadata| {
+            (
+                m.mode(),
+                m.uid(),
+                m.gid(),
+                m.mtime(),
+                m.mtime_nsec(),
+                m.nlink(),
+            )
+        };
+        assert_eq!(facts(&one), facts(&other), "{}", entry.path().display());
+    }
+}
+
+#[test]
+fn files_come_back_side_by_side_and_in_place_with_their_metadata() {
+    let scratch = Scratch::new();
+    let from = scratch.path("from");
+    fs::create_dir(&from).unwrap();
+    sample_tree(&from);
+    fs::write(scratch.live.join("old"), "old").unwrap();
+    let binding = Binding::Files(files_at(&scratch.live));
+
+    for (mode, target) in [
+        (side_by_side(&scratch.path("beside")), "beside"),
+        (
+            Mode::ExportOnly {
+                folder: scratch.path("export"),
+            },
+            "export",
+        ),
+        (
+            Mode::InPlace {
+                restore_id: "rs-1".to_owned(),
+            },
+            "live",
+        ),
+    ] {
+        let summary = restore(&binding, &from, &mode).unwrap();
+        same_tree(&from, &scratch.path(target));
+        same_metadata(&from, &scratch.path(target));
+        let attribute = xattr::get(scratch.path(target).join("sub/a"), "user.seawall").unwrap();
+        assert_eq!(attribute.as_deref(), Some(b"kept".as_slice()));
+        assert_eq!((summary.items, summary.bytes), (5, 300_005), "{target}");
+        if let Some(kept) = summary.kept {
+            assert_eq!(
+                fs::read_to_string(Path::new(&kept).join("old")).unwrap(),
+                "old"
+            );
+        }
+    }
+    assert!(!scratch.path(".live.seawall-rs-1").exists());
+    let manifest = connector::Manifest::of(&from, &bounds()).unwrap();
+    let target = Target::Path(scratch.path("beside"));
+    assert!(
+        connector::validate(&binding, &target, Some(&manifest), &bounds()).unwrap()[0].has_passed()
+    );
+    fs::write(scratch.path("beside/sub/a"), "other").unwrap();
+    assert!(
+        !connector::validate(&binding, &target, Some(&manifest), &bounds()).unwrap()[0]
+            .has_passed()
+    );
+}
+
+#[test]
+fn targets_that_are_production_or_hold_something_are_refused() {
+    let scratch = Scratch::new();
+    let from = scratch.path("from");
+    fs::create_dir(&from).unwrap();
+    fs::write(from.join("a"), "new").unwrap();
+    fs::write(scratch.live.join("a"), "old").unwrap();
+    fs::create_dir(scratch.path("full")).unwrap();
+    fs::write(scratch.path("full/x"), "x").unwrap();
+    symlink(&scratch.live, scratch.path("link")).unwrap();
+    let binding = Binding::Files(files_at(&scratch.live));
+    for (target, wanted) in [
+        (scratch.live.clone(), code::TARGET_IS_PRODUCTION),
+        (scratch.path("link"), code::TARGET_IS_PRODUCTION),
+        (scratch.live.join("below"), code::TARGET_IS_PRODUCTION),
+        (scratch.path("link/below"), code::TARGET_IS_PRODUCTION),
+        (scratch.root.path().to_owned(), code::TARGET_IS_PRODUCTION),
+        (scratch.path("full"), code::TARGET_NOT_EMPTY),
+        (PathBuf::from("relative"), code::TARGET_INVALID),
+    ] {
+        let error = restore(&binding, &from, &side_by_side(&target)).unwrap_err();
+        assert_eq!(error.code(), wanted, "{}", target.display());
+    }
+    assert_eq!(fs::read_to_string(scratch.live.join("a")).unwrap(), "old");
+    assert_eq!(fs::read_dir(&scratch.live).unwrap().count(), 1);
+}
+
+/// Killed at ever later instants of a real restore in a child process, the live folder is whole, old or new, each time.
+#[test]
+fn a_restore_in_place_that_is_killed_leaves_old_or_new() {
+    if let Ok(folder) = std::env::var("SEAWALL_TEST_RESTORE") {
+        let folder = Path::new(&folder);
+        restore(
+            &Binding::Files(files_at(&folder.join("live"))),
+            &folder.join("from"),
+            &Mode::InPlace {
+                restore_id: "r".to_owned(),
+            },
+        )
+        .unwrap();
+        return;
+    }
+    let (mut old, mut new) = (0, 0);
+    for delay in 0..8 {
+        let scratch = Scratch::new();
+        let from = scratch.path("from");
+        fs::create_dir(&from).unwrap();
+        for (folder, content) in [(&scratch.live, "old"), (&from, "new")] {
+            (0..80).for_each(|n| fs::write(folder.join(format!("f{n}")), content).unwrap());
+        }
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "connector::files::a_restore_in_place_that_is_killed_leaves_old_or_new",
+            ])
+            .env("SEAWALL_TEST_RESTORE", scratch.root.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // The instants of the kills follow the progress of the work, not the clock: so many entries are staged.
+        let staging = scratch.path(".live.seawall-r");
+        let wanted = delay * 10;
+        loop {
+            let staged = fs::read_dir(staging.join("fresh")).map_or(0, Iterator::count);
+            if staged > wanted || child.try_wait().unwrap().is_some() {
+                break;
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        let contents: std::collections::BTreeSet<String> = fs::read_dir(&scratch.live)
+            .unwrap()
+            .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+            .collect();
+        assert_eq!(fs::read_dir(&scratch.live).unwrap().count(), 80);
+        assert_eq!(contents.len(), 1, "old and new are mixed: {contents:?}");
+        if contents.contains("old") {
+            old += 1;
+        } else {
+            new += 1;
+        }
+
+        let again = restore(
+            &Binding::Files(files_at(&scratch.live)),
+            &from,
+            &Mode::InPlace {
+                restore_id: "r".to_owned(),
+            },
+        );
+        match again {
+            Ok(_) => {}
+            Err(error) => assert_eq!(
+                error.code(),
+                code::TARGET_NOT_EMPTY,
+                "the killed run had ended"
+            ),
+        }
+        assert_eq!(fs::read_to_string(scratch.live.join("f0")).unwrap(), "new");
+    }
+    assert!(
+        old > 0,
+        "no kill struck before the exchange: {old} old, {new} new"
+    );
+}

@@ -61,6 +61,7 @@ fn crates_know_the_contract_and_nothing_of_each_other() {
     }
 }
 
+/// `annotate-snippets` is not in the list: the YAML parser that reads the daemon's own configuration brings it along.
 #[test]
 fn the_daemon_has_no_rego_no_schema_no_renderer() {
     let reached = reached_from("reconciler");

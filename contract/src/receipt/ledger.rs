@@ -3,16 +3,16 @@
 //! A [`Ledger`] is the state that appending and verifying share, so that a reconciler cannot write what [`verify_log`] would
 //! refuse. The interesting function is [`Ledger::check`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use crate::digest::Digest;
-use crate::seal::{PublicKey, Serial};
+use crate::seal::{PrivateKey, PublicKey, Serial};
 
 use super::checkpoint::{Checkpoint, Origin};
 use super::fault::{LogFault, ReceiptFault};
-use super::record::{DecisionType, Outcome, Phase, Receipt, open_line};
+use super::record::{DecisionType, Line, Outcome, Phase, Receipt, open_line};
 use super::tree::Tree;
 
 /// Whose log it is, and the keys that may sign in it. The trust root gives the keys: role reconciler, under this id.
@@ -54,7 +54,6 @@ pub struct Ledger {
     origin: Origin,
     tree: Tree,
     open: BTreeMap<Digest, OpenIntent>,
-    closed: BTreeSet<Digest>,
     results: BTreeMap<(DecisionType, Outcome), u64>,
     newest: Option<Timestamp>,
     accepted: Option<AcceptedBundle>,
@@ -67,7 +66,6 @@ impl Ledger {
             origin,
             tree: Tree::new(),
             open: BTreeMap::new(),
-            closed: BTreeSet::new(),
             results: BTreeMap::new(),
             newest: None,
             accepted: None,
@@ -142,11 +140,8 @@ impl Ledger {
         let Some(closes) = receipt.closes else {
             return Err(link("closes nothing"));
         };
-        if self.closed.contains(&closes) {
-            return Err(link("closes what is closed already"));
-        }
         let Some(open) = self.open.get(&closes) else {
-            return Err(link("closes what is not in the log, or not open"));
+            return Err(link("closes what is closed already, or not in the log"));
         };
         if open.phase != waits_for {
             return Err(link("closes a receipt of another phase"));
@@ -158,13 +153,26 @@ impl Ledger {
         Ok(())
     }
 
+    /// Writes the next receipt: gives it its place, checks it, signs it, adds it. On a fault the ledger is as before.
+    ///
+    /// The line counts only once it is stored. Append to a clone of the ledger, commit the lines, then keep the clone.
+    pub fn append(&mut self, receipt: Receipt, key: &PrivateKey) -> Result<Line, ReceiptFault> {
+        let receipt = Receipt {
+            log_index: self.size(),
+            ..receipt
+        };
+        self.check(&receipt)?;
+        let line = receipt.seal(key)?;
+        self.push(&receipt, line.leaf)?;
+        Ok(line)
+    }
+
     /// Adds a receipt after [`check`](Self::check); on a fault the ledger is as before.
     pub fn push(&mut self, receipt: &Receipt, leaf: Digest) -> Result<(), ReceiptFault> {
         self.check(receipt)?;
         self.tree.append(leaf);
         if let Some(closes) = receipt.closes {
             self.open.remove(&closes);
-            self.closed.insert(closes);
         }
         let waits = receipt.phase == Phase::Intent
             || (receipt.phase == Phase::Outcome && receipt.result == Some(Outcome::Unknown));

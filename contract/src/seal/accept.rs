@@ -78,6 +78,18 @@ impl Accepted {
         self.novelty
     }
 
+    /// The same, but stale where the clock stands below the newest receipt: then the clock, or the store, is wrong.
+    #[must_use]
+    pub fn doubting_the_clock(self, newest_receipt: Option<Timestamp>, now: Timestamp) -> Self {
+        match newest_receipt {
+            Some(newest) if newest.duration_since(now) > CLOCK_SKEW => Self {
+                standing: Standing::Stale,
+                ..self
+            },
+            Some(_) | None => self,
+        }
+    }
+
     /// What to remember of it.
     pub const fn remember(&self) -> LastAccepted {
         let stated = self.bundle.statement();

@@ -15,12 +15,12 @@ mod statement;
 pub use accept::{Accepted, LastAccepted, Novelty, Standing, Weakening, accept, reopen};
 pub use dsse::{Envelope, EnvelopeFault, PAYLOAD_TYPE, Signature, Signers, pae};
 pub use keys::{KeyFault, KeyId, PrivateKey, PublicKey};
-pub use open::{Bundle, Expect, Pin, Sealed, Verified, open, open_roots};
+pub use open::{Bundle, Expect, Inspected, Pin, Sealed, Verified, inspect, open, open_roots};
 pub use payload::{CanonicalFault, from_canonical, instant, parse_instant};
 pub use refusal::Refusal;
 pub use root::{EnvironmentRoles, OwnerRole, Person, Role, RoleKeys, RootRoles, TrustRoot};
 pub use statement::{
-    BUNDLE_FILE, BundlePredicate, FindingCounts, Input, Lengths, PROVENANCE_FILE, Predicate,
-    STATEMENT_TYPE, Serial, Statement, StatementFault, Subject, Verdict, policy_snapshot_hash,
-    predicate_type,
+    BUNDLE_FILE, BundlePredicate, ENVELOPE_FILE, FindingCounts, Input, Lengths, PROVENANCE_FILE,
+    Predicate, STATEMENT_TYPE, Serial, Statement, StatementFault, Subject, Verdict,
+    policy_snapshot_hash, predicate_type,
 };

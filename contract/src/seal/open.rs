@@ -13,7 +13,8 @@ use super::payload::from_canonical;
 use super::refusal::Refusal;
 use super::root::{EnvironmentRoles, Role, TrustRoot};
 use super::statement::{
-    BUNDLE_FILE, BundlePredicate, PROVENANCE_FILE, Predicate, Statement, StatementFault,
+    BUNDLE_FILE, BundlePredicate, ENVELOPE_FILE, PROVENANCE_FILE, Predicate, Statement,
+    StatementFault,
 };
 use crate::digest::Digest;
 use crate::id::{EnvironmentId, ReconcilerId};
@@ -128,21 +129,8 @@ pub fn open(
     let statement = statement(&payload_type, &payload)?;
     // 5. Environment and audience.
     addressed_to_us(&statement.predicate, &roots.newest, expect)?;
-    // 6. Files by length and digest.
-    let lengths = statement.predicate.lengths;
-    file(&statement, BUNDLE_FILE, sealed.bundle, lengths.bundle)?;
-    file(
-        &statement,
-        PROVENANCE_FILE,
-        sealed.provenance,
-        lengths.provenance,
-    )?;
-    // 7. Only now parse, and the same bytes.
-    let inner = parse(sealed.bundle, expect.environment)?;
-    from_canonical(sealed.provenance).map_err(|fault| Refusal::File {
-        file: PROVENANCE_FILE,
-        fault,
-    })?;
+    // 6. Files by length and digest. 7. Only then parse, and the same bytes.
+    let inner = files(&statement, sealed)?;
     Ok(Verified {
         inner,
         statement,
@@ -151,6 +139,43 @@ pub fn open(
         root: roots.newest,
         bundle: sealed.bundle.to_vec(),
         provenance: sealed.provenance.to_vec(),
+    })
+}
+
+/// What the files say when nobody vouches for them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspected {
+    /// What is said about the bundle.
+    pub statement: BundlePredicate,
+    /// SHA-256 of the statement's payload.
+    pub identity: Digest,
+    /// The number of signatures; none was verified.
+    pub signatures: usize,
+    /// What is in it.
+    pub bundle: Bundle,
+}
+
+/// Checks only that the three files belong together and can be read: steps 1, 4, 6 and 7 of [`open`]. Without a pinned root
+/// nothing says who made them, so what comes out is not [`Verified`].
+pub fn inspect(envelope: &[u8], bundle: &[u8], provenance: &[u8]) -> Result<Inspected, Refusal> {
+    let sealed = Sealed {
+        root_chain: &[],
+        envelope,
+        bundle,
+        provenance,
+    };
+    limits(&sealed)?;
+    let envelope = Envelope::from_json(envelope).map_err(|fault| Refusal::Envelope {
+        what: ENVELOPE_FILE.into(),
+        fault,
+    })?;
+    let statement = statement(&envelope.payload_type, &envelope.payload)?;
+    let bundle = files(&statement, &sealed)?;
+    Ok(Inspected {
+        identity: Digest::of(&envelope.payload),
+        signatures: envelope.signatures.len(),
+        statement: statement.predicate,
+        bundle,
     })
 }
 
@@ -169,23 +194,27 @@ struct Roots {
 fn limits(sealed: &Sealed<'_>) -> Result<(), Refusal> {
     root_limits(sealed.root_chain)?;
     within(
-        "bundle.dsse.json",
+        "bytes of `bundle.dsse.json`",
         sealed.envelope.len(),
         MAX_ENVELOPE_BYTES,
     )?;
-    within(BUNDLE_FILE, sealed.bundle.len(), MAX_BUNDLE_BYTES)?;
     within(
-        PROVENANCE_FILE,
+        "bytes of `bundle.json`",
+        sealed.bundle.len(),
+        MAX_BUNDLE_BYTES,
+    )?;
+    within(
+        "bytes of `provenance.json`",
         sealed.provenance.len(),
         MAX_PROVENANCE_BYTES,
     )
 }
 
 fn root_limits(chain: &[Vec<u8>]) -> Result<(), Refusal> {
-    within("number of trust roots", chain.len(), MAX_ROOTS)?;
+    within("trust roots", chain.len(), MAX_ROOTS)?;
     chain
         .iter()
-        .try_for_each(|root| within("root.json", root.len(), MAX_ROOT_BYTES))
+        .try_for_each(|root| within("bytes of a trust root", root.len(), MAX_ROOT_BYTES))
 }
 
 const fn within(what: &'static str, found: usize, limit: u64) -> Result<(), Refusal> {
@@ -293,7 +322,7 @@ fn signatures(
     environment: &EnvironmentId,
 ) -> Result<(String, Vec<u8>, BTreeSet<KeyId>), Refusal> {
     let envelope = Envelope::from_json(envelope).map_err(|fault| Refusal::Envelope {
-        what: "bundle.dsse.json".into(),
+        what: ENVELOPE_FILE.into(),
         fault,
     })?;
     let roles = environment_roles(&roots.newest, environment)?;
@@ -301,7 +330,7 @@ fn signatures(
     if signers.keys.is_empty() {
         return Err(Refusal::Unsigned);
     }
-    all_known(&signers, "bundle.dsse.json")?;
+    all_known(&signers, ENVELOPE_FILE)?;
     for (role, needed) in [
         (Role::Compiler, roles.compiler.threshold),
         (Role::Owner, roles.owner.threshold),
@@ -392,6 +421,24 @@ fn file(
         });
     }
     Ok(())
+}
+
+/// Steps 6 and 7: what is parsed are the bytes that were compared.
+fn files(statement: &Statement<BundlePredicate>, sealed: &Sealed<'_>) -> Result<Bundle, Refusal> {
+    let lengths = statement.predicate.lengths;
+    file(statement, BUNDLE_FILE, sealed.bundle, lengths.bundle)?;
+    file(
+        statement,
+        PROVENANCE_FILE,
+        sealed.provenance,
+        lengths.provenance,
+    )?;
+    let bundle = parse(sealed.bundle, &statement.predicate.environment)?;
+    from_canonical(sealed.provenance).map_err(|fault| Refusal::File {
+        file: PROVENANCE_FILE,
+        fault,
+    })?;
+    Ok(bundle)
 }
 
 fn parse(bytes: &[u8], environment: &EnvironmentId) -> Result<Bundle, Refusal> {

@@ -20,9 +20,9 @@ pub enum Refusal {
     #[error(transparent)]
     Key(#[from] KeyFault),
     /// A file is larger, or there are more of them, than is ever read.
-    #[error("`{what}` is {found}, the limit is {limit}")]
+    #[error("{what}: {found}, at most {limit} are read")]
     TooLarge {
-        /// File or count.
+        /// What was counted.
         what: &'static str,
         /// Bytes or number found.
         found: u64,
@@ -60,7 +60,7 @@ pub enum Refusal {
         found: u64,
     },
     /// A root lacks signatures that its own or the version before demands.
-    #[error("trust root {version}: {} of {needed} persons in role `root` of version {by} signed", signed.len())]
+    #[error("trust root {version}: {} of {needed} persons in role `root` of version {by} signed{}", signed.len(), named(signed))]
     RootUnsigned {
         /// The version that lacks signatures.
         version: u64,
@@ -109,7 +109,7 @@ pub enum Refusal {
         position: usize,
     },
     /// Good signatures by too few persons with the role.
-    #[error("{} of {needed} persons in role `{role}` of `{environment}` signed", signed.len())]
+    #[error("{} of {needed} persons in role `{role}` of `{environment}` signed{}", signed.len(), named(signed))]
     Threshold {
         /// The role that counts.
         role: Role,
@@ -232,7 +232,7 @@ pub enum Refusal {
         accepted: Digest,
     },
     /// Weaker protection without enough owners.
-    #[error("bundle {serial} {why}, and {} of {needed} owners of `{environment}` signed", signed.len())]
+    #[error("bundle {serial} {why}, and {} of {needed} owners of `{environment}` signed{}", signed.len(), named(signed))]
     Weakening {
         /// Serial offered.
         serial: Serial,
@@ -262,6 +262,15 @@ pub enum Refusal {
 fn names(audience: &BTreeSet<ReconcilerId>) -> String {
     let names: Vec<String> = audience.iter().map(|id| format!("`{id}`")).collect();
     names.join(", ")
+}
+
+/// Who signed, for the end of a message: ` (`ada`, `abe`)`; nothing when nobody did.
+fn named(signed: &BTreeSet<String>) -> String {
+    if signed.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = signed.iter().map(|name| format!("`{name}`")).collect();
+    format!(" ({})", names.join(", "))
 }
 
 impl Refusal {
@@ -353,7 +362,9 @@ impl Refusal {
             Self::File { .. } | Self::Bundle(_) => {
                 "build the bundle with a `seawall` of the same format as this program"
             }
-            Self::Expired { .. } => "renew the bundle with `seawall renew`, or check the clock",
+            Self::Expired { .. } => {
+                "build the bundle again, which gives it a new serial and new dates, or check the clock"
+            }
             Self::FromTheFuture { .. } => "check the clocks of this host and of the signer",
             Self::Replayed { .. } => "to roll back, sign the old content under a new serial",
             Self::Forked { .. } => {
@@ -361,10 +372,10 @@ impl Refusal {
             }
             Self::Previous { .. } => "build again on top of the bundle that was accepted last",
             Self::Weakening { .. } => {
-                "have the owners sign with `seawall sign`, or undo what weakens"
+                "give the keys of as many owners to `seawall build --key`, or undo what weakens"
             }
             Self::NotLastAccepted { .. } => {
-                "the state store was altered: restore it, or run `seawalld adopt`"
+                "the state store was altered or replaced: restore it from its copy"
             }
         }
     }

@@ -17,6 +17,8 @@ use crate::id::{EnvironmentId, ReconcilerId};
 
 /// The `_type` of every statement.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+/// Name of the file that holds the signed statement.
+pub const ENVELOPE_FILE: &str = "bundle.dsse.json";
 /// Name of the first subject of a bundle statement.
 pub const BUNDLE_FILE: &str = "bundle.json";
 /// Name of the second subject of a bundle statement.

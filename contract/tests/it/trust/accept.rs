@@ -220,3 +220,25 @@ fn an_older_root_is_refused() {
         .unwrap();
     accept(newer, Some(&seen), &Weakening::Nothing, at(NOW)).unwrap();
 }
+
+#[test]
+fn a_clock_below_the_newest_receipt_makes_stale() {
+    let accepted = || {
+        try_accept(
+            following(5),
+            &["ci"],
+            Some(last(4)),
+            &Weakening::Nothing,
+            NOW,
+        )
+        .unwrap()
+    };
+    let standing = |newest: Option<&str>| {
+        accepted()
+            .doubting_the_clock(newest.map(at), at(NOW))
+            .standing()
+    };
+    assert_eq!(standing(None), Standing::Fresh);
+    assert_eq!(standing(Some("2026-11-21T00:05:00Z")), Standing::Fresh);
+    assert_eq!(standing(Some("2026-11-21T00:05:01Z")), Standing::Stale);
+}

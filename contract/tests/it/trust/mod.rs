@@ -2,6 +2,7 @@
 
 mod accept;
 mod keys;
+mod messages;
 mod open;
 mod receipts;
 

@@ -13,24 +13,24 @@ fn good() -> Files {
     sealed(predicate(1, None), &["ci"])
 }
 
-fn resign(files: &mut Files, payload: Vec<u8>, keys: &[&str]) {
+pub fn resign(files: &mut Files, payload: Vec<u8>, keys: &[&str]) {
     let keys: Vec<_> = keys.iter().map(|name| key(name)).collect();
     files.envelope = Envelope::sign(payload, &keys.iter().collect::<Vec<_>>())
         .to_json()
         .into_bytes();
 }
 
-fn payload(files: &Files) -> Vec<u8> {
+pub fn payload(files: &Files) -> Vec<u8> {
     Envelope::from_json(&files.envelope).unwrap().payload
 }
 
-fn altered(payload: &[u8], from: &str, to: &str) -> Vec<u8> {
+pub fn altered(payload: &[u8], from: &str, to: &str) -> Vec<u8> {
     let text = std::str::from_utf8(payload).unwrap();
     assert!(text.contains(from), "`{from}` is not in {text}");
     text.replacen(from, to, 1).into_bytes()
 }
 
-fn pinned(files: &mut Files, root: &TrustRoot, keys: &[&str]) {
+pub fn pinned(files: &mut Files, root: &TrustRoot, keys: &[&str]) {
     let keys: Vec<_> = keys.iter().map(|name| key(name)).collect();
     let envelope = root.seal(&keys.iter().collect::<Vec<_>>()).unwrap();
     files.pin.root_sha256 = Digest::of(&envelope.payload);
@@ -412,7 +412,7 @@ fn what_the_compiler_signed_must_still_be_a_bundle() {
 }
 
 /// A second root that replaces the compiler's key.
-fn second() -> TrustRoot {
+pub fn second() -> TrustRoot {
     let mut second = root();
     second.version = 2;
     second.persons.remove(&key("ci").public().key_id());
@@ -435,7 +435,7 @@ fn second() -> TrustRoot {
     second
 }
 
-fn chained(second: &TrustRoot, keys: &[&str], compiler: &str) -> Files {
+pub fn chained(second: &TrustRoot, keys: &[&str], compiler: &str) -> Files {
     let mut files = good();
     let keys: Vec<_> = keys.iter().map(|name| key(name)).collect();
     files.roots.push(
@@ -539,4 +539,23 @@ fn every_third_byte_of_the_envelope_with_one_bit_flipped_is_refused() {
         flipped.envelope[place] ^= 1 << (place % 8);
         assert!(flipped.open().is_err(), "byte {place}");
     }
+}
+
+#[test]
+fn without_a_root_only_integrity_is_told() {
+    let files = good();
+    let inspect =
+        |files: &Files| contract::seal::inspect(&files.envelope, &files.bundle, &files.provenance);
+    let inspected = inspect(&files).unwrap();
+    assert_eq!(inspected.identity, *files.open().unwrap().identity());
+    assert_eq!(
+        (inspected.statement.serial.get(), inspected.signatures),
+        (1, 1)
+    );
+    let mut flipped = files.clone();
+    flipped.bundle[5] ^= 1;
+    assert_eq!(inspect(&flipped).unwrap_err().code(), code::FILE_DIGEST);
+    let mut cut = files.clone();
+    cut.envelope.truncate(50);
+    assert_eq!(inspect(&cut).unwrap_err().code(), code::ENVELOPE_INVALID);
 }

@@ -14,14 +14,14 @@ use proptest::prelude::*;
 
 use super::{at, environment, key, reconciler, root};
 
-fn origin() -> Origin {
+pub fn origin() -> Origin {
     Origin {
         environment: environment(),
         reconciler_id: reconciler(),
     }
 }
 
-fn authority() -> Authority {
+pub fn authority() -> Authority {
     Authority {
         origin: origin(),
         keys: root().reconciler_keys(&environment(), &reconciler()),
@@ -56,7 +56,7 @@ fn receipt(decision_type: DecisionType, phase: Phase) -> Receipt {
     }
 }
 
-fn decision() -> Receipt {
+pub fn decision() -> Receipt {
     let bundle = Bundle {
         serial: Serial::FIRST,
         payload: Digest::of(b"bundle"),
@@ -68,7 +68,7 @@ fn decision() -> Receipt {
     accepted
 }
 
-fn intent() -> Receipt {
+pub fn intent() -> Receipt {
     receipt(DecisionType::Backup, Phase::Intent)
 }
 
@@ -87,10 +87,10 @@ fn closing(phase: Phase, closes: Digest, result: Outcome) -> Receipt {
 }
 
 /// A log that is written as a reconciler does it.
-struct Writer {
-    ledger: Ledger,
-    lines: Vec<String>,
-    leaves: Vec<Digest>,
+pub struct Writer {
+    pub ledger: Ledger,
+    pub lines: Vec<String>,
+    pub leaves: Vec<Digest>,
 }
 
 impl Writer {
@@ -102,10 +102,8 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, mut receipt: Receipt) -> Digest {
-        receipt.log_index = self.ledger.size();
-        let line = receipt.seal(&key("rec-1")).unwrap();
-        self.ledger.push(&receipt, line.leaf).unwrap();
+    fn write(&mut self, receipt: Receipt) -> Digest {
+        let line = self.ledger.append(receipt, &key("rec-1")).unwrap();
         self.lines.push(line.text);
         self.leaves.push(line.leaf);
         line.leaf
@@ -117,14 +115,14 @@ impl Writer {
         self.lines.push(line.text);
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         self.lines
             .iter()
             .flat_map(|line| [line.as_bytes(), b"\n"].concat())
             .collect()
     }
 
-    fn checkpoint(&self) -> String {
+    pub fn checkpoint(&self) -> String {
         self.ledger.checkpoint().sign(&key("rec-1"))
     }
 
@@ -138,7 +136,7 @@ impl Writer {
 }
 
 /// A bundle, a good backup, one of unknown outcome that was resolved, and one that still runs.
-fn story() -> Writer {
+pub fn story() -> Writer {
     let mut log = Writer::new();
     log.write(decision());
     let first = log.write(intent());

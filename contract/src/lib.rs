@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod canonical;
 pub mod code;
+pub mod diff;
 pub mod digest;
 pub mod duration;
 pub mod id;

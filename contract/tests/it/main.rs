@@ -10,6 +10,7 @@
 )]
 
 mod calendar;
+mod diff;
 mod law;
 mod recovery;
 mod retention;

@@ -29,7 +29,7 @@ pub fn schedule_every(period: Seconds) -> Schedule {
     }
 }
 
-fn schedule_cron(expression: &str, zone: &str, completion: Seconds, misses: u32) -> Schedule {
+pub fn schedule_cron(expression: &str, zone: &str, completion: Seconds, misses: u32) -> Schedule {
     Schedule {
         cron: Some(expression.to_owned()),
         timezone: Some(zone.to_owned()),
@@ -82,7 +82,7 @@ fn objective(rpo: Seconds) -> Objective {
     }
 }
 
-fn plan(schedule: Schedule, locations: usize, commit: u32) -> Plan {
+pub fn plan(schedule: Schedule, locations: usize, commit: u32) -> Plan {
     Plan {
         plan_id: "bp".parse().unwrap(),
         name: "plan".to_owned(),
@@ -224,7 +224,7 @@ pub fn model(plan: Plan) -> Model {
     }
 }
 
-fn corruption_scenario(model: &mut Model, detected: Seconds) {
+pub fn corruption_scenario(model: &mut Model, detected: Seconds) {
     let scenario = Scenario {
         scenario_id: "rot".parse().unwrap(),
         name: "rot".to_owned(),

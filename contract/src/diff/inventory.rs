@@ -1,0 +1,111 @@
+//! Owns the comparison of datasets. Never judges plans. A dataset that was renamed with `formerly` is compared with its old self.
+
+use std::collections::BTreeMap;
+
+use super::Effect;
+use super::judge::{Judge, told};
+use crate::id::DatasetId;
+use crate::model::{Dataset, Eligibility, Sizing};
+
+pub(super) fn compare<'a>(
+    judge: &mut Judge<'a>,
+    old: &'a BTreeMap<DatasetId, Dataset>,
+    new: &'a BTreeMap<DatasetId, Dataset>,
+) {
+    let mut known = std::collections::BTreeSet::new();
+    for (id, before) in old {
+        let present = judge.present_id(id);
+        known.insert(present);
+        match new.get(present) {
+            Some(after) => judge.at(present, |judge| compare_one(judge, before, after)),
+            None => judge.change(id, Some(told(id)), None, Effect::Weaker),
+        }
+    }
+    for id in new.keys().filter(|id| !known.contains(id)) {
+        judge.change(id, None, Some(told(id)), Effect::Stronger);
+    }
+}
+
+fn compare_one<'a>(judge: &mut Judge<'a>, old: &'a Dataset, new: &'a Dataset) {
+    let Dataset {
+        dataset_id,
+        name,
+        plane,
+        site,
+        tenant,
+        layer,
+        store_type,
+        criticality,
+        data_classification,
+        residency,
+        rpo_s,
+        rto_s,
+        eligibility,
+        derived_from,
+        justification,
+        sizing,
+        connector,
+        formerly,
+    } = old;
+    judge.label("dataset_id", dataset_id, &new.dataset_id);
+    judge.label("name", name, &new.name);
+    judge.binding("plane", plane, &new.plane);
+    judge.binding("site", site, &new.site);
+    judge.binding("tenant", tenant, &new.tenant);
+    judge.binding("layer", layer, &new.layer);
+    judge.binding("store_type", store_type, &new.store_type);
+    match judge.ranks_of(criticality, &new.criticality) {
+        // A lower rank is more critical, so the tier demands more.
+        Some((was, is)) if is < was => judge.change(
+            "criticality",
+            Some(told(criticality)),
+            Some(told(&new.criticality)),
+            Effect::Stronger,
+        ),
+        Some((was, is)) if is > was => judge.change(
+            "criticality",
+            Some(told(criticality)),
+            Some(told(&new.criticality)),
+            Effect::Weaker,
+        ),
+        Some(_) | None => judge.binding("criticality", criticality, &new.criticality),
+    }
+    judge.binding(
+        "data_classification",
+        data_classification,
+        &new.data_classification,
+    );
+    judge.more_is_weaker("residency", residency, &new.residency);
+    judge.shorter("rpo_s", *rpo_s, new.rpo_s);
+    judge.shorter("rto_s", *rto_s, new.rto_s);
+    judge.ranked(
+        "eligibility",
+        *eligibility,
+        new.eligibility,
+        |eligibility| match eligibility {
+            Eligibility::BackedUp => 2,
+            Eligibility::Reconstructed => 1,
+            Eligibility::Excluded => 0,
+        },
+    );
+    judge.binding(
+        "derived_from",
+        &judge.present_ids(derived_from),
+        &new.derived_from,
+    );
+    judge.label("justification", justification, &new.justification);
+    judge.at("sizing", |judge| {
+        let Sizing {
+            size_bytes,
+            change_per_day_bytes,
+        } = sizing;
+        judge.label("size_bytes", size_bytes, &new.sizing.size_bytes);
+        judge.label(
+            "change_per_day_bytes",
+            change_per_day_bytes,
+            &new.sizing.change_per_day_bytes,
+        );
+    });
+    judge.binding("connector", connector, &new.connector);
+    judge.label("formerly", formerly, &new.formerly);
+}

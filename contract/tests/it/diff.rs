@@ -1,0 +1,377 @@
+//! The comparison of two models: no leaf is skipped, and every direction has its opposite. BDR-F8, DRR-6.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::calendar::Zones;
+use contract::diff::{Change, Comparison, Effect, compare};
+use contract::duration::Seconds;
+use contract::model::{
+    Action, ApprovalPolicy, Model, Role, RunbookStep, StepAction, StorageProfile,
+};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::recovery::{corruption_scenario, model, plan, schedule_cron, schedule_every};
+
+/// A model with at least one entry of every collection and every optional leaf set.
+fn full() -> Model {
+    let mut model = model(plan(
+        schedule_cron("30 2 * * *", "Europe/Berlin", Seconds::hours(2), 1),
+        3,
+        2,
+    ));
+    corruption_scenario(&mut model, Seconds::days(1));
+    let scenario = model.scenarios.get_mut("rot").unwrap();
+    scenario.losses.insert("region:r1".parse().unwrap());
+    scenario
+        .prerequisites
+        .push("the vault is reachable".to_owned());
+    scenario.personnel.insert("operator".parse().unwrap());
+    scenario.runbook.push(RunbookStep {
+        step: "restore".to_owned(),
+        title: "restore".to_owned(),
+        action: StepAction::Restore,
+        dataset: Some("ds".parse().unwrap()),
+        depends_on: BTreeSet::from(["fence".to_owned()]),
+        deadline_s: Seconds::hours(1),
+        idempotent: true,
+    });
+    let full = model.plans.get_mut("bp").unwrap();
+    full.full_frequency = Some(schedule_cron("0 1 * * sun", "UTC", Seconds::hours(2), 0));
+    full.target_rpo_s = Some(Seconds::hours(60));
+    full.target_rto_s = Some(Seconds::hours(60));
+    full.retention.max_duration_s = Some(Seconds::days(90));
+    full.storage_profiles.insert("hot".parse().unwrap());
+    let settings = &mut model.settings;
+    let used = model.plans.get("bp").unwrap();
+    settings.schedules = BTreeMap::from([
+        ("s".parse().unwrap(), schedule_every(Seconds::hours(6))),
+        (
+            "c".parse().unwrap(),
+            schedule_cron("0 0 * * *", "UTC", Seconds::hours(1), 0),
+        ),
+    ]);
+    settings.retention = BTreeMap::from([("r".parse().unwrap(), used.retention.clone())]);
+    settings.redundancy =
+        BTreeMap::from([("rp".parse().unwrap(), used.redundancy_profile.clone())]);
+    settings.objectives = BTreeMap::from([(
+        "o".parse().unwrap(),
+        model.scenarios.get("rot").unwrap().objective.clone(),
+    )]);
+    let storage = StorageProfile {
+        storage_id: "hot".parse().unwrap(),
+        locations: BTreeSet::from(["l1".parse().unwrap()]),
+        restore_throughput_bytes_per_second: 5,
+        thaw_time_s: Seconds::hours(1),
+    };
+    settings.storage.insert("hot".parse().unwrap(), storage);
+    let approval = ApprovalPolicy {
+        approval_id: "ap".parse().unwrap(),
+        action: Action::RestoreInPlace,
+        environments: BTreeSet::from(["test".parse().unwrap()]),
+        tiers: BTreeSet::from(["tier1".parse().unwrap()]),
+        approvals: 2,
+        roles: BTreeSet::from(["operator".parse().unwrap()]),
+        request_expiry_s: Seconds::hours(4),
+        execution_expiry_s: Seconds::hours(4),
+    };
+    settings.approvals.insert("ap".parse().unwrap(), approval);
+    let role = Role {
+        role_id: "operator".parse().unwrap(),
+        name: "Operator".to_owned(),
+        may: BTreeSet::from([Action::RestoreExport]),
+    };
+    settings.roles.insert("operator".parse().unwrap(), role);
+    let tier = settings.tiers.get_mut("tier1").unwrap();
+    tier.restore_test_every_s = Some(Seconds::days(30));
+    tier.drill_every_s = Some(Seconds::days(90));
+    let dataset = model.datasets.get_mut("ds").unwrap();
+    dataset.tenant = Some("acme".to_owned());
+    dataset.layer = Some("gold".to_owned());
+    dataset.justification = Some("because".to_owned());
+    dataset.derived_from.insert("ds_other".parse().unwrap());
+    dataset.formerly = Some("ds_before".parse().unwrap());
+    model
+}
+
+fn check(old: &Model, new: &Model) -> Comparison {
+    let forward = compare(old, new, &Zones::bundled());
+    let backward = compare(new, old, &Zones::bundled());
+    let mirrored: BTreeSet<Change> = backward
+        .changes
+        .into_iter()
+        .map(|change| Change {
+            path: change.path,
+            from: change.to,
+            to: change.from,
+            effect: match change.effect {
+                Effect::Stronger => Effect::Weaker,
+                Effect::Weaker => Effect::Stronger,
+                same @ (Effect::Equal | Effect::Incomparable) => same,
+            },
+        })
+        .collect();
+    assert_eq!(
+        forward.changes.iter().cloned().collect::<BTreeSet<_>>(),
+        mirrored,
+        "the way back is not the opposite"
+    );
+    forward
+}
+
+fn told(comparison: &Comparison) -> Vec<String> {
+    comparison
+        .changes
+        .iter()
+        .map(|change| format!("{:?}: {change}", change.effect))
+        .collect()
+}
+
+/// All paths to scalars of a JSON document.
+fn scalars(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, below) in fields {
+                path.push(key.clone());
+                scalars(below, path, found);
+                path.pop();
+            }
+        }
+        Value::Array(items) => {
+            for (index, below) in items.iter().enumerate() {
+                path.push(index.to_string());
+                scalars(below, path, found);
+                path.pop();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            found.push(path.clone());
+        }
+    }
+}
+
+/// Other values that a scalar may take: the first that the model accepts is used.
+fn others(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Bool(known) => vec![Value::Bool(!known)],
+        Value::Number(number) => vec![Value::from(number.as_u64().unwrap() + 1)],
+        Value::String(text) => {
+            let mut others: Vec<Value> = [
+                "2041-01-01T00:00:00Z",
+                "0 5 * * *",
+                "Europe/Paris",
+                "region:other",
+                "edge",
+                "hot",
+                "warm",
+                "archive",
+                "file",
+                "transaction",
+                "none",
+                "latest",
+                "corruption",
+                "region_loss",
+                "failover_to_standby",
+                "excluded",
+                "purge",
+                "fence",
+            ]
+            .map(Value::from)
+            .to_vec();
+            if text.parse::<jiff::Timestamp>().is_err() {
+                others.push(Value::from(format!("{text}x")));
+            }
+            others
+        }
+        Value::Null | Value::Array(_) | Value::Object(_) => Vec::new(),
+    }
+}
+
+#[test]
+fn every_leaf_of_the_model_is_judged() {
+    let model = full();
+    let json = serde_json::to_value(&model).unwrap();
+    let mut paths = Vec::new();
+    scalars(&json, &mut Vec::new(), &mut paths);
+    let mut table = BTreeMap::new();
+    for path in paths {
+        let pointer = format!(
+            "/{}",
+            path.iter()
+                .map(|s| s.replace('/', "~1"))
+                .collect::<Vec<_>>()
+                .join("/")
+        );
+        let value = json.pointer(&pointer).unwrap();
+        let changed = others(value)
+            .into_iter()
+            .filter(|other| other != value)
+            .find_map(|other| {
+                let mut json = json.clone();
+                *json.pointer_mut(&pointer).unwrap() = other;
+                serde_json::from_value::<Model>(json)
+                    .ok()
+                    .filter(|changed| *changed != model)
+            });
+        let changed = changed.unwrap_or_else(|| panic!("nothing else fits at {pointer}"));
+        let found = check(&model, &changed);
+        assert!(
+            !found.changes.is_empty(),
+            "a change at {pointer} is not seen"
+        );
+        table.insert(pointer, found.effect());
+    }
+    let lines: Vec<String> = table
+        .iter()
+        .map(|(path, effect)| format!("{effect:?} {path}"))
+        .collect();
+    insta::with_settings!({ snapshot_path => "../../../snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("diff_of_every_leaf", lines.join("\n"));
+    });
+}
+
+#[test]
+fn a_model_equals_itself() {
+    let found = check(&full(), &full());
+    assert_eq!(
+        (
+            found.changes.len(),
+            found.effect(),
+            found.weakening().count()
+        ),
+        (0, Effect::Equal, 0)
+    );
+}
+
+#[test]
+fn removal_weakens_and_addition_strengthens() {
+    let model = full();
+    let mut less = model.clone();
+    less.plans.clear();
+    less.datasets.clear();
+    less.scenarios.clear();
+    less.settings.keys.clear();
+    less.settings.roles.clear();
+    let found = check(&model, &less);
+    assert_eq!(
+        told(&found),
+        [
+            "Weaker: `settings/keys` without `k1`",
+            "Stronger: `settings/roles` without `operator`",
+            "Weaker: `datasets/ds` without `ds`",
+            "Weaker: `plans/bp` without `bp`",
+            "Weaker: `scenarios/rot` without `rot`",
+        ]
+    );
+}
+
+#[test]
+fn a_schedule_is_judged_by_its_widest_gap() {
+    let effect = |expression: &str| {
+        let model = full();
+        let mut other = model.clone();
+        other.plans.get_mut("bp").unwrap().backup_frequency.cron = Some(expression.to_owned());
+        let found = check(&model, &other);
+        assert_eq!(found.changes.len(), 1, "{found:?}");
+        found.effect()
+    };
+    assert_eq!(effect("30 */6 * * *"), Effect::Stronger);
+    assert_eq!(effect("30 2 * * mon-fri"), Effect::Weaker);
+    assert_eq!(effect("30 4 * * *"), Effect::Incomparable);
+}
+
+#[test]
+fn a_location_without_one_more_to_commit_may_cost_the_copy_lag() {
+    let model = full();
+    let mut wider = model.clone();
+    wider
+        .plans
+        .get_mut("bp")
+        .unwrap()
+        .locations
+        .insert("l4".parse().unwrap());
+    assert_eq!(
+        told(&check(&model, &wider)),
+        [
+            "Stronger: `plans/bp/locations` with `l4`",
+            "Weaker: `plans/bp/redundancy_profile/commit` from `2 of 3` to `2 of 4`",
+        ]
+    );
+    wider.plans.get_mut("bp").unwrap().redundancy_profile.commit = 3;
+    assert_eq!(check(&model, &wider).effect(), Effect::Stronger);
+}
+
+#[test]
+fn a_renamed_dataset_is_the_same_dataset() {
+    let model = full();
+    let mut renamed = model.clone();
+    let mut dataset = renamed.datasets.remove("ds").unwrap();
+    dataset.dataset_id = "ds_new".parse().unwrap();
+    dataset.formerly = Some("ds".parse().unwrap());
+    renamed.datasets.insert("ds_new".parse().unwrap(), dataset);
+    renamed.plans.get_mut("bp").unwrap().dataset_ids = BTreeSet::from(["ds_new".parse().unwrap()]);
+    let scenario = renamed.scenarios.get_mut("rot").unwrap();
+    scenario.datasets = BTreeSet::from(["ds_new".parse().unwrap()]);
+    scenario.runbook[0].dataset = Some("ds_new".parse().unwrap());
+    let found = compare(&model, &renamed, &Zones::bundled());
+    assert_eq!(found.weakening().count(), 0, "{:?}", told(&found));
+    // Without the former name one dataset is gone and another has come.
+    renamed.datasets.get_mut("ds_new").unwrap().formerly = None;
+    let found = compare(&model, &renamed, &Zones::bundled());
+    assert!(
+        told(&found).contains(&"Weaker: `datasets/ds` without `ds`".to_owned()),
+        "{:?}",
+        told(&found)
+    );
+}
+
+#[test]
+fn more_power_is_weaker() {
+    let model = full();
+    let mut open = model.clone();
+    open.settings
+        .roles
+        .get_mut("operator")
+        .unwrap()
+        .may
+        .insert(Action::Purge);
+    open.settings
+        .approvals
+        .get_mut("ap")
+        .unwrap()
+        .roles
+        .insert("intern".parse().unwrap());
+    open.settings.approvals.get_mut("ap").unwrap().approvals = 1;
+    assert_eq!(
+        told(&check(&model, &open)),
+        [
+            "Weaker: `settings/approvals/ap/approvals` from `2` to `1`",
+            "Weaker: `settings/approvals/ap/roles` with `intern`",
+            "Weaker: `settings/roles/operator/may` with `purge`",
+        ]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A chain of changes: what never weakens on the way does not weaken from end to end.
+    #[test]
+    fn strengthening_adds_up(steps in proptest::collection::vec((0..6_usize, 1..5_u32), 1..6)) {
+        let first = full();
+        let mut last = first.clone();
+        for (which, amount) in steps {
+            let plan = last.plans.get_mut("bp").unwrap();
+            match which {
+                0 => plan.retention.keep.daily += amount,
+                1 => plan.retention.min_versions += amount,
+                2 => plan.redundancy_profile.copies += amount,
+                3 => plan.backup_frequency.completion_window_s = plan.backup_frequency.completion_window_s.saturating_sub(Seconds::new(u64::from(amount))),
+                4 => last.datasets.get_mut("ds").unwrap().rpo_s = Seconds::hours(20 - u64::from(amount)),
+                _ => plan.retention.max_duration_s = None,
+            }
+        }
+        let found = check(&first, &last);
+        prop_assert_eq!(found.weakening().count(), 0);
+    }
+}

@@ -8,6 +8,7 @@ mod conditions;
 mod loss;
 mod redundancy;
 mod survivors;
+mod time;
 mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +83,8 @@ pub struct DatasetFacts {
     pub redundancy: Redundancy,
     /// Which locations are left, by loss case; corruption takes none.
     pub survivors: BTreeMap<LossCase, BTreeSet<LocationId>>,
+    /// How long reading it back takes with all copies left; [`Seconds::MAX`] where nothing can be read.
+    pub recovery_seconds: Seconds,
 }
 
 impl<'m> Recovery<'m> {
@@ -464,6 +467,9 @@ impl<'m> Recovery<'m> {
                 .iter()
                 .map(|case| (case.clone(), self.survivors(dataset, case)))
                 .collect(),
+            recovery_seconds: self
+                .recovery_time(dataset, &LossCase::None)
+                .unwrap_or(Seconds::MAX),
         })
     }
 }

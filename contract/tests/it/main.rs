@@ -13,5 +13,6 @@ mod calendar;
 mod diff;
 mod law;
 mod recovery;
+mod recovery_time;
 mod retention;
 mod trust;

@@ -2,4 +2,5 @@
 
 pub mod diagnostic;
 pub mod kinds;
+pub mod parse;
 pub mod source;

@@ -3,4 +3,5 @@
 pub mod diagnostic;
 pub mod kinds;
 pub mod parse;
+pub mod schema;
 pub mod source;

@@ -101,6 +101,8 @@ codes! {
     OVERRIDE_REFUSED = 207 "override-refused" "an override changes what its settings document does not allow";
     MISSING_HEADER = 208 "missing-header" "the tree has not exactly one Snapshot, or more than one Defaults";
     INCONSISTENT_DOMAIN = 209 "inconsistent-domain" "one fault domain is placed under two parents";
+    SPLIT_PLAN = 210 "split-plan" "the datasets of one plan belong to different reconcilers";
+    EMPTY_SELECTION = 211 "empty-selection" "a plan's selector matches no dataset";
 
     // 03 recovery facts and rules; each is the folder of a built-in rule
     RPO_COVERED = 301 "rpo-covered" "a dataset loses more than its objective allows in a loss that its tier survives";

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json, json};
 
+pub use explain::did_you_mean;
 pub use shape::{Field, Need, Scalar, Shape};
 
 use crate::diagnostic::Diagnostic;

@@ -57,6 +57,8 @@ pub enum Need {
 pub enum Scalar {
     /// Text without further meaning to the front of the compiler.
     Text,
+    /// A fault domain, `kind:id`.
+    Domain,
     /// A length of time.
     Duration,
     /// A length of time or `none`.
@@ -137,6 +139,7 @@ impl Shape {
             Self::Policy { literal, .. } => literal.suffix(),
             Self::Scalar(
                 Scalar::Text
+                | Scalar::Domain
                 | Scalar::Integer
                 | Scalar::Flag
                 | Scalar::Choice(_)
@@ -155,6 +158,7 @@ impl Scalar {
     fn words(&self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Domain => "a fault domain such as `region:eu-west-1`",
             Self::Duration => "a duration such as `PT15M`",
             Self::DurationOrNone => "a duration such as `P30D`, or `none`",
             Self::Size => "a size such as `40GiB`",
@@ -210,6 +214,7 @@ fn string(schema: &Json) -> Scalar {
     match (text(schema, "format"), text(schema, REFERS_TO)) {
         (Some("duration" | "duration-or-zero"), _) => Scalar::Duration,
         (Some("duration-or-none"), _) => Scalar::DurationOrNone,
+        (Some("fault-domain"), _) => Scalar::Domain,
         (Some("size"), _) => Scalar::Size,
         (Some("rate"), _) => Scalar::Rate,
         (Some("key-reference"), _) => Scalar::KeyReference,

@@ -1,6 +1,15 @@
 //! Owns the text of a policy tree and places in it: [`SourceSet`], [`SourceFile`], [`Span`]. Pure; reading the folder
 //! is the business of `world`. Never holds a byte that was not in a file.
 
+mod position;
+
+use contract::code;
+use contract::digest::Digest;
+
+pub use position::{Position, Positions};
+
+use crate::diagnostic::Diagnostic;
+
 /// One file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
@@ -26,4 +35,88 @@ pub struct Span {
     pub start: u32,
     /// The byte after the last one.
     pub end: u32,
+}
+
+/// One input of the policy snapshot hash.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Input {
+    /// Path relative to the tree, with `/`.
+    pub path: String,
+    /// SHA-256 of the file's bytes.
+    pub sha256: Digest,
+}
+
+impl SourceSet {
+    /// Sorts files by the bytes of their paths, whatever order they were found in.
+    pub fn new(mut files: Vec<SourceFile>) -> Self {
+        files.sort_by(|one, two| one.path.as_bytes().cmp(two.path.as_bytes()));
+        Self { files }
+    }
+
+    /// Takes files as bytes. One that is not UTF-8 is a finding and stays in the set as an empty text, so that other
+    /// findings are still told.
+    pub fn from_bytes(files: Vec<(String, Vec<u8>)>) -> (Self, Vec<Diagnostic>) {
+        let mut broken = Vec::new();
+        let read = files.into_iter().map(|(path, bytes)| {
+            let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+                broken.push((path.clone(), error.utf8_error().valid_up_to()));
+                String::new()
+            });
+            SourceFile { path, text }
+        });
+        let set = Self::new(read.collect());
+        let findings = broken
+            .into_iter()
+            .map(|(path, offset)| {
+                Diagnostic::error(
+                    code::NOT_UTF8,
+                    format!("`{path}` is not UTF-8 text: byte {offset} is no part of a character"),
+                )
+                .help("save the file as UTF-8")
+                .at([path])
+            })
+            .collect();
+        (set, findings)
+    }
+
+    /// The path of a file.
+    pub fn path(&self, file: u32) -> &str {
+        self.files.get(file as usize).map_or("", |file| &file.path)
+    }
+
+    /// The text of a span.
+    pub fn text(&self, span: Span) -> &str {
+        self.files
+            .get(span.file as usize)
+            .and_then(|file| file.text.get(span.start as usize..span.end as usize))
+            .unwrap_or_default()
+    }
+
+    /// Lines and columns of every file.
+    pub fn positions(&self) -> Positions<'_> {
+        Positions::new(self)
+    }
+
+    /// The inputs, in the order in which the snapshot hash takes them.
+    pub fn inputs(&self) -> Vec<Input> {
+        self.files
+            .iter()
+            .map(|file| Input {
+                path: file.path.clone(),
+                sha256: Digest::of(file.text.as_bytes()),
+            })
+            .collect()
+    }
+}
+
+/// The policy snapshot hash: SHA-256 over one line `<hex>  <path>` for each input, the layout of `sha256sum`.
+pub fn snapshot_hash(inputs: &[Input]) -> Digest {
+    let mut listing = String::new();
+    for input in inputs {
+        listing.push_str(&input.sha256.to_string());
+        listing.push_str("  ");
+        listing.push_str(&input.path);
+        listing.push('\n');
+    }
+    Digest::of(listing.as_bytes())
 }

@@ -1,0 +1,409 @@
+//! Owns what an environment runs: its planes decide which datasets, plans and scenarios stay; plans with `for_each`
+//! become one plan a dataset; each plan learns its locations. The entry is [`select`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::{code, id};
+
+use super::references::Resolved;
+use super::tree::{Doc, Tree, at};
+use crate::diagnostic::Diagnostic;
+use crate::kinds::Kind;
+use crate::kinds::inventory::SELECTOR_FIELDS;
+use crate::parse::{Node, Value};
+use crate::source::Span;
+
+/// A document as the model will hold it: resolved, and beside it as it was written.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// The document, references replaced.
+    pub doc: Doc,
+    /// The same fields as they were written, after Defaults and overrides.
+    pub written: Node,
+}
+
+/// What one environment runs, by collection and id.
+pub type Selection = BTreeMap<(Kind, String), Selected>;
+
+/// Picks what the environment runs.
+pub fn select(
+    tree: &Tree,
+    resolved: &Resolved,
+    environment: &Doc,
+    out: &mut Vec<Diagnostic>,
+) -> Selection {
+    let planes: BTreeSet<&str> = texts(&environment.root, "planes").collect();
+    let runs = |doc: &Doc| {
+        doc.root
+            .get("plane")
+            .and_then(Node::text)
+            .is_some_and(|plane| planes.contains(plane))
+    };
+    let mut selection = Selection::new();
+    let mut left_out = BTreeSet::new();
+    for ((kind, id), doc) in resolved {
+        if !doc.sound {
+            continue;
+        }
+        let Some(source) = tree.get(*kind, id) else {
+            continue;
+        };
+        let keep = match kind {
+            Kind::Dataset if !runs(doc) => {
+                left_out.insert(id.as_str());
+                false
+            }
+            Kind::Environment => doc.id == environment.id,
+            Kind::BackupPlan | Kind::Scenario | Kind::Defaults => false,
+            Kind::Dataset
+            | Kind::Snapshot
+            | Kind::Objective
+            | Kind::Schedule
+            | Kind::RetentionClass
+            | Kind::RedundancyProfile
+            | Kind::StorageProfile
+            | Kind::Site
+            | Kind::Location
+            | Kind::Key
+            | Kind::Connector
+            | Kind::Tier
+            | Kind::ApprovalPolicy
+            | Kind::Role => true,
+        };
+        if keep {
+            selection.insert(
+                (*kind, id.clone()),
+                Selected {
+                    doc: doc.clone(),
+                    written: source.root.clone(),
+                },
+            );
+        }
+    }
+    let chosen = Chosen {
+        tree,
+        resolved,
+        left_out,
+        environment,
+    };
+    chosen.rebuilt(&selection, out);
+    for doc in of(resolved, Kind::BackupPlan).filter(|doc| doc.sound) {
+        chosen.plan(doc, runs(doc), &mut selection, out);
+    }
+    for doc in of(resolved, Kind::Scenario).filter(|doc| doc.sound) {
+        chosen.scenario(doc, &mut selection);
+    }
+    selection
+}
+
+fn of(resolved: &Resolved, kind: Kind) -> impl Iterator<Item = &Doc> {
+    resolved
+        .range((kind, String::new())..)
+        .take_while(move |((found, _), _)| *found == kind)
+        .map(|(_, doc)| doc)
+}
+
+fn texts<'a>(root: &'a Node, field: &str) -> impl Iterator<Item = &'a str> {
+    root.get(field)
+        .map_or(&[][..], Node::items)
+        .iter()
+        .filter_map(Node::text)
+}
+
+struct Chosen<'a> {
+    tree: &'a Tree,
+    resolved: &'a Resolved,
+    left_out: BTreeSet<&'a str>,
+    environment: &'a Doc,
+}
+
+impl Chosen<'_> {
+    /// A dataset that stays can only be rebuilt from datasets that stay.
+    fn rebuilt(&self, selection: &Selection, out: &mut Vec<Diagnostic>) {
+        for (_, selected) in selection
+            .iter()
+            .filter(|((kind, _), _)| *kind == Kind::Dataset)
+        {
+            let doc = &selected.doc;
+            for node in doc.root.get("derived_from").map_or(&[][..], Node::items) {
+                if let Some(id) = node.text().filter(|id| self.left_out.contains(id)) {
+                    out.push(
+                        Diagnostic::error(
+                            code::UNKNOWN_REFERENCE,
+                            format!("`{}` is rebuilt from `{id}`, whose plane `{}` does not run", doc.id, self.environment.id),
+                        )
+                        .label(node.span, "")
+                        .label(self.environment.id_span, "this environment")
+                        .help("add the plane to the environment, or rebuild from something that it runs")
+                        .at([doc.at(), vec!["derived_from".to_owned()]].concat()),
+                    );
+                }
+            }
+        }
+    }
+
+    fn plan(&self, doc: &Doc, runs: bool, selection: &mut Selection, out: &mut Vec<Diagnostic>) {
+        let Some(source) = self.tree.get(Kind::BackupPlan, &doc.id) else {
+            return;
+        };
+        let mut plan = doc.clone();
+        self.add_locations(&mut plan.root);
+        if let Some(each) = doc.root.get("for_each") {
+            let each_span = doc
+                .root
+                .mapping()
+                .and_then(|root| root.entry("for_each"))
+                .map_or(each.span, |entry| entry.key_span);
+            self.expand(&plan, &source.root, each, each_span, runs, selection, out);
+            return;
+        }
+        keep_only(&mut plan.root, "dataset_ids", &self.left_out);
+        if runs
+            && plan
+                .root
+                .get("dataset_ids")
+                .is_some_and(|ids| !ids.items().is_empty())
+        {
+            let key = (Kind::BackupPlan, plan.id.clone());
+            selection.insert(
+                key,
+                Selected {
+                    doc: plan,
+                    written: source.root.clone(),
+                },
+            );
+        }
+    }
+
+    /// The union of the locations of the plan's storage profiles, each with the way it came.
+    fn add_locations(&self, root: &mut Node) {
+        let mut locations: BTreeMap<String, Node> = BTreeMap::new();
+        let profiles = root.get("storage_profiles").map_or(&[][..], Node::items);
+        for (node, profile) in profiles
+            .iter()
+            .filter_map(|node| Some((node, node.text()?)))
+        {
+            let Some(storage) = self
+                .resolved
+                .get(&(Kind::StorageProfile, profile.to_owned()))
+            else {
+                continue;
+            };
+            for location in storage.root.get("locations").map_or(&[][..], Node::items) {
+                if let Some(id) = location.text() {
+                    locations.entry(id.to_owned()).or_insert_with(|| {
+                        let mut location = location.clone();
+                        location.came_by(
+                            node.span,
+                            format!("through the storage profile `{profile}`"),
+                        );
+                        location
+                    });
+                }
+            }
+        }
+        let span = root
+            .get("storage_profiles")
+            .map_or(root.span, |node| node.span);
+        if let Value::Mapping(root) = &mut root.value {
+            root.set(
+                "locations",
+                span,
+                Node::new(span, Value::List(locations.into_values().collect())),
+            );
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call, all of it needed")]
+    fn expand(
+        &self,
+        plan: &Doc,
+        written: &Node,
+        each: &Node,
+        each_span: Span,
+        runs: bool,
+        selection: &mut Selection,
+        out: &mut Vec<Diagnostic>,
+    ) {
+        let mut matched = false;
+        for dataset in of(self.resolved, Kind::Dataset).filter(|dataset| matches(dataset, each)) {
+            matched = true;
+            if !runs || self.left_out.contains(dataset.id.as_str()) {
+                continue;
+            }
+            let plan_id = format!("{}.{}", plan.id, dataset.id);
+            if let Err(invalid) = id::check(&plan_id) {
+                out.push(
+                    Diagnostic::error(code::INVALID_ID, invalid.to_string())
+                        .label(plan.id_span, "the plan")
+                        .label(dataset.id_span, "the dataset")
+                        .help("shorten one of the two ids; their plan is called `<plan_id>.<dataset_id>`")
+                        .at(plan.at()),
+                );
+                continue;
+            }
+            if let Some(taken) = self.tree.get(Kind::BackupPlan, &plan_id) {
+                out.push(
+                    Diagnostic::error(
+                        code::DUPLICATE_ID,
+                        format!(
+                            "BackupPlan `{plan_id}` is declared, and `{}` makes one of that id",
+                            plan.id
+                        ),
+                    )
+                    .label(taken.id_span, "declared here")
+                    .label(each_span, "made here")
+                    .help("rename the declared one")
+                    .at(taken.at()),
+                );
+                continue;
+            }
+            let mut doc = Doc {
+                id: plan_id.clone(),
+                ..plan.clone()
+            };
+            specialise(&mut doc.root, plan, dataset, each_span, &plan_id);
+            let mut written = written.clone();
+            specialise(&mut written, plan, dataset, each_span, &plan_id);
+            selection.insert((Kind::BackupPlan, plan_id), Selected { doc, written });
+        }
+        if !matched && !self.tree.has_lost(Kind::Dataset) {
+            out.push(
+                Diagnostic::warning(
+                    code::EMPTY_SELECTION,
+                    format!(
+                        "`for_each` of `{}` selects no dataset that is backed up",
+                        plan.id
+                    ),
+                )
+                .label(each.span, "")
+                .help("correct the selector, or delete the plan")
+                .at(at(Kind::BackupPlan, &plan.id)
+                    .into_iter()
+                    .chain(["for_each".to_owned()])),
+            );
+        }
+    }
+
+    /// A scenario loses the datasets that the environment does not run, and the steps that act on them; what depended
+    /// on such a step depends on what that step depended on.
+    fn scenario(&self, doc: &Doc, selection: &mut Selection) {
+        let Some(source) = self.tree.get(Kind::Scenario, &doc.id) else {
+            return;
+        };
+        let mut scenario = doc.clone();
+        keep_only(&mut scenario.root, "datasets", &self.left_out);
+        if scenario
+            .root
+            .get("datasets")
+            .is_none_or(|datasets| datasets.items().is_empty())
+        {
+            return;
+        }
+        let steps = scenario.root.get("runbook").map_or(&[][..], Node::items);
+        let goes = |step: &Node| {
+            step.get("dataset")
+                .and_then(Node::text)
+                .is_some_and(|id| self.left_out.contains(id))
+        };
+        if steps.iter().any(goes) {
+            let runbook = bridge(steps, &goes);
+            if let Value::Mapping(root) = &mut scenario.root.value
+                && let Some(node) = root.get_mut("runbook")
+            {
+                node.value = Value::List(runbook);
+            }
+        }
+        let key = (Kind::Scenario, scenario.id.clone());
+        selection.insert(
+            key,
+            Selected {
+                doc: scenario,
+                written: source.root.clone(),
+            },
+        );
+    }
+}
+
+/// Takes entries out of a set of ids.
+fn keep_only(root: &mut Node, field: &str, left_out: &BTreeSet<&str>) {
+    if let Value::Mapping(root) = &mut root.value
+        && let Some(Node {
+            value: Value::List(items),
+            ..
+        }) = root.get_mut(field)
+    {
+        items.retain(|node| node.text().is_none_or(|id| !left_out.contains(id)));
+    }
+}
+
+/// The steps that stay, with dependencies led past those that go. Runbooks are acyclic by now, and short.
+fn bridge(steps: &[Node], goes: &dyn Fn(&Node) -> bool) -> Vec<Node> {
+    let by_id: BTreeMap<&str, &Node> = steps
+        .iter()
+        .filter_map(|step| Some((step.get("step")?.text()?, step)))
+        .collect();
+    steps
+        .iter()
+        .filter(|step| !goes(step))
+        .map(|step| {
+            let mut reached: BTreeMap<String, Node> = BTreeMap::new();
+            let mut seen = BTreeSet::new();
+            let mut open: Vec<&Node> = step
+                .get("depends_on")
+                .map_or(&[][..], Node::items)
+                .iter()
+                .collect();
+            while let Some(node) = open.pop() {
+                let Some(id) = node.text().filter(|id| seen.insert(id.to_owned())) else {
+                    continue;
+                };
+                match by_id.get(id).filter(|step| goes(step)) {
+                    Some(gone) => open.extend(gone.get("depends_on").map_or(&[][..], Node::items)),
+                    None => {
+                        reached.insert(id.to_owned(), node.clone());
+                    }
+                }
+            }
+            let mut step = step.clone();
+            if let Value::Mapping(fields) = &mut step.value
+                && let Some(node) = fields.get_mut("depends_on")
+            {
+                node.value = Value::List(reached.into_values().collect());
+            }
+            step
+        })
+        .collect()
+}
+
+/// Whether a selector takes a dataset; only datasets that are backed up have plans.
+fn matches(dataset: &Doc, each: &Node) -> bool {
+    let field = |name: &str| dataset.root.get(name).and_then(Node::text);
+    dataset.sound
+        && field("eligibility") == Some("backed_up")
+        && SELECTOR_FIELDS
+            .iter()
+            .all(|name| match each.get(name).and_then(Node::text) {
+                Some(wanted) => field(name) == Some(wanted),
+                None => true,
+            })
+}
+
+/// Turns a plan with `for_each` into the plan of one dataset.
+fn specialise(root: &mut Node, plan: &Doc, dataset: &Doc, each: Span, plan_id: &str) {
+    let text = format!("selected by `for_each` of `{}`", plan.id);
+    let Value::Mapping(fields) = &mut root.value else {
+        return;
+    };
+    fields.entries.retain(|entry| entry.key != "for_each");
+    let mut id = Node::new(plan.id_span, Value::Text(plan_id.to_owned()));
+    id.came_by(each, text.clone());
+    fields.set(Kind::BackupPlan.id_field(), plan.id_span, id);
+    let mut item = Node::new(dataset.id_span, Value::Text(dataset.id.clone()));
+    item.came_by(each, text);
+    fields.set(
+        "dataset_ids",
+        each,
+        Node::new(each, Value::List(vec![item])),
+    );
+}

@@ -113,6 +113,16 @@ impl Diagnostic {
         self
     }
 
+    /// What findings are sorted by.
+    pub fn order(&self) -> (Option<Span>, RuleCode, Vec<String>, String) {
+        (
+            self.labels.first().map(|label| label.span),
+            self.code.clone(),
+            self.at.clone(),
+            self.message.clone(),
+        )
+    }
+
     /// SHA-256 of the canonical JSON `[code, at]`: the same finding keeps it when lines move or words change.
     pub fn fingerprint(&self) -> Digest {
         // Texts have no number in them, so the canonical form always exists; an empty form would still be a stable name.
@@ -131,14 +141,7 @@ pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
 /// Puts findings into their one order, whatever order they were found in: by primary place (findings about no file
 /// first), then code, path and message; equal ones are told once.
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
-    diagnostics.sort_by_cached_key(|diagnostic| {
-        (
-            diagnostic.labels.first().map(|label| label.span),
-            diagnostic.code.clone(),
-            diagnostic.at.clone(),
-            diagnostic.message.clone(),
-        )
-    });
+    diagnostics.sort_by_cached_key(Diagnostic::order);
     diagnostics.dedup();
 }
 

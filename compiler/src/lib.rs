@@ -1,10 +1,21 @@
 //! Compiles a policy tree into a proven, signed bundle. Pure but for `cli` and `world`.
 
+pub mod cli;
 pub mod compile;
 pub mod diagnostic;
+pub mod environments;
+pub mod facts;
 pub mod kinds;
 pub mod lower;
 pub mod parse;
 pub mod resolve;
+pub mod publish;
+pub mod render;
+pub mod rules;
 pub mod schema;
 pub mod source;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "shell: files, git, clock, terminal"
+)]
+pub mod world;

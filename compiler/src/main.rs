@@ -1,2 +1,5 @@
-//! The binary `seawall`.
-fn main() {}
+//! The binary `seawall`: hands over to the command line and ends with its exit status.
+
+fn main() -> std::process::ExitCode {
+    compiler::cli::run()
+}

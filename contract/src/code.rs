@@ -163,6 +163,12 @@ codes! {
     PREVIOUS_MISMATCH = 529 "previous-mismatch" "a bundle does not follow the one accepted before";
     WEAKENING_UNSIGNED = 530 "weakening-unsigned" "too few owners signed a bundle that weakens protection or has no baseline";
     NOT_LAST_ACCEPTED = 531 "not-last-accepted" "the stored bundle is not the one that was accepted last";
+    PUBLISH_FAILED = 532 "publish-failed" "a file cannot be written";
+    FILE_UNREADABLE = 533 "file-unreadable" "a file or folder that a command needs cannot be read";
+    FILE_EXISTS = 534 "file-exists" "a file that must not be replaced exists";
+    TRUST_DESCRIPTION_INVALID = 535 "trust-description-invalid" "the description of persons and roles cannot be read or contradicts itself";
+    REBUILD_DIFFERS = 536 "rebuild-differs" "the tree compiles to other bytes than were published";
+    SCHEMA_STALE = 537 "schema-stale" "a written JSON Schema is not what the types say";
 
     // 10 plan
     PLAN_UNBOUND = 1001 "plan-unbound" "the configuration does not bind a dataset, location or key that the plan needs";

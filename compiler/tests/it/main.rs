@@ -1,11 +1,15 @@
-//! The compiler's tests at its border: sources in, findings and bytes out.
+//! The compiler's tests at its border: sources in, findings and bytes out; and the binary as people meet it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests fail by panicking"
+    clippy::too_many_lines,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, and reach the world themselves"
 )]
 
+mod cli;
 mod compile;
+mod render;
 mod trees;

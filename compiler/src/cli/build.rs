@@ -1,0 +1,261 @@
+//! Owns `seawall build` and `seawall sign`: what stands in a published folder before and after. The statement itself is
+//! made by `publish`. Writes nothing while there is an error finding, and the signed statement last.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use contract::code::{self, Severity};
+use contract::digest::Digest;
+use contract::id::EnvironmentId;
+use contract::seal::{
+    self, BUNDLE_FILE, BundlePredicate, Envelope, Expect, PROVENANCE_FILE, Pin, PrivateKey,
+    Refusal, Sealed, Statement, TrustRoot,
+};
+
+use super::failure::{self, Failure};
+use super::published::{self, ENVELOPE_FILE};
+use super::{Tree, check, compiled, environment, keys};
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::publish::{self, Issue, Previous};
+use crate::render::{self, human};
+use crate::world::clock;
+use crate::world::files::{self, Mode};
+use crate::world::git::{self, Commit};
+use crate::world::terminal::{Stream, look, print};
+
+/// No envelope that readers take is larger.
+const MAX_ENVELOPE_BYTES: u64 = 16 << 20;
+
+#[derive(Args)]
+pub struct Build {
+    #[command(flatten)]
+    tree: Tree,
+    /// The environment
+    #[arg(long = "env", value_name = "ENV", value_parser = environment)]
+    environment: EnvironmentId,
+    /// Folder to publish into: writes <OUT>/<ENV>/bundle.json, provenance.json and bundle.dsse.json
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Private key to sign with; repeat for several signers, as the first bundle of an environment needs its owners
+    #[arg(long = "key", required = true, value_name = "FILE")]
+    keys: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Sign {
+    /// The published folder of one environment
+    #[arg(value_name = "DIR/ENV")]
+    folder: PathBuf,
+    /// Private key to sign with; repeat for several
+    #[arg(long = "key", required = true, value_name = "FILE")]
+    keys: Vec<PathBuf>,
+}
+
+impl Build {
+    pub fn run(self) -> Result<(), Failure> {
+        let keys = private(&self.keys)?;
+        let at = self.tree.at.unwrap_or_else(clock::now);
+        let read = compiled::read(&self.tree.folder)?;
+        let (rules, invalid) = compiled::rules(self.tree.rules.as_deref())?;
+        let judged = compiled::judge(&read.sources, &self.environment, &rules, at);
+        let findings = render::merge(vec![
+            (None, read.diagnostics),
+            (None, invalid),
+            (Some(self.environment.clone()), judged.diagnostics.clone()),
+        ]);
+        let found: Vec<Diagnostic> = findings.iter().map(|f| f.diagnostic.clone()).collect();
+        if !found.is_empty() {
+            let environments = vec![self.environment.clone()];
+            let report = check::report(&self.tree.folder, &read.sources, environments, findings);
+            print(Stream::Err, &human::render(&report, look(Stream::Err)));
+        }
+        let compiled = &judged.compilation;
+        let (Some(model), Some(bundle), Some(provenance)) = (
+            &compiled.model,
+            &compiled.bundle,
+            &compiled.provenance_bytes,
+        ) else {
+            return Err(nothing_written());
+        };
+        if has_errors(&found) {
+            return Err(nothing_written());
+        }
+        let folder = self.out.join(self.environment.as_str());
+        let roots = published::roots(&self.out)?;
+        let issue = Issue {
+            issued_at: at,
+            previous: previous(&folder)?,
+            trust_root_version: newest_version(&roots)?,
+            source_commit: source_commit(&self.tree.folder),
+            warnings: found
+                .iter()
+                .filter(|d| d.severity == Severity::Warning)
+                .count() as u64,
+        };
+        let predicate =
+            publish::predicate(model, &judged.compilation, &rules, &judged.facts, &issue)
+                .map_err(|fault| *fault)
+                .map_err(|fault| Failure::Failed(Box::new(fault)))?;
+        let serial = predicate.serial;
+        let statement = Statement::about_bundle(predicate, bundle, provenance);
+        let payload = statement
+            .to_payload()
+            .map_err(|fault| Failure::from(Refusal::Statement(fault)))?;
+        let identity = Digest::of(&payload);
+        let envelope = Envelope::sign(payload, &keys.iter().collect::<Vec<_>>()).to_json();
+        // The statement is written last: until then the folder speaks of the bundle before, and a reader that sees new
+        // files under the old statement refuses them.
+        put(&folder.join(BUNDLE_FILE), bundle)?;
+        put(&folder.join(PROVENANCE_FILE), provenance)?;
+        put(&folder.join(ENVELOPE_FILE), envelope.as_bytes())?;
+        foretell(&self.out, &self.environment)?;
+        print(
+            Stream::Out,
+            &format!(
+                "{}  serial {serial}  statement {identity}\n",
+                folder.display()
+            ),
+        );
+        Ok(())
+    }
+}
+
+impl Sign {
+    pub fn run(self) -> Result<(), Failure> {
+        let keys = private(&self.keys)?;
+        let path = self.folder.join(ENVELOPE_FILE);
+        let bytes = files::read(&path, MAX_ENVELOPE_BYTES)
+            .map_err(|error| Failure::unreadable(&path, &error))?;
+        let mut envelope = envelope(&bytes)?;
+        Statement::<BundlePredicate>::from_payload(&envelope.payload)
+            .map_err(|fault| Failure::from(Refusal::Statement(fault)))?;
+        let before = envelope.verify(
+            keys.iter()
+                .map(PrivateKey::public)
+                .collect::<Vec<_>>()
+                .iter(),
+        );
+        for key in &keys {
+            if !before.keys.contains(&key.public().key_id()) {
+                envelope.add_signature(key);
+            }
+        }
+        put(&path, envelope.to_json().as_bytes())?;
+        print(
+            Stream::Out,
+            &format!(
+                "{}  {} signatures\n",
+                path.display(),
+                envelope.signatures.len()
+            ),
+        );
+        Ok(())
+    }
+}
+
+fn nothing_written() -> Failure {
+    print(Stream::Err, "nothing was written: errors stop signing\n");
+    Failure::Told
+}
+
+fn private(paths: &[PathBuf]) -> Result<Vec<PrivateKey>, Failure> {
+    paths.iter().map(|path| keys::private(path)).collect()
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    files::write(path, bytes, Mode::Public).map_err(|error| Failure::unwritable(path, &error))
+}
+
+fn envelope(bytes: &[u8]) -> Result<Envelope, Failure> {
+    Envelope::from_json(bytes).map_err(|fault| {
+        Failure::from(Refusal::Envelope {
+            what: ENVELOPE_FILE.to_owned(),
+            fault,
+        })
+    })
+}
+
+/// The statement that stands in the folder. One that cannot be read is no beginning of a new history: it is refused.
+fn previous(folder: &Path) -> Result<Option<Previous>, Failure> {
+    let path = folder.join(ENVELOPE_FILE);
+    let Some(bytes) = files::read_if_present(&path, MAX_ENVELOPE_BYTES)
+        .map_err(|error| Failure::unreadable(&path, &error))?
+    else {
+        return Ok(None);
+    };
+    let envelope = envelope(&bytes)?;
+    let statement = Statement::<BundlePredicate>::from_payload(&envelope.payload)
+        .map_err(|fault| Failure::from(Refusal::Statement(fault)))?;
+    Ok(Some(Previous {
+        serial: statement.predicate.serial,
+        digest: Digest::of(&envelope.payload),
+    }))
+}
+
+/// The version of the newest root that stands beside; 0 when there is none yet.
+fn newest_version(roots: &[Vec<u8>]) -> Result<u64, Failure> {
+    let Some(newest) = roots.last() else {
+        failure::tell(vec![
+            Diagnostic::warning(code::ROOT_MISSING, "no trust root stands beside the bundle").help(
+                "make one with `seawall trust init`: without it no reader can open the bundle",
+            ),
+        ]);
+        return Ok(0);
+    };
+    let malformed = |fault| {
+        Failure::from(Refusal::RootMalformed {
+            position: roots.len(),
+            fault,
+        })
+    };
+    let root =
+        Statement::<TrustRoot>::from_payload(&envelope(newest)?.payload).map_err(malformed)?;
+    Ok(root.predicate.version)
+}
+
+fn source_commit(folder: &Path) -> Option<String> {
+    let note = |reason: &str| {
+        print(
+            Stream::Err,
+            &format!("no source commit is recorded: {reason}\n"),
+        );
+        None
+    };
+    match git::commit(folder) {
+        Ok(Commit::At(commit)) => Some(commit),
+        Ok(Commit::NoRepository) => None,
+        Ok(Commit::Uncommitted) => note("the tree has changes that no commit holds"),
+        Err(error) => note(error.message()),
+    }
+}
+
+/// Opens what was written as a reader would, and says so now when it would be refused.
+fn foretell(out: &Path, environment: &EnvironmentId) -> Result<(), Failure> {
+    let published = published::read(&out.join(environment.as_str()))?;
+    let Some(first) = published.roots.first() else {
+        return Ok(());
+    };
+    let sealed = Sealed {
+        root_chain: &published.roots,
+        envelope: &published.envelope,
+        bundle: &published.bundle,
+        provenance: &published.provenance,
+    };
+    let pin = Pin {
+        root_sha256: Digest::of(&envelope(first)?.payload),
+    };
+    let expect = Expect {
+        environment,
+        reconciler_id: None,
+    };
+    if let Err(refusal) = seal::open(&sealed, &pin, &expect) {
+        failure::tell(vec![
+            Diagnostic::warning(
+                refusal.code(),
+                format!("readers will refuse this bundle as it stands: {refusal}"),
+            )
+            .help(refusal.help()),
+        ]);
+    }
+    Ok(())
+}

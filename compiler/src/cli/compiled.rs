@@ -1,0 +1,93 @@
+//! Owns the way from folders to findings that `check`, `build`, `prove` and `verify` share: read, compile, prove, judge.
+//! Decides nothing itself.
+
+use std::path::Path;
+
+use contract::id::EnvironmentId;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::failure::Failure;
+use crate::compile::{Compilation, compile};
+use crate::diagnostic::Diagnostic;
+use crate::facts;
+use crate::rules::{self, Files, Input, RuleSet};
+use crate::source::SourceSet;
+use crate::world::tree;
+
+/// A tree that was read, and what could not be taken of it.
+pub struct Read {
+    /// The documents.
+    pub sources: SourceSet,
+    /// What could not be taken.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A compiled tree with everything that is known of it for one environment.
+pub struct Judged {
+    /// What was compiled.
+    pub compilation: Compilation,
+    /// What was proven; null when there is no model.
+    pub facts: Value,
+    /// The findings of the compiler and of the rules, in their order.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a policy tree.
+pub fn read(folder: &Path) -> Result<Read, Failure> {
+    let (sources, diagnostics) =
+        tree::read(folder).map_err(|error| Failure::unreadable(folder, &error))?;
+    Ok(Read {
+        sources,
+        diagnostics,
+    })
+}
+
+/// Loads the built-in rules and those of a folder.
+pub fn rules(own: Option<&Path>) -> Result<(RuleSet, Vec<Diagnostic>), Failure> {
+    let (files, mut diagnostics) = match own {
+        None => (Files::new(), Vec::new()),
+        Some(folder) => {
+            tree::read_rules(folder).map_err(|error| Failure::unreadable(folder, &error))?
+        }
+    };
+    let (rules, invalid) = rules::load(&rules::built_in(), &files);
+    diagnostics.extend(invalid);
+    Ok((rules, diagnostics))
+}
+
+/// Compiles and judges. Without a model no rule runs: the compiler's own errors say why.
+pub fn judge(
+    sources: &SourceSet,
+    environment: &EnvironmentId,
+    rules: &RuleSet,
+    at: Timestamp,
+) -> Judged {
+    let compilation = compile(sources, environment);
+    let mut diagnostics = compilation.diagnostics.clone();
+    let mut proven = Value::Null;
+    if let Some(model) = &compilation.model {
+        proven = facts::facts(model);
+        let json = serde_json::to_value(model).unwrap_or_default();
+        let input = Input::new(&json, &compilation.written, &proven, at.as_second());
+        let place = |path: &[String]| {
+            compilation
+                .provenance
+                .lookup(path)
+                .map(|origin| origin.span)
+        };
+        diagnostics.extend(rules::judge(&input, rules, &place));
+    }
+    crate::diagnostic::sort(&mut diagnostics);
+    Judged {
+        compilation,
+        facts: proven,
+        diagnostics,
+    }
+}
+
+/// Compiles a folder for one environment, without judging it.
+pub fn tree(folder: &Path, environment: &EnvironmentId) -> Result<Compilation, Failure> {
+    let read = read(folder)?;
+    Ok(compile(&read.sources, environment))
+}

@@ -1,0 +1,252 @@
+//! Owns the facts of a model as JSON, for rules and for `seawall prove`: coverage, worst-case loss with witnesses,
+//! redundancy as it is, gaps of plans, the course of runbooks. Judges nothing; the proofs are in `contract`.
+//!
+//! `seconds` is always an integer: an unbounded one is 2^53 − 1 beside `bounded: false`. The entry is [`facts`].
+
+use std::collections::BTreeMap;
+
+use contract::calendar::{Calendar, Gaps, Zones};
+use contract::duration::Seconds;
+use contract::id::{DatasetId, PlanId};
+use contract::model::{Dataset, LoseCase, Model, Plan};
+use contract::recovery::{Condition, Coverage, DatasetFacts, Loss, LossCase, Recovery};
+use contract::runbook::course;
+use serde_json::{Map, Value, json};
+
+/// Everything that is proven of a model: `datasets`, `plans`, `scenarios`, each by id.
+pub fn facts(model: &Model) -> Value {
+    let zones = Zones::bundled();
+    let recovery = Recovery::new(model, &zones);
+    let datasets: Map<String, Value> = model
+        .datasets
+        .iter()
+        .filter_map(|(id, dataset)| Some((id.to_string(), one(model, &recovery, id, dataset)?)))
+        .collect();
+    json!({
+        "datasets": datasets,
+        "plans": plans(model, &recovery, &zones),
+        "scenarios": scenarios(model),
+    })
+}
+
+/// The loss of each dataset in a case that nobody declared, for a what-if.
+pub fn what_if(model: &Model, case: &LossCase) -> Map<String, Value> {
+    let recovery = Recovery::new(model, &Zones::bundled());
+    let datasets = model.datasets.keys();
+    datasets
+        .map(|id| {
+            let found = recovery.loss(id, case);
+            (id.to_string(), loss(&recovery, id, case, &found))
+        })
+        .collect()
+}
+
+fn one(model: &Model, recovery: &Recovery<'_>, id: &DatasetId, dataset: &Dataset) -> Option<Value> {
+    let proven = recovery.facts(id)?;
+    let losses: Map<String, Value> = proven
+        .loss
+        .iter()
+        .map(|(case, found)| (case.to_string(), loss(recovery, id, case, found)))
+        .collect();
+    let plans: Vec<&PlanId> = recovery
+        .plans_of(id)
+        .iter()
+        .map(|plan| &plan.plan_id)
+        .collect();
+    Some(json!({
+        "coverage": coverage(proven.coverage, dataset, &plans),
+        "plans": plans,
+        "redundancy": redundancy(&proven),
+        "loss": losses,
+        "survives": survives(model, recovery, id, dataset),
+        "cut_sets": proven.cut_sets,
+        "recovery_seconds": recovery_seconds(model, recovery.plans_of(id), dataset),
+    }))
+}
+
+/// A reconstructed dataset without plans of its own says so, once what it is rebuilt from holds.
+fn coverage(proven: Coverage, dataset: &Dataset, plans: &[&PlanId]) -> Value {
+    use contract::model::Eligibility;
+    match (proven, dataset.eligibility) {
+        (Coverage::Protected, Eligibility::Reconstructed) if plans.is_empty() => {
+            Value::from("reconstructed")
+        }
+        (
+            Coverage::Protected
+            | Coverage::PlannedButUnmet
+            | Coverage::Excluded
+            | Coverage::Unprotected,
+            Eligibility::BackedUp | Eligibility::Reconstructed | Eligibility::Excluded,
+        ) => serde_json::to_value(proven).unwrap_or_default(),
+    }
+}
+
+fn redundancy(proven: &DatasetFacts) -> Value {
+    let found = &proven.redundancy;
+    let distinct = &found.distinct;
+    json!({
+        "copies": found.copies,
+        "immutable_copies": found.immutable_copies,
+        "provider": distinct.provider,
+        "region": distinct.region,
+        "zone": distinct.zone,
+        "account": distinct.account,
+        "credential": distinct.credential,
+        "engine": distinct.engine,
+        "shortfalls": found.shortfalls,
+    })
+}
+
+/// One loss with the copies that are left and, where it is bounded, the witness.
+fn loss(recovery: &Recovery<'_>, id: &DatasetId, case: &LossCase, found: &Loss) -> Value {
+    let mut fact = serde_json::to_value(found).unwrap_or_default();
+    if let Value::Object(fields) = &mut fact {
+        fields.insert("survivors".to_owned(), json!(recovery.survivors(id, case)));
+        if let Some(Value::Object(witness)) = fields.get_mut("witness") {
+            // The next usable point comes at the instant just before which the failure was assumed.
+            let next = witness.get("failure_before").cloned().unwrap_or_default();
+            witness.insert("next".to_owned(), next);
+        }
+    }
+    fact
+}
+
+/// What the dataset's tier survives, one entry for each concrete fault domain that could be lost.
+fn survives(
+    model: &Model,
+    recovery: &Recovery<'_>,
+    id: &DatasetId,
+    dataset: &Dataset,
+) -> Vec<Value> {
+    let Some(tier) = model.settings.tiers.get(&dataset.criticality) else {
+        return Vec::new();
+    };
+    let mut entries = Vec::new();
+    for survival in &tier.survives {
+        let cases = recovery.cases_of(id, survival.lose);
+        for case in &cases {
+            let found = recovery.loss(id, case);
+            entries.push(json!({
+                "lose": lose(survival.lose),
+                "domain": case.to_string(),
+                "case": case.to_string(),
+                "seconds": found.seconds(),
+                "bounded": found.is_bounded(),
+                "rpo_s": survival.objective.rpo_s,
+                "rto_s": survival.objective.rto_s,
+                "objective_id": survival.objective.objective_id,
+            }));
+        }
+    }
+    entries
+}
+
+fn lose(case: LoseCase) -> Value {
+    serde_json::to_value(case).unwrap_or_default()
+}
+
+/// Seconds to read the dataset back from the quickest storage profile of its plans: thaw, then size over throughput,
+/// rounded up. Detection and the steps of a runbook come on top.
+fn recovery_seconds(model: &Model, plans: &[&Plan], dataset: &Dataset) -> Seconds {
+    plans
+        .iter()
+        .flat_map(|plan| &plan.storage_profiles)
+        .filter_map(|id| model.settings.storage.get(id))
+        .filter_map(|profile| {
+            let throughput = profile.restore_throughput_bytes_per_second;
+            (throughput > 0).then(|| {
+                let read = dataset.sizing.size_bytes.div_ceil(throughput);
+                profile.thaw_time_s.saturating_add(Seconds::new(read))
+            })
+        })
+        .min()
+        .unwrap_or(Seconds::MAX)
+}
+
+fn plans(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Map<String, Value> {
+    let (from, to) = recovery.horizon();
+    let mut known: BTreeMap<_, Option<Gaps>> = BTreeMap::new();
+    model
+        .plans
+        .iter()
+        .map(|(id, plan)| {
+            let gaps = plan.backup_frequency.timing().ok().and_then(|timing| {
+                *known.entry(timing.clone()).or_insert_with(|| {
+                    let calendar = Calendar::new(timing, zones).ok()?;
+                    Some(calendar.gaps(from, to, 0))
+                })
+            });
+            let conditions: Vec<Value> = recovery
+                .conditions(id)
+                .iter()
+                .map(|broken| condition(id, broken))
+                .collect();
+            let mut fact = json!({ "conditions": conditions });
+            // A continuous plan has no slots, hence no gaps; a rule that asks for them finds nothing, not zero.
+            if let (Value::Object(fields), Some(gaps)) = (&mut fact, gaps) {
+                for (name, gap) in [
+                    ("smallest_gap_s", gaps.narrowest),
+                    ("largest_gap_s", gaps.widest),
+                ] {
+                    if let Some(gap) = gap {
+                        fields.insert(name.to_owned(), json!(gap.length()));
+                    }
+                }
+            }
+            (id.to_string(), fact)
+        })
+        .collect()
+}
+
+fn condition(plan: &PlanId, broken: &Condition) -> Value {
+    let schedule = ["plans", plan.as_str(), "backup_frequency"];
+    let (at, message) = match broken {
+        Condition::WindowsOutOfOrder { .. } => (
+            [&schedule[..], &["completion_window_s"]].concat(),
+            "jitter, start window and completion window are not in ascending order".to_owned(),
+        ),
+        Condition::WindowAboveGap {
+            window_seconds,
+            gap_seconds,
+            pair: [first, second],
+        } => (
+            [&schedule[..], &["completion_window_s"]].concat(),
+            format!(
+                "the completion window of {} is longer than the smallest gap of {}, from {first} to {second}",
+                window_seconds.human(),
+                gap_seconds.human()
+            ),
+        ),
+        Condition::RetentionTooShallow { needed, after } => (
+            vec!["plans", plan.as_str(), "retention"],
+            format!("retention keeps fewer than the newest {needed} points after the slot {after}"),
+        ),
+        Condition::MaxDurationWithinLoss {
+            max_seconds,
+            loss_seconds,
+        } => (
+            vec!["plans", plan.as_str(), "retention", "max_duration_s"],
+            format!(
+                "points are removed after {}, within the worst-case loss of {}",
+                max_seconds.human(),
+                loss_seconds.human()
+            ),
+        ),
+    };
+    let mut fact = serde_json::to_value(broken).unwrap_or_default();
+    if let Value::Object(fields) = &mut fact {
+        let code = fields.remove("condition").unwrap_or_default();
+        fields.insert("code".to_owned(), code);
+        fields.insert("message".to_owned(), Value::from(message));
+        fields.insert("at".to_owned(), json!(at));
+    }
+    fact
+}
+
+/// How long each runbook takes when every step takes as long as it may.
+fn scenarios(model: &Model) -> Map<String, Value> {
+    let scenarios = model.scenarios.iter();
+    scenarios
+        .map(|(id, scenario)| (id.to_string(), json!(course(&scenario.runbook))))
+        .collect()
+}

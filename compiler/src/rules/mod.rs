@@ -1,0 +1,220 @@
+//! Owns rules: which there are, who they belong to, and what they find in a compiled tree. Never reads a file: rules
+//! come as text, the built-in ones with the binary. The interesting function is [`judge`].
+
+pub mod engine;
+pub mod finding;
+mod load;
+pub mod metadata;
+pub mod testing;
+
+use std::collections::BTreeMap;
+
+use contract::code::{self, Severity};
+use contract::digest::Digest;
+use include_dir::{Dir, include_dir};
+use serde_json::Value;
+
+pub use load::load;
+use metadata::Metadata;
+pub use metadata::Owner;
+
+use crate::diagnostic::{Diagnostic, RuleCode, sort};
+use crate::source::Span;
+
+static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../rules");
+
+/// The files of a folder of rules: path with `/` → text.
+pub type Files = BTreeMap<String, String>;
+
+/// One rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Who it belongs to.
+    pub owner: Owner,
+    /// `<category>/<kebab-rule>`.
+    pub folder: String,
+    /// Its Rego package.
+    pub package: String,
+    /// What it says of itself.
+    pub metadata: Metadata,
+    /// The text of `rule.rego`.
+    pub text: String,
+    /// The other files of its folder: tests, page and trees; paths relative to the folder.
+    pub files: Files,
+}
+
+/// The rules of one run.
+#[derive(Debug, Clone, Default)]
+pub struct RuleSet {
+    /// Built-in rules first, then an organisation's; each in the order of the folders.
+    pub rules: Vec<Rule>,
+    /// Modules that are loaded beside every rule: path, text.
+    pub libraries: Vec<(String, String)>,
+    /// All files below `lib/`, by owner: libraries, their tests, and the documents under the trees of tests.
+    pub support: BTreeMap<Owner, Files>,
+    /// Identity of all rules and libraries, in the layout of the policy snapshot hash.
+    pub digest: Option<Digest>,
+}
+
+/// The files of the built-in rules.
+pub fn built_in() -> Files {
+    let mut files = Files::new();
+    let mut folders = vec![&BUILT_IN];
+    while let Some(folder) = folders.pop() {
+        folders.extend(folder.dirs());
+        for file in folder.files() {
+            let path = file.path().to_str().map(|path| path.replace('\\', "/"));
+            if let (Some(path), Some(text)) = (path, file.contents_utf8()) {
+                files.insert(path, text.to_owned());
+            }
+        }
+    }
+    files
+}
+
+impl RuleSet {
+    /// Path and text of the libraries.
+    pub fn library_modules(&self) -> Vec<(&str, &str)> {
+        let libraries = self.libraries.iter();
+        libraries
+            .map(|(path, text)| (path.as_str(), text.as_str()))
+            .collect()
+    }
+}
+
+impl Rule {
+    /// The modules that an engine for this rule needs: the libraries and the rule.
+    pub fn modules<'a>(&'a self, rules: &'a RuleSet) -> Vec<(&'a str, &'a str)> {
+        let mut modules = rules.library_modules();
+        modules.push((&self.folder, &self.text));
+        modules
+    }
+
+    /// Runs the rule alone. Whatever keeps it from answering becomes an error finding, never a pass.
+    fn run(
+        &self,
+        rules: &RuleSet,
+        input: &regorus::Value,
+    ) -> Result<Vec<finding::RawFinding>, Box<Diagnostic>> {
+        let failed = |code, reason: String| {
+            let message = format!("rule `{}` gave no answer: {reason}", self.folder);
+            Diagnostic::error(code, message).at(["rules", self.folder.as_str()])
+        };
+        let mut engine = engine::prepare(&self.modules(rules))
+            .map_err(|reason| Box::new(failed(code::RULE_FAILED, reason)))?;
+        engine::evaluate(&mut engine, &self.package, input).map_err(|fault| {
+            Box::new(match fault {
+                engine::RuleFault::Failed(reason) => failed(code::RULE_FAILED, reason).help(
+                    "a rule that does not run is never a pass: correct it, or give input for which it is defined",
+                ),
+                engine::RuleFault::Finding(reason) => failed(code::FINDING_INVALID, reason).help(
+                    "a finding has `at`, `msg`, and optional `label`, `because`, `notes`, `help`",
+                ),
+            })
+        })
+    }
+}
+
+/// What the rules read: the resolved model by id, how scalars were written, what was proven, and the date.
+#[derive(Debug, Clone)]
+pub struct Input(Value);
+
+impl Input {
+    /// Assembles `input` from the model's JSON. `at` is in unix seconds.
+    pub fn new(model: &Value, written: &Value, facts: &Value, at: i64) -> Self {
+        let mut input = model.clone();
+        if let Value::Object(fields) = &mut input {
+            fields.insert("written".to_owned(), written.clone());
+            fields.insert("facts".to_owned(), facts.clone());
+            fields.insert("at".to_owned(), Value::from(at));
+        }
+        Self(input)
+    }
+
+    /// The JSON itself.
+    pub const fn json(&self) -> &Value {
+        &self.0
+    }
+}
+
+/// Runs all rules over `input`; `place` leads a path in `input` to the text that set it.
+pub fn judge(
+    input: &Input,
+    rules: &RuleSet,
+    place: &dyn Fn(&[String]) -> Option<Span>,
+) -> Vec<Diagnostic> {
+    let at = input
+        .0
+        .get("at")
+        .and_then(Value::as_i64)
+        .unwrap_or(i64::MAX);
+    let value = regorus::Value::from(input.0.clone());
+    let mut diagnostics = Vec::new();
+    for rule in &rules.rules {
+        match rule.run(rules, &value) {
+            Err(failed) => diagnostics.push(*failed),
+            Ok(findings) => diagnostics.extend(
+                findings
+                    .into_iter()
+                    .map(|raw| told(rule, raw, &input.0, at, place)),
+            ),
+        }
+    }
+    sort(&mut diagnostics);
+    diagnostics
+}
+
+/// A finding of a rule with its places. One that speaks of nothing in `input` is itself an error.
+fn told(
+    rule: &Rule,
+    raw: finding::RawFinding,
+    input: &Value,
+    at: i64,
+    place: &dyn Fn(&[String]) -> Option<Span>,
+) -> Diagnostic {
+    let lost = [&raw.at]
+        .into_iter()
+        .chain(raw.because.iter().map(|(path, _)| path))
+        .find(|path| path.first().is_none_or(|key| input.get(key).is_none()));
+    if let Some(path) = lost {
+        return Diagnostic::error(
+            code::FINDING_INVALID,
+            format!(
+                "rule `{}` speaks of `{}`, which is not in `input`",
+                rule.folder,
+                path.join("/")
+            ),
+        )
+        .at(["rules", rule.folder.as_str()])
+        .note(format!("it says: {}", raw.msg));
+    }
+    let early = rule.metadata.effective_from.is_some_and(|from| at < from);
+    let severity = if early {
+        Severity::Warning
+    } else {
+        rule.metadata.severity
+    };
+    let mut diagnostic = Diagnostic::new(rule.metadata.code.clone(), severity, raw.msg);
+    if let Some(span) = place(&raw.at) {
+        diagnostic = diagnostic.label(span, raw.label);
+    }
+    for (path, label) in raw.because {
+        let label = if label.is_empty() {
+            "demanded here".to_owned()
+        } else {
+            label
+        };
+        if let Some(span) = place(&path) {
+            diagnostic = diagnostic.label(span, label);
+        }
+    }
+    diagnostic.notes = raw.notes;
+    diagnostic.help = raw.help;
+    diagnostic.at(raw.at)
+}
+
+/// The name by which a verdict lists the rule: its code and folder.
+pub fn name(rule: &Rule) -> String {
+    let code: &RuleCode = &rule.metadata.code;
+    format!("{code} {}", rule.folder)
+}

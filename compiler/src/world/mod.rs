@@ -1,0 +1,8 @@
+//! Owns every effect of the compiler below the command line: files, git, clock, randomness, the terminal. Decides
+//! nothing about policy. The interesting function is [`tree::read`].
+
+pub mod clock;
+pub mod files;
+pub mod git;
+pub mod terminal;
+pub mod tree;

@@ -9,7 +9,10 @@ use super::open::{Bundle, Verified, environment_roles};
 use super::refusal::Refusal;
 use super::root::Role;
 use super::statement::Serial;
+use crate::calendar::Zones;
+use crate::diff::compare;
 use crate::digest::Digest;
+use crate::model::Model;
 
 /// How far the signer's clock may run ahead of ours. Not policy: it only keeps two honest clocks from disagreeing.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -32,6 +35,34 @@ pub enum Weakening {
     Nothing,
     /// These became weaker or incomparable; one line each.
     Weaker(Vec<String>),
+}
+
+impl Weakening {
+    /// Compares a new model with the one now applied: weaker and incomparable leaves both weaken.
+    pub fn between(applied: &Model, new: &Model, zones: &Zones) -> Self {
+        let weaker: Vec<String> = compare(applied, new, zones)
+            .weakening()
+            .map(ToString::to_string)
+            .collect();
+        if weaker.is_empty() {
+            Self::Nothing
+        } else {
+            Self::Weaker(weaker)
+        }
+    }
+
+    /// What weakens, for a message of one line: the first few, and how many more.
+    fn told(what: &[String]) -> String {
+        const TOLD: usize = 3;
+        let first: Vec<&str> = what.iter().take(TOLD).map(String::as_str).collect();
+        let more = what.len().saturating_sub(TOLD);
+        let rest = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        format!("weakens {}{rest}", first.join(", "))
+    }
 }
 
 /// How far an accepted bundle may be followed.
@@ -135,9 +166,7 @@ pub fn accept(
             (Novelty::First, Some("is the first here".to_owned()))
         }
         (Some(_), Weakening::Nothing) => (Novelty::Next, None),
-        (Some(_), Weakening::Weaker(what)) => {
-            (Novelty::Next, Some(format!("weakens {}", what.join(", "))))
-        }
+        (Some(_), Weakening::Weaker(what)) => (Novelty::Next, Some(Weakening::told(what))),
     };
     if let Some(why) = why {
         owners_agree(&bundle, why)?;

@@ -156,6 +156,34 @@ fn weakening_needs_two_owners() {
 }
 
 #[test]
+fn weakening_is_what_the_models_say() {
+    let zones = contract::calendar::Zones::bundled();
+    let applied = super::model();
+    assert_eq!(
+        Weakening::between(&applied, &applied, &zones),
+        Weakening::Nothing
+    );
+    let mut longer = applied.clone();
+    longer.environment.bundle_validity_s = contract::duration::Seconds::days(60);
+    let Weakening::Weaker(what) = Weakening::between(&applied, &longer, &zones) else {
+        panic!("a bundle that is valid for longer is weaker")
+    };
+    assert!(what[0].contains("bundle_validity_s"), "{what:?}");
+    assert_eq!(
+        Weakening::between(&longer, &applied, &zones),
+        Weakening::Nothing
+    );
+    // Many weakenings are told in one line that ends.
+    let many = Weakening::Weaker((0..500).map(|i| format!("`plans/bp_{i}`")).collect());
+    let refusal = try_accept(following(5), &["ci"], Some(last(4)), &many, NOW).unwrap_err();
+    let told = refusal.to_string();
+    assert!(
+        told.contains("`plans/bp_2` and 497 more") && !told.contains("bp_3"),
+        "{told}"
+    );
+}
+
+#[test]
 fn no_baseline_counts_as_weakening() {
     let refusal =
         try_accept(predicate(1, None), &["ci"], None, &Weakening::Nothing, NOW).unwrap_err();

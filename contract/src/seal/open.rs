@@ -4,6 +4,7 @@
 //! the bundle may be followed now is decided by the second door, `accept`. The interesting function is [`open`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::Value;
 
@@ -64,7 +65,7 @@ pub struct Bundle {
 }
 
 /// Something that came out of [`open`], with the proof of who signed it. There is no other way to make one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Verified<T> {
     inner: T,
     statement: Statement<BundlePredicate>,
@@ -73,6 +74,17 @@ pub struct Verified<T> {
     root: TrustRoot,
     bundle: Vec<u8>,
     provenance: Vec<u8>,
+}
+
+/// Short on purpose: a whole bundle in a log line helps nobody.
+impl<T> fmt::Debug for Verified<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("environment", &self.statement.predicate.environment)
+            .field("serial", &self.statement.predicate.serial)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T> Verified<T> {

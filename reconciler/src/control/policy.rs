@@ -1,0 +1,307 @@
+//! Owns the way from published files to the bundle in force: fetch, open, accept, record. Never verifies anything itself and
+//! never lets a refusal change what is in force. The interesting function is [`follow`].
+
+use contract::calendar::Zones;
+use contract::code;
+use contract::digest::Digest;
+use contract::receipt::{Bundle, DecisionType, Outcome, Phase};
+use contract::seal::{
+    self, Accepted, Expect, LastAccepted, Novelty, Pin, Refusal, Sealed, Serial, TrustRoot,
+    Verified, Weakening,
+};
+use jiff::Timestamp;
+
+use super::Daemon;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::plan::{InForce, own_plans};
+use crate::store::{Change, Store as _, StoredBundle};
+use crate::world::git::{self, Published};
+use crate::world::receipts::{Draft, Policy};
+
+/// The bundle in force, and what kept a newer one away.
+#[derive(Debug)]
+pub struct Followed {
+    /// What planning reads.
+    pub in_force: InForce,
+    /// Its serial.
+    pub serial: u64,
+    /// SHA-256 of its statement's payload.
+    pub payload: Digest,
+    /// Identity of its input files.
+    pub snapshot_hash: Digest,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When it stops to be fresh.
+    pub expires_at: Timestamp,
+    /// The trust root that it was judged by.
+    pub root: TrustRoot,
+    /// Why the newest published files are not in force, or could not be looked at.
+    pub problem: Option<Failure>,
+}
+
+/// Verifies a root chain alone.
+pub fn roots(config: &Config, chain: &[Vec<u8>]) -> Result<TrustRoot, Refusal> {
+    let pin = Pin {
+        root_sha256: config.trust.root_sha256,
+    };
+    seal::open_roots(chain, &pin)
+}
+
+/// Looks for newer policy and says what is in force now. The last good bundle stays in force whatever goes wrong.
+pub fn follow(daemon: &mut Daemon, now: Timestamp) -> Result<Followed, Failure> {
+    let problem = match published(&daemon.config) {
+        Err(failure) => Some(failure),
+        Ok(published) => consider(daemon, &published, now)?,
+    };
+    if let Some(failure) = &problem {
+        tracing::warn!(code = %failure.code, "{}", failure.message);
+    }
+    in_force(daemon, now, problem)
+}
+
+/// What is in force according to the store, without a look at git.
+pub fn in_force(
+    daemon: &mut Daemon,
+    now: Timestamp,
+    problem: Option<Failure>,
+) -> Result<Followed, Failure> {
+    let Some(stored) = daemon.store.accepted()? else {
+        return Err(problem.unwrap_or_else(|| {
+            Failure::new(
+                code::NO_POLICY,
+                "no bundle was ever accepted here",
+                "run `seawalld once`, which fetches and accepts the published bundle",
+            )
+        }));
+    };
+    let accepted = reopen(&daemon.config, &stored, now)?;
+    let followed = followed(&daemon.config, &accepted, &stored, problem);
+    daemon.log.follow(Policy {
+        bundle: Some(Bundle {
+            serial: accepted.bundle().statement().serial,
+            payload: followed.payload,
+        }),
+        snapshot_hash: Some(followed.snapshot_hash),
+        version_ids: accepted.bundle().statement().policy_version_ids.clone(),
+    });
+    Ok(followed)
+}
+
+fn published(config: &Config) -> Result<Published, Failure> {
+    let mirror = config.mirror_path();
+    git::fetch(&config.git, &mirror)?;
+    Ok(git::read(&config.git, &mirror, &config.environment)?)
+}
+
+fn sealed_of(stored: &StoredBundle) -> Sealed<'_> {
+    Sealed {
+        root_chain: &stored.roots,
+        envelope: &stored.envelope,
+        bundle: &stored.bundle,
+        provenance: &stored.provenance,
+    }
+}
+
+fn open(config: &Config, sealed: &Sealed<'_>) -> Result<Verified<seal::Bundle>, Refusal> {
+    let pin = Pin {
+        root_sha256: config.trust.root_sha256,
+    };
+    let expect = Expect {
+        environment: &config.environment,
+        reconciler_id: Some(&config.reconciler_id),
+    };
+    seal::open(sealed, &pin, &expect)
+}
+
+fn last(stored: &StoredBundle) -> LastAccepted {
+    LastAccepted {
+        serial: Serial(stored.serial),
+        payload: stored.payload,
+        root_version: stored.root_version,
+    }
+}
+
+/// The store is not trusted either: what it holds is opened like anything else.
+fn reopen(config: &Config, stored: &StoredBundle, now: Timestamp) -> Result<Accepted, Failure> {
+    let verified = open(config, &sealed_of(stored))?;
+    Ok(seal::reopen(verified, &last(stored), now)?)
+}
+
+/// Opens and accepts the published files, or records why not. The failure is a verdict on them, not on this process.
+fn consider(
+    daemon: &mut Daemon,
+    published: &Published,
+    now: Timestamp,
+) -> Result<Option<Failure>, Failure> {
+    let stored = daemon.store.accepted()?;
+    let known = stored.as_ref().is_some_and(|stored| {
+        stored.envelope == published.envelope
+            && stored.bundle == published.bundle
+            && stored.provenance == published.provenance
+            && stored.roots == published.roots
+    });
+    if known {
+        return Ok(None);
+    }
+    match judge(&daemon.config, published, stored.as_ref(), now) {
+        Ok(accepted) => {
+            record_acceptance(daemon, &accepted, published, stored.as_ref(), now)?;
+            Ok(None)
+        }
+        Err(refusal) => {
+            let failure = Failure::from(refusal);
+            record_refusal(daemon, published, &failure, now)?;
+            Ok(Some(failure))
+        }
+    }
+}
+
+fn judge(
+    config: &Config,
+    published: &Published,
+    stored: Option<&StoredBundle>,
+    now: Timestamp,
+) -> Result<Accepted, Refusal> {
+    let sealed = Sealed {
+        root_chain: &published.roots,
+        envelope: &published.envelope,
+        bundle: &published.bundle,
+        provenance: &published.provenance,
+    };
+    let verified = open(config, &sealed)?;
+    let baseline = stored.map(|stored| open(config, &sealed_of(stored)));
+    let weakening = match &baseline {
+        // A baseline that cannot be opened any more cannot be compared with: that counts as weakening.
+        Some(Err(_)) | None => Weakening::Weaker(vec!["an unknown baseline".to_owned()]),
+        Some(Ok(old)) => weakening(&old.get().model, &verified.get().model),
+    };
+    seal::accept(verified, stored.map(last).as_ref(), &weakening, now)
+}
+
+fn weakening(old: &contract::model::Model, new: &contract::model::Model) -> Weakening {
+    if old == new {
+        Weakening::Nothing
+    } else {
+        Weakening::Weaker(vec!["the model in force".to_owned()])
+    }
+}
+
+fn record_acceptance(
+    daemon: &mut Daemon,
+    accepted: &Accepted,
+    published: &Published,
+    stored: Option<&StoredBundle>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let remember = accepted.remember();
+    let mut bundle = StoredBundle {
+        serial: remember.serial.0,
+        payload: remember.payload,
+        root_version: remember.root_version,
+        accepted_at: now,
+        envelope: published.envelope.clone(),
+        bundle: published.bundle.clone(),
+        provenance: published.provenance.clone(),
+        roots: published.roots.clone(),
+        plans: std::collections::BTreeSet::new(),
+    };
+    let followed = followed(&daemon.config, accepted, &bundle, None);
+    bundle.plans = own_plans(&followed.in_force)
+        .map(|(id, _)| id.clone())
+        .collect();
+    if let (Novelty::Same, Some(stored)) = (accepted.novelty(), stored) {
+        // Another signature or a newer root under the same statement: nothing was decided anew.
+        bundle.accepted_at = stored.accepted_at;
+        let changes = [Change::BundleAccepted(Box::new(bundle))];
+        return Ok(daemon.log.commit(&daemon.store, &changes, Vec::new(), now)?);
+    }
+    let statement = accepted.bundle().statement();
+    let mut draft = Draft::new(
+        DecisionType::BundleAccepted,
+        Phase::Decision,
+        &format!("bundle.{}", remember.serial.0),
+    );
+    draft.result = Some(Outcome::Success);
+    draft
+        .details
+        .insert("commit".to_owned(), published.commit.clone());
+    draft
+        .details
+        .insert("expires_at".to_owned(), statement.expires_at.to_string());
+    daemon.log.follow(Policy {
+        bundle: Some(Bundle {
+            serial: remember.serial,
+            payload: remember.payload,
+        }),
+        snapshot_hash: Some(statement.policy_snapshot_hash),
+        version_ids: statement.policy_version_ids.clone(),
+    });
+    tracing::info!(serial = remember.serial.0, "bundle accepted");
+    let changes = [Change::BundleAccepted(Box::new(bundle))];
+    Ok(daemon.log.commit(&daemon.store, &changes, vec![draft], now)?)
+}
+
+/// A refusal is told once for the same files and the same reason, not at every round.
+fn record_refusal(
+    daemon: &mut Daemon,
+    published: &Published,
+    failure: &Failure,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for file in published.roots.iter().chain([
+        &published.envelope,
+        &published.bundle,
+        &published.provenance,
+    ]) {
+        all.extend_from_slice(Digest::of(file).as_bytes());
+    }
+    let digest = Digest::of(&all);
+    let code = failure.code.to_string();
+    if daemon.store.last_refusal()? == Some((digest, code.clone())) {
+        return Ok(());
+    }
+    let mut draft = Draft::new(
+        DecisionType::BundleRefused,
+        Phase::Decision,
+        &format!("bundle.refused.{}", digest.short()),
+    );
+    draft.result = Some(Outcome::Failure);
+    draft.error = Some(failure.note());
+    draft.evidence.insert("published_files".to_owned(), digest);
+    draft
+        .details
+        .insert("commit".to_owned(), published.commit.clone());
+    let changes = [Change::BundleRefused {
+        digest,
+        code,
+        at: now,
+    }];
+    Ok(daemon.log.commit(&daemon.store, &changes, vec![draft], now)?)
+}
+
+fn followed(
+    config: &Config,
+    accepted: &Accepted,
+    stored: &StoredBundle,
+    problem: Option<Failure>,
+) -> Followed {
+    let verified = accepted.bundle();
+    let statement = verified.statement();
+    Followed {
+        in_force: InForce {
+            model: verified.get().model.clone(),
+            standing: accepted.standing(),
+            reconciler_id: config.reconciler_id.clone(),
+            zones: Zones::bundled(),
+        },
+        serial: stored.serial,
+        payload: stored.payload,
+        snapshot_hash: statement.policy_snapshot_hash,
+        accepted_at: stored.accepted_at,
+        expires_at: statement.expires_at,
+        root: verified.root().clone(),
+        problem,
+    }
+}

@@ -1,9 +1,13 @@
-//! Makes reality match an accepted bundle and keeps the evidence. [`plan`] and [`review`] are pure; effects are in
-//! [`control`], [`cli`] and [`world`].
+//! Makes reality match an accepted bundle and keeps the evidence; the binary is `seawalld`. [`plan`](plan::plan) and
+//! [`review`](review::review) are pure; effects are in [`control`], [`cli`] and [`world`].
 
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod failure;
 pub mod observed;
 pub mod plan;
 pub mod review;
+pub mod status;
 pub mod store;
 pub mod world;

@@ -65,6 +65,16 @@ impl Daemon {
     /// Takes the store's lock and reads the receipt log back.
     pub fn open(config: Config, stop: Stop) -> Result<Self, Failure> {
         let store = SqliteStore::open(&config.store_path())?;
+        Self::over(config, store, stop)
+    }
+
+    /// For commands that only read: works beside a running daemon, and records nothing.
+    pub fn open_read_only(config: Config) -> Result<Self, Failure> {
+        let store = SqliteStore::open_read_only(&config.store_path())?;
+        Self::over(config, store, Stop::default())
+    }
+
+    fn over(config: Config, store: SqliteStore, stop: Stop) -> Result<Self, Failure> {
         let key = receipts::read_key(&config.receipt_key)?;
         let mut keys: Vec<PublicKey> = vec![key.public()];
         // Lines of an earlier receipt key hold by the trust root that was accepted with them.

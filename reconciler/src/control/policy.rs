@@ -88,6 +88,37 @@ pub fn in_force(
     Ok(followed)
 }
 
+/// What would be in force after a look for newer policy; records nothing.
+pub fn peek(daemon: &mut Daemon, now: Timestamp) -> Result<Followed, Failure> {
+    let stored = daemon.store.accepted()?;
+    let problem = match published(&daemon.config) {
+        Err(failure) => failure,
+        Ok(published) => match judge(&daemon.config, &published, stored.as_ref(), now) {
+            Err(refusal) => Failure::from(refusal),
+            Ok(accepted) => {
+                let remember = accepted.remember();
+                let accepted_at = match (accepted.novelty(), &stored) {
+                    (Novelty::Same, Some(stored)) => stored.accepted_at,
+                    (Novelty::First | Novelty::Next | Novelty::Same, _) => now,
+                };
+                let as_stored = StoredBundle {
+                    serial: remember.serial.get(),
+                    payload: remember.payload,
+                    root_version: remember.root_version,
+                    accepted_at,
+                    envelope: Vec::new(),
+                    bundle: Vec::new(),
+                    provenance: Vec::new(),
+                    roots: Vec::new(),
+                    plans: std::collections::BTreeSet::new(),
+                };
+                return Ok(followed(&daemon.config, &accepted, &as_stored, None));
+            }
+        },
+    };
+    in_force(daemon, now, Some(problem))
+}
+
 fn published(config: &Config) -> Result<Published, Failure> {
     let mirror = config.mirror_path();
     git::fetch(&config.git, &mirror)?;
@@ -116,7 +147,7 @@ fn open(config: &Config, sealed: &Sealed<'_>) -> Result<Verified<seal::Bundle>, 
 
 fn last(stored: &StoredBundle) -> LastAccepted {
     LastAccepted {
-        serial: Serial(stored.serial),
+        serial: Serial::new(stored.serial).unwrap_or(Serial::FIRST),
         payload: stored.payload,
         root_version: stored.root_version,
     }
@@ -196,7 +227,7 @@ fn record_acceptance(
 ) -> Result<(), Failure> {
     let remember = accepted.remember();
     let mut bundle = StoredBundle {
-        serial: remember.serial.0,
+        serial: remember.serial.get(),
         payload: remember.payload,
         root_version: remember.root_version,
         accepted_at: now,
@@ -214,13 +245,15 @@ fn record_acceptance(
         // Another signature or a newer root under the same statement: nothing was decided anew.
         bundle.accepted_at = stored.accepted_at;
         let changes = [Change::BundleAccepted(Box::new(bundle))];
-        return Ok(daemon.log.commit(&daemon.store, &changes, Vec::new(), now)?);
+        return Ok(daemon
+            .log
+            .commit(&daemon.store, &changes, Vec::new(), now)?);
     }
     let statement = accepted.bundle().statement();
     let mut draft = Draft::new(
         DecisionType::BundleAccepted,
         Phase::Decision,
-        &format!("bundle.{}", remember.serial.0),
+        &format!("bundle.{}", remember.serial.get()),
     );
     draft.result = Some(Outcome::Success);
     draft
@@ -237,9 +270,11 @@ fn record_acceptance(
         snapshot_hash: Some(statement.policy_snapshot_hash),
         version_ids: statement.policy_version_ids.clone(),
     });
-    tracing::info!(serial = remember.serial.0, "bundle accepted");
+    tracing::info!(serial = remember.serial.get(), "bundle accepted");
     let changes = [Change::BundleAccepted(Box::new(bundle))];
-    Ok(daemon.log.commit(&daemon.store, &changes, vec![draft], now)?)
+    Ok(daemon
+        .log
+        .commit(&daemon.store, &changes, vec![draft], now)?)
 }
 
 /// A refusal is told once for the same files and the same reason, not at every round.
@@ -278,7 +313,9 @@ fn record_refusal(
         code,
         at: now,
     }];
-    Ok(daemon.log.commit(&daemon.store, &changes, vec![draft], now)?)
+    Ok(daemon
+        .log
+        .commit(&daemon.store, &changes, vec![draft], now)?)
 }
 
 fn followed(

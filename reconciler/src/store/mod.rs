@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::observed::SlotOutcome;
+use crate::world::connector::Manifest;
 
 /// Whether a run read everything again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,8 +116,12 @@ pub struct Run {
     pub bytes: u64,
     /// Bytes that the run added to each location.
     pub added_bytes: u64,
-    /// The policy that it was taken under.
-    pub policy_snapshot_hash: Digest,
+    /// The policy that it was taken under; absent for a run that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_snapshot_hash: Option<Digest>,
+    /// Checksums of the files that connectors made, for the restore.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub manifests: BTreeMap<DatasetId, Manifest>,
     /// The code of its failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -234,6 +239,9 @@ pub struct Execution {
     /// The slot it serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Timestamp>,
+    /// Full or incremental, where it takes a recovery point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_type: Option<BackupType>,
     /// The kid of the repository it works in.
     pub kid: Kid,
     /// When it began.

@@ -116,10 +116,15 @@ pub fn run(
             program: program.clone(),
             source,
         })?;
+    // The pipe stays open until the child has ended: a child of ours takes its end for ours.
+    let (hold, until_ended) = channel::<()>();
     if let (Some(bytes), Some(mut pipe)) = (input, child.stdin.take()) {
         let bytes = bytes.to_vec();
-        // A child that does not read must not block us; its thread ends with the pipe.
-        std::thread::spawn(move || pipe.write_all(&bytes));
+        // A child that does not read must not block us.
+        std::thread::spawn(move || {
+            let _ = pipe.write_all(&bytes).and_then(|()| pipe.flush());
+            let _ = until_ended.recv();
+        });
     }
     let stdout = collect(child.stdout.take());
     let errors = collect(child.stderr.take());
@@ -149,6 +154,7 @@ pub fn run(
         stdout: stdout.recv_timeout(PIPE_GRACE).unwrap_or_default(),
         stderr: errors.recv_timeout(PIPE_GRACE).unwrap_or_default(),
     };
+    drop(hold);
     // Whoever the child left behind would work on unseen.
     let _ = killpg(group(&child), Signal::SIGKILL);
     Ok(ended)

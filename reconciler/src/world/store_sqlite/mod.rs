@@ -28,14 +28,17 @@ use rows::{damaged, from_json, instant, number, unusable};
 
 const SCHEMA: &str = include_str!("schema.sql");
 
+/// The newest migration.
+const SCHEMA_VERSION: u64 = 1;
+
 /// The store in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
     runtime: Runtime,
     pool: SqlitePool,
     epoch: u64,
-    // Held for its lock, which ends with the process however it ends.
-    _lock: Flock<File>,
+    // Held for its lock, which ends with the process however it ends; none in a store that is only read.
+    _lock: Option<Flock<File>>,
 }
 
 impl SqliteStore {
@@ -66,7 +69,47 @@ impl SqliteStore {
             runtime,
             pool,
             epoch,
-            _lock: lock,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Opens the store for reading, beside a process that holds it. Committing to it fails.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(unusable("opening it", &"it does not exist yet"));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| unusable("starting its runtime", &error))?;
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let (pool, epoch) = runtime.block_on(async {
+            let pool = SqlitePoolOptions::new()
+                .max_connections(1)
+                .connect_with(options)
+                .await
+                .map_err(|error| rows::explain("opening it", error))?;
+            let row = sqlx::query("SELECT max(version) FROM _sqlx_migrations")
+                .fetch_one(&pool)
+                .await
+                .map_err(|error| rows::explain("reading its version", error))?;
+            let version = number(&row, 0, "_sqlx_migrations")?;
+            if version != SCHEMA_VERSION {
+                return Err(StoreError::Migration {
+                    why: format!("it has version {version}, this program {SCHEMA_VERSION}"),
+                });
+            }
+            let row = sqlx::query("SELECT value FROM meta WHERE name = 'epoch'")
+                .fetch_one(&pool)
+                .await
+                .map_err(|error| rows::explain("reading its epoch", error))?;
+            Ok((pool, number(&row, 0, "meta")?))
+        })?;
+        Ok(Self {
+            runtime,
+            pool,
+            epoch,
+            _lock: None,
         })
     }
 

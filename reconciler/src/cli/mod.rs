@@ -1,0 +1,406 @@
+//! Owns the command line of `seawalld`: arguments in, one command, an exit status out. Data goes to standard output,
+//! everything else to standard error. The interesting function is [`run`].
+#![expect(
+    clippy::disallowed_methods,
+    reason = "shell: the command line reads its files and the environment"
+)]
+
+mod receipts;
+mod show;
+mod table;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use contract::id::{BackupId, DatasetId, PlanId};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::{self, Config, ConfigError};
+use crate::control::execute::Done;
+use crate::control::restore::{Point, Request, Wanted};
+use crate::control::{Daemon, Stop, doctor, operate, restore, round};
+use crate::failure::Failure;
+use crate::store::Store as _;
+use crate::world::clock;
+
+/// Makes reality match the accepted recovery policy, and keeps the evidence.
+#[derive(Debug, Parser)]
+#[command(name = "seawalld", version, about, max_term_width = 100)]
+pub struct Arguments {
+    /// The configuration file
+    #[arg(
+        long,
+        global = true,
+        env = "SEAWALLD_CONFIG",
+        default_value = "/etc/seawall/seawalld.yaml"
+    )]
+    config: PathBuf,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for people
+    Human,
+    /// JSON for programs
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run rounds until the process is asked to end
+    Run,
+    /// Run one round: fetch, accept, plan, execute, record
+    Once,
+    /// Show what a round would do and why, and what retention would forget; changes nothing
+    Plan,
+    /// Show how everything stands
+    Status,
+    /// List recovery points and failed runs
+    Catalog {
+        /// Only this plan
+        #[arg(long)]
+        plan: Option<PlanId>,
+    },
+    /// List how slots ended
+    Slots {
+        /// Only this plan
+        #[arg(long)]
+        plan: Option<PlanId>,
+    },
+    /// Take a recovery point of a plan now
+    Backup {
+        /// The plan
+        plan: PlanId,
+    },
+    /// Read recovery points again: one, or the newest of each plan
+    Verify {
+        /// The recovery point
+        backup_id: Option<BackupId>,
+    },
+    /// Bring a dataset back
+    Restore(RestoreArguments),
+    /// Show, verify or export the receipt log
+    Receipts {
+        #[command(subcommand)]
+        command: Option<receipts::Command>,
+    },
+    /// Check configuration, git, trust, locations, keys, sources and store, each with advice
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+struct RestoreArguments {
+    /// The dataset
+    #[arg(long)]
+    dataset: DatasetId,
+    /// Which state: `latest`, `latest-before INSTANT` or `backup-id ID`
+    #[arg(long, num_args = 1..=2, required = true, value_names = ["WHICH", "VALUE"])]
+    point: Vec<String>,
+    /// Where it goes
+    #[arg(long, value_enum)]
+    mode: RestoreMode,
+    /// A folder, a file, or the name of a new database; not in place
+    #[arg(long)]
+    target: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RestoreMode {
+    /// As files, into an empty folder
+    ExportOnly,
+    /// Usable, beside the original
+    SideBySide,
+    /// Over the original, after a recovery point of it was taken
+    InPlace,
+}
+
+/// Runs one command and says how it ended.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    logs(arguments.format);
+    let status = match carry_out(arguments) {
+        Ok(status) => status,
+        Err(failure) => {
+            tell(&failure, arguments.format);
+            failure.exit_status()
+        }
+    };
+    ExitCode::from(status)
+}
+
+/// Logs go to standard error: plain lines for people, JSON for programs; `SEAWALLD_LOG` chooses what is logged.
+fn logs(format: Format) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SEAWALLD_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,reconciler=info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(table::colours(&std::io::stderr()));
+    let _ = match format {
+        Format::Human => builder.compact().try_init(),
+        Format::Json => builder.json().try_init(),
+    };
+}
+
+/// The child processes log as their parent does.
+pub fn child_logs() {
+    logs(Format::Human);
+}
+
+fn tell(failure: &Failure, format: Format) {
+    let mut out = std::io::stderr().lock();
+    let _ = match format {
+        Format::Human => writeln!(out, "error{failure}\n  help: {}", failure.help),
+        Format::Json => {
+            let text = serde_json::json!({ "error": failure }).to_string();
+            writeln!(out, "{text}")
+        }
+    };
+}
+
+fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
+    let config = read(&arguments.config)?;
+    let format = arguments.format;
+    match &arguments.command {
+        Command::Run => forever(config),
+        Command::Once => {
+            let mut daemon = Daemon::open(config, stop_on_signal()?)?;
+            let round = round::round(&mut daemon)?;
+            if let Some(problem) = &round.followed.problem {
+                tell(problem, format);
+            }
+            show::round(&round, format)?;
+            Ok(round.exit_status())
+        }
+        Command::Plan => {
+            let mut daemon = reading(config)?;
+            let preview = round::preview(&mut daemon)?;
+            show::preview(&preview, format)?;
+            Ok(match &preview.followed.problem {
+                Some(problem) => {
+                    tell(problem, format);
+                    problem.exit_status()
+                }
+                None => u8::from(!preview.objections.is_empty()),
+            })
+        }
+        Command::Status => {
+            let mut daemon = reading(config)?;
+            let preview = round::stand(&mut daemon)?;
+            let status = round::status_of(&daemon, &preview, clock::now())?;
+            show::status(&status, format)?;
+            Ok(u8::from(status.is_stalled()))
+        }
+        Command::Catalog { plan } => {
+            let daemon = reading(config)?;
+            let mut runs = daemon.store.runs()?;
+            runs.retain(|run| plan.as_ref().is_none_or(|plan| run.plan_id == *plan));
+            show::catalog(&runs, format).map(|()| 0)
+        }
+        Command::Slots { plan } => {
+            let daemon = reading(config)?;
+            let slots = daemon.store.slots(plan.as_ref())?;
+            show::slots(&slots, format).map(|()| 0)
+        }
+        Command::Backup { plan } => {
+            let mut daemon = Daemon::open(config, stop_on_signal()?)?;
+            let done = operate::backup(&mut daemon, plan)?;
+            ended(&done, format)
+        }
+        Command::Verify { backup_id } => {
+            let mut daemon = Daemon::open(config, stop_on_signal()?)?;
+            let done = operate::verify(&mut daemon, backup_id.as_ref())?;
+            ended(&done, format)
+        }
+        Command::Restore(arguments) => {
+            let request = request(arguments)?;
+            let mut daemon = Daemon::open(config, stop_on_signal()?)?;
+            let restored = restore::restore(&mut daemon, &request)?;
+            show::restored(&restored, format).map(|()| 0)
+        }
+        Command::Receipts { command } => receipts::carry_out(config, command.as_ref(), format),
+        Command::Doctor => {
+            let mut daemon = Daemon::open(config, Stop::default())?;
+            let findings = doctor::examine(&mut daemon);
+            show::findings(&findings, format)?;
+            Ok(u8::from(findings.iter().any(|finding| !finding.ok)))
+        }
+    }
+}
+
+fn reading(config: Config) -> Result<Daemon, Failure> {
+    // Without a store there is nothing to read beside: the first look makes it.
+    if config.store_path().exists() {
+        Daemon::open_read_only(config)
+    } else {
+        Daemon::open(config, Stop::default())
+    }
+}
+
+fn ended(done: &[Done], format: Format) -> Result<u8, Failure> {
+    show::done(done, format)?;
+    let worst = done
+        .iter()
+        .filter_map(|done| done.failure.as_ref())
+        .map(|failure| {
+            tell(failure, format);
+            1
+        })
+        .max();
+    Ok(worst.unwrap_or(0))
+}
+
+fn read(path: &Path) -> Result<Config, Failure> {
+    let unreadable = |why: String| ConfigError::Unreadable {
+        path: path.display().to_string(),
+        why,
+    };
+    let size = std::fs::metadata(path)
+        .map_err(|error| unreadable(error.to_string()))?
+        .len();
+    if size > config::MAX_CONFIG_BYTES {
+        return Err(unreadable(format!(
+            "it is longer than {} bytes",
+            config::MAX_CONFIG_BYTES
+        ))
+        .into());
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    Ok(config::parse(&text, path)?)
+}
+
+fn request(arguments: &RestoreArguments) -> Result<Request, Failure> {
+    let unfit = |why: String| {
+        Failure::new(
+            contract::code::RESTORE_UNFIT,
+            why,
+            "write `--point latest`, `--point latest-before 2026-10-25T00:30:00Z` or `--point backup-id ID`",
+        )
+    };
+    let words: Vec<&str> = arguments.point.iter().map(String::as_str).collect();
+    let point = match words.as_slice() {
+        ["latest"] => Point::Latest,
+        ["latest-before", at] => Point::LatestBefore(
+            at.parse::<Timestamp>()
+                .map_err(|_| unfit(format!("`{at}` is no instant with its offset")))?,
+        ),
+        ["backup-id", id] => {
+            Point::BackupId(id.parse().map_err(|error| unfit(format!("{error}")))?)
+        }
+        _ => return Err(unfit(format!("`{}` names no point", words.join(" ")))),
+    };
+    Ok(Request {
+        dataset: arguments.dataset.clone(),
+        point,
+        mode: match arguments.mode {
+            RestoreMode::ExportOnly => Wanted::ExportOnly,
+            RestoreMode::SideBySide => Wanted::SideBySide,
+            RestoreMode::InPlace => Wanted::InPlace,
+        },
+        target: arguments.target.clone(),
+    })
+}
+
+/// SIGTERM and SIGINT ask everything to end: effects are stopped, their intents are closed, and the process leaves.
+fn stop_on_signal() -> Result<Stop, Failure> {
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            contract::code::EFFECT_PANICKED,
+            format!("signals cannot be waited for: {error}"),
+            "check the limits of this process",
+        )
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let (mut terminate, mut interrupt) = {
+        let _entered = runtime.enter();
+        use tokio::signal::unix::{SignalKind, signal};
+        (
+            signal(SignalKind::terminate()).map_err(failed)?,
+            signal(SignalKind::interrupt()).map_err(failed)?,
+        )
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        tracing::info!("asked to end");
+        asked.ask();
+    });
+    Ok(stop)
+}
+
+/// How often the sleep between rounds looks whether the process shall end.
+const TICK: Duration = Duration::from_millis(100);
+
+fn forever(config: Config) -> Result<u8, Failure> {
+    let stop = stop_on_signal()?;
+    let interval = Duration::from_secs(config.interval.get());
+    let mut daemon = Daemon::open(config, stop.clone())?;
+    while !stop.asked() {
+        match round::round(&mut daemon) {
+            Ok(round) => {
+                tracing::info!(
+                    light = ?round.status.light,
+                    steps = round.done.len(),
+                    serial = round.followed.serial,
+                    "round ended"
+                );
+                for failure in &round.copy_failures {
+                    tracing::warn!(code = %failure.code, "{}", failure.message);
+                }
+            }
+            // Without a store or a receipt log nothing may be done: who restarts us begins with a look at what was left.
+            Err(failure) if [13, 17].contains(&failure.code.family()) => return Err(failure),
+            Err(failure) => {
+                tracing::error!(code = %failure.code, help = %failure.help, "{}", failure.message)
+            }
+        }
+        let mut slept = Duration::ZERO;
+        while slept < interval && !stop.asked() {
+            std::thread::sleep(TICK.min(interval));
+            slept += TICK;
+        }
+    }
+    tracing::info!("ended as asked");
+    Ok(0)
+}
+
+/// JSON of one value on standard output.
+fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| broken(&error))?;
+    print(&text)
+}
+
+/// One text on standard output; a reader that went away is no failure of ours.
+fn print(text: &str) -> Result<(), Failure> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(broken(&error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(
+        contract::code::EFFECT_PANICKED,
+        format!("the result cannot be printed: {error}"),
+        "look at where standard output goes",
+    )
+}

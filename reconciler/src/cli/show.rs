@@ -1,0 +1,352 @@
+//! Owns how results look: a table for people, JSON for programs. Never decides anything. One function a command.
+
+use serde_json::json;
+
+use super::table::{Colour, Table, coloured};
+use super::{Format, json, print};
+use crate::control::doctor::Finding;
+use crate::control::execute::{Done, bytes, count};
+use crate::control::restore::Restored;
+use crate::control::round::{Preview, Round};
+use crate::failure::Failure;
+use crate::plan::Plan;
+use crate::status::{Light, Status};
+use crate::store::{Outcome, Run, SlotRecord, Verification};
+
+type Shown = Result<(), Failure>;
+
+/// What a round did.
+pub fn round(round: &Round, format: Format) -> Shown {
+    if format == Format::Json {
+        return json(&json!({
+            "at": round.now,
+            "serial": round.followed.serial,
+            "planned": round.plan.steps,
+            "done": round.done,
+            "objections": round.objections,
+            "problem": round.followed.problem,
+            "copy_failures": round.copy_failures,
+            "status": round.status,
+        }));
+    }
+    if round.plan.steps.is_empty() {
+        print("nothing to do")?;
+    } else {
+        done(&round.done, format)?;
+    }
+    for objection in &round.objections {
+        print(&format!(
+            "stopped by review: {}: {}",
+            objection.operation_id, objection.why
+        ))?;
+    }
+    for failure in &round.copy_failures {
+        print(&format!("warning{failure}"))?;
+    }
+    print("")?;
+    status(&round.status, format)
+}
+
+/// How steps ended.
+pub fn done(all: &[Done], format: Format) -> Shown {
+    if format == Format::Json {
+        return json(&all);
+    }
+    let mut table = Table::new(&["step", "plan", "recovery point", "outcome", "what"]);
+    for done in all {
+        let point = done
+            .backup_id
+            .as_ref()
+            .map(|id| short(id.as_str(), done.plan_id.as_str()))
+            .unwrap_or_default();
+        let what = match &done.failure {
+            Some(failure) => failure.to_string(),
+            None => done.summary.clone(),
+        };
+        table.row(vec![
+            done.kind.to_owned(),
+            done.plan_id.to_string(),
+            point,
+            done.outcome.as_str().to_owned(),
+            what,
+        ]);
+    }
+    print(&table.text())?;
+    let bad = all
+        .iter()
+        .filter(|done| done.outcome != Outcome::Success)
+        .count();
+    let colour = if bad == 0 { Colour::Green } else { Colour::Red };
+    let told = format!("{}, {bad} not successful", count(all.len() as u64, "step"));
+    print(&coloured(&told, colour, format))
+}
+
+/// A recovery point's id beside its plan: only what the plan does not say.
+fn short(id: &str, plan: &str) -> String {
+    id.strip_prefix(plan)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .unwrap_or(id)
+        .to_owned()
+}
+
+/// What a round would do.
+pub fn preview(preview: &Preview, format: Format) -> Shown {
+    let plan = &preview.plan;
+    if format == Format::Json {
+        return json(&json!({
+            "serial": preview.followed.serial,
+            "plan": plan,
+            "objections": preview.objections,
+        }));
+    }
+    print(&format!(
+        "bundle {} · {} to do",
+        preview.followed.serial,
+        count(plan.steps.len() as u64, "step")
+    ))?;
+    steps(plan)?;
+    for objection in &preview.objections {
+        print(&format!(
+            "review stops {}: {}",
+            objection.operation_id, objection.why
+        ))?;
+    }
+    if !plan.stalled.is_empty() {
+        let mut table = Table::new(&["stalled plan", "code", "why"]);
+        for stall in &plan.stalled {
+            table.row(vec![
+                stall.plan_id.to_string(),
+                stall.code.to_string(),
+                stall.why.clone(),
+            ]);
+        }
+        print(&format!("\n{}", table.text()))?;
+    }
+    if !plan.waits.is_empty() {
+        let mut table = Table::new(&["waiting plan", "until", "for"]);
+        for wait in &plan.waits {
+            table.row(vec![
+                wait.plan_id.to_string(),
+                wait.until.map(|at| at.to_string()).unwrap_or_default(),
+                wait.on.clone(),
+            ]);
+        }
+        print(&format!("\n{}", table.text()))?;
+    }
+    if plan.would_forget.is_empty() {
+        return print("\nretention would forget nothing");
+    }
+    let mut table = Table::new(&["retention would forget", "why"]);
+    for forget in &plan.would_forget {
+        table.row(vec![forget.backup_id.to_string(), forget.reason.clone()]);
+    }
+    print(&format!(
+        "\n{}\nnothing is deleted by this version",
+        table.text()
+    ))
+}
+
+fn steps(plan: &Plan) -> Shown {
+    if plan.steps.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["step", "plan", "deadline", "why"]);
+    for planned in &plan.steps {
+        table.row(vec![
+            planned.step.kind().to_owned(),
+            planned.step.plan_id().to_string(),
+            planned.deadline.to_string(),
+            planned.reason.clone(),
+        ]);
+    }
+    print(&table.text())
+}
+
+/// How everything stands.
+pub fn status(status: &Status, format: Format) -> Shown {
+    if format == Format::Json {
+        return json(status);
+    }
+    let colour = match status.light {
+        Light::Green => Colour::Green,
+        Light::Yellow => Colour::Yellow,
+        Light::Red => Colour::Red,
+    };
+    for condition in &status.whole {
+        let code = condition
+            .code
+            .map(|code| format!(" [{code}]"))
+            .unwrap_or_default();
+        let word = coloured(condition.condition.as_str(), colour, format);
+        print(&format!(
+            "{word}{code} since {}: {} (bundle {}, fresh until {})",
+            condition.since, condition.why, status.serial, status.expires_at
+        ))?;
+    }
+    let header = [
+        "plan",
+        "condition",
+        "code",
+        "newest point",
+        "age",
+        "checked",
+        "why",
+    ];
+    let mut table = Table::new(&header);
+    for plan in &status.plans {
+        let (id, age, checked) = match &plan.newest {
+            None => ("none".to_owned(), String::new(), String::new()),
+            Some(newest) => (
+                newest.consistent_at.to_string(),
+                newest.age_s.human(),
+                if newest.verified { "yes" } else { "no" }.to_owned(),
+            ),
+        };
+        let condition = &plan.condition;
+        table.row(vec![
+            condition
+                .plan_id
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            condition.condition.as_str().to_owned(),
+            condition
+                .code
+                .map(|code| code.to_string())
+                .unwrap_or_default(),
+            id,
+            age,
+            checked,
+            condition.why.clone(),
+        ]);
+    }
+    if table.is_empty() {
+        return print("no plan belongs to this reconciler");
+    }
+    print(&table.text())
+}
+
+fn verdict(run: &Run) -> &'static str {
+    if !run.is_point() {
+        return "";
+    }
+    match run.verification {
+        Verification::Pending => "unchecked",
+        Verification::Verified { .. } => "verified",
+        Verification::Suspect { .. } => "suspect",
+    }
+}
+
+/// The catalog.
+pub fn catalog(runs: &[Run], format: Format) -> Shown {
+    if format == Format::Json {
+        return json(&runs);
+    }
+    let header = [
+        "recovery point",
+        "type",
+        "status",
+        "check",
+        "size",
+        "at",
+        "error",
+    ];
+    let mut table = Table::new(&header);
+    for run in runs {
+        table.row(vec![
+            run.backup_id.to_string(),
+            run.backup_type.as_str().to_owned(),
+            run.status.as_str().to_owned(),
+            verdict(run).to_owned(),
+            bytes(run.bytes),
+            count(run.storage_locations.len() as u64, "location"),
+            run.error.clone().unwrap_or_default(),
+        ]);
+    }
+    if table.is_empty() {
+        return print("the catalog is empty");
+    }
+    print(&table.text())
+}
+
+/// Terminal records of slots.
+pub fn slots(slots: &[SlotRecord], format: Format) -> Shown {
+    if format == Format::Json {
+        return json(&slots);
+    }
+    let mut table = Table::new(&["plan", "slot", "slots", "outcome", "why"]);
+    for slot in slots {
+        let span = if slot.count == 1 {
+            slot.first.to_string()
+        } else {
+            format!("{} to {}", slot.first, slot.last)
+        };
+        table.row(vec![
+            slot.plan_id.to_string(),
+            span,
+            slot.count.to_string(),
+            slot.outcome.as_str().to_owned(),
+            slot.why.clone().unwrap_or_default(),
+        ]);
+    }
+    if table.is_empty() {
+        return print("no slot has ended yet");
+    }
+    print(&table.text())
+}
+
+/// What a restore did.
+pub fn restored(restored: &Restored, format: Format) -> Shown {
+    if format == Format::Json {
+        return json(restored);
+    }
+    let shown = restored
+        .consistent_at
+        .map(|at| format!(", the state of {at}"))
+        .unwrap_or_default();
+    print(&format!(
+        "restored `{}`{shown}\n  to       {}\n  from     location {}\n  content  {}, {}",
+        restored.backup_id,
+        restored.summary.target,
+        restored.location,
+        count(restored.summary.items, "item"),
+        bytes(restored.summary.bytes)
+    ))?;
+    for check in &restored.summary.checks {
+        print(&format!("  check    {}: passed", check.name))?;
+    }
+    if let Some(before) = &restored.before {
+        print(&format!("  before   `{before}` holds what was replaced"))?;
+    }
+    if let Some(kept) = &restored.summary.kept {
+        print(&format!("  kept     {kept}"))?;
+    }
+    for note in &restored.summary.notes {
+        print(&format!("  note     {note}"))?;
+    }
+    print(&format!("  receipt  restore.{}", restored.restore_id))
+}
+
+/// What a check-up found.
+pub fn findings(findings: &[Finding], format: Format) -> Shown {
+    if format == Format::Json {
+        return json(&findings);
+    }
+    let mut table = Table::new(&["", "subject", "code", "found"]);
+    for finding in findings {
+        table.row(vec![
+            if finding.ok { "ok" } else { "no" }.to_owned(),
+            finding.subject.clone(),
+            finding
+                .code
+                .map(|code| code.to_string())
+                .unwrap_or_default(),
+            finding.told.clone(),
+        ]);
+    }
+    print(&table.text())?;
+    for finding in findings.iter().filter(|finding| !finding.ok) {
+        print(&format!("help: {}: {}", finding.subject, finding.help))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,352 @@
+//! Owns the process in which recovery points are made: connector and vault run in a child that a deadline can kill, so that
+//! a hung source or mount holds no other plan. Never records anything; the parent does. The interesting function is
+//! [`take_backup`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use contract::code::{self, Code};
+use contract::id::{DatasetId, LocationId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Access, Stop};
+use crate::failure::Failure;
+use crate::world::connector::{
+    self, Binding, Bounds, Cancel, Excludes, Manifest, Prepared, Verdict,
+};
+use crate::world::process::{self, ProcessError, Stderr};
+use crate::world::vault::{BackupOutcome, BackupRequest, Expect, LocationState, PointTags, Source};
+
+/// The hidden subcommand.
+pub const SUBCOMMAND: &str = "__effect";
+
+/// An order holds keys and bindings; none is longer.
+const ORDER_LIMIT: u64 = 64 << 20;
+
+/// What the child is told, one line on its standard input. Holds the key, so it is never logged.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Take a recovery point.
+    Backup(Box<BackupOrder>),
+    /// Copy to lagging locations what they miss.
+    CatchUp {
+        /// The repository.
+        access: Access,
+    },
+}
+
+/// A recovery point to take.
+#[derive(Serialize, Deserialize)]
+pub struct BackupOrder {
+    /// The repository.
+    pub access: Access,
+    /// Where each dataset lives.
+    pub bindings: BTreeMap<DatasetId, Binding>,
+    /// What each connector said after the last committed run.
+    pub previous: BTreeMap<DatasetId, Value>,
+    /// A folder of this run alone; made when missing, removed by the parent.
+    pub spool: PathBuf,
+    /// Seconds until the parent kills.
+    pub seconds: u64,
+    /// Read everything again.
+    pub full: bool,
+    /// Locations that must hold the point.
+    pub commit: usize,
+    /// Whether recovery points are known, so that a missing repository is lost and not new.
+    pub existing: bool,
+    /// Tags of the snapshot.
+    pub tags: PointTags,
+}
+
+/// What a backup left.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// What the vault did.
+    pub outcome: BackupOutcome,
+    /// For the connectors' next run.
+    pub states: BTreeMap<DatasetId, Option<Value>>,
+    /// Checksums of what connectors made.
+    pub manifests: BTreeMap<DatasetId, Manifest>,
+    /// What a reader of the receipt should know.
+    pub notes: Vec<String>,
+}
+
+/// What catching up did.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CatchUpReport {
+    /// How each location that lagged stands now.
+    pub after: BTreeMap<LocationId, LocationState>,
+    /// Objects and bytes copied.
+    pub copied: (u64, u64),
+}
+
+/// The child's answer, one line on its standard output.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// A recovery point was made.
+    Backup(Box<BackupReport>),
+    /// Locations were brought forward.
+    CatchUp(CatchUpReport),
+    /// It failed.
+    Failed {
+        /// `SW1409` …
+        code: String,
+        /// One line.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+}
+
+/// How a child ended when it did not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// It answered that it failed, and left nothing but what the code says.
+    Failed(Failure),
+    /// It was killed or died: what it left must be looked at.
+    Lost(Failure),
+    /// The daemon is asked to end.
+    Stopped,
+}
+
+/// Runs an order in a child process of this program.
+pub fn ask(order: &Order, deadline: Duration, stop: &Stop) -> Result<Reply, NoAnswer> {
+    let lost = |code: Code, message: String| {
+        NoAnswer::Lost(Failure::new(
+            code,
+            message,
+            "look at the log of this operation; the next round looks at what was left",
+        ))
+    };
+    let mut line = serde_json::to_vec(order)
+        .map_err(|error| lost(code::EFFECT_PANICKED, error.to_string()))?;
+    line.push(b'\n');
+    let program =
+        std::env::current_exe().map_err(|error| lost(code::EFFECT_PANICKED, error.to_string()))?;
+    let mut command = Command::new(program);
+    command.arg(SUBCOMMAND);
+    let ended = process::run(&mut command, Some(&line), Stderr::Pass, deadline, &|| {
+        stop.asked()
+    })
+    .map_err(|error| match error {
+        ProcessError::Stopped { .. } => NoAnswer::Stopped,
+        ProcessError::Deadline { after, .. } => lost(
+            code::DEADLINE_PASSED,
+            format!("it was killed at its deadline, after {} s", after.as_secs()),
+        ),
+        ProcessError::Start { .. } | ProcessError::Wait { .. } => {
+            lost(code::EFFECT_PANICKED, error.to_string())
+        }
+    })?;
+    let reply = serde_json::from_slice::<Reply>(&ended.stdout).map_err(|_| {
+        lost(
+            code::EFFECT_PANICKED,
+            format!(
+                "the process of the effect ended without an answer: {}",
+                ended.status
+            ),
+        )
+    })?;
+    match reply {
+        Reply::Failed {
+            code,
+            message,
+            help,
+        } => {
+            let code = Code::find(&code).unwrap_or(code::EFFECT_PANICKED);
+            Err(NoAnswer::Failed(Failure::new(code, message, help)))
+        }
+        Reply::Backup(_) | Reply::CatchUp(_) => Ok(reply),
+    }
+}
+
+/// The whole life of the child.
+pub fn run_child() -> ExitCode {
+    let mut line = String::new();
+    let mut input = std::io::BufReader::new(std::io::stdin());
+    let read = input.by_ref().take(ORDER_LIMIT).read_line(&mut line);
+    let order = read
+        .ok()
+        .and_then(|_| serde_json::from_str::<Order>(&line).ok());
+    let Some(order) = order else {
+        // The line may hold a key, so nothing of it is shown.
+        return ExitCode::from(2);
+    };
+    drop(line);
+    // The parent holds the pipe open for as long as it lives. An effect without its parent would be recorded by nobody.
+    std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        let _ = input.read_to_end(&mut rest);
+        std::process::exit(1);
+    });
+    let done = match order {
+        Order::Backup(order) => take_backup(&order).map(|report| Reply::Backup(Box::new(report))),
+        Order::CatchUp { access } => catch_up(&access).map(Reply::CatchUp),
+    };
+    let reply = done.unwrap_or_else(|failure| Reply::Failed {
+        code: failure.code.to_string(),
+        message: failure.message,
+        help: failure.help,
+    });
+    let spoken = serde_json::to_vec(&reply)
+        .map_err(std::io::Error::other)
+        .and_then(|bytes| std::io::stdout().write_all(&bytes));
+    match spoken {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(1),
+    }
+}
+
+/// Connectors prepare, the vault reads everything into one snapshot, connectors judge, and only then it becomes visible.
+fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
+    let bounds = Bounds::within(Duration::from_secs(order.seconds), Cancel::new());
+    let mut prepared: BTreeMap<DatasetId, Prepared> = BTreeMap::new();
+    for (dataset, binding) in &order.bindings {
+        tracing::info!(%dataset, step = "prepare", "connector prepares the source");
+        let spool = order.spool.join(dataset.as_str());
+        let previous = order.previous.get(dataset);
+        let one = connector::prepare(binding, previous, &spool, &bounds)?;
+        prepared.insert(dataset.clone(), one);
+    }
+    let sources = prepared
+        .iter()
+        .map(|(dataset, one)| Source {
+            dataset: dataset.clone(),
+            folder: one.source.clone(),
+            exclude: ignore_lines(&one.excludes),
+            fresh: order.full || !one.stable,
+        })
+        .collect();
+    let consistency_point = prepared
+        .values()
+        .map(|one| one.consistency_point)
+        .min()
+        .unwrap_or(Timestamp::MAX);
+    let manifests = prepared
+        .iter()
+        .filter_map(|(dataset, one)| Some((dataset.clone(), one.manifest.clone()?)))
+        .collect();
+    let request = BackupRequest {
+        sources,
+        consistency_point,
+        tags: order.tags.clone(),
+        commit: order.commit,
+        repository: if order.existing {
+            Expect::Existing
+        } else {
+            Expect::Maybe
+        },
+    };
+    let mut states = BTreeMap::new();
+    let mut notes = Vec::new();
+    let mut refused: Option<Failure> = None;
+    let vault = order.access.vault()?;
+    tracing::info!(step = "archive", "vault reads the sources");
+    let outcome = vault.backup(&request, |_| {
+        tracing::info!(step = "judge", "connectors judge what was read");
+        for (dataset, one) in std::mem::take(&mut prepared) {
+            let binding = order
+                .bindings
+                .get(&dataset)
+                .ok_or_else(|| format!("dataset `{dataset}` lost its binding"))?;
+            match judged(&dataset, binding, one, &bounds) {
+                Ok((state, told)) => {
+                    states.insert(dataset, state);
+                    notes.extend(told);
+                }
+                Err(failure) => {
+                    let why = failure.message.clone();
+                    refused = Some(failure);
+                    return Err(why);
+                }
+            }
+        }
+        Ok(())
+    });
+    match (outcome, refused) {
+        // The connector's own code says more than the vault's "refused".
+        (Err(_), Some(failure)) => Err(failure),
+        (Err(error), None) => Err(error.into()),
+        (Ok(outcome), _) => {
+            tracing::info!(step = "committed", snapshot = %outcome.snapshot_id, "recovery point is visible");
+            Ok(BackupReport {
+                outcome,
+                states,
+                manifests,
+                notes,
+            })
+        }
+    }
+}
+
+type Judged = (Option<Value>, Vec<String>);
+
+fn judged(
+    dataset: &DatasetId,
+    binding: &Binding,
+    prepared: Prepared,
+    bounds: &Bounds,
+) -> Result<Judged, Failure> {
+    let finished = connector::finish(binding, prepared, bounds)?;
+    match &finished.verdict {
+        Verdict::Complete => Ok((finished.state, finished.notes)),
+        Verdict::Partial { problems } => {
+            let first = problems
+                .first()
+                .map(|problem| format!(", first `{}`: {}", problem.path, problem.why))
+                .unwrap_or_default();
+            Err(Failure::new(
+                finished.verdict.code().unwrap_or(code::SOURCE_PARTIAL),
+                format!(
+                    "{} entries of dataset `{dataset}` could not be taken{first}",
+                    problems.len()
+                ),
+                "make them readable, or exclude them in the binding; a partial backup is never kept",
+            ))
+        }
+    }
+}
+
+/// The connector's excludes as the vault's walk reads them: a pattern with a slash is anchored at the source.
+fn ignore_lines(excludes: &Excludes) -> Vec<String> {
+    let mut lines: BTreeSet<String> = BTreeSet::new();
+    for pattern in excludes.patterns() {
+        if pattern.trim_end_matches('/').contains('/') && !pattern.starts_with('/') {
+            lines.insert(format!("/{pattern}"));
+        } else {
+            lines.insert(pattern.clone());
+        }
+    }
+    for path in excludes.paths() {
+        let mut escaped = String::from("/");
+        for character in path.to_string_lossy().chars() {
+            if "\\*?[]{}!# ".contains(character) {
+                escaped.push('\\');
+            }
+            escaped.push(character);
+        }
+        lines.insert(escaped);
+    }
+    lines.into_iter().collect()
+}
+
+fn catch_up(access: &Access) -> Result<CatchUpReport, Failure> {
+    let done = access.vault()?.catch_up()?;
+    let mut report = CatchUpReport {
+        after: BTreeMap::new(),
+        copied: (0, 0),
+    };
+    for location in done.locations {
+        report.copied.0 += location.objects;
+        report.copied.1 += location.bytes;
+        report.after.insert(location.location, location.after);
+    }
+    Ok(report)
+}

@@ -1,0 +1,168 @@
+//! Owns the check-up: configuration, git, trust, locations, keys, connectors and store, each with advice. Changes nothing.
+//! The interesting function is [`examine`].
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use contract::code::{self, Code};
+use serde::Serialize;
+
+use super::policy;
+use super::{Daemon, round};
+use crate::failure::Failure;
+use crate::world::connector::{self, Bounds, Cancel, Observation};
+use crate::world::{clock, keys};
+
+/// A look at one source ends after this time: a check-up is watched by a person.
+const SOURCE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// What: `git`, `location loc_a` …
+    pub subject: String,
+    /// Whether it is well.
+    pub ok: bool,
+    /// Its code when it is not.
+    pub code: Option<Code>,
+    /// What was found.
+    pub told: String,
+    /// What to do when it is not well.
+    pub help: String,
+}
+
+fn well(subject: impl Into<String>, told: impl Into<String>) -> Finding {
+    Finding {
+        subject: subject.into(),
+        ok: true,
+        code: None,
+        told: told.into(),
+        help: String::new(),
+    }
+}
+
+fn ill(subject: impl Into<String>, failure: Failure) -> Finding {
+    Finding {
+        subject: subject.into(),
+        ok: false,
+        code: Some(failure.code),
+        told: failure.message,
+        help: failure.help,
+    }
+}
+
+/// Looks at everything that a round needs.
+pub fn examine(daemon: &mut Daemon) -> Vec<Finding> {
+    let mut findings = vec![well("configuration", "it reads")];
+    findings.push(well(
+        "store",
+        format!("receipt log of {} lines holds", daemon.log.ledger().size()),
+    ));
+    policy_findings(daemon, &mut findings);
+    for (id, location) in &daemon.config.locations {
+        findings.push(location_finding(&format!("location {id}"), &location.path));
+    }
+    for (kid, source) in &daemon.config.keys {
+        findings.push(match keys::load(kid, source) {
+            Ok(_) => well(format!("key {kid}"), "its source gives it"),
+            Err(error) => ill(format!("key {kid}"), error.into()),
+        });
+    }
+    for (id, binding) in &daemon.config.datasets {
+        let bounds = Bounds::within(SOURCE_DEADLINE, Cancel::new());
+        let seen = connector::observe(binding, &bounds);
+        let subject = format!("dataset {id}");
+        findings.push(match seen.bytes {
+            Observation::Known { value, .. } => {
+                let size = super::execute::bytes(value);
+                well(subject, format!("{} source of {size}", binding.kind()))
+            }
+            Observation::Absent { .. } => ill(
+                subject,
+                Failure::new(
+                    code::SOURCE_MISSING,
+                    "its source is not there",
+                    "check the binding, and that its file system is mounted",
+                ),
+            ),
+            Observation::Unknown { why } => ill(
+                subject,
+                Failure::new(
+                    code::SOURCE_UNREADABLE,
+                    format!("its source cannot be seen: {why}"),
+                    "let the daemon's user reach it",
+                ),
+            ),
+        });
+    }
+    findings
+}
+
+fn policy_findings(daemon: &mut Daemon, findings: &mut Vec<Finding>) {
+    match policy::peek(daemon, clock::now()) {
+        Err(failure) => findings.push(ill("policy", failure)),
+        Ok(followed) => {
+            match &followed.problem {
+                Some(problem) => findings.push(ill("policy", problem.clone())),
+                None => findings.push(well(
+                    "policy",
+                    format!(
+                        "bundle {} is published and would be followed",
+                        followed.serial
+                    ),
+                )),
+            }
+            findings.push(if round::receipt_key_listed(daemon, &followed) {
+                well("receipt key", "the trust root lists it")
+            } else {
+                ill(
+                    "receipt key",
+                    Failure::new(
+                        code::RECEIPT_KEY_UNUSABLE,
+                        "the trust root does not list it for this reconciler",
+                        "publish a trust root that names the key in role reconciler",
+                    ),
+                )
+            });
+            for (plan_id, policy) in crate::plan::own_plans(&followed.in_force) {
+                let lacks = super::look::lacks(&daemon.config, &followed, policy);
+                if !lacks.is_empty() {
+                    let lacks: Vec<String> = lacks.iter().map(ToString::to_string).collect();
+                    let failure = Failure::new(
+                        code::PLAN_UNBOUND,
+                        format!("not bound: {}", lacks.join(", ")),
+                        "bind it in the configuration",
+                    );
+                    findings.push(ill(format!("plan {plan_id}"), failure));
+                }
+            }
+        }
+    }
+}
+
+fn location_finding(subject: &str, path: &std::path::Path) -> Finding {
+    if !path.is_dir() {
+        return ill(
+            subject,
+            Failure::new(
+                code::VAULT_LOCATION_UNREACHABLE,
+                format!("`{}` is not there", path.display()),
+                "mount the disk or create the folder",
+            ),
+        );
+    }
+    let probe = tempfile::NamedTempFile::new_in(path)
+        .and_then(|mut file| file.write_all(b"seawall").map(|()| file))
+        .and_then(|file| file.as_file().sync_all());
+    match probe {
+        Ok(()) => well(subject, "it can be written"),
+        Err(error) => ill(
+            subject,
+            Failure::new(
+                code::VAULT_LOCATION_FAILED,
+                format!("`{}` cannot be written: {error}", path.display()),
+                "let the daemon's user write there, and check free space",
+            ),
+        ),
+    }
+}

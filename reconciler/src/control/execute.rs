@@ -1,0 +1,966 @@
+//! Owns carrying out one step: the intent receipt before the effect, its outcome in the transaction of the state it made.
+//! Decides nothing: a step holds every id, limit and deadline. The interesting function is [`execute`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use contract::canonical;
+use contract::code;
+use contract::digest::Digest;
+use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use contract::model::Plane;
+use contract::receipt::{DecisionType, Outcome as Result_, Phase, Slots};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::child::{self, BackupOrder, BackupReport, NoAnswer, Order, Reply};
+use super::policy::Followed;
+use super::recover::{self, Probe};
+use super::{Access, Daemon};
+use crate::failure::Failure;
+use crate::observed::SlotOutcome;
+use crate::plan::{Backup, CatchUp, Missed, Planned, Step, Verify};
+use crate::store::{
+    Change, Execution, ExecutionKind, Outcome, Run, RunStatus, SlotRecord, Store as _, Verification,
+};
+use crate::world::clock;
+use crate::world::receipts::Draft;
+use crate::world::vault::{Helper, PointTags, Portion};
+
+/// How a step ended, for the person who watches.
+#[derive(Debug, Clone, Serialize)]
+pub struct Done {
+    /// The operation.
+    pub operation_id: String,
+    /// The step's kind.
+    pub kind: &'static str,
+    /// Its plan.
+    pub plan_id: PlanId,
+    /// The recovery point, where there is one.
+    pub backup_id: Option<BackupId>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What went wrong.
+    pub failure: Option<Failure>,
+    /// What was done, in words.
+    pub summary: String,
+}
+
+/// Carries out one step. An error means that it could not be recorded, and ends the round.
+pub fn execute(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    planned: &Planned,
+) -> Result<Done, Failure> {
+    let span = tracing::info_span!("operation", id = %planned.operation_id);
+    let _entered = span.enter();
+    tracing::info!(kind = planned.step.kind(), reason = %planned.reason, "step begins");
+    let done = match &planned.step {
+        Step::RecordMissed(missed) => record_missed(daemon, followed, planned, missed),
+        Step::Backup(backup) => take(daemon, followed, planned, backup),
+        Step::Verify(verify) => check(daemon, followed, planned, verify),
+        Step::CatchUp(catch_up) => bring_forward(daemon, followed, planned, catch_up),
+    }?;
+    match &done.failure {
+        None => tracing::info!(outcome = done.outcome.as_str(), "{}", done.summary),
+        Some(failure) => {
+            tracing::error!(outcome = done.outcome.as_str(), code = %failure.code, "{}", failure.message);
+        }
+    }
+    Ok(done)
+}
+
+/// What is the same in all receipts of one step.
+pub(super) struct Subject {
+    pub(super) plane: Option<Plane>,
+    pub(super) plan_id: PlanId,
+    pub(super) dataset_ids: Vec<DatasetId>,
+}
+
+impl Subject {
+    pub(super) fn of(followed: &Followed, plan_id: &PlanId) -> Self {
+        let policy = followed.in_force.model.plans.get(plan_id);
+        Self {
+            plane: policy.map(|policy| policy.plane),
+            plan_id: plan_id.clone(),
+            dataset_ids: policy
+                .map(|policy| policy.dataset_ids.iter().cloned().collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn draft(&self, kind: DecisionType, phase: Phase, operation_id: &str) -> Draft {
+        let mut draft = Draft::new(kind, phase, operation_id);
+        draft.plane = self.plane;
+        draft.plan_id = Some(self.plan_id.clone());
+        draft.dataset_ids.clone_from(&self.dataset_ids);
+        draft
+    }
+}
+
+/// The result word of receipts for a stored outcome.
+pub(super) const fn result(outcome: Outcome) -> Result_ {
+    match outcome {
+        Outcome::Success => Result_::Success,
+        Outcome::Partial => Result_::Partial,
+        Outcome::Failure => Result_::Failure,
+        Outcome::Unknown => Result_::Unknown,
+    }
+}
+
+fn seconds_until(deadline: Timestamp) -> u64 {
+    let left = deadline.duration_since(clock::now()).as_secs();
+    u64::try_from(left).unwrap_or(0).max(1)
+}
+
+fn record_missed(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    missed: &Missed,
+) -> Result<Done, Failure> {
+    let now = clock::now();
+    let why = format!("{} without a run", count(missed.count, "slot"));
+    let slot = SlotRecord {
+        plan_id: missed.plan_id.clone(),
+        first: missed.first,
+        last: missed.last,
+        count: missed.count,
+        outcome: SlotOutcome::Missed,
+        backup_id: None,
+        why: Some(why.clone()),
+        ended_at: now,
+    };
+    let failure = Failure::new(
+        code::LAST_RUN_FAILED,
+        &why,
+        "keep `seawalld run` running, or widen the start window",
+    );
+    let subject = Subject::of(followed, &missed.plan_id);
+    let draft = slot_receipt(&subject, &planned.operation_id, &slot, Some(&failure));
+    daemon
+        .log
+        .commit(&daemon.store, &[Change::SlotEnded(slot)], vec![draft], now)?;
+    Ok(Done {
+        operation_id: planned.operation_id.clone(),
+        kind: planned.step.kind(),
+        plan_id: missed.plan_id.clone(),
+        backup_id: None,
+        outcome: Outcome::Success,
+        failure: None,
+        summary: format!("recorded {why}"),
+    })
+}
+
+/// One thing or several, in words.
+pub fn count(number: u64, what: &str) -> String {
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
+}
+
+pub(super) fn slot_receipt(
+    subject: &Subject,
+    operation_id: &str,
+    slot: &SlotRecord,
+    failure: Option<&Failure>,
+) -> Draft {
+    let mut draft = subject.draft(DecisionType::SlotEnded, Phase::Decision, operation_id);
+    draft.slots = Some(Slots {
+        first: slot.first,
+        last: slot.last,
+        count: slot.count,
+    });
+    draft.backup_id.clone_from(&slot.backup_id);
+    draft.result = Some(match slot.outcome {
+        SlotOutcome::Success => Result_::Success,
+        SlotOutcome::Failure | SlotOutcome::Missed => Result_::Failure,
+    });
+    draft.error = failure.map(Failure::note);
+    draft
+        .details
+        .insert("outcome".to_owned(), slot.outcome.as_str().to_owned());
+    draft
+}
+
+/// The intent: recorded and signed before anything happens.
+fn begin(
+    daemon: &mut Daemon,
+    subject: &Subject,
+    kind: ExecutionKind,
+    execution: Execution,
+) -> Result<(), Failure> {
+    let now = execution.started_at;
+    let mut draft = subject.draft(decision(kind), Phase::Intent, &execution.operation_id);
+    draft.backup_id.clone_from(&execution.backup_id);
+    draft
+        .details
+        .insert("deadline".to_owned(), execution.deadline.to_string());
+    daemon.log.commit(
+        &daemon.store,
+        &[Change::ExecutionStarted(execution)],
+        vec![draft],
+        now,
+    )?;
+    tracing::info!(point = "intent", "intent is recorded");
+    Ok(())
+}
+
+pub(super) const fn decision(kind: ExecutionKind) -> DecisionType {
+    match kind {
+        ExecutionKind::Backup => DecisionType::Backup,
+        ExecutionKind::Verify => DecisionType::Verification,
+        ExecutionKind::CatchUp => DecisionType::CatchUp,
+        ExecutionKind::Restore => DecisionType::Restore,
+    }
+}
+
+/// A backup and, where policy wants it before the point counts, its check.
+fn take(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    backup: &Backup,
+) -> Result<Done, Failure> {
+    let subject = Subject::of(followed, &backup.plan_id);
+    let started_at = clock::now();
+    let execution = Execution {
+        operation_id: planned.operation_id.clone(),
+        kind: ExecutionKind::Backup,
+        plan_id: backup.plan_id.clone(),
+        backup_id: Some(backup.backup_id.clone()),
+        slot: backup.slot,
+        backup_type: Some(backup.backup_type),
+        kid: backup.kid.clone(),
+        started_at,
+        deadline: planned.deadline,
+        epoch: daemon.store.epoch(),
+        outcome: None,
+        ended_at: None,
+        error: None,
+    };
+    begin(daemon, &subject, ExecutionKind::Backup, execution.clone())?;
+    let answer = ask_for_backup(daemon, followed, planned, backup);
+    tracing::info!(point = "effect", "the effect has ended");
+    match answer {
+        Ok(report) => {
+            let run = point(backup, followed, started_at, &report);
+            took(daemon, followed, planned, backup, run, Some(&report))
+        }
+        Err(NoAnswer::Failed(failure)) if failure.code != code::VAULT_COMMIT_INCOMPLETE => {
+            failed(daemon, &subject, planned, backup, started_at, failure)
+        }
+        Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => {
+            after_loss(daemon, followed, planned, backup, &execution, failure)
+        }
+        Err(NoAnswer::Stopped) => {
+            let failure = Failure::new(
+                code::RUN_INTERRUPTED,
+                "the daemon was asked to end while the effect ran",
+                "the next round looks at what was left and finishes the work",
+            );
+            let probe = recover::probe(daemon, &execution, backup.commit, &backup.locations);
+            recover::close(daemon, followed, &execution, probe, &failure)?;
+            Ok(done(
+                planned,
+                backup,
+                Outcome::Failure,
+                Some(failure),
+                String::new(),
+            ))
+        }
+    }
+}
+
+fn ask_for_backup(
+    daemon: &Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    backup: &Backup,
+) -> Result<BackupReport, NoAnswer> {
+    let ready = || -> Result<(Order, Duration), Failure> {
+        let access = Access::new(
+            &daemon.config,
+            &backup.plan_id,
+            &backup.kid,
+            backup.locations.iter().cloned(),
+        )?;
+        let mut bindings = BTreeMap::new();
+        let mut previous = BTreeMap::new();
+        for dataset in &backup.dataset_ids {
+            if let Some(binding) = daemon.config.datasets.get(dataset) {
+                bindings.insert(dataset.clone(), binding.clone());
+            }
+            let state = daemon.store.connector_state(&backup.plan_id, dataset)?;
+            if let Some(state) = state.and_then(|state| serde_json::from_str(&state).ok()) {
+                previous.insert(dataset.clone(), state);
+            }
+        }
+        let existing =
+            daemon.store.runs()?.iter().any(|run| {
+                run.is_point() && run.plan_id == backup.plan_id && run.kid == backup.kid
+            });
+        let seconds = seconds_until(planned.deadline);
+        let order = BackupOrder {
+            access,
+            bindings,
+            previous,
+            spool: spool(daemon, &planned.operation_id)?,
+            seconds,
+            full: backup.backup_type == crate::store::BackupType::Full,
+            commit: usize::try_from(backup.commit).unwrap_or(usize::MAX),
+            existing,
+            tags: PointTags {
+                backup_id: backup.backup_id.to_string(),
+                plan_id: backup.plan_id.to_string(),
+                slot: backup.slot.map(|slot| slot.to_string()),
+                bundle: Some(followed.payload.to_string()),
+            },
+        };
+        Ok((Order::Backup(Box::new(order)), Duration::from_secs(seconds)))
+    };
+    let (order, deadline) = ready().map_err(NoAnswer::Failed)?;
+    let answer = child::ask(&order, deadline, &daemon.stop);
+    let _ = std::fs::remove_dir_all(daemon.config.spool_path().join(&planned.operation_id));
+    match answer? {
+        Reply::Backup(report) => Ok(*report),
+        Reply::CatchUp(_) | Reply::Failed { .. } => Err(NoAnswer::Lost(Failure::new(
+            code::EFFECT_PANICKED,
+            "the process of the effect answered something else",
+            "report this as a bug",
+        ))),
+    }
+}
+
+/// A folder of this operation alone, readable for nobody else: dumps lie in it.
+pub(super) fn spool(daemon: &Daemon, operation_id: &str) -> Result<std::path::PathBuf, Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let folder = daemon.config.spool_path().join(operation_id);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| {
+            Failure::new(
+                code::SPOOL_UNUSABLE,
+                format!(
+                    "spool folder `{}` cannot be made: {error}",
+                    folder.display()
+                ),
+                "make room below the state folder and let the daemon write there",
+            )
+        })?;
+    Ok(folder)
+}
+
+fn done(
+    planned: &Planned,
+    backup: &Backup,
+    outcome: Outcome,
+    failure: Option<Failure>,
+    summary: String,
+) -> Done {
+    Done {
+        operation_id: planned.operation_id.clone(),
+        kind: planned.step.kind(),
+        plan_id: backup.plan_id.clone(),
+        backup_id: Some(backup.backup_id.clone()),
+        outcome,
+        failure,
+        summary,
+    }
+}
+
+/// The catalog entry of a committed recovery point, not yet checked.
+fn point(
+    backup: &Backup,
+    followed: &Followed,
+    started_at: Timestamp,
+    report: &BackupReport,
+) -> Run {
+    let outcome = &report.outcome;
+    let mut checksums = BTreeMap::from([("snapshot".to_owned(), outcome.snapshot_id.clone())]);
+    for (dataset, manifest) in &report.manifests {
+        if let Ok(bytes) = canonical::to_bytes(manifest) {
+            checksums.insert(
+                format!("manifest:{dataset}"),
+                Digest::of(&bytes).to_string(),
+            );
+        }
+    }
+    let repository = format!(
+        "{}/{}/{}",
+        followed.in_force.model.environment.environment_id, backup.plan_id, backup.kid
+    );
+    Run {
+        backup_id: backup.backup_id.clone(),
+        plan_id: backup.plan_id.clone(),
+        dataset_ids: backup.dataset_ids.clone(),
+        slot: backup.slot,
+        started_at,
+        finished_at: clock::now(),
+        consistent_at: Some(outcome.consistency_point),
+        backup_type: backup.backup_type,
+        status: RunStatus::Success,
+        kid: backup.kid.clone(),
+        snapshot_id: Some(outcome.snapshot_id.clone()),
+        storage_locations: outcome
+            .committed
+            .iter()
+            .map(|id| (id.clone(), format!("{id}:{repository}")))
+            .collect(),
+        checksums,
+        verification: Verification::Pending,
+        bytes: outcome.bytes,
+        added_bytes: outcome.added_bytes,
+        policy_snapshot_hash: Some(followed.snapshot_hash),
+        manifests: report.manifests.clone(),
+        error: None,
+    }
+}
+
+/// Records the recovery point, then checks it where policy wants that.
+fn took(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    backup: &Backup,
+    run: Run,
+    report: Option<&BackupReport>,
+) -> Result<Done, Failure> {
+    let subject = Subject::of(followed, &backup.plan_id);
+    let now = clock::now();
+    let mut changes = vec![
+        Change::ExecutionEnded {
+            operation_id: planned.operation_id.clone(),
+            outcome: Outcome::Success,
+            error: None,
+            at: now,
+        },
+        Change::RunEnded(Box::new(run.clone())),
+    ];
+    for (dataset_id, state) in report.iter().flat_map(|report| &report.states) {
+        changes.push(Change::ConnectorState {
+            plan_id: backup.plan_id.clone(),
+            dataset_id: dataset_id.clone(),
+            state: state.as_ref().map(ToString::to_string),
+        });
+    }
+    let mut draft = subject.draft(DecisionType::Backup, Phase::Outcome, &planned.operation_id);
+    describe_point(&mut draft, &run);
+    for note in report.iter().flat_map(|report| &report.notes).take(8) {
+        let number = draft.details.len();
+        draft.details.insert(
+            format!("note_{number:02}"),
+            note.chars().take(400).collect(),
+        );
+    }
+    let mut drafts = vec![draft];
+    if let (false, Some(slot)) = (backup.checksum_required, backup.slot) {
+        let record = ended(&backup.plan_id, slot, &backup.backup_id, None, now);
+        let id = slot_operation(&backup.plan_id, slot);
+        drafts.push(slot_receipt(&subject, &id, &record, None));
+        changes.push(Change::SlotEnded(record));
+    }
+    daemon.log.commit(&daemon.store, &changes, drafts, now)?;
+    tracing::info!(point = "recorded", "recovery point is in the catalog");
+    let held = run.storage_locations.len();
+    let summary = format!(
+        "{} recovery point of {} at {}",
+        run.backup_type.as_str(),
+        bytes(run.bytes),
+        count(held as u64, "location")
+    );
+    if !backup.checksum_required {
+        return Ok(done(planned, backup, Outcome::Success, None, summary));
+    }
+    let verify = Planned {
+        operation_id: planned.operation_id.replacen("backup.", "verify.", 1),
+        step: Step::Verify(Verify {
+            plan_id: backup.plan_id.clone(),
+            backup_id: backup.backup_id.clone(),
+            ends_slot: backup.slot,
+        }),
+        reason: "it counts only after its check".to_owned(),
+        deadline: planned.deadline,
+    };
+    let checked = match &verify.step {
+        Step::Verify(step) => check(daemon, followed, &verify, step)?,
+        Step::RecordMissed(_) | Step::Backup(_) | Step::CatchUp(_) => {
+            return Ok(done(planned, backup, Outcome::Success, None, summary));
+        }
+    };
+    let summary = format!("{summary}, {}", checked.summary);
+    Ok(done(
+        planned,
+        backup,
+        checked.outcome,
+        checked.failure,
+        summary,
+    ))
+}
+
+/// What a receipt says about a recovery point.
+pub(super) fn describe_point(draft: &mut Draft, run: &Run) {
+    draft.backup_id = Some(run.backup_id.clone());
+    draft.result = Some(Result_::Success);
+    let held: Vec<&str> = run
+        .storage_locations
+        .keys()
+        .map(LocationId::as_str)
+        .collect();
+    let details = [
+        ("backup_type", run.backup_type.as_str().to_owned()),
+        ("bytes", run.bytes.to_string()),
+        ("added_bytes", run.added_bytes.to_string()),
+        ("locations", held.join(" ")),
+        ("started_at", run.started_at.to_string()),
+    ];
+    for (name, value) in details {
+        draft.details.insert(name.to_owned(), value);
+    }
+    if let Some(consistent_at) = run.consistent_at {
+        draft
+            .details
+            .insert("consistent_at".to_owned(), consistent_at.to_string());
+    }
+    for (name, sum) in &run.checksums {
+        if let Ok(digest) = sum.parse() {
+            draft.evidence.insert(name.clone(), digest);
+        }
+    }
+}
+
+pub(super) fn slot_operation(plan_id: &PlanId, slot: Timestamp) -> String {
+    format!("slot.{plan_id}.{}", crate::plan::stamp(slot))
+}
+
+pub(super) fn ended(
+    plan_id: &PlanId,
+    slot: Timestamp,
+    backup_id: &BackupId,
+    why: Option<String>,
+    at: Timestamp,
+) -> SlotRecord {
+    SlotRecord {
+        plan_id: plan_id.clone(),
+        first: slot,
+        last: slot,
+        count: 1,
+        outcome: if why.is_none() {
+            SlotOutcome::Success
+        } else {
+            SlotOutcome::Failure
+        },
+        backup_id: Some(backup_id.clone()),
+        why,
+        ended_at: at,
+    }
+}
+
+/// A run that left nothing: it ends its slot, and the catalog shows it as what it is.
+fn failed(
+    daemon: &mut Daemon,
+    subject: &Subject,
+    planned: &Planned,
+    backup: &Backup,
+    started_at: Timestamp,
+    failure: Failure,
+) -> Result<Done, Failure> {
+    let now = clock::now();
+    let partial = [code::VAULT_SOURCE_INCOMPLETE, code::SOURCE_PARTIAL].contains(&failure.code);
+    let run = Run {
+        backup_id: backup.backup_id.clone(),
+        plan_id: backup.plan_id.clone(),
+        dataset_ids: backup.dataset_ids.clone(),
+        slot: backup.slot,
+        started_at,
+        finished_at: now,
+        consistent_at: None,
+        backup_type: backup.backup_type,
+        status: if partial {
+            RunStatus::Partial
+        } else {
+            RunStatus::Failure
+        },
+        kid: backup.kid.clone(),
+        snapshot_id: None,
+        storage_locations: BTreeMap::new(),
+        checksums: BTreeMap::new(),
+        verification: Verification::Pending,
+        bytes: 0,
+        added_bytes: 0,
+        policy_snapshot_hash: None,
+        manifests: BTreeMap::new(),
+        error: Some(failure.to_string()),
+    };
+    let outcome = if partial {
+        Outcome::Partial
+    } else {
+        Outcome::Failure
+    };
+    let mut changes = vec![
+        Change::ExecutionEnded {
+            operation_id: planned.operation_id.clone(),
+            outcome,
+            error: Some(failure.code.to_string()),
+            at: now,
+        },
+        Change::RunEnded(Box::new(run)),
+    ];
+    let mut draft = subject.draft(DecisionType::Backup, Phase::Outcome, &planned.operation_id);
+    draft.backup_id = Some(backup.backup_id.clone());
+    draft.result = Some(result(outcome));
+    draft.error = Some(failure.note());
+    let mut drafts = vec![draft];
+    if let Some(slot) = backup.slot {
+        let why = Some(failure.to_string());
+        let record = ended(&backup.plan_id, slot, &backup.backup_id, why, now);
+        let id = slot_operation(&backup.plan_id, slot);
+        drafts.push(slot_receipt(subject, &id, &record, Some(&failure)));
+        changes.push(Change::SlotEnded(record));
+    }
+    daemon.log.commit(&daemon.store, &changes, drafts, now)?;
+    Ok(done(planned, backup, outcome, Some(failure), String::new()))
+}
+
+/// The child gave no answer: only a look at the locations tells what happened.
+fn after_loss(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    backup: &Backup,
+    execution: &Execution,
+    failure: Failure,
+) -> Result<Done, Failure> {
+    let subject = Subject::of(followed, &backup.plan_id);
+    match recover::probe(daemon, execution, backup.commit, &backup.locations) {
+        Probe::Absent => failed(
+            daemon,
+            &subject,
+            planned,
+            backup,
+            execution.started_at,
+            failure,
+        ),
+        Probe::Present(found) => {
+            let run = recover::run_of(followed, execution, &found);
+            took(daemon, followed, planned, backup, run, None)
+        }
+        Probe::Unknown(why) => {
+            recover::close(daemon, followed, execution, Probe::Unknown(why), &failure)?;
+            Ok(done(
+                planned,
+                backup,
+                Outcome::Unknown,
+                Some(failure),
+                String::new(),
+            ))
+        }
+    }
+}
+
+/// Reads a recovery point's repository again at every location that holds it.
+fn check(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    verify: &Verify,
+) -> Result<Done, Failure> {
+    let subject = Subject::of(followed, &verify.plan_id);
+    let answer = |outcome, failure, summary| Done {
+        operation_id: planned.operation_id.clone(),
+        kind: planned.step.kind(),
+        plan_id: verify.plan_id.clone(),
+        backup_id: Some(verify.backup_id.clone()),
+        outcome,
+        failure,
+        summary,
+    };
+    let mut runs = daemon.store.runs()?;
+    runs.retain(|run| run.backup_id == verify.backup_id && run.is_point());
+    let Some(run) = runs.pop() else {
+        let failure = Failure::new(
+            code::PRECONDITION_FAILED,
+            format!("the catalog has no recovery point `{}`", verify.backup_id),
+            "nothing was done; the next round plans again",
+        );
+        return Ok(answer(Outcome::Failure, Some(failure), String::new()));
+    };
+    let execution = Execution {
+        operation_id: planned.operation_id.clone(),
+        kind: ExecutionKind::Verify,
+        plan_id: verify.plan_id.clone(),
+        backup_id: Some(verify.backup_id.clone()),
+        slot: None,
+        backup_type: None,
+        kid: run.kid.clone(),
+        started_at: clock::now(),
+        deadline: planned.deadline,
+        epoch: daemon.store.epoch(),
+        outcome: None,
+        ended_at: None,
+        error: None,
+    };
+    begin(daemon, &subject, ExecutionKind::Verify, execution)?;
+    let (sound, damage, unread) = check_locations(daemon, planned, &run);
+    conclude(
+        daemon,
+        &subject,
+        planned,
+        verify,
+        run,
+        (sound, damage, unread),
+    )
+    .map(|(outcome, failure, summary)| answer(outcome, failure, summary))
+}
+
+type Checks = (BTreeSet<LocationId>, Vec<String>, Vec<Failure>);
+
+fn check_locations(daemon: &Daemon, planned: &Planned, run: &Run) -> Checks {
+    let (mut sound, mut damage, mut unread) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let access = Access::new(
+        &daemon.config,
+        &run.plan_id,
+        &run.kid,
+        run.storage_locations.keys().cloned(),
+    );
+    let vault = match access.and_then(|access| access.vault()) {
+        Ok(vault) => vault,
+        Err(failure) => return (sound, damage, vec![failure]),
+    };
+    for location in run.storage_locations.keys() {
+        let within = Duration::from_secs(seconds_until(planned.deadline));
+        let checked = Helper::this_program(within)
+            .and_then(|helper| vault.check(location, Portion::ALL, &helper, &mut |_| {}));
+        match checked {
+            Ok(checked) if checked.is_sound() => {
+                tracing::info!(%location, packs = checked.packs, "location is sound");
+                sound.insert(location.clone());
+            }
+            Ok(checked) => damage.extend(
+                checked
+                    .damage
+                    .iter()
+                    .take(3)
+                    .map(|what| format!("location `{location}`: {what}")),
+            ),
+            Err(error) => unread.push(error.into()),
+        }
+    }
+    (sound, damage, unread)
+}
+
+type Conclusion = (Outcome, Option<Failure>, String);
+
+/// Damage anywhere makes the point suspect. Without damage it is verified where it was read; unread everywhere proves nothing.
+fn conclude(
+    daemon: &mut Daemon,
+    subject: &Subject,
+    planned: &Planned,
+    verify: &Verify,
+    mut run: Run,
+    (sound, damage, unread): Checks,
+) -> Result<Conclusion, Failure> {
+    let now = clock::now();
+    let (outcome, failure, summary) = if let Some(first) = damage.first() {
+        let failure = Failure::new(
+            code::CHECK_FAILED,
+            format!("recovery point `{}` is damaged: {first}", run.backup_id),
+            "restore from another location or point; repair this location before it serves again",
+        );
+        (
+            Outcome::Failure,
+            Some(failure),
+            "check found damage".to_owned(),
+        )
+    } else if sound.is_empty() {
+        let failure = unread.into_iter().next().unwrap_or_else(|| {
+            Failure::new(
+                code::CHECK_FAILED,
+                "no location could be read",
+                "repair a location",
+            )
+        });
+        (
+            Outcome::Failure,
+            Some(failure),
+            "check could not read it".to_owned(),
+        )
+    } else {
+        let summary = format!("checked at {}", count(sound.len() as u64, "location"));
+        (Outcome::Success, None, summary)
+    };
+    if !damage.is_empty() {
+        run.verification = Verification::Suspect {
+            at: now,
+            why: damage.join("; "),
+        };
+    } else if !sound.is_empty() {
+        run.verification = Verification::Verified {
+            at: now,
+            locations: sound,
+        };
+    }
+    let mut changes = vec![
+        Change::ExecutionEnded {
+            operation_id: planned.operation_id.clone(),
+            outcome,
+            error: failure.as_ref().map(|failure| failure.code.to_string()),
+            at: now,
+        },
+        Change::RunChanged(Box::new(run.clone())),
+    ];
+    let id = &planned.operation_id;
+    let mut draft = subject.draft(DecisionType::Verification, Phase::Outcome, id);
+    describe_point(&mut draft, &run);
+    draft.result = Some(result(outcome));
+    draft.error = failure.as_ref().map(Failure::note);
+    let mut drafts = vec![draft];
+    if let Some(slot) = verify.ends_slot {
+        let why = failure.as_ref().map(ToString::to_string);
+        let record = ended(&verify.plan_id, slot, &verify.backup_id, why, now);
+        let id = slot_operation(&verify.plan_id, slot);
+        drafts.push(slot_receipt(subject, &id, &record, failure.as_ref()));
+        changes.push(Change::SlotEnded(record));
+    }
+    daemon.log.commit(&daemon.store, &changes, drafts, now)?;
+    tracing::info!(point = "checked", "the check is recorded");
+    Ok((outcome, failure, summary))
+}
+
+/// Copies what a location misses, and tells the catalog which points it holds now.
+fn bring_forward(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    step: &CatchUp,
+) -> Result<Done, Failure> {
+    let subject = Subject::of(followed, &step.plan_id);
+    let execution = Execution {
+        operation_id: planned.operation_id.clone(),
+        kind: ExecutionKind::CatchUp,
+        plan_id: step.plan_id.clone(),
+        backup_id: None,
+        slot: None,
+        backup_type: None,
+        kid: step.kid.clone(),
+        started_at: clock::now(),
+        deadline: planned.deadline,
+        epoch: daemon.store.epoch(),
+        outcome: None,
+        ended_at: None,
+        error: None,
+    };
+    begin(daemon, &subject, ExecutionKind::CatchUp, execution)?;
+    let locations: Vec<LocationId> = followed
+        .in_force
+        .model
+        .plans
+        .get(&step.plan_id)
+        .map(|policy| policy.locations.iter().cloned().collect())
+        .unwrap_or_default();
+    let copied = catch_up_child(daemon, planned, step, &locations);
+    let now = clock::now();
+    let (outcome, failure, summary) = match &copied {
+        Ok((objects, moved)) => {
+            let summary = format!("copied {} ({})", count(*objects, "object"), bytes(*moved));
+            (Outcome::Success, None, summary)
+        }
+        Err(failure) => (Outcome::Failure, Some(failure.clone()), String::new()),
+    };
+    let mut changes = vec![Change::ExecutionEnded {
+        operation_id: planned.operation_id.clone(),
+        outcome,
+        error: failure.as_ref().map(|failure| failure.code.to_string()),
+        at: now,
+    }];
+    changes.extend(recover::held_now(
+        daemon,
+        &step.plan_id,
+        &step.kid,
+        &locations,
+    )?);
+    let id = &planned.operation_id;
+    let mut draft = subject.draft(DecisionType::CatchUp, Phase::Outcome, id);
+    draft.result = Some(result(outcome));
+    draft.error = failure.as_ref().map(Failure::note);
+    draft
+        .details
+        .insert("location".to_owned(), step.location.to_string());
+    if let Ok((objects, moved)) = &copied {
+        draft
+            .details
+            .insert("objects".to_owned(), objects.to_string());
+        draft.details.insert("bytes".to_owned(), moved.to_string());
+    }
+    daemon
+        .log
+        .commit(&daemon.store, &changes, vec![draft], now)?;
+    Ok(Done {
+        operation_id: planned.operation_id.clone(),
+        kind: planned.step.kind(),
+        plan_id: step.plan_id.clone(),
+        backup_id: None,
+        outcome,
+        failure,
+        summary,
+    })
+}
+
+fn catch_up_child(
+    daemon: &Daemon,
+    planned: &Planned,
+    step: &CatchUp,
+    locations: &[LocationId],
+) -> Result<(u64, u64), Failure> {
+    let access = Access::new(
+        &daemon.config,
+        &step.plan_id,
+        &step.kid,
+        locations.iter().cloned(),
+    )?;
+    let deadline = Duration::from_secs(seconds_until(planned.deadline));
+    let reply = child::ask(&Order::CatchUp { access }, deadline, &daemon.stop);
+    match reply {
+        Ok(Reply::CatchUp(report)) => match report.after.get(&step.location) {
+            None | Some(crate::world::vault::LocationState::InSync) => Ok(report.copied),
+            Some(state) => Err(Failure::new(
+                code::LOCATION_LAGGING,
+                format!("location `{}` did not catch up: {state:?}", step.location),
+                "repair the location; the next round tries again",
+            )),
+        },
+        Ok(Reply::Backup(_) | Reply::Failed { .. }) => Err(Failure::new(
+            code::EFFECT_PANICKED,
+            "the process of the effect answered something else",
+            "report this as a bug",
+        )),
+        Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => Err(failure),
+        Err(NoAnswer::Stopped) => Err(Failure::new(
+            code::RUN_INTERRUPTED,
+            "the daemon was asked to end while the effect ran",
+            "the next round goes on",
+        )),
+    }
+}
+
+/// Bytes for people.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut tenths = number.saturating_mul(10);
+    while tenths >= 10_240 && unit < UNITS.len() - 1 {
+        tenths /= 1_024;
+        unit += 1;
+    }
+    let name = UNITS.get(unit).unwrap_or(&"B");
+    if unit == 0 {
+        format!("{number} {name}")
+    } else {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    }
+}

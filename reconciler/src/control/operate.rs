@@ -1,0 +1,152 @@
+//! Owns what an operator asks for by hand: a backup now, a check now. Both go through the same steps, review and receipts as
+//! a round. The interesting function is [`backup`].
+
+use contract::code;
+use contract::id::{BackupId, PlanId};
+use contract::model::Plan as Policy;
+use jiff::{SignedDuration, Timestamp};
+
+use super::execute::{self, Done};
+use super::policy::{self, Followed};
+use super::{Daemon, look, recover, round};
+use crate::failure::Failure;
+use crate::observed::Observed;
+use crate::plan::{self, Plan, Planned, Step, Verify};
+use crate::review;
+use crate::world::clock;
+
+/// Takes a recovery point of a plan now, outside its slots.
+pub fn backup(daemon: &mut Daemon, plan_id: &PlanId) -> Result<Vec<Done>, Failure> {
+    let now = clock::now();
+    let followed = policy::follow(daemon, now)?;
+    recover::recover(daemon, &followed)?;
+    let done = backup_under(daemon, &followed, plan_id, now)?;
+    let _ = round::copy_receipts(daemon);
+    Ok(vec![done])
+}
+
+/// The same under a policy that is known already; in-place restores begin with it.
+pub fn backup_under(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    plan_id: &PlanId,
+    now: Timestamp,
+) -> Result<Done, Failure> {
+    let policy = policy_of(followed, plan_id)?;
+    let observed = look::look(daemon, followed, now)?;
+    let seen = observed
+        .plans
+        .get(plan_id)
+        .ok_or_else(|| foreign(plan_id))?;
+    if !seen.unbound.is_empty() {
+        let lacks: Vec<String> = seen.unbound.iter().map(ToString::to_string).collect();
+        return Err(Failure::new(
+            code::PLAN_UNBOUND,
+            format!("plan `{plan_id}` is not bound: {}", lacks.join(", ")),
+            "bind what is missing in the configuration",
+        ));
+    }
+    let deadline = deadline(policy, now);
+    let planned = plan::operator_backup(policy, seen, now, deadline).map_err(|error| {
+        Failure::new(
+            code::UNKNOWN_OBJECT,
+            error,
+            "name a plan of `seawalld status`",
+        )
+    })?;
+    reviewed(&planned, &observed, followed, now)?;
+    execute::execute(daemon, followed, &planned)
+}
+
+/// Reads recovery points again: one, or the newest of each plan.
+pub fn verify(daemon: &mut Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, Failure> {
+    let now = clock::now();
+    let followed = policy::follow(daemon, now)?;
+    recover::recover(daemon, &followed)?;
+    let observed = look::look(daemon, &followed, now)?;
+    let mut steps = Vec::new();
+    for (plan_id, seen) in &observed.plans {
+        let policy = policy_of(&followed, plan_id)?;
+        let newest = seen.points().max_by_key(|run| run.instant());
+        let chosen = match wanted {
+            Some(id) => seen.point(id),
+            None => newest,
+        };
+        if let Some(run) = chosen {
+            steps.push(Planned {
+                operation_id: format!("verify.{}.{}", run.backup_id, plan::stamp(now)),
+                step: Step::Verify(Verify {
+                    plan_id: plan_id.clone(),
+                    backup_id: run.backup_id.clone(),
+                    ends_slot: None,
+                }),
+                reason: "an operator asked for it".to_owned(),
+                deadline: deadline(policy, now),
+            });
+        }
+    }
+    if steps.is_empty() {
+        return Err(Failure::new(
+            code::POINT_NOT_FOUND,
+            match wanted {
+                Some(id) => format!("there is no recovery point `{id}`"),
+                None => "there is no recovery point yet".to_owned(),
+            },
+            "`seawalld catalog` lists what there is",
+        ));
+    }
+    let mut done = Vec::new();
+    for planned in &steps {
+        reviewed(planned, &observed, &followed, now)?;
+        done.push(execute::execute(daemon, &followed, planned)?);
+    }
+    let _ = round::copy_receipts(daemon);
+    Ok(done)
+}
+
+/// A person's wish is reviewed like a planned step.
+fn reviewed(
+    planned: &Planned,
+    observed: &Observed,
+    followed: &Followed,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let alone = Plan {
+        now,
+        steps: vec![planned.clone()],
+        waits: Vec::new(),
+        stalled: Vec::new(),
+        would_forget: Vec::new(),
+    };
+    match review::review(&alone, observed, &followed.in_force, now).first() {
+        None => Ok(()),
+        Some(objection) => Err(Failure::new(
+            code::PLAN_OBJECTION,
+            format!("`{}`: {}", objection.operation_id, objection.why),
+            "look at `seawalld status`",
+        )),
+    }
+}
+
+/// The plan of this name, if this reconciler acts for it.
+pub fn policy_of<'f>(followed: &'f Followed, plan_id: &PlanId) -> Result<&'f Policy, Failure> {
+    plan::own_plans(&followed.in_force)
+        .find(|(id, _)| *id == plan_id)
+        .map(|(_, policy)| policy)
+        .ok_or_else(|| foreign(plan_id))
+}
+
+fn foreign(plan_id: &PlanId) -> Failure {
+    Failure::new(
+        code::UNKNOWN_OBJECT,
+        format!("the policy in force has no plan `{plan_id}` for this reconciler"),
+        "`seawalld status` lists the plans there are",
+    )
+}
+
+/// An operator's run gets the plan's whole completion window.
+pub fn deadline(policy: &Policy, now: Timestamp) -> Timestamp {
+    let window = policy.backup_frequency.completion_window_s;
+    now.checked_add(SignedDuration::from_secs(window.signed()))
+        .unwrap_or(Timestamp::MAX)
+}

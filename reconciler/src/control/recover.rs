@@ -1,0 +1,277 @@
+//! Owns what happens to an effect whose outcome was lost: the locations are looked at, and what they show closes it. Never
+//! runs anything again. The interesting function is [`probe`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use contract::code;
+use contract::id::{BackupId, Kid, LocationId, PlanId};
+use contract::receipt::Phase;
+
+use super::execute::{Subject, decision, describe_point, result};
+use super::look::is_open;
+use super::policy::Followed;
+use super::{Access, Daemon};
+use crate::failure::Failure;
+use crate::store::{
+    BackupType, Change, Execution, ExecutionKind, Outcome, Run, RunStatus, Store as _, Verification,
+};
+use crate::world::clock;
+use crate::world::vault::{AllSnapshots, SnapshotInfo};
+
+/// Listing snapshots takes seconds; a location that hangs longer is unknown.
+const PROBE_DEADLINE: Duration = Duration::from_mins(1);
+
+/// A recovery point that was found by its tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its id.
+    pub backup_id: BackupId,
+    /// Its snapshot.
+    pub info: SnapshotInfo,
+    /// Where it is visible.
+    pub locations: BTreeSet<LocationId>,
+    /// `<environment>/<plan_id>/<kid>`.
+    pub repository: String,
+}
+
+/// What the locations show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Enough of them hold it.
+    Present(Box<Found>),
+    /// It is nowhere, and it cannot be committed out of sight.
+    Absent,
+    /// Nobody can tell.
+    Unknown(String),
+}
+
+/// Closes every effect that a former life of the process left open.
+pub fn recover(daemon: &mut Daemon, followed: &Followed) -> Result<u64, Failure> {
+    let open: Vec<Execution> = daemon
+        .store
+        .executions()?
+        .into_iter()
+        .filter(is_open)
+        .collect();
+    let mut closed = 0;
+    for execution in open {
+        let failure = Failure::new(
+            code::RUN_INTERRUPTED,
+            format!("the process ended while `{}` ran", execution.operation_id),
+            "the next round finishes the work",
+        );
+        let probe = match execution.kind {
+            ExecutionKind::Backup => {
+                let (commit, locations) = wanted(daemon, followed, &execution.plan_id);
+                probe(daemon, &execution, commit, &locations)
+            }
+            // Both only read or copy what is there; the state that they left plans them again.
+            ExecutionKind::Verify | ExecutionKind::CatchUp => Probe::Absent,
+            // What a restore left at its target is not to be used: the receipt says so, and a person restores again.
+            ExecutionKind::Restore => Probe::Absent,
+        };
+        if execution.outcome == Some(Outcome::Unknown) && matches!(probe, Probe::Unknown(_)) {
+            continue;
+        }
+        close(daemon, followed, &execution, probe, &failure)?;
+        closed += 1;
+    }
+    Ok(closed)
+}
+
+fn wanted(daemon: &Daemon, followed: &Followed, plan_id: &PlanId) -> (u32, BTreeSet<LocationId>) {
+    match followed.in_force.model.plans.get(plan_id) {
+        Some(policy) => (policy.redundancy_profile.commit, policy.locations.clone()),
+        // The plan left the policy: one copy anywhere is a recovery point.
+        None => (1, daemon.config.locations.keys().cloned().collect()),
+    }
+}
+
+/// Looks for the recovery point of an execution by its tag.
+pub fn probe(
+    daemon: &Daemon,
+    execution: &Execution,
+    commit: u32,
+    locations: &BTreeSet<LocationId>,
+) -> Probe {
+    let Some(id) = &execution.backup_id else {
+        return Probe::Unknown("it names no recovery point".to_owned());
+    };
+    let locations = locations.iter().cloned();
+    let (all, repository) = match snapshots(
+        daemon,
+        &execution.plan_id,
+        &execution.kid,
+        locations.collect(),
+    ) {
+        Ok(found) => found,
+        Err(why) => return Probe::Unknown(why),
+    };
+    let commit = usize::try_from(commit).unwrap_or(usize::MAX);
+    let found = all.points.into_iter().find(|(info, _)| {
+        info.tags
+            .as_ref()
+            .is_some_and(|tags| tags.backup_id == id.as_str())
+    });
+    match found {
+        Some((info, at)) if at.len() >= commit => Probe::Present(Box::new(Found {
+            backup_id: id.clone(),
+            info,
+            locations: at.into_iter().collect(),
+            repository,
+        })),
+        Some((_, at)) => Probe::Unknown(format!(
+            "it is visible at {} of {commit} locations and waits for catching up",
+            at.len()
+        )),
+        // Fewer unknown locations than `commit` cannot have committed it among themselves.
+        None if all.unknown.len() + all.damaged.len() >= commit.max(1) => {
+            let names: Vec<&str> = all.unknown.keys().map(LocationId::as_str).collect();
+            Probe::Unknown(format!("locations cannot be read: {}", names.join(", ")))
+        }
+        None => Probe::Absent,
+    }
+}
+
+fn snapshots(
+    daemon: &Daemon,
+    plan_id: &PlanId,
+    kid: &Kid,
+    locations: Vec<LocationId>,
+) -> Result<(AllSnapshots, String), String> {
+    let access =
+        Access::new(&daemon.config, plan_id, kid, locations).map_err(|failure| failure.message)?;
+    let vault = access.vault().map_err(|failure| failure.message)?;
+    let repository = access.repository();
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || sender.send(vault.all_snapshots()));
+    match receiver.recv_timeout(PROBE_DEADLINE) {
+        Ok(Ok(all)) => Ok((all, repository)),
+        Ok(Err(error)) => Err(crate::failure::chain(&error)),
+        Err(_) => Err("the locations did not answer in time".to_owned()),
+    }
+}
+
+/// The catalog entry of a recovery point that was found.
+pub fn run_of(followed: &Followed, execution: &Execution, found: &Found) -> Run {
+    let policy = followed.in_force.model.plans.get(&execution.plan_id);
+    Run {
+        backup_id: found.backup_id.clone(),
+        plan_id: execution.plan_id.clone(),
+        dataset_ids: policy
+            .map(|policy| policy.dataset_ids.clone())
+            .unwrap_or_default(),
+        slot: execution.slot,
+        started_at: execution.started_at,
+        finished_at: clock::now(),
+        consistent_at: Some(found.info.time),
+        backup_type: execution.backup_type.unwrap_or(BackupType::Incremental),
+        status: RunStatus::Success,
+        kid: execution.kid.clone(),
+        snapshot_id: Some(found.info.snapshot_id.clone()),
+        storage_locations: found
+            .locations
+            .iter()
+            .map(|id| (id.clone(), format!("{id}:{}", found.repository)))
+            .collect(),
+        checksums: BTreeMap::from([("snapshot".to_owned(), found.info.snapshot_id.clone())]),
+        verification: Verification::Pending,
+        bytes: found.info.bytes,
+        added_bytes: found.info.added_bytes,
+        policy_snapshot_hash: Some(followed.snapshot_hash),
+        manifests: BTreeMap::new(),
+        error: None,
+    }
+}
+
+/// Records what a lost effect turned out to be. Its slot stays open: a point that was found ends it by its check, and a slot
+/// without one is run again.
+pub fn close(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    execution: &Execution,
+    probe: Probe,
+    failure: &Failure,
+) -> Result<(), Failure> {
+    let now = clock::now();
+    let subject = Subject::of(followed, &execution.plan_id);
+    let phase = match execution.outcome {
+        None => Phase::Outcome,
+        Some(_) => Phase::Resolution,
+    };
+    let mut draft = subject.draft(decision(execution.kind), phase, &execution.operation_id);
+    draft.backup_id.clone_from(&execution.backup_id);
+    let mut changes = Vec::new();
+    let (outcome, error) = match probe {
+        Probe::Present(found) => {
+            let run = run_of(followed, execution, &found);
+            describe_point(&mut draft, &run);
+            changes.push(Change::RunEnded(Box::new(run)));
+            (Outcome::Success, None)
+        }
+        Probe::Absent => (Outcome::Failure, Some(failure.clone())),
+        Probe::Unknown(why) => {
+            let told = format!("{}: {why}", failure.message);
+            let unknown = Failure::new(code::OUTCOME_UNKNOWN, told, failure.help.clone());
+            (Outcome::Unknown, Some(unknown))
+        }
+    };
+    draft.result = Some(result(outcome));
+    draft.error = error.as_ref().map(Failure::note);
+    draft
+        .details
+        .insert("probed".to_owned(), "after a lost outcome".to_owned());
+    changes.push(Change::ExecutionEnded {
+        operation_id: execution.operation_id.clone(),
+        outcome,
+        error: error.map(|error| error.code.to_string()),
+        at: now,
+    });
+    tracing::warn!(operation = %execution.operation_id, outcome = outcome.as_str(), "a lost outcome was looked at");
+    Ok(daemon
+        .log
+        .commit(&daemon.store, &changes, vec![draft], now)?)
+}
+
+/// Corrects, for all points of a repository, the locations that the catalog names.
+pub fn held_now(
+    daemon: &Daemon,
+    plan_id: &PlanId,
+    kid: &Kid,
+    locations: &[LocationId],
+) -> Result<Vec<Change>, Failure> {
+    let Ok((all, repository)) = snapshots(daemon, plan_id, kid, locations.to_vec()) else {
+        return Ok(Vec::new());
+    };
+    let held: BTreeMap<String, BTreeSet<LocationId>> = all
+        .points
+        .into_iter()
+        .map(|(info, at)| (info.snapshot_id, at.into_iter().collect()))
+        .collect();
+    let mut changes = Vec::new();
+    for mut run in daemon.store.runs()? {
+        let Some(at) = run.snapshot_id.as_ref().and_then(|id| held.get(id)) else {
+            continue;
+        };
+        if run.plan_id != *plan_id || run.kid != *kid || !run.is_point() {
+            continue;
+        }
+        let mut now: BTreeMap<LocationId, String> = at
+            .iter()
+            .map(|id| (id.clone(), format!("{id}:{repository}")))
+            .collect();
+        // What cannot be seen keeps what was known of it.
+        for (id, descriptor) in &run.storage_locations {
+            if all.unknown.contains_key(id) {
+                now.insert(id.clone(), descriptor.clone());
+            }
+        }
+        if now != run.storage_locations {
+            run.storage_locations = now;
+            changes.push(Change::RunChanged(Box::new(run)));
+        }
+    }
+    Ok(changes)
+}

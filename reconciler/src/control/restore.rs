@@ -1,0 +1,423 @@
+//! Owns bringing data back: the point is chosen, its content is read and checked in a staging folder, and only then handed
+//! to the connector. Never runs what needs an approval. The interesting function is [`restore`].
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use contract::code;
+use contract::id::{BackupId, DatasetId, PlanId};
+use contract::model::Action;
+use contract::receipt::{DecisionType, Phase};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::execute::{self, Subject, bytes, result};
+use super::policy::{self, Followed};
+use super::{Access, Daemon, operate, recover, round};
+use crate::failure::Failure;
+use crate::plan::{own_plans, stamp};
+use crate::store::{Change, Execution, ExecutionKind, Outcome, Run, Store as _};
+use crate::world::clock;
+use crate::world::connector::{self, Bounds, Cancel, Material, Mode, RestoreSummary};
+use crate::world::vault::{Helper, RestoreOutcome, RestoreRequest};
+
+/// Which state is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Point {
+    /// The newest good one.
+    Latest,
+    /// The newest good one that shows a state at or before this instant.
+    LatestBefore(Timestamp),
+    /// This one.
+    BackupId(BackupId),
+}
+
+/// Where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// As files, into an empty folder.
+    ExportOnly,
+    /// Usable, beside the original.
+    SideBySide,
+    /// Over the original.
+    InPlace,
+}
+
+impl Wanted {
+    /// The word in receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ExportOnly => "export_only",
+            Self::SideBySide => "side_by_side",
+            Self::InPlace => "in_place",
+        }
+    }
+
+    const fn action(self) -> Action {
+        match self {
+            Self::ExportOnly => Action::RestoreExport,
+            Self::SideBySide => Action::RestoreSideBySide,
+            Self::InPlace => Action::RestoreInPlace,
+        }
+    }
+}
+
+/// What an operator asks for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The dataset.
+    pub dataset: DatasetId,
+    /// Which state.
+    pub point: Point,
+    /// Where.
+    pub mode: Wanted,
+    /// A folder, a file, or the name of a new database; none in place.
+    pub target: Option<String>,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Restored {
+    /// `rs.<dataset_id>.<instant>`.
+    pub restore_id: String,
+    /// The recovery point.
+    pub backup_id: BackupId,
+    /// The state that is back.
+    pub consistent_at: Option<Timestamp>,
+    /// The location that served it.
+    pub location: String,
+    /// The recovery point that was taken before, in place.
+    pub before: Option<BackupId>,
+    /// What the connector did and checked.
+    pub summary: RestoreSummary,
+}
+
+/// Restores one dataset.
+pub fn restore(daemon: &mut Daemon, request: &Request) -> Result<Restored, Failure> {
+    let now = clock::now();
+    let followed = policy::follow(daemon, now)?;
+    recover::recover(daemon, &followed)?;
+    approved(&followed, request)?;
+    let (plan_id, run) = choose(daemon, &followed, request)?;
+    let restore_id = format!("rs.{}.{}", request.dataset, stamp(now));
+    let mode = mode(request, &restore_id)?;
+    let before = match request.mode {
+        Wanted::ExportOnly | Wanted::SideBySide => None,
+        Wanted::InPlace => Some(point_before(daemon, &followed, &plan_id, now)?),
+    };
+    let policy = operate::policy_of(&followed, &plan_id)?;
+    let deadline = operate::deadline(policy, clock::now());
+    let execution = Execution {
+        operation_id: format!("restore.{restore_id}"),
+        kind: ExecutionKind::Restore,
+        plan_id: plan_id.clone(),
+        backup_id: Some(run.backup_id.clone()),
+        slot: None,
+        backup_type: None,
+        kid: run.kid.clone(),
+        started_at: clock::now(),
+        deadline,
+        epoch: daemon.store.epoch(),
+        outcome: None,
+        ended_at: None,
+        error: None,
+    };
+    let receipts = Receipts {
+        subject: Subject {
+            plane: Some(policy.plane),
+            plan_id,
+            dataset_ids: vec![request.dataset.clone()],
+        },
+        restore_id: &restore_id,
+        request,
+        before: before.as_ref(),
+    };
+    begin(daemon, &receipts, &execution)?;
+    let within = Duration::from_secs(policy.backup_frequency.completion_window_s.get().max(1));
+    let staging = execute::spool(daemon, &execution.operation_id);
+    let worked = staging.and_then(|staging| {
+        let worked = stage_and_apply(daemon, request, &run, &mode, &staging, within);
+        let _ = std::fs::remove_dir_all(&staging);
+        worked
+    });
+    end(daemon, &receipts, &execution, &worked)?;
+    let _ = round::copy_receipts(daemon);
+    let (outcome, summary) = worked?;
+    Ok(Restored {
+        restore_id,
+        backup_id: run.backup_id,
+        consistent_at: run.consistent_at,
+        location: outcome.location.to_string(),
+        before,
+        summary,
+    })
+}
+
+/// Where any approval policy asks for one approval or more, the command is refused: it carries none.
+fn approved(followed: &Followed, request: &Request) -> Result<(), Failure> {
+    let model = &followed.in_force.model;
+    let dataset = model.datasets.get(&request.dataset).ok_or_else(|| {
+        Failure::new(
+            code::UNKNOWN_OBJECT,
+            format!("the policy in force has no dataset `{}`", request.dataset),
+            "`seawalld catalog` shows the datasets of each recovery point",
+        )
+    })?;
+    let environment = &model.environment.environment_id;
+    let asking = model.settings.approvals.values().find(|policy| {
+        policy.action == request.mode.action()
+            && policy.environments.contains(environment)
+            && policy.tiers.contains(&dataset.criticality)
+            && policy.approvals > 0
+    });
+    match asking {
+        None => Ok(()),
+        Some(policy) => Err(Failure::new(
+            code::APPROVAL_REQUIRED,
+            format!(
+                "restoring `{}` {} needs {} by approval policy `{}`",
+                request.dataset,
+                request.mode.as_str().replace('_', " "),
+                execute::count(u64::from(policy.approvals), "approval"),
+                policy.approval_id
+            ),
+            "restore with `--mode export-only` or `side-by-side` where that needs none, or lower the policy by a signed bundle",
+        )),
+    }
+}
+
+/// The newest matching point of all plans that hold the dataset. Damaged points are never chosen by themselves.
+fn choose(
+    daemon: &Daemon,
+    followed: &Followed,
+    request: &Request,
+) -> Result<(PlanId, Run), Failure> {
+    let plans: BTreeSet<PlanId> = own_plans(&followed.in_force)
+        .filter(|(_, policy)| policy.dataset_ids.contains(&request.dataset))
+        .map(|(id, _)| id.clone())
+        .collect();
+    let mut points: Vec<Run> = daemon
+        .store
+        .runs()?
+        .into_iter()
+        .filter(|run| run.is_point() && run.dataset_ids.contains(&request.dataset))
+        .filter(|run| plans.contains(&run.plan_id))
+        .filter(|run| match &request.point {
+            Point::Latest => !run.is_suspect(),
+            Point::LatestBefore(at) => {
+                !run.is_suspect() && run.consistent_at.is_some_and(|shown| shown <= *at)
+            }
+            Point::BackupId(id) => run.backup_id == *id,
+        })
+        .collect();
+    points.sort_by_key(|run| run.consistent_at);
+    let Some(run) = points.pop() else {
+        let wanted = match &request.point {
+            Point::Latest => String::new(),
+            Point::LatestBefore(at) => format!(" at or before {at}"),
+            Point::BackupId(id) => format!(" `{id}`"),
+        };
+        return Err(Failure::new(
+            code::POINT_NOT_FOUND,
+            format!(
+                "dataset `{}` has no good recovery point{wanted}",
+                request.dataset
+            ),
+            "`seawalld catalog` lists what there is",
+        ));
+    };
+    Ok((run.plan_id.clone(), run))
+}
+
+fn mode(request: &Request, restore_id: &str) -> Result<Mode, Failure> {
+    let unfit = |why: &str, help: &str| Err(Failure::new(code::RESTORE_UNFIT, why, help));
+    match (request.mode, &request.target) {
+        (Wanted::InPlace, Some(_)) => unfit(
+            "a restore in place has no target: it goes over the live data",
+            "leave out `--target`",
+        ),
+        (Wanted::InPlace, None) => Ok(Mode::InPlace {
+            restore_id: restore_id.to_owned(),
+        }),
+        (Wanted::ExportOnly | Wanted::SideBySide, None) => unfit(
+            "the restore has no target",
+            "name a folder, a file, or a new database with `--target`",
+        ),
+        (Wanted::ExportOnly, Some(target)) if !Path::new(target).is_absolute() => unfit(
+            "the target must be an absolute path",
+            "write it from `/` on",
+        ),
+        (Wanted::ExportOnly, Some(target)) => Ok(Mode::ExportOnly {
+            folder: PathBuf::from(target),
+        }),
+        (Wanted::SideBySide, Some(target)) => Ok(Mode::SideBySide {
+            target: target.clone(),
+        }),
+    }
+}
+
+/// In place, what is there now is taken first: without a good recovery point of it nothing is replaced.
+fn point_before(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    plan_id: &PlanId,
+    now: Timestamp,
+) -> Result<BackupId, Failure> {
+    let done = operate::backup_under(daemon, followed, plan_id, now)?;
+    match (done.failure, done.backup_id) {
+        (None, Some(id)) => Ok(id),
+        (failure, _) => Err(failure.unwrap_or_else(|| {
+            Failure::new(
+                code::PRECONDITION_FAILED,
+                "no recovery point could be taken before the restore",
+                "restore side by side instead",
+            )
+        })),
+    }
+}
+
+type Worked = (RestoreOutcome, RestoreSummary);
+
+fn stage_and_apply(
+    daemon: &Daemon,
+    request: &Request,
+    run: &Run,
+    mode: &Mode,
+    staging: &Path,
+    within: Duration,
+) -> Result<Worked, Failure> {
+    let binding = daemon
+        .config
+        .datasets
+        .get(&request.dataset)
+        .ok_or_else(|| {
+            Failure::new(
+                code::PLAN_UNBOUND,
+                format!("dataset `{}` is not bound", request.dataset),
+                format!("bind it under `datasets.{}`", request.dataset),
+            )
+        })?;
+    let access = Access::new(
+        &daemon.config,
+        &run.plan_id,
+        &run.kid,
+        run.storage_locations.keys().cloned(),
+    )?;
+    let folder = staging.join("content");
+    let wanted = RestoreRequest {
+        snapshot_id: run.snapshot_id.clone().unwrap_or_default(),
+        dataset: request.dataset.clone(),
+        target: folder.clone(),
+        location: None,
+    };
+    // Everything is read again and hashed in a child before the connector sees it.
+    let outcome = access
+        .vault()?
+        .restore(&wanted, &Helper::this_program(within)?, &mut |_| {})?;
+    tracing::info!(location = %outcome.location, files = outcome.restored.files, "content is checked");
+    let bounds = Bounds::within(within, Cancel::new());
+    let material = Material {
+        folder: &folder,
+        manifest: run.manifests.get(&request.dataset),
+    };
+    let summary = connector::restore(binding, material, mode, &bounds)?;
+    if let Some(bad) = summary.checks.iter().find(|check| !check.has_passed()) {
+        return Err(Failure::new(
+            code::VALIDATION_FAILED,
+            format!("check `{}` of the restored data failed", bad.name),
+            "look at the target before anybody uses it, or restore another point",
+        ));
+    }
+    Ok((outcome, summary))
+}
+
+struct Receipts<'r> {
+    subject: Subject,
+    restore_id: &'r str,
+    request: &'r Request,
+    before: Option<&'r BackupId>,
+}
+
+impl Receipts<'_> {
+    fn draft(&self, phase: Phase, execution: &Execution) -> crate::world::receipts::Draft {
+        let mut draft = self
+            .subject
+            .draft(DecisionType::Restore, phase, &execution.operation_id);
+        draft.restore_id = Some(self.restore_id.to_owned());
+        draft.backup_id.clone_from(&execution.backup_id);
+        let mut tell = |name: &str, value: String| {
+            draft.details.insert(name.to_owned(), value);
+        };
+        tell("mode", self.request.mode.as_str().to_owned());
+        if let Some(target) = &self.request.target {
+            tell("target", target.chars().take(1_000).collect());
+        }
+        if let Some(before) = self.before {
+            tell("point_before", before.to_string());
+        }
+        draft
+    }
+}
+
+fn begin(
+    daemon: &mut Daemon,
+    receipts: &Receipts<'_>,
+    execution: &Execution,
+) -> Result<(), Failure> {
+    let draft = receipts.draft(Phase::Intent, execution);
+    let changes = [Change::ExecutionStarted(execution.clone())];
+    let at = execution.started_at;
+    Ok(daemon
+        .log
+        .commit(&daemon.store, &changes, vec![draft], at)?)
+}
+
+fn end(
+    daemon: &mut Daemon,
+    receipts: &Receipts<'_>,
+    execution: &Execution,
+    worked: &Result<Worked, Failure>,
+) -> Result<(), Failure> {
+    let now = clock::now();
+    let mut draft = receipts.draft(Phase::Outcome, execution);
+    let failure = worked.as_ref().err();
+    let outcome = match failure {
+        None => Outcome::Success,
+        Some(_) => Outcome::Failure,
+    };
+    if let Ok((served, summary)) = worked {
+        let passed: Vec<&str> = summary
+            .checks
+            .iter()
+            .map(|check| check.name.as_str())
+            .collect();
+        let details = [
+            ("location", served.location.to_string()),
+            ("restored_to", summary.target.clone()),
+            ("items", summary.items.to_string()),
+            ("bytes", summary.bytes.to_string()),
+            ("checks_passed", passed.join(", ")),
+        ];
+        for (name, value) in details {
+            draft
+                .details
+                .insert(name.to_owned(), value.chars().take(1_000).collect());
+        }
+        if let Some(kept) = &summary.kept {
+            draft.details.insert("kept".to_owned(), kept.clone());
+        }
+        tracing::info!(items = summary.items, size = %bytes(summary.bytes), "restored");
+    }
+    draft.result = Some(result(outcome));
+    draft.error = failure.map(Failure::note);
+    let changes = [Change::ExecutionEnded {
+        operation_id: execution.operation_id.clone(),
+        outcome,
+        error: failure.map(|failure| failure.code.to_string()),
+        at: now,
+    }];
+    Ok(daemon
+        .log
+        .commit(&daemon.store, &changes, vec![draft], now)?)
+}

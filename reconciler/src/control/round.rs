@@ -1,0 +1,213 @@
+//! Owns one round: follow, close what was lost, look, plan, review, execute, record, copy. Decides nothing of these itself.
+//! The interesting function is [`round`].
+
+use contract::code;
+use jiff::Timestamp;
+
+use super::execute::{self, Done};
+use super::policy::{self, Followed};
+use super::{Daemon, look, recover};
+use crate::failure::Failure;
+use crate::observed::Observed;
+use crate::plan::{self, Plan};
+use crate::review::{self, Objection};
+use crate::status::{self, Status};
+use crate::store::{Change, Store as _};
+use crate::world::clock;
+use crate::world::receipts;
+
+/// What a round did.
+#[derive(Debug)]
+pub struct Round {
+    /// When it began.
+    pub now: Timestamp,
+    /// The policy it followed.
+    pub followed: Followed,
+    /// What it planned.
+    pub plan: Plan,
+    /// Steps that the review stopped.
+    pub objections: Vec<Objection>,
+    /// Steps that were executed.
+    pub done: Vec<Done>,
+    /// How everything stands afterwards.
+    pub status: Status,
+    /// Copies of the receipts that could not be written.
+    pub copy_failures: Vec<Failure>,
+}
+
+/// What a round would do.
+#[derive(Debug)]
+pub struct Preview {
+    /// The policy that it would follow.
+    pub followed: Followed,
+    /// What was seen.
+    pub observed: Observed,
+    /// What it would do.
+    pub plan: Plan,
+    /// Steps that the review would stop.
+    pub objections: Vec<Objection>,
+}
+
+/// One whole round.
+pub fn round(daemon: &mut Daemon) -> Result<Round, Failure> {
+    let now = clock::now();
+    let followed = policy::follow(daemon, now)?;
+    recover::recover(daemon, &followed)?;
+    let observed = look::look(daemon, &followed, now)?;
+    let planned = plan::plan(&followed.in_force, &observed, now);
+    let objections = review::review(&planned, &observed, &followed.in_force, now);
+    for objection in &objections {
+        tracing::error!(code = %code::PLAN_OBJECTION, operation = %objection.operation_id, "{}", objection.why);
+    }
+    let mut done = Vec::new();
+    for step in &planned.steps {
+        if daemon.stop.asked() {
+            break;
+        }
+        let objected = objections
+            .iter()
+            .any(|objection| objection.operation_id == step.operation_id);
+        if !objected {
+            done.push(execute::execute(daemon, &followed, step)?);
+        }
+    }
+    let status = settle(daemon, &followed, clock::now())?;
+    let copy_failures = copy_receipts(daemon);
+    Ok(Round {
+        now,
+        followed,
+        plan: planned,
+        objections,
+        done,
+        status,
+        copy_failures,
+    })
+}
+
+/// Looks and plans without doing or recording anything.
+pub fn preview(daemon: &mut Daemon) -> Result<Preview, Failure> {
+    let now = clock::now();
+    let followed = policy::peek(daemon, now)?;
+    look_and_plan(daemon, followed, now)
+}
+
+/// Looks and plans under the bundle in force, without a look at git.
+pub fn stand(daemon: &mut Daemon) -> Result<Preview, Failure> {
+    let now = clock::now();
+    let followed = policy::in_force(daemon, now, None)?;
+    look_and_plan(daemon, followed, now)
+}
+
+fn look_and_plan(
+    daemon: &mut Daemon,
+    followed: Followed,
+    now: Timestamp,
+) -> Result<Preview, Failure> {
+    let observed = look::look(daemon, &followed, now)?;
+    let plan = plan::plan(&followed.in_force, &observed, now);
+    let objections = review::review(&plan, &observed, &followed.in_force, now);
+    Ok(Preview {
+        followed,
+        observed,
+        plan,
+        objections,
+    })
+}
+
+/// How everything stands, with conditions that remember since when.
+pub fn status_of(daemon: &Daemon, preview: &Preview, now: Timestamp) -> Result<Status, Failure> {
+    let before = daemon.store.conditions()?;
+    let source = status::Source {
+        serial: preview.followed.serial,
+        accepted_at: preview.followed.accepted_at,
+        expires_at: preview.followed.expires_at,
+        problem: preview.followed.problem.clone(),
+        receipt_key_listed: receipt_key_listed(daemon, &preview.followed),
+    };
+    Ok(status::status(
+        &preview.followed.in_force,
+        &preview.observed,
+        &preview.plan,
+        &source,
+        &before,
+        now,
+    ))
+}
+
+/// Looks again after the work, and remembers the conditions.
+fn settle(daemon: &mut Daemon, followed: &Followed, now: Timestamp) -> Result<Status, Failure> {
+    let observed = look::look(daemon, followed, now)?;
+    let plan = plan::plan(&followed.in_force, &observed, now);
+    let before = daemon.store.conditions()?;
+    let source = status::Source {
+        serial: followed.serial,
+        accepted_at: followed.accepted_at,
+        expires_at: followed.expires_at,
+        problem: followed.problem.clone(),
+        receipt_key_listed: receipt_key_listed(daemon, followed),
+    };
+    let status = status::status(&followed.in_force, &observed, &plan, &source, &before, now);
+    let conditions = status::stored(&status);
+    if conditions != before {
+        daemon
+            .store
+            .commit(&[Change::Conditions(conditions)], &[])?;
+    }
+    Ok(status)
+}
+
+/// Receipts by a key that the trust root does not list convince nobody.
+pub fn receipt_key_listed(daemon: &Daemon, followed: &Followed) -> bool {
+    let config = &daemon.config;
+    let listed = followed
+        .root
+        .reconciler_keys(&config.environment, &config.reconciler_id);
+    daemon
+        .log
+        .authority()
+        .keys
+        .first()
+        .is_some_and(|ours| listed.contains(ours))
+}
+
+/// Copies the log and its checkpoint to every location that can be reached.
+pub fn copy_receipts(daemon: &Daemon) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for (id, location) in &daemon.config.locations {
+        let Some(folder) = daemon.receipt_folders().remove(id) else {
+            continue;
+        };
+        // A missing location folder is an unmounted disk: nothing may be made in its place.
+        if !location.path.is_dir() {
+            failures.push(Failure::new(
+                code::RECEIPT_COPY_FAILED,
+                format!("receipts cannot be copied to location `{id}`: its folder is not there"),
+                "mount the disk or create the folder; the next round copies again",
+            ));
+            continue;
+        }
+        if receipts::newest_copy(&folder, daemon.log.authority())
+            == Some(daemon.log.ledger().size())
+        {
+            continue;
+        }
+        if let Err(error) = receipts::export(&daemon.log, &daemon.store, &folder) {
+            failures.push(error.into());
+        }
+    }
+    failures
+}
+
+impl Round {
+    /// 3 when trust was refused, 4 when policy could not be looked at, 1 when something failed or is stalled, else 0.
+    pub fn exit_status(&self) -> u8 {
+        if let Some(problem) = &self.followed.problem {
+            return problem.exit_status();
+        }
+        let failed = self.done.iter().any(|done| done.failure.is_some());
+        if failed || !self.objections.is_empty() || self.status.is_stalled() {
+            return 1;
+        }
+        0
+    }
+}

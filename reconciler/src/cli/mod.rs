@@ -370,7 +370,7 @@ fn forever(config: Config) -> Result<u8, Failure> {
             // Without a store or a receipt log nothing may be done: who restarts us begins with a look at what was left.
             Err(failure) if [13, 17].contains(&failure.code.family()) => return Err(failure),
             Err(failure) => {
-                tracing::error!(code = %failure.code, help = %failure.help, "{}", failure.message)
+                tracing::error!(code = %failure.code, help = %failure.help, "{}", failure.message);
             }
         }
         let mut slept = Duration::ZERO;

@@ -2,7 +2,7 @@
 //! a hung source or mount holds no other plan. Never records anything; the parent does. The interesting function is
 //! [`take_backup`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -16,9 +16,7 @@ use serde_json::Value;
 
 use super::{Access, Stop};
 use crate::failure::Failure;
-use crate::world::connector::{
-    self, Binding, Bounds, Cancel, Excludes, Manifest, Prepared, Verdict,
-};
+use crate::world::connector::{self, Binding, Bounds, Cancel, Manifest, Prepared, Verdict};
 use crate::world::process::{self, ProcessError, Stderr};
 use crate::world::vault::{BackupOutcome, BackupRequest, Expect, LocationState, PointTags, Source};
 
@@ -220,7 +218,7 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
         .map(|(dataset, one)| Source {
             dataset: dataset.clone(),
             folder: one.source.clone(),
-            exclude: ignore_lines(&one.excludes),
+            exclude: one.excludes.globs(),
             fresh: order.full || !one.stable,
         })
         .collect();
@@ -312,29 +310,6 @@ fn judged(
             ))
         }
     }
-}
-
-/// The connector's excludes as the vault's walk reads them: a pattern with a slash is anchored at the source.
-fn ignore_lines(excludes: &Excludes) -> Vec<String> {
-    let mut lines: BTreeSet<String> = BTreeSet::new();
-    for pattern in excludes.patterns() {
-        if pattern.trim_end_matches('/').contains('/') && !pattern.starts_with('/') {
-            lines.insert(format!("/{pattern}"));
-        } else {
-            lines.insert(pattern.clone());
-        }
-    }
-    for path in excludes.paths() {
-        let mut escaped = String::from("/");
-        for character in path.to_string_lossy().chars() {
-            if "\\*?[]{}!# ".contains(character) {
-                escaped.push('\\');
-            }
-            escaped.push(character);
-        }
-        lines.insert(escaped);
-    }
-    lines.into_iter().collect()
 }
 
 fn catch_up(access: &Access) -> Result<CatchUpReport, Failure> {

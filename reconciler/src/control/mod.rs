@@ -65,7 +65,10 @@ impl Daemon {
     /// Takes the store's lock and reads the receipt log back.
     pub fn open(config: Config, stop: Stop) -> Result<Self, Failure> {
         let store = SqliteStore::open(&config.store_path())?;
-        Self::over(config, store, stop)
+        let daemon = Self::over(config, store, stop)?;
+        // Only who holds the lock can compare: beside a running daemon the copies may be newer than what was just read.
+        daemon.nothing_was_lost()?;
+        Ok(daemon)
     }
 
     /// For commands that only read: works beside a running daemon, and records nothing.
@@ -91,14 +94,12 @@ impl Daemon {
             keys,
         };
         let log = ReceiptLog::open(&store, key, authority)?;
-        let daemon = Self {
+        Ok(Self {
             config,
             store,
             log,
             stop,
-        };
-        daemon.nothing_was_lost()?;
-        Ok(daemon)
+        })
     }
 
     /// A log that is shorter than one of its copies has lost its end, and with it what must not be done twice.

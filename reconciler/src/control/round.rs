@@ -94,8 +94,24 @@ pub fn preview(daemon: &mut Daemon) -> Result<Preview, Failure> {
 /// Looks and plans under the bundle in force, without a look at git.
 pub fn stand(daemon: &mut Daemon) -> Result<Preview, Failure> {
     let now = clock::now();
-    let followed = policy::in_force(daemon, now, None)?;
+    let problem = last_problem(daemon)?;
+    let followed = policy::in_force(daemon, now, problem)?;
     look_and_plan(daemon, followed, now)
+}
+
+/// What kept newer policy away when the last round looked.
+fn last_problem(daemon: &Daemon) -> Result<Option<Failure>, Failure> {
+    let conditions = daemon.store.conditions()?;
+    let whole = conditions
+        .iter()
+        .find(|condition| condition.subject.is_empty());
+    Ok(whole
+        .and_then(|condition| code::Code::find(&condition.code))
+        .filter(|code| matches!(code.family(), 5 | 12))
+        .map(|code| {
+            let told = format!("the last round found: {}", code.summary());
+            Failure::new(code, told, "`seawalld once` looks again and says more")
+        }))
 }
 
 fn look_and_plan(

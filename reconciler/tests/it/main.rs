@@ -10,5 +10,6 @@
 )]
 
 mod connector;
+mod daemon;
 mod postgres_server;
 mod vault;

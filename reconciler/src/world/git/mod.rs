@@ -150,7 +150,6 @@ pub fn fetch(git: &Git, mirror: &Path) -> Result<(), GitError> {
         ])
         .args([
             "--no-write-fetch-head",
-            "--prune",
             "--force",
             "--end-of-options",
             &git.url,

@@ -1,0 +1,6 @@
+//! The daemon as its users meet it: a scratch world with a signed policy in git, live data, locations and keys, and the
+//! program itself run in it.
+
+mod plans;
+mod story;
+mod world;

@@ -1,0 +1,209 @@
+//! The whole path from a published bundle to restored bytes, and what happens when a part of it is missing.
+
+use super::world::{World, same};
+
+#[test]
+fn a_round_protects_and_the_next_finds_nothing_to_do() {
+    let world = World::new();
+    let plan = world.json(0, &["plan"]);
+    assert_eq!(plan["plan"]["steps"].as_array().unwrap().len(), 1, "{plan}");
+
+    let round = world.json(0, &["once"]);
+    assert_eq!(round["done"][0]["outcome"], "success", "{round}");
+    assert_eq!(round["status"]["light"], "green", "{round}");
+
+    let again = world.expect(0, &["once"]);
+    assert!(again.starts_with("nothing to do"), "{again}");
+    same(
+        &world.path("loc_a/dev/bp_files"),
+        &world.path("loc_b/dev/bp_files"),
+    );
+
+    let slots = world.json(0, &["slots"]);
+    assert_eq!(slots.as_array().unwrap().len(), 1);
+    assert_eq!(slots[0]["outcome"], "success");
+    let catalog = world.json(0, &["catalog"]);
+    assert_eq!(catalog[0]["verification"]["is"], "verified", "{catalog}");
+    assert_eq!(catalog[0]["backup_type"], "full");
+
+    world.expect(0, &["receipts", "verify"]);
+    let copy = world.path("loc_b/dev/receipts/rec");
+    world.expect(0, &["receipts", "verify", "--dir", copy.to_str().unwrap()]);
+}
+
+#[test]
+fn every_way_back_gives_the_bytes_of_the_point() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    std::fs::rename(world.path("live"), world.path("first")).unwrap();
+    std::fs::create_dir_all(world.path("live")).unwrap();
+    std::fs::write(world.path("live/three.txt"), "three").unwrap();
+    world.expect(0, &["backup", "bp_files"]);
+
+    let out = world.path("out");
+    let catalog = world.json(0, &["catalog"]);
+    let first = catalog[0]["backup_id"].as_str().unwrap();
+    let arguments = ["restore", "--dataset", "ds_files", "--mode", "export-only"];
+    let mut export = arguments.to_vec();
+    export.extend([
+        "--point",
+        "backup-id",
+        first,
+        "--target",
+        out.to_str().unwrap(),
+    ]);
+    world.expect(0, &export);
+    same(&out, &world.path("first"));
+
+    let newest = world.path("newest");
+    let mut latest = arguments.to_vec();
+    latest.extend(["--point", "latest", "--target", newest.to_str().unwrap()]);
+    world.expect(0, &latest);
+    same(&newest, &world.path("live"));
+
+    // In place: what stood there is in a recovery point of its own, and the live data are those of the first point.
+    let in_place = ["restore", "--dataset", "ds_files", "--mode", "in-place"];
+    let mut over = in_place.to_vec();
+    over.extend(["--point", "backup-id", first]);
+    let restored = world.json(0, &over);
+    same(&world.path("live"), &world.path("first"));
+    assert!(
+        restored["before"].as_str().unwrap().contains(".op-"),
+        "{restored}"
+    );
+    assert_eq!(world.json(0, &["catalog"]).as_array().unwrap().len(), 3);
+    world.expect(0, &["receipts", "verify"]);
+}
+
+#[test]
+fn an_approval_that_is_asked_for_refuses_the_restore() {
+    let mut world = World::new();
+    world.model["settings"]["approvals"]["in_place"]["environments"] = serde_json::json!(["dev"]);
+    world.publish();
+    world.json(0, &["once"]);
+    let said = world.refused(
+        3,
+        &[
+            "restore",
+            "--dataset",
+            "ds_files",
+            "--point",
+            "latest",
+            "--mode",
+            "in-place",
+        ],
+    );
+    assert!(said.contains("SW1601"), "{said}");
+    assert_eq!(world.json(0, &["catalog"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_refused_bundle_leaves_the_last_good_one_in_force() {
+    let mut world = World::new();
+    world.json(0, &["once"]);
+    // Another model, and the owner has not signed.
+    world.model["datasets"]["ds_files"]["rpo_s"] = serde_json::json!(9_999_999);
+    world.signers = vec!["ci"];
+    world.publish();
+    for _ in 0..2 {
+        let said = world.refused(3, &["once"]);
+        assert!(said.contains("SW05"), "{said}");
+    }
+    let status = world.json(1, &["status"]);
+    assert_eq!(status["serial"], 1, "{status}");
+    let receipts = world.json(0, &["receipts"]);
+    let refused = receipts
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|receipt| receipt["decision_type"] == "bundle_refused")
+        .count();
+    assert_eq!(refused, 1, "the same refusal is told once");
+}
+
+#[test]
+fn an_unreadable_source_leaves_no_recovery_point() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    std::fs::rename(world.path("live"), world.path("gone")).unwrap();
+    let said = world.refused(1, &["backup", "bp_files"]);
+    assert!(said.contains("SW1501"), "{said}");
+    let catalog = world.json(0, &["catalog"]);
+    assert_eq!(catalog[1]["status"], "failure", "{catalog}");
+    let said = world.refused(
+        1,
+        &[
+            "restore",
+            "--dataset",
+            "ds_files",
+            "--point",
+            "latest-before",
+            "2026-01-01T00:00:00Z",
+            "--mode",
+            "side-by-side",
+            "--target",
+            "/nowhere",
+        ],
+    );
+    assert!(said.contains("SW1106"), "{said}");
+}
+
+#[test]
+fn what_nothing_binds_is_stalled_and_told() {
+    let world = World::new();
+    world.configure(&[("ds_files: {", "ds_other: {")]);
+    let said = world.json(1, &["once"]);
+    assert_eq!(
+        said["status"]["plans"][0]["condition"]["code"], "SW1001",
+        "{said}"
+    );
+    assert!(world.json(0, &["catalog"]).as_array().unwrap().is_empty());
+}
+
+#[test]
+fn bad_environments_have_their_status_and_code() {
+    let world = World::new();
+    world.configure(&[("branch: main", "branch: other")]);
+    assert!(world.refused(4, &["once"]).contains("SW1205"));
+    world.configure(&[("interval: PT1S", "interval: soon")]);
+    assert!(world.refused(2, &["once"]).contains("SW1202"));
+    world.configure(&[("policy, branch", "nowhere, branch")]);
+    assert!(world.refused(4, &["once"]).contains("SW1203"));
+    world.configure(&[]);
+    std::fs::remove_file(world.path("rec.key")).unwrap();
+    assert!(world.refused(4, &["once"]).contains("SW1712"));
+}
+
+#[test]
+fn a_dark_location_catches_up_when_it_is_back() {
+    let world = World::new();
+    std::fs::rename(world.path("loc_b"), world.path("dark")).unwrap();
+    world.run(&["once"]);
+    let catalog = world.json(0, &["catalog"]);
+    assert_eq!(
+        catalog[0]["storage_locations"].as_object().unwrap().len(),
+        1
+    );
+    for round in 0..2 {
+        std::fs::write(world.path("live/more.txt"), format!("round {round}")).unwrap();
+        // Operators' backups carry the second in their id.
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        world.expect(0, &["backup", "bp_files"]);
+    }
+    std::fs::rename(world.path("dark"), world.path("loc_b")).unwrap();
+    let round = world.json(0, &["once"]);
+    assert_eq!(round["done"][0]["kind"], "catch_up", "{round}");
+    same(
+        &world.path("loc_a/dev/bp_files"),
+        &world.path("loc_b/dev/bp_files"),
+    );
+    let catalog = world.json(0, &["catalog"]);
+    for run in catalog.as_array().unwrap() {
+        assert_eq!(
+            run["storage_locations"].as_object().unwrap().len(),
+            2,
+            "{run}"
+        );
+    }
+    assert!(world.expect(0, &["once"]).starts_with("nothing to do"));
+}

@@ -19,14 +19,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use contract::id::{EnvironmentId, Kid, LocationId, PlanId};
 use contract::receipt::{Authority, Origin};
 use contract::seal::PublicKey;
+use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::store::Store as _;
+use crate::world::clock;
 use crate::world::keys;
 use crate::world::receipts::{self, ReceiptLog};
 use crate::world::store_sqlite::SqliteStore;
@@ -100,6 +103,27 @@ impl Daemon {
             log,
             stop,
         })
+    }
+
+    /// An instant later than every effect so far, so that ids that are derived from it are new. Waits a second at most.
+    pub fn fresh_now(&self) -> Result<Timestamp, Failure> {
+        const TICK: Duration = Duration::from_millis(20);
+        let newest = self
+            .store
+            .executions()?
+            .into_iter()
+            .map(|execution| execution.started_at)
+            .max();
+        for _ in 0..55 {
+            let now = clock::now();
+            // A clock that was set back is no reason to wait: it is told as a condition.
+            if newest.is_none_or(|newest| newest < now || newest.duration_since(now).as_secs() > 1)
+            {
+                return Ok(now);
+            }
+            std::thread::sleep(TICK);
+        }
+        Ok(clock::now())
     }
 
     /// A log that is shorter than one of its copies has lost its end, and with it what must not be done twice.

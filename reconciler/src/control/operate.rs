@@ -13,11 +13,10 @@ use crate::failure::Failure;
 use crate::observed::Observed;
 use crate::plan::{self, Plan, Planned, Step, Verify};
 use crate::review;
-use crate::world::clock;
 
 /// Takes a recovery point of a plan now, outside its slots.
 pub fn backup(daemon: &mut Daemon, plan_id: &PlanId) -> Result<Vec<Done>, Failure> {
-    let now = clock::now();
+    let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     recover::recover(daemon, &followed)?;
     let done = backup_under(daemon, &followed, plan_id, now)?;
@@ -60,7 +59,7 @@ pub fn backup_under(
 
 /// Reads recovery points again: one, or the newest of each plan.
 pub fn verify(daemon: &mut Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, Failure> {
-    let now = clock::now();
+    let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     recover::recover(daemon, &followed)?;
     let observed = look::look(daemon, &followed, now)?;

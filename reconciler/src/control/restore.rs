@@ -95,7 +95,7 @@ pub struct Restored {
 
 /// Restores one dataset.
 pub fn restore(daemon: &mut Daemon, request: &Request) -> Result<Restored, Failure> {
-    let now = clock::now();
+    let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     recover::recover(daemon, &followed)?;
     approved(&followed, request)?;

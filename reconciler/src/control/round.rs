@@ -50,7 +50,7 @@ pub struct Preview {
 
 /// One whole round.
 pub fn round(daemon: &mut Daemon) -> Result<Round, Failure> {
-    let now = clock::now();
+    let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     recover::recover(daemon, &followed)?;
     let observed = look::look(daemon, &followed, now)?;

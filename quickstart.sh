@@ -169,6 +169,8 @@ postgres_of() {
 printf 'wrote $S/seawalld.yaml: %s locations, %s datasets\n' \
   "$(find "$scratch/locations" -mindepth 1 -maxdepth 1 | wc -l)" "$(grep -cE 'path: .*/live/|postgres: \{' "$scratch/seawalld.yaml")"
 seawalld=("$bin/seawalld" --config "$scratch/seawalld.yaml")
+# The daemon tells each operation on standard error; here the tables are enough. Unset it to see them.
+export SEAWALLD_LOG=${SEAWALLD_LOG:-warn}
 run "${seawalld[@]}" doctor
 
 chapter "Reconcile: one round backs up and verifies every plan"
@@ -177,7 +179,7 @@ run "${seawalld[@]}" once
 round_seconds=$((SECONDS - round_started))
 echo "and a second round has nothing left to do:"
 run "${seawalld[@]}" plan
-run "${seawalld[@]}" --format json once >"$scratch/second-round.json"
+"${seawalld[@]}" --format json once >"$scratch/second-round.json"
 steps=$(jq '.done | length' "$scratch/second-round.json")
 [ "$steps" = 0 ] || fail "the second round did something: see $scratch/second-round.json"
 
@@ -204,6 +206,9 @@ sqlite3 "$live/$sqlite_dataset.sqlite" "update setting set value = 'changed' whe
 for plan in "$files_plan" "$jsonl_plan" "$sqlite_plan" "$postgres_plan"; do
   run "${seawalld[@]}" backup "$plan"
 done
+newest() { "${seawalld[@]}" --format json catalog --plan "$1" | jq -r 'map(select(.status == "success")) | max_by(.finished_at).backup_id'; }
+files_point=$(newest "$files_plan")
+postgres_point=$(newest "$postgres_plan")
 # What must come back.
 expected=$scratch/expected
 mkdir "$expected"
@@ -215,7 +220,7 @@ rows="select count(*), md5(string_agg(t::text, ',' order by id)) from account t"
 
 chapter "Disaster: the live data is gone"
 run rm -rf "$live/$files_dataset" "$live/$jsonl_dataset" "$live/$sqlite_dataset.sqlite"
-run "${psql[@]}" -c "drop database $postgres_dataset"
+run "${psql[@]}" -d "$postgres_dataset" -c "drop table account cascade"
 
 chapter "Restore, and compare every byte"
 restored=$scratch/restored
@@ -227,14 +232,17 @@ run diff -r "$expected/jsonl" "$restored/jsonl"
 run "${seawalld[@]}" restore --dataset "$sqlite_dataset" --point latest --mode side-by-side --target "$restored/settings.sqlite"
 sqlite3 "$restored/settings.sqlite" .dump >"$restored/sqlite.sql"
 run diff "$expected/sqlite.sql" "$restored/sqlite.sql"
-run "${seawalld[@]}" restore --dataset "$postgres_dataset" --point latest --mode side-by-side --target "$postgres_dataset"
-"${psql[@]}" -d "$postgres_dataset" -c "$rows" >"$restored/postgres.txt"
+run "${seawalld[@]}" restore --dataset "$postgres_dataset" --point latest --mode side-by-side --target "${postgres_dataset}_beside"
+"${psql[@]}" -d "${postgres_dataset}_beside" -c "$rows" >"$restored/postgres.txt"
 run diff "$expected/postgres.txt" "$restored/postgres.txt"
-echo "files go back in place too, after a recovery point of what stands there was taken:"
+echo "files and databases go back in place too, after a recovery point of what stands there was taken:"
 cp -a "$restored/files" "$live/$files_dataset"
 printf 'gate: vandalised\n' >"$live/$files_dataset/conf.d/gates.yaml"
-run "${seawalld[@]}" restore --dataset "$files_dataset" --point latest --mode in-place
+run "${seawalld[@]}" restore --dataset "$files_dataset" --point backup-id "$files_point" --mode in-place
 run diff -r "$expected/files" "$live/$files_dataset"
+run "${seawalld[@]}" restore --dataset "$postgres_dataset" --point backup-id "$postgres_point" --mode in-place
+"${psql[@]}" -d "$postgres_dataset" -c "$rows" >"$restored/postgres-in-place.txt"
+run diff "$expected/postgres.txt" "$restored/postgres-in-place.txt"
 cp -a "$restored/jsonl" "$live/$jsonl_dataset"
 cp "$restored/settings.sqlite" "$live/$sqlite_dataset.sqlite"
 

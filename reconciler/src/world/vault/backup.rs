@@ -22,7 +22,8 @@ use super::source::{Folders, Source, SourceCount};
 use super::store::{Kind, Store};
 
 /// What a run shall do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BackupRequest {
     /// One folder for each dataset; all go into one snapshot.
     pub sources: Vec<Source>,
@@ -37,7 +38,8 @@ pub struct BackupRequest {
 }
 
 /// What the caller knows of the repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Expect {
     /// No recovery point is known, so a missing repository is made.
     Maybe,
@@ -356,7 +358,7 @@ fn gate(
     }
     verdict(count).map_err(|why| VaultError::SourceRefused { why })?;
     run.mirror.release().map_err(|error| VaultError::Engine {
-        doing: "waiting for the locations",
+        doing: "waiting for the locations".to_owned(),
         why: error.to_string(),
     })
 }

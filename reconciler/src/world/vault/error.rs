@@ -4,11 +4,14 @@
 use contract::code::{self, Code};
 use contract::id::LocationId;
 
+use serde::{Deserialize, Serialize};
+
 use super::store::StoreError;
 
 /// A failure of the vault. Nothing that fails here leaves a visible recovery point, except [`VaultError::CommitIncomplete`],
 /// which says where it is visible.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum VaultError {
     /// A location cannot be reached or read.
     #[error("location `{location}` cannot be used")]
@@ -30,7 +33,7 @@ pub enum VaultError {
         /// `<environment>/<plan_id>/<kid>`.
         repository: String,
         /// What is wrong with it.
-        why: &'static str,
+        why: String,
     },
     /// No location holds the repository.
     #[error("no location holds the repository `{repository}`")]
@@ -73,12 +76,12 @@ pub enum VaultError {
         first: String,
     },
     /// A source folder is missing or no folder.
-    #[error("source folder `{path}` cannot be read")]
+    #[error("source folder `{path}` cannot be read: {why}")]
     SourceMissing {
         /// The folder.
         path: String,
         /// The reason.
-        source: std::io::Error,
+        why: String,
     },
     /// The caller's own verdict on the source was no.
     #[error("the source is not good: {why}")]
@@ -90,7 +93,7 @@ pub enum VaultError {
     #[error("the backup engine failed while {doing}: {why}")]
     Engine {
         /// What it was doing.
-        doing: &'static str,
+        doing: String,
         /// Its message.
         why: String,
     },
@@ -131,12 +134,12 @@ pub enum VaultError {
         path: String,
     },
     /// The target of a restore cannot be written.
-    #[error("restore target `{path}` cannot be used")]
+    #[error("restore target `{path}` cannot be used: {why}")]
     Target {
         /// The target.
         path: String,
         /// The reason.
-        source: std::io::Error,
+        why: String,
     },
     /// Every location was tried and none could serve.
     #[error("no location could serve the restore: {why}")]

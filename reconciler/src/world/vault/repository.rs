@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustic_core::repofile::{KeyFile, MasterKey};
 use rustic_core::{
     ConfigOptions, Credentials, KeyOptions, OpenStatus, Repository, RepositoryBackends,
@@ -18,7 +19,7 @@ pub(super) type Opened = Repository<OpenStatus>;
 /// Wraps a failure of the engine.
 pub(super) fn engine(doing: &'static str) -> impl Fn(Box<RusticError>) -> VaultError {
     move |error| VaultError::Engine {
-        doing,
+        doing: doing.to_owned(),
         why: error.display_log(),
     }
 }
@@ -26,9 +27,9 @@ pub(super) fn engine(doing: &'static str) -> impl Fn(Box<RusticError>) -> VaultE
 /// The password is the key's bytes without one trailing newline, so that `restic --password-file` reads the same.
 /// restic trims all white space around it, so a key that has more of it would open nothing there.
 pub(super) fn password(repository: &str, key: &[u8]) -> Result<String, VaultError> {
-    let unusable = |why| VaultError::KeyUnusable {
+    let unusable = |why: &str| VaultError::KeyUnusable {
         repository: repository.to_owned(),
-        why,
+        why: why.to_owned(),
     };
     let text = std::str::from_utf8(key).map_err(|_| unusable("it is not UTF-8 text"))?;
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -82,24 +83,11 @@ pub(super) fn master_key(
     password: &str,
     repository: &str,
 ) -> Result<Option<MasterKey>, VaultError> {
-    let unreadable = |why: String| VaultError::Engine {
-        doing: "reading key files",
-        why,
-    };
-    let names = store
-        .list(Kind::Key)
-        .map_err(|error| unreadable(error.to_string()))?;
-    if names.is_empty() {
+    let files = key_files(store)?;
+    if files.is_empty() {
         return Ok(None);
     }
-    for name in names.into_keys() {
-        let object = Object {
-            kind: Kind::Key,
-            name,
-        };
-        let content = store
-            .read(&object)
-            .map_err(|error| unreadable(error.to_string()))?;
+    for (object, content) in files {
         let file: KeyFile = serde_json::from_slice(&content)
             .map_err(|error| unreadable(format!("{}: {error}", object.path())))?;
         let Ok(key) = file.key_from_password(&password) else {
@@ -116,4 +104,31 @@ pub(super) fn master_key(
     Err(VaultError::WrongKey {
         repository: repository.to_owned(),
     })
+}
+
+fn unreadable(why: String) -> VaultError {
+    VaultError::Engine {
+        doing: "reading key files".to_owned(),
+        why,
+    }
+}
+
+/// The key files of a location, with their content.
+pub(super) fn key_files(store: &dyn Store) -> Result<Vec<(Object, Bytes)>, VaultError> {
+    let names = store
+        .list(Kind::Key)
+        .map_err(|error| unreadable(error.to_string()))?;
+    names
+        .into_keys()
+        .map(|name| {
+            let object = Object {
+                kind: Kind::Key,
+                name,
+            };
+            let content = store
+                .read(&object)
+                .map_err(|error| unreadable(error.to_string()))?;
+            Ok((object, content))
+        })
+        .collect()
 }

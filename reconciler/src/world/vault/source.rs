@@ -2,6 +2,7 @@
 //! engine only warns about unreadable files and goes on; this module is why such a run leaves no recovery point.
 //! Never changes a source. The interesting type is [`CountedReader`].
 
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata as FileMetadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
@@ -14,29 +15,46 @@ use contract::id::DatasetId;
 use jiff::Timestamp;
 use rustic_core::repofile::{Metadata, Node, NodeType};
 use rustic_core::{
-    Excludes, LocalSource, LocalSourceFilterOptions, LocalSourceSaveOptions, ReadSource,
-    ReadSourceEntry, ReadSourceOpen, RusticResult,
+    LocalSource, LocalSourceFilterOptions, LocalSourceSaveOptions, ReadSource, ReadSourceEntry,
+    ReadSourceOpen, RusticResult,
 };
 use serde::{Deserialize, Serialize};
 
 use super::error::VaultError;
 use super::mirror::lock;
+use crate::world::connector::Excludes;
 
 /// The engine's own reader of local folders.
 type Opener = <LocalSource as ReadSource>::Open;
 
 /// One folder of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Source {
     /// Its folder in the snapshot is `/<dataset_id>/`.
     pub dataset: DatasetId,
     /// The folder on this machine; what is in it is stored, not the folder's own path.
     pub folder: PathBuf,
-    /// Globs relative to the folder, as in `.gitignore`: without a slash they match a name at any depth.
+    /// Globs relative to the folder, with the meaning of [`Excludes`].
     pub exclude: Vec<String>,
+    /// Exact paths relative to the folder; what is below them is left out too.
+    pub exclude_paths: BTreeSet<PathBuf>,
     /// True for a dump written for this run: its files share no history with those of the run before, so nothing is taken
     /// over from there without reading.
     pub fresh: bool,
+}
+
+impl Source {
+    /// A source whose excludes are those of its connector.
+    pub fn new(dataset: DatasetId, folder: PathBuf, excludes: &Excludes, fresh: bool) -> Self {
+        Self {
+            dataset,
+            folder,
+            exclude: excludes.patterns().to_vec(),
+            exclude_paths: excludes.paths().map(Path::to_path_buf).collect(),
+            fresh,
+        }
+    }
 }
 
 /// What was seen of the source, counted while the engine read it.
@@ -99,6 +117,20 @@ struct Folder {
     outside: PathBuf,
     node: Node,
     local: LocalSource,
+    filter: Arc<Filter>,
+}
+
+/// Decides what is left out. The engine is told the globs as well, so that it does not descend into excluded folders; this
+/// is the judgement that the connector shares.
+struct Filter {
+    globs: Excludes,
+    paths: BTreeSet<PathBuf>,
+}
+
+impl Filter {
+    fn leaves_out(&self, relative: &Path) -> bool {
+        self.globs.matches(relative) || relative.ancestors().any(|path| self.paths.contains(path))
+    }
 }
 
 impl Folders {
@@ -142,7 +174,7 @@ impl Folders {
 fn open_folder(source: &Source) -> Result<Folder, VaultError> {
     let missing = |error: io::Error| VaultError::SourceMissing {
         path: source.folder.display().to_string(),
-        source: error,
+        why: error.to_string(),
     };
     let outside = std::fs::canonicalize(&source.folder).map_err(missing)?;
     let metadata = std::fs::metadata(&outside).map_err(missing)?;
@@ -161,14 +193,27 @@ fn open_folder(source: &Source) -> Result<Folder, VaultError> {
     let text = outside.to_str().ok_or_else(|| VaultError::Request {
         why: format!("the path `{}` is not UTF-8", outside.display()),
     })?;
-    let globs: Vec<String> = source
+    let mut globs: Vec<String> = source
         .exclude
         .iter()
         .map(|glob| below(text, glob))
         .collect();
+    globs.extend(
+        source
+            .exclude_paths
+            .iter()
+            .filter_map(|path| path.to_str())
+            .map(|path| below(text, &format!("/{}", globset::escape(path)))),
+    );
+    let filter = Filter {
+        globs: Excludes::new(&source.exclude).map_err(|error| VaultError::Request {
+            why: format!("an exclude of `{}` is wrong: {error}", source.dataset),
+        })?,
+        paths: source.exclude_paths.clone(),
+    };
     let local = LocalSource::new(
         LocalSourceSaveOptions::default(),
-        &Excludes::default().globs(globs),
+        &rustic_core::Excludes::default().globs(globs),
         &LocalSourceFilterOptions::default(),
         &[&outside],
     )
@@ -183,13 +228,15 @@ fn open_folder(source: &Source) -> Result<Folder, VaultError> {
         outside,
         node,
         local,
+        filter: Arc::new(filter),
     })
 }
 
 /// An exclude as the engine's overrides want it: a leading `!` excludes, and paths are absolute.
 fn below(folder: &str, glob: &str) -> String {
     let folder = globset::escape(folder.trim_end_matches('/'));
-    let anchored = glob.trim_end_matches('/').contains('/');
+    let glob = glob.trim_end_matches('/');
+    let anchored = glob.contains('/');
     let glob = glob.trim_start_matches('/');
     if anchored {
         format!("!{folder}/{glob}")
@@ -235,6 +282,7 @@ impl ReadSource for Folders {
                 outside: folder.outside.clone(),
                 head: Some(folder.node.clone()),
                 rest: folder.local.entries(),
+                filter: Arc::clone(&folder.filter),
             })
             .collect::<Vec<_>>();
         Walk {
@@ -250,6 +298,7 @@ struct FolderWalk {
     outside: PathBuf,
     head: Option<Node>,
     rest: <LocalSource as ReadSource>::Iter,
+    filter: Arc<Filter>,
 }
 
 /// The entries of all folders, one folder after the other.
@@ -284,6 +333,7 @@ impl Iterator for Walk {
                     return Some(Err(error));
                 }
                 Some(Ok(entry)) => match entry.path.strip_prefix(&walk.outside) {
+                    Ok(relative) if walk.filter.leaves_out(relative) => {}
                     Ok(relative) => {
                         let path = walk.inside.join(relative);
                         self.tally.entries.fetch_add(1, Ordering::Relaxed);

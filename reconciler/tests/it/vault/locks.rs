@@ -1,6 +1,5 @@
 //! Lock files: restic and we respect each other, and a dead run of ours blocks nobody.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
@@ -13,60 +12,47 @@ fn an_exclusive_lock_of_restic_is_respected() {
     let mut world = World::new(2);
     world.file("one", 1, 1000);
     world.backup(2).unwrap();
-    // A check that reads everything holds its exclusive lock for its whole life; stopped in the middle, it stays alive.
-    let stopped = stopped_restic(&world);
+    let holder = Holder::start(&world);
     let error = world.backup(2).unwrap_err();
     assert!(matches!(error, VaultError::Locked { .. }), "{error}");
     assert!(error.to_string().contains("process"), "{error}");
-    assert_eq!(
-        fs::read_dir(world.repository("a").join("locks"))
-            .unwrap()
-            .count(),
-        1,
-        "only restic's"
-    );
-    drop(stopped);
+    assert_eq!(world.objects("a", "locks").len(), 1, "only restic's");
+    drop(holder);
 }
 
-/// A restic process that holds an exclusive lock until this value goes.
-struct Stopped(std::process::Child);
+/// A restic process that holds an exclusive lock until this value goes: it waits for a new password on a pipe that nobody
+/// writes to.
+struct Holder(std::process::Child);
 
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+impl Holder {
+    fn start(world: &World) -> Self {
+        let pipe = world.path("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let child = Command::new("restic")
+            .args(["--no-cache", "key", "passwd", "--new-password-file"])
+            .arg(&pipe)
+            .arg("--repo")
+            .arg(world.repository("a"))
+            .arg("--password-file")
+            .arg(world.path("key"))
+            .env("HOME", world.path("home"))
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut holder = Self(child);
+        while world.objects("a", "locks").is_empty() {
+            assert!(holder.0.try_wait().unwrap().is_none(), "restic ended");
+            std::thread::yield_now();
+        }
+        holder
     }
 }
 
-fn stopped_restic(world: &World) -> Stopped {
-    // `key add` reads the new password while it holds no lock; `check` waits on a pipe that nobody reads instead.
-    let child = Command::new("restic")
-        .args(["--no-cache", "--verbose", "check", "--read-data", "--repo"])
-        .arg(world.repository("a"))
-        .arg("--password-file")
-        .arg(world.path("key"))
-        .env("HOME", world.path("home"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    let mut stopped = Stopped(child);
-    let locks = world.repository("a").join("locks");
-    loop {
-        let held = fs::read_dir(&locks).map_or(0, Iterator::count);
-        if held > 0 {
-            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
-            // It may have removed its lock between the look and the signal.
-            if fs::read_dir(&locks).unwrap().count() > 0 {
-                return stopped;
-            }
-            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
-        }
-        assert!(
-            stopped.0.try_wait().unwrap().is_none(),
-            "restic was too fast"
-        );
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 

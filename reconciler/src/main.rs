@@ -1,4 +1,5 @@
 //! The program `seawalld`. Owns nothing but the entry.
+#![expect(clippy::disallowed_methods, reason = "shell: arguments are read here")]
 
 use std::process::ExitCode;
 

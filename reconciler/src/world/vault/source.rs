@@ -2,7 +2,6 @@
 //! engine only warns about unreadable files and goes on; this module is why such a run leaves no recovery point.
 //! Never changes a source. The interesting type is [`CountedReader`].
 
-use std::collections::BTreeSet;
 use std::fs::{File, Metadata as FileMetadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
@@ -35,26 +34,11 @@ pub struct Source {
     pub dataset: DatasetId,
     /// The folder on this machine; what is in it is stored, not the folder's own path.
     pub folder: PathBuf,
-    /// Globs relative to the folder, with the meaning of [`Excludes`].
+    /// Globs relative to the folder, as [`Excludes::globs`] gives them.
     pub exclude: Vec<String>,
-    /// Exact paths relative to the folder; what is below them is left out too.
-    pub exclude_paths: BTreeSet<PathBuf>,
     /// True for a dump written for this run: its files share no history with those of the run before, so nothing is taken
     /// over from there without reading.
     pub fresh: bool,
-}
-
-impl Source {
-    /// A source whose excludes are those of its connector.
-    pub fn new(dataset: DatasetId, folder: PathBuf, excludes: &Excludes, fresh: bool) -> Self {
-        Self {
-            dataset,
-            folder,
-            exclude: excludes.patterns().to_vec(),
-            exclude_paths: excludes.paths().map(Path::to_path_buf).collect(),
-            fresh,
-        }
-    }
 }
 
 /// What was seen of the source, counted while the engine read it.
@@ -117,20 +101,9 @@ struct Folder {
     outside: PathBuf,
     node: Node,
     local: LocalSource,
-    filter: Arc<Filter>,
-}
-
-/// Decides what is left out. The engine is told the globs as well, so that it does not descend into excluded folders; this
-/// is the judgement that the connector shares.
-struct Filter {
-    globs: Excludes,
-    paths: BTreeSet<PathBuf>,
-}
-
-impl Filter {
-    fn leaves_out(&self, relative: &Path) -> bool {
-        self.globs.matches(relative) || relative.ancestors().any(|path| self.paths.contains(path))
-    }
+    /// Decides what is left out, as it did for the connector. The engine is told the same globs, so that it does not descend
+    /// into excluded folders.
+    filter: Arc<Excludes>,
 }
 
 impl Folders {
@@ -193,24 +166,14 @@ fn open_folder(source: &Source) -> Result<Folder, VaultError> {
     let text = outside.to_str().ok_or_else(|| VaultError::Request {
         why: format!("the path `{}` is not UTF-8", outside.display()),
     })?;
-    let mut globs: Vec<String> = source
+    let globs: Vec<String> = source
         .exclude
         .iter()
         .map(|glob| below(text, glob))
         .collect();
-    globs.extend(
-        source
-            .exclude_paths
-            .iter()
-            .filter_map(|path| path.to_str())
-            .map(|path| below(text, &format!("/{}", globset::escape(path)))),
-    );
-    let filter = Filter {
-        globs: Excludes::new(&source.exclude).map_err(|error| VaultError::Request {
-            why: format!("an exclude of `{}` is wrong: {error}", source.dataset),
-        })?,
-        paths: source.exclude_paths.clone(),
-    };
+    let filter = Excludes::new(&source.exclude).map_err(|error| VaultError::Request {
+        why: format!("an exclude of `{}` is wrong: {error}", source.dataset),
+    })?;
     let local = LocalSource::new(
         LocalSourceSaveOptions::default(),
         &rustic_core::Excludes::default().globs(globs),
@@ -298,7 +261,7 @@ struct FolderWalk {
     outside: PathBuf,
     head: Option<Node>,
     rest: <LocalSource as ReadSource>::Iter,
-    filter: Arc<Filter>,
+    filter: Arc<Excludes>,
 }
 
 /// The entries of all folders, one folder after the other.
@@ -333,7 +296,7 @@ impl Iterator for Walk {
                     return Some(Err(error));
                 }
                 Some(Ok(entry)) => match entry.path.strip_prefix(&walk.outside) {
-                    Ok(relative) if walk.filter.leaves_out(relative) => {}
+                    Ok(relative) if walk.filter.matches(relative) => {}
                     Ok(relative) => {
                         let path = walk.inside.join(relative);
                         self.tally.entries.fetch_add(1, Ordering::Relaxed);

@@ -130,8 +130,7 @@ fn several_datasets_share_one_snapshot_and_excludes_are_left_out() {
     let mut other = request.sources[0].clone();
     other.dataset = "ds_a_other".parse().unwrap();
     other.folder = world.path("other");
-    request.sources[0].exclude = vec!["*.tmp".into(), "cache/".into()];
-    request.sources[0].exclude_paths = ["exact[1]".into()].into();
+    request.sources[0].exclude = vec!["*.tmp".into(), "cache/".into(), "/exact[[]1[]]".into()];
     request.sources.push(other);
     let outcome = world.vault.backup(&request, |_| Ok(())).unwrap();
     assert_eq!(outcome.files, 3);

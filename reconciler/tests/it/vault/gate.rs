@@ -37,7 +37,6 @@ fn a_source_that_cannot_be_read_whole_leaves_no_snapshot() {
         dataset: "ds_kernel".parse().unwrap(),
         folder: shrinking_folder().to_path_buf(),
         exclude: vec![],
-        exclude_paths: std::collections::BTreeSet::new(),
         fresh: false,
     });
     let error = world.vault.backup(&request, |_| Ok(())).unwrap_err();

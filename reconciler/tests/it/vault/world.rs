@@ -113,7 +113,6 @@ impl World {
             dataset: "ds_files".parse().unwrap(),
             folder: self.path("src"),
             exclude: vec![],
-            exclude_paths: std::collections::BTreeSet::new(),
             fresh: false,
         }]
     }

@@ -30,6 +30,9 @@ const ORDER_LIMIT: u64 = 1 << 20;
 /// How much of the child's log is kept for the error message.
 const LOG_TAIL: usize = 2000;
 
+/// How much of it goes into the message; the engine prints whole structures when it panics.
+const COMPLAINT: usize = 400;
+
 /// How to start the child.
 #[derive(Debug, Clone)]
 pub struct Helper {
@@ -152,6 +155,7 @@ pub(super) fn ask(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .env("RUST_BACKTRACE", "0")
         .process_group(0)
         .spawn()
         .map(Group)
@@ -180,7 +184,7 @@ pub(super) fn ask(
     let sent = sent
         .err()
         .map_or_else(String::new, |error| format!(", {error}"));
-    Err(broken(format!("{status}{sent}: {}", log.trim())))
+    Err(broken(format!("{status}{sent}: {}", complaint(&log))))
 }
 
 fn send(input: &mut ChildStdin, message: &impl Serialize) -> std::io::Result<()> {
@@ -247,6 +251,18 @@ fn keep_tail(log: impl Read) -> String {
         }
     }
     tail_of(&kept)
+}
+
+/// What the log says about the end, in one line: the first panic with its message, else the last line.
+fn complaint(log: &str) -> String {
+    let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let panic = lines.by_ref().find(|line| line.contains("panicked at"));
+    let told = match (panic, lines.next()) {
+        (Some(place), Some(message)) => format!("{place} {message}"),
+        (Some(place), None) => place.to_owned(),
+        (None, _) => log.lines().last().unwrap_or_default().trim().to_owned(),
+    };
+    told.chars().take(COMPLAINT).collect()
 }
 
 fn tail_of(text: &str) -> String {

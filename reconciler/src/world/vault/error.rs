@@ -21,6 +21,12 @@ pub enum VaultError {
         /// What its storage answered.
         source: StoreError,
     },
+    /// The storage of whichever location was asked failed.
+    #[error("the storage failed")]
+    Storage {
+        /// What it answered.
+        source: StoreError,
+    },
     /// The key opens none of the repository's key files.
     #[error("the key does not open the repository `{repository}`")]
     WrongKey {
@@ -171,7 +177,7 @@ impl VaultError {
     /// The diagnostic code of this failure.
     pub fn code(&self) -> Code {
         match self {
-            Self::Location { source, .. } => source.code(),
+            Self::Location { source, .. } | Self::Storage { source } => source.code(),
             Self::WrongKey { .. } => code::VAULT_WRONG_KEY,
             Self::KeyUnusable { .. } => code::VAULT_KEY_UNUSABLE,
             Self::RepositoryAbsent { .. } => code::VAULT_REPOSITORY_ABSENT,
@@ -197,7 +203,7 @@ impl VaultError {
     /// What a person can do about it.
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Location { source, .. } => source.help(),
+            Self::Location { source, .. } | Self::Storage { source } => source.help(),
             Self::WrongKey { .. } => {
                 "bind the key that the repository was made with; a new key needs a new kid"
             }

@@ -240,24 +240,21 @@ fn backup(
     Ok(Word::Stored(Box::new(outcome)))
 }
 
-fn failed(doing: &'static str) -> impl Fn(String) -> VaultError {
-    move |why| VaultError::Engine {
-        doing: doing.to_owned(),
-        why,
-    }
-}
-
 fn store_at(order: &Order, place: &Place) -> Arc<dyn Store> {
     Arc::new(Objects::new(place.clone(), order.repository.clone()))
 }
 
-fn open(order: &Order, store: &Arc<dyn Store>) -> Result<repository::Opened, VaultError> {
+fn open(
+    order: &Order,
+    store: &Arc<dyn Store>,
+) -> Result<(repository::Opened, Arc<Reader>), VaultError> {
     let key = repository::master_key(store.as_ref(), &order.password, &order.repository)?
         .ok_or_else(|| VaultError::RepositoryAbsent {
             repository: order.repository.clone(),
         })?;
-    let backend: Arc<dyn WriteBackend> = Arc::new(Reader(Arc::clone(store)));
-    repository::open(&backend, &key)
+    let reader = Arc::new(Reader::new(Arc::clone(store)));
+    let backend: Arc<dyn WriteBackend> = Arc::<Reader>::clone(&reader);
+    Ok((repository::open(&backend, &key)?, reader))
 }
 
 fn restore_one(
@@ -267,28 +264,30 @@ fn restore_one(
 ) -> Result<Word, VaultError> {
     let restoring = engine("restoring");
     let store = store_at(order, &restore.place);
-    let opened = open(order, &store)?;
+    let (opened, reader) = open(order, &store)?;
     let snapshot = restore.snapshot.clone();
     let held = store
         .list(Kind::Snapshot)
-        .map_err(|error| failed("listing snapshots")(error.to_string()))?;
+        .map_err(|source| VaultError::Storage { source })?;
     if !held.contains_key(&snapshot) {
         return Err(VaultError::SnapshotAbsent { snapshot });
     }
     let file = opened
         .get_snapshot_from_str(&snapshot, |_| true)
         .map_err(&restoring)?;
-    let indexed = opened.to_indexed().map_err(&restoring)?;
+    // A pack that is gone may have been stored again: only packs that are there may serve.
+    reader.show_only(repository::known_packs(&opened)?.0);
+    let indexed = opened.to_indexed_checked().map_err(&restoring)?;
     let node = indexed
         .node_from_snapshot_and_path(&file, &restore.dataset)
         .map_err(|_| VaultError::DatasetAbsent {
             snapshot,
             dataset: restore.dataset.clone(),
         })?;
-    let text = restore
-        .target
-        .to_str()
-        .ok_or_else(|| failed("restoring")("the target's path is not UTF-8".to_owned()))?;
+    let text = restore.target.to_str().ok_or_else(|| VaultError::Target {
+        path: restore.target.display().to_string(),
+        why: "its path is not UTF-8".to_owned(),
+    })?;
     parent.tell(&progress("restoring", 0));
     let list = indexed
         .ls(&node, &LsOptions::default())
@@ -423,12 +422,12 @@ fn check(
         oddities: Vec::new(),
     };
     let mut hashed = hash_all(store.as_ref(), portion, &mut checked, parent)
-        .map_err(|error| failed("listing objects")(error.to_string()))?;
+        .map_err(|source| VaultError::Storage { source })?;
     if !checked.damage.is_empty() {
         // The engine would stop at the first file that does not decrypt; the names alone are proof enough.
         return Ok(Word::Checked(checked));
     }
-    let opened = open(order, &store)?;
+    let (opened, _) = open(order, &store)?;
     for file in opened.stream_files::<IndexFile>().map_err(&checking)? {
         let (_, file) = file.map_err(&checking)?;
         for pack in &file.packs {
@@ -501,4 +500,36 @@ fn hash_all(
         }
     }
     Ok(packs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_portion_cover_every_pack_once() {
+        for number in 0..=255_u8 {
+            let pack = Digest::of(&[number]).to_string();
+            let parts = (1..=7).filter(|&part| Portion { part, of: 7 }.holds(&pack));
+            assert_eq!(parts.count(), 1, "{pack}");
+            assert!(Portion::ALL.holds(&pack));
+        }
+    }
+
+    /// The engine takes the first four bytes as a little-endian number; ours must be the same.
+    #[test]
+    fn the_engine_divides_by_the_same_rule() {
+        let pack = format!("01020304{}", "0".repeat(56));
+        let id: rustic_core::Id = pack.parse().unwrap_or_default();
+        let number = id.as_u32();
+        assert_eq!(number, 0x0403_0201);
+        for of in 1..20 {
+            let part = if number.is_multiple_of(of) {
+                of
+            } else {
+                number % of
+            };
+            assert!(Portion { part, of }.holds(&pack));
+        }
+    }
 }

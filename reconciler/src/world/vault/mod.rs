@@ -21,7 +21,7 @@ mod snapshots;
 mod source;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -238,7 +238,7 @@ impl Vault {
                         all.damaged.insert(location.clone(), list.damaged);
                     }
                 }
-                Err(error @ VaultError::Location { .. }) => {
+                Err(error @ (VaultError::Location { .. } | VaultError::Storage { .. })) => {
                     all.unknown.insert(location.clone(), chain(&error));
                 }
                 Err(error) => return Err(error),
@@ -370,19 +370,26 @@ impl Vault {
         Ok(())
     }
 
-    /// The master key, from the first location whose key files can be read.
+    /// The master key, from the first location whose key files can be read. A quarantined location may be another
+    /// repository with the same password, so it is not asked.
     fn key(&self) -> Result<MasterKey, VaultError> {
         let mut kept = guard(&self.key);
         if let Some(key) = kept.as_ref() {
             return Ok(key.clone());
         }
-        let mut tried = BTreeSet::new();
         let mut last = VaultError::RepositoryAbsent {
             repository: self.repository.clone(),
         };
-        for (location, store) in &self.stores {
-            if self.aside.contains_key(location) || !tried.insert(location) {
+        for (location, compared) in self.compare() {
+            let Some(store) = self.stores.get(&location) else {
                 continue;
+            };
+            match compared.state {
+                LocationState::Quarantined { .. } | LocationState::Absent => continue,
+                LocationState::InSync
+                | LocationState::Lagging { .. }
+                | LocationState::CatchingUp
+                | LocationState::Unknown { .. } => {}
             }
             match repository::master_key(store.as_ref(), &self.password, &self.repository) {
                 Ok(Some(key)) => {

@@ -1,10 +1,11 @@
 //! Owns opening a repository with the engine: key, configuration, first initialisation. Never writes anything else.
 //! The interesting function is [`initialise`], which survives being killed half way.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustic_core::repofile::{KeyFile, MasterKey};
+use rustic_core::repofile::{IndexFile, KeyFile, MasterKey, PackId};
 use rustic_core::{
     ConfigOptions, Credentials, KeyOptions, OpenStatus, Repository, RepositoryBackends,
     RepositoryOptions, RusticError, WriteBackend,
@@ -20,8 +21,15 @@ pub(super) type Opened = Repository<OpenStatus>;
 pub(super) fn engine(doing: &'static str) -> impl Fn(Box<RusticError>) -> VaultError {
     move |error| VaultError::Engine {
         doing: doing.to_owned(),
-        why: error.display_log(),
+        why: one_line(&error.display_log()),
     }
+}
+
+/// The engine's messages have paragraphs; ours are one line.
+pub(super) fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    line.strip_prefix("Error: ").unwrap_or(&line).to_owned()
 }
 
 /// The password is the key's bytes without one trailing newline, so that `restic --password-file` reads the same.
@@ -115,9 +123,8 @@ fn unreadable(why: String) -> VaultError {
 
 /// The key files of a location, with their content.
 pub(super) fn key_files(store: &dyn Store) -> Result<Vec<(Object, Bytes)>, VaultError> {
-    let names = store
-        .list(Kind::Key)
-        .map_err(|error| unreadable(error.to_string()))?;
+    let storage = |source| VaultError::Storage { source };
+    let names = store.list(Kind::Key).map_err(storage)?;
     names
         .into_keys()
         .map(|name| {
@@ -125,10 +132,26 @@ pub(super) fn key_files(store: &dyn Store) -> Result<Vec<(Object, Bytes)>, Vault
                 kind: Kind::Key,
                 name,
             };
-            let content = store
-                .read(&object)
-                .map_err(|error| unreadable(error.to_string()))?;
+            let content = store.read(&object).map_err(storage)?;
             Ok((object, content))
         })
         .collect()
+}
+
+/// The packs that index files name, and how many of them no location has. The engine's checked index also takes in packs that
+/// no index file names, left by a run that was killed; data inside them would then be referenced and never indexed.
+pub(super) fn known_packs(opened: &Opened) -> Result<(HashSet<String>, u64), VaultError> {
+    let reading = engine("reading the index");
+    let mut indexed = HashSet::new();
+    for file in opened.stream_files::<IndexFile>().map_err(&reading)? {
+        let (_, file) = file.map_err(&reading)?;
+        indexed.extend(file.packs.iter().map(|pack| pack.id.to_hex().to_string()));
+    }
+    let present: HashSet<String> = opened
+        .list::<PackId>()
+        .map_err(&reading)?
+        .map(|id| id.to_hex().to_string())
+        .collect();
+    let missing = indexed.difference(&present).count() as u64;
+    Ok((indexed, missing))
 }

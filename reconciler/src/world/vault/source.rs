@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::VaultError;
 use super::mirror::lock;
+use super::repository::one_line;
 use crate::world::connector::Excludes;
 
 /// The engine's own reader of local folders.
@@ -160,7 +161,7 @@ fn open_folder(source: &Source) -> Result<Folder, VaultError> {
         why: format!(
             "an exclude of `{}` is wrong: {}",
             source.dataset,
-            error.display_log()
+            one_line(&error.display_log())
         ),
     };
     let text = outside.to_str().ok_or_else(|| VaultError::Request {
@@ -292,7 +293,7 @@ impl Iterator for Walk {
             match walk.rest.next() {
                 None => self.current = None,
                 Some(Err(error)) => {
-                    self.tally.problem(error.display_log());
+                    self.tally.problem(one_line(&error.display_log()));
                     return Some(Err(error));
                 }
                 Some(Ok(entry)) => match entry.path.strip_prefix(&walk.outside) {
@@ -354,7 +355,7 @@ impl ReadSourceOpen for Counted {
                 })
             }
             Err(error) => {
-                self.tally.problem(error.display_log());
+                self.tally.problem(one_line(&error.display_log()));
                 Err(error)
             }
         }
@@ -406,5 +407,55 @@ impl Read for CountedReader {
                 Err(error)
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(content: &[u8], listed: u64) -> (io::Result<Vec<u8>>, SourceCount) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, content).unwrap();
+        let tally = Arc::new(Tally::default());
+        let mut reader = CountedReader {
+            file: File::open(&path).unwrap(),
+            left: listed,
+            path,
+            tally: Arc::clone(&tally),
+        };
+        let mut got = Vec::new();
+        let result = reader.read_to_end(&mut got).map(|_| got);
+        (result, tally.count())
+    }
+
+    #[test]
+    fn a_file_that_grew_gives_its_state_at_the_listing() {
+        let (got, count) = read(b"0123456789", 4);
+        assert_eq!(got.unwrap(), b"0123");
+        assert_eq!((count.problems, count.bytes_read), (0, 4));
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_a_problem() {
+        let (got, count) = read(b"0123", 10);
+        assert!(got.is_err());
+        assert_eq!(count.problems, 1);
+        assert!(
+            count
+                .examples
+                .iter()
+                .any(|text| text.contains("shrank by 6 bytes"))
+        );
+    }
+
+    #[test]
+    fn excludes_become_overrides_below_the_folder() {
+        assert_eq!(below("/srv/a[1]", "*.tmp"), "!/srv/a[[]1[]]/**/*.tmp");
+        assert_eq!(below("/srv", "cache/"), "!/srv/**/cache");
+        assert_eq!(below("/srv", "/top"), "!/srv/top");
+        assert_eq!(below("/srv", "a/*/z"), "!/srv/a/*/z");
     }
 }

@@ -41,7 +41,9 @@ impl Holder {
             .spawn()
             .unwrap();
         let mut holder = Self(child);
-        while world.objects("a", "locks").is_empty() {
+        // Under a temporary name it is no lock yet.
+        let is_lock = |path: &std::path::PathBuf| path.file_name().unwrap().len() == 64;
+        while !world.objects("a", "locks").iter().any(is_lock) {
             assert!(holder.0.try_wait().unwrap().is_none(), "restic ended");
             std::thread::yield_now();
         }

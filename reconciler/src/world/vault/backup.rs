@@ -1,14 +1,14 @@
 //! Owns one run: lock, observe, read the source once, write everywhere, judge, and only then let the snapshot file pass.
 //! Never removes a recovery point. The interesting function is [`gate`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use contract::id::LocationId;
 use jiff::{Timestamp, tz::TimeZone};
-use rustic_core::repofile::{IndexFile, SnapshotFile};
+use rustic_core::repofile::SnapshotFile;
 use rustic_core::{BackupOptions, ParentOptions, WriteBackend};
 use serde::{Deserialize, Serialize};
 
@@ -17,12 +17,13 @@ use super::error::VaultError;
 use super::lock::{Identity, Locks, Refused};
 use super::mirror::{Ledger, Mirror};
 use super::observe::LocationState;
-use super::repository::{self, Opened, engine};
+use super::repository::{self, engine};
 use super::source::{Folders, Source, SourceCount};
 use super::store::{Kind, Store};
 
 /// What a run shall do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BackupRequest {
     /// One folder for each dataset; all go into one snapshot.
     pub sources: Vec<Source>,
@@ -37,7 +38,8 @@ pub struct BackupRequest {
 }
 
 /// What the caller knows of the repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Expect {
     /// No recovery point is known, so a missing repository is made.
     Maybe,
@@ -197,22 +199,22 @@ fn prepare(vault: &Vault, request: &BackupRequest) -> Result<(), VaultError> {
     if exists && blank.is_empty() {
         return Ok(());
     }
-    if request.repository == Expect::Existing {
+    // Locations that cannot be read say nothing about what they hold.
+    if request.repository == Expect::Existing && !blank.is_empty() {
         return Err(VaultError::RepositoryLost {
             repository: vault.repository.clone(),
         });
     }
     if blank.len() < request.commit.max(1) {
-        let why = look
-            .iter()
+        let others = look
+            .into_iter()
             .filter(|(location, _)| !blank.contains(location))
-            .map(|(location, seen)| format!("`{location}` {}", describe(&seen.state)))
-            .collect::<Vec<_>>()
-            .join("; ");
+            .map(|(location, seen)| (location, seen.state))
+            .collect();
         return Err(VaultError::QuorumNotMet {
             usable: blank.len(),
             wanted: request.commit.max(1),
-            why,
+            why: reasons(&others),
         });
     }
     vault.initialise(&blank, request.commit)
@@ -319,8 +321,8 @@ fn archive(
 ) -> Result<(SnapshotFile, Vec<LocationId>, u64), VaultError> {
     let backend: Arc<dyn WriteBackend> = Arc::<Mirror>::clone(&run.mirror);
     let opened = repository::open(&backend, &run.vault.key()?)?;
-    let (indexed, missing_packs) = known_packs(&opened)?;
-    // Only indexed packs are shown, see `known_packs`.
+    let (indexed, missing_packs) = repository::known_packs(&opened)?;
+    // Only indexed packs are shown, see there.
     run.mirror.show_only(indexed);
     let ready = opened
         .to_indexed_ids_checked()
@@ -356,7 +358,7 @@ fn gate(
     }
     verdict(count).map_err(|why| VaultError::SourceRefused { why })?;
     run.mirror.release().map_err(|error| VaultError::Engine {
-        doing: "waiting for the locations",
+        doing: "waiting for the locations".to_owned(),
         why: error.to_string(),
     })
 }
@@ -392,24 +394,6 @@ fn quorum_or(run: &Run<'_>, count: &SourceCount, error: VaultError) -> VaultErro
         return incomplete(count);
     }
     error
-}
-
-/// The packs that index files name, and how many of them no location has. The engine's checked index also takes in packs that
-/// no index file names, left by a run that was killed; data inside them would then be referenced and never indexed.
-fn known_packs(opened: &Opened) -> Result<(HashSet<String>, u64), VaultError> {
-    let reading = engine("reading the index");
-    let mut indexed = HashSet::new();
-    for file in opened.stream_files::<IndexFile>().map_err(&reading)? {
-        let (_, file) = file.map_err(&reading)?;
-        indexed.extend(file.packs.iter().map(|pack| pack.id.to_hex().to_string()));
-    }
-    let present: HashSet<String> = opened
-        .list::<rustic_core::repofile::PackId>()
-        .map_err(&reading)?
-        .map(|id| id.to_hex().to_string())
-        .collect();
-    let missing = indexed.difference(&present).count() as u64;
-    Ok((indexed, missing))
 }
 
 fn outcomes(

@@ -1,4 +1,4 @@
-//! Owns the child process in which restores and checks run: the protocol on both ends, the deadline, and the end of the whole
+//! Owns the child process in which backups, restores and checks run: the protocol on both ends, the deadline, and the end of the whole
 //! process group. Never puts a secret into arguments or the environment. The interesting function is [`ask`].
 //!
 //! The order goes over standard input, one line of JSON; words come back over standard output, one a line; the log goes to
@@ -8,15 +8,18 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use serde::Serialize;
+
 use super::error::VaultError;
-use super::job::{Order, Progress, Word, perform};
+use super::job::{Answer, Order, Parent, Progress, Word, perform};
+use super::source::SourceCount;
 
 /// The hidden subcommand by which the daemon's program serves as its own child.
 pub const SUBCOMMAND: &str = "__vault";
@@ -26,6 +29,9 @@ const ORDER_LIMIT: u64 = 1 << 20;
 
 /// How much of the child's log is kept for the error message.
 const LOG_TAIL: usize = 2000;
+
+/// How much of it goes into the message; the engine prints whole structures when it panics.
+const COMPLAINT: usize = 400;
 
 /// How to start the child.
 #[derive(Debug, Clone)]
@@ -57,31 +63,54 @@ impl Helper {
 
 /// The whole life of the child process: call it from the hidden subcommand and exit with what it returns.
 pub fn run_child() -> ExitCode {
+    let mut input = BufReader::new(std::io::stdin());
     let mut line = String::new();
-    let read = BufReader::new(std::io::stdin().take(ORDER_LIMIT)).read_line(&mut line);
+    let read = input.by_ref().take(ORDER_LIMIT).read_line(&mut line);
     let order = read
         .ok()
         .and_then(|_| serde_json::from_str::<Order>(&line).ok());
     let Some(order) = order else {
         // The line may hold the password, so nothing of it is shown.
-        speak(&Word::Failed("the order cannot be read".to_owned()));
+        eprintln!("the order cannot be read");
         return ExitCode::from(2);
     };
-    std::thread::spawn(|| {
-        let mut rest = Vec::new();
-        drop(std::io::stdin().read_to_end(&mut rest));
+    let (sender, answers) = channel();
+    std::thread::spawn(move || {
+        for line in input.lines().map_while(Result::ok) {
+            if let Ok(answer) = serde_json::from_str::<Answer>(&line) {
+                drop(sender.send(answer));
+            }
+        }
+        // The parent is gone: whatever is under way must not become visible.
         std::process::exit(4);
     });
-    let word = perform(&order, &mut |word| speak(&word));
-    speak(&word);
+    let mut parent = Pipe { answers };
+    let word = perform(&order, &mut parent);
+    parent.tell(&word);
     ExitCode::SUCCESS
 }
 
-fn speak(word: &Word) {
-    let mut out = std::io::stdout().lock();
-    // A parent that is gone hears nothing; the watcher of standard input ends this process.
-    if let Ok(text) = serde_json::to_string(word) {
-        drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+/// The parent at the other end of the pipes.
+struct Pipe {
+    answers: Receiver<Answer>,
+}
+
+impl Parent for Pipe {
+    fn tell(&mut self, word: &Word) {
+        let mut out = std::io::stdout().lock();
+        // A parent that is gone hears nothing; the watcher of standard input ends this process.
+        if let Ok(text) = serde_json::to_string(word) {
+            drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+        }
+    }
+
+    fn verdict(&mut self, count: &SourceCount) -> Result<(), String> {
+        self.tell(&Word::Verdict(count.clone()));
+        match self.answers.recv() {
+            Ok(Answer::Good) => Ok(()),
+            Ok(Answer::Bad(why)) => Err(why),
+            Err(_) => Err("nobody answered".to_owned()),
+        }
     }
 }
 
@@ -106,11 +135,19 @@ impl Drop for Group {
     }
 }
 
+/// What the parent does with words that are not the last.
+pub(super) trait Listener {
+    /// The child is on its way.
+    fn progress(&mut self, progress: &Progress);
+    /// The child has read the source and asks whether it is good.
+    fn verdict(&mut self, count: &SourceCount) -> Result<(), String>;
+}
+
 /// Starts a child, gives it the order and listens until it has said its last word.
 pub(super) fn ask(
     helper: &Helper,
     order: &Order,
-    progress: &mut dyn FnMut(&Progress),
+    listener: &mut dyn Listener,
 ) -> Result<Word, VaultError> {
     let broken = |why: String| VaultError::Child { why };
     let mut child = Command::new(&helper.program)
@@ -118,6 +155,7 @@ pub(super) fn ask(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .env("RUST_BACKTRACE", "0")
         .process_group(0)
         .spawn()
         .map(Group)
@@ -131,42 +169,53 @@ pub(super) fn ask(
     };
     let words = listen(output);
     let tail = std::thread::spawn(move || keep_tail(log));
-    let mut text = serde_json::to_string(order).map_err(|error| broken(error.to_string()))?;
-    text.push('\n');
-    let sent = input
-        .write_all(text.as_bytes())
-        .and_then(|()| input.flush());
-    let last = hear(helper, &words, progress);
-    if matches!(last, Ok(Some(_))) {
-        drop(input);
-        drop(child.0.wait());
-    } else {
+    let sent = send(&mut input, order);
+    let last = hear(helper, &words, &mut input, listener);
+    if !matches!(last, Ok(Some(_))) {
         child.kill();
     }
+    drop(input);
+    let status = child.0.wait();
     let log = tail.join().unwrap_or_default();
     if let Some(word) = last? {
         return Ok(word);
     }
-    let status = child
-        .0
-        .wait()
-        .map_or_else(|error| error.to_string(), |status| status.to_string());
+    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
     let sent = sent
         .err()
         .map_or_else(String::new, |error| format!(", {error}"));
-    Err(broken(format!("{status}{sent}: {}", log.trim())))
+    Err(broken(format!("{status}{sent}: {}", complaint(&log))))
+}
+
+fn send(input: &mut ChildStdin, message: &impl Serialize) -> std::io::Result<()> {
+    let mut text = serde_json::to_string(message)?;
+    text.push('\n');
+    input.write_all(text.as_bytes())?;
+    input.flush()
 }
 
 fn hear(
     helper: &Helper,
     words: &Receiver<Word>,
-    progress: &mut dyn FnMut(&Progress),
+    input: &mut ChildStdin,
+    listener: &mut dyn Listener,
 ) -> Result<Option<Word>, VaultError> {
     let end = Instant::now() + helper.deadline;
     loop {
         match words.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(Word::Progress(at)) => progress(&at),
-            Ok(word) => return Ok(Some(word)),
+            Ok(Word::Progress(at)) => listener.progress(&at),
+            Ok(Word::Verdict(count)) => {
+                let answer = match listener.verdict(&count) {
+                    Ok(()) => Answer::Good,
+                    Err(why) => Answer::Bad(why),
+                };
+                send(input, &answer).map_err(|error| VaultError::Child {
+                    why: format!("it hears no answer: {error}"),
+                })?;
+            }
+            Ok(
+                word @ (Word::Stored(_) | Word::Restored(_) | Word::Checked(_) | Word::Failed(_)),
+            ) => return Ok(Some(word)),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
             Err(RecvTimeoutError::Timeout) => {
                 return Err(VaultError::Deadline {
@@ -202,6 +251,18 @@ fn keep_tail(log: impl Read) -> String {
         }
     }
     tail_of(&kept)
+}
+
+/// What the log says about the end, in one line: the first panic with its message, else the last line.
+fn complaint(log: &str) -> String {
+    let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let panic = lines.by_ref().find(|line| line.contains("panicked at"));
+    let told = match (panic, lines.next()) {
+        (Some(place), Some(message)) => format!("{place} {message}"),
+        (Some(place), None) => place.to_owned(),
+        (None, _) => log.lines().last().unwrap_or_default().trim().to_owned(),
+    };
+    told.chars().take(COMPLAINT).collect()
 }
 
 fn tail_of(text: &str) -> String {

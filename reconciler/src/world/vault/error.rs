@@ -4,11 +4,14 @@
 use contract::code::{self, Code};
 use contract::id::LocationId;
 
+use serde::{Deserialize, Serialize};
+
 use super::store::StoreError;
 
 /// A failure of the vault. Nothing that fails here leaves a visible recovery point, except [`VaultError::CommitIncomplete`],
 /// which says where it is visible.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum VaultError {
     /// A location cannot be reached or read.
     #[error("location `{location}` cannot be used")]
@@ -16,6 +19,12 @@ pub enum VaultError {
         /// The location.
         location: LocationId,
         /// What its storage answered.
+        source: StoreError,
+    },
+    /// The storage of whichever location was asked failed.
+    #[error("the storage failed")]
+    Storage {
+        /// What it answered.
         source: StoreError,
     },
     /// The key opens none of the repository's key files.
@@ -30,7 +39,7 @@ pub enum VaultError {
         /// `<environment>/<plan_id>/<kid>`.
         repository: String,
         /// What is wrong with it.
-        why: &'static str,
+        why: String,
     },
     /// No location holds the repository.
     #[error("no location holds the repository `{repository}`")]
@@ -73,12 +82,12 @@ pub enum VaultError {
         first: String,
     },
     /// A source folder is missing or no folder.
-    #[error("source folder `{path}` cannot be read")]
+    #[error("source folder `{path}` cannot be read: {why}")]
     SourceMissing {
         /// The folder.
         path: String,
         /// The reason.
-        source: std::io::Error,
+        why: String,
     },
     /// The caller's own verdict on the source was no.
     #[error("the source is not good: {why}")]
@@ -90,7 +99,7 @@ pub enum VaultError {
     #[error("the backup engine failed while {doing}: {why}")]
     Engine {
         /// What it was doing.
-        doing: &'static str,
+        doing: String,
         /// Its message.
         why: String,
     },
@@ -131,12 +140,12 @@ pub enum VaultError {
         path: String,
     },
     /// The target of a restore cannot be written.
-    #[error("restore target `{path}` cannot be used")]
+    #[error("restore target `{path}` cannot be used: {why}")]
     Target {
         /// The target.
         path: String,
         /// The reason.
-        source: std::io::Error,
+        why: String,
     },
     /// Every location was tried and none could serve.
     #[error("no location could serve the restore: {why}")]
@@ -168,7 +177,7 @@ impl VaultError {
     /// The diagnostic code of this failure.
     pub fn code(&self) -> Code {
         match self {
-            Self::Location { source, .. } => source.code(),
+            Self::Location { source, .. } | Self::Storage { source } => source.code(),
             Self::WrongKey { .. } => code::VAULT_WRONG_KEY,
             Self::KeyUnusable { .. } => code::VAULT_KEY_UNUSABLE,
             Self::RepositoryAbsent { .. } => code::VAULT_REPOSITORY_ABSENT,
@@ -194,7 +203,7 @@ impl VaultError {
     /// What a person can do about it.
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Location { source, .. } => source.help(),
+            Self::Location { source, .. } | Self::Storage { source } => source.help(),
             Self::WrongKey { .. } => {
                 "bind the key that the repository was made with; a new key needs a new kid"
             }

@@ -1,14 +1,16 @@
-//! Owns what the child process does: restore one folder of a snapshot from one location, or check one location. The engine
-//! unwraps I/O errors inside its worker threads, so none of this runs in the daemon itself. Never writes to a location.
-//! The interesting function is [`verify`]: what was restored is read again and hashed against the snapshot.
+//! Owns what the child process does: take a backup, restore one folder of a snapshot from one location, or check one
+//! location. The engine unwraps I/O errors inside its worker threads, so none of this runs in the daemon itself.
+//! Restores and checks never write to a location. The interesting function is [`verify`]: what was restored is read again
+//! and hashed against the snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use contract::digest::Digest;
+use contract::id::LocationId;
 use rustic_core::repofile::{IndexFile, Node, NodeType};
 use rustic_core::{
     CheckOptions, IndexedFull, LocalDestination, LsOptions, ReadSubsetOption, Repository,
@@ -16,17 +18,19 @@ use rustic_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::Vault;
+use super::backup::{BackupOutcome, BackupRequest};
+use super::error::VaultError;
 use super::observe::is_content_of;
 use super::reader::Reader;
-use super::repository;
+use super::repository::{self, engine};
+use super::source::SourceCount;
 use super::store::{Kind, Object, Objects, Place, Store};
 
-/// What the parent asks for, one JSON object on standard input; the password travels with it and nowhere else.
+/// What the parent asks for, one line of JSON on standard input; the password travels with it and nowhere else.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// Where the location is.
-    pub place: Place,
     /// `<environment>/<plan_id>/<kid>`.
     pub repository: String,
     /// Opens the repository.
@@ -39,7 +43,6 @@ impl std::fmt::Debug for Order {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Order")
-            .field("place", &self.place)
             .field("repository", &self.repository)
             .field("job", &self.job)
             .finish_non_exhaustive()
@@ -47,25 +50,43 @@ impl std::fmt::Debug for Order {
 }
 
 /// The work of a child.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Job {
-    /// Restore `/<dataset>/` of a snapshot into a folder, then read everything again and compare.
-    Restore {
-        /// 64 hex digits.
-        snapshot: String,
-        /// Folder in the snapshot.
-        dataset: String,
-        /// Folder on this machine; made when missing.
-        target: PathBuf,
-        /// True when an earlier attempt may have left content: nothing there is trusted by size and time.
-        again: bool,
+    /// Take one recovery point. The child asks for the verdict on the source before anything becomes visible.
+    Backup {
+        /// The plan's locations.
+        places: BTreeMap<LocationId, Place>,
+        /// Locations that are set aside, and why.
+        aside: BTreeMap<LocationId, String>,
+        /// What to store.
+        request: Box<BackupRequest>,
     },
+    /// Restore one dataset into a folder, then read everything again and compare.
+    Restore(Restore),
     /// Check structure and a portion of the packs.
     Check {
+        /// The location.
+        place: Place,
         /// Which packs are read.
         portion: Portion,
     },
+}
+
+/// One attempt to restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The location that shall serve.
+    pub place: Place,
+    /// 64 hex digits.
+    pub snapshot: String,
+    /// Folder in the snapshot.
+    pub dataset: String,
+    /// Folder on this machine; made when missing.
+    pub target: PathBuf,
+    /// True when an earlier attempt may have left content: nothing there is trusted by size and time.
+    pub again: bool,
 }
 
 /// Part `part` of `of` of all packs, by their names: over `of` runs every pack is read once. `1` of `1` is everything.
@@ -95,7 +116,7 @@ impl Portion {
 }
 
 /// What a restore did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
     /// Files written and verified.
     pub files: u64,
@@ -136,23 +157,31 @@ impl Checked {
 }
 
 /// One line on the child's standard output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
     /// On the way.
     Progress(Progress),
+    /// The source was read: is it good? The child waits for an [`Answer`].
+    Verdict(SourceCount),
+    /// The backup ended and left a recovery point.
+    Stored(Box<BackupOutcome>),
     /// The restore ended.
     Restored(Restored),
     /// The check ended.
     Checked(Checked),
-    /// The key opens nothing here.
-    WrongKey,
-    /// The location has no such snapshot.
-    SnapshotAbsent,
-    /// The snapshot has no such folder.
-    DatasetAbsent,
-    /// Anything else.
-    Failed(String),
+    /// It failed.
+    Failed(VaultError),
+}
+
+/// The parent's answer to [`Word::Verdict`], one line of JSON on the child's standard input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The source is good.
+    Good,
+    /// It is not, for this reason.
+    Bad(String),
 }
 
 /// How far a child is.
@@ -170,98 +199,115 @@ const EXAMPLES: usize = 50;
 /// Progress is told after this many bytes.
 const PROGRESS_STEP: u64 = 64 << 20;
 
+/// The child's side of the conversation.
+pub(super) trait Parent {
+    /// Says something that needs no answer.
+    fn tell(&mut self, word: &Word);
+    /// Asks for the verdict on the source; no answer is a bad one.
+    fn verdict(&mut self, count: &SourceCount) -> Result<(), String>;
+}
+
 /// Does the work. The last word is the result.
-pub(super) fn perform(order: &Order, say: &mut dyn FnMut(Word)) -> Word {
-    let store: Arc<dyn Store> =
-        Arc::new(Objects::new(order.place.clone(), order.repository.clone()));
+pub(super) fn perform(order: &Order, parent: &mut dyn Parent) -> Word {
     let done = match &order.job {
-        Job::Restore { .. } => restore(order, &store, say),
-        Job::Check { portion } => check(order, &store, *portion, say),
+        Job::Backup {
+            places,
+            aside,
+            request,
+        } => backup(order, places, aside, request, parent),
+        Job::Restore(restore) => restore_one(order, restore, parent),
+        Job::Check { place, portion } => check(order, place, *portion, parent),
     };
-    done.unwrap_or_else(|word| word)
+    done.unwrap_or_else(Word::Failed)
 }
 
-fn failed(error: impl std::fmt::Display) -> Word {
-    Word::Failed(error.to_string())
+fn backup(
+    order: &Order,
+    places: &BTreeMap<LocationId, Place>,
+    aside: &BTreeMap<LocationId, String>,
+    request: &BackupRequest,
+    parent: &mut dyn Parent,
+) -> Result<Word, VaultError> {
+    let mut vault = Vault::at(
+        order.repository.clone(),
+        places.clone(),
+        order.password.clone(),
+    );
+    for (location, why) in aside {
+        vault.quarantine(location.clone(), why.clone());
+    }
+    let outcome = vault.backup(request, |count| parent.verdict(count))?;
+    Ok(Word::Stored(Box::new(outcome)))
 }
 
-#[expect(
-    clippy::boxed_local,
-    reason = "the engine's errors come boxed, and this is handed to map_err"
-)]
-fn engine(error: Box<rustic_core::RusticError>) -> Word {
-    Word::Failed(error.display_log())
+fn store_at(order: &Order, place: &Place) -> Arc<dyn Store> {
+    Arc::new(Objects::new(place.clone(), order.repository.clone()))
 }
 
-fn open(order: &Order, store: &Arc<dyn Store>) -> Result<repository::Opened, Word> {
-    let key = repository::master_key(store.as_ref(), &order.password, &order.repository)
-        .map_err(|error| match error {
-            super::VaultError::WrongKey { .. } => Word::WrongKey,
-            other => failed(other),
-        })?
-        .ok_or_else(|| failed("the location holds no repository"))?;
-    let backend: Arc<dyn WriteBackend> = Arc::new(Reader(Arc::clone(store)));
-    repository::open(&backend, &key).map_err(failed)
+fn open(
+    order: &Order,
+    store: &Arc<dyn Store>,
+) -> Result<(repository::Opened, Arc<Reader>), VaultError> {
+    let key = repository::master_key(store.as_ref(), &order.password, &order.repository)?
+        .ok_or_else(|| VaultError::RepositoryAbsent {
+            repository: order.repository.clone(),
+        })?;
+    let reader = Arc::new(Reader::new(Arc::clone(store)));
+    let backend: Arc<dyn WriteBackend> = Arc::<Reader>::clone(&reader);
+    Ok((repository::open(&backend, &key)?, reader))
 }
 
-fn restore(order: &Order, store: &Arc<dyn Store>, say: &mut dyn FnMut(Word)) -> Result<Word, Word> {
-    let Job::Restore {
-        snapshot,
-        dataset,
-        target,
-        again,
-    } = &order.job
-    else {
-        return Err(failed("no restore was asked for"));
-    };
-    let opened = open(order, store)?;
-    let object = Object {
-        kind: Kind::Snapshot,
-        name: snapshot.clone(),
-    };
-    if !store
+fn restore_one(
+    order: &Order,
+    restore: &Restore,
+    parent: &mut dyn Parent,
+) -> Result<Word, VaultError> {
+    let restoring = engine("restoring");
+    let store = store_at(order, &restore.place);
+    let (opened, reader) = open(order, &store)?;
+    let snapshot = restore.snapshot.clone();
+    let held = store
         .list(Kind::Snapshot)
-        .map_err(failed)?
-        .contains_key(&object.name)
-    {
-        return Err(Word::SnapshotAbsent);
+        .map_err(|source| VaultError::Storage { source })?;
+    if !held.contains_key(&snapshot) {
+        return Err(VaultError::SnapshotAbsent { snapshot });
     }
     let file = opened
-        .get_snapshot_from_str(snapshot, |_| true)
-        .map_err(engine)?;
-    let indexed = opened.to_indexed().map_err(engine)?;
+        .get_snapshot_from_str(&snapshot, |_| true)
+        .map_err(&restoring)?;
+    // A pack that is gone may have been stored again: only packs that are there may serve.
+    reader.show_only(repository::known_packs(&opened)?.0);
+    let indexed = opened.to_indexed_checked().map_err(&restoring)?;
     let node = indexed
-        .node_from_snapshot_and_path(&file, dataset)
-        .map_err(|_| Word::DatasetAbsent)?;
-    let text = target
-        .to_str()
-        .ok_or_else(|| failed("the target's path is not UTF-8"))?;
-    say(progress("restoring", 0));
-    let list = indexed.ls(&node, &LsOptions::default()).map_err(engine)?;
-    let options = RestoreOptions::default().verify_existing(*again);
-    let destination = LocalDestination::new(text, true, false).map_err(engine)?;
+        .node_from_snapshot_and_path(&file, &restore.dataset)
+        .map_err(|_| VaultError::DatasetAbsent {
+            snapshot,
+            dataset: restore.dataset.clone(),
+        })?;
+    let text = restore.target.to_str().ok_or_else(|| VaultError::Target {
+        path: restore.target.display().to_string(),
+        why: "its path is not UTF-8".to_owned(),
+    })?;
+    parent.tell(&progress("restoring", 0));
+    let list = indexed
+        .ls(&node, &LsOptions::default())
+        .map_err(&restoring)?;
+    let options = RestoreOptions::default().verify_existing(restore.again);
+    let destination = LocalDestination::new(text, true, false).map_err(&restoring)?;
     let plan = indexed
         .prepare_restore(&options, list.clone(), &destination, false)
-        .map_err(engine)?;
-    say(progress("restoring", plan.matched_size));
+        .map_err(&restoring)?;
     indexed
         .restore(plan, &options, list.clone(), &destination)
-        .map_err(engine)?;
-    let mut restored = Restored {
-        files: 0,
-        folders: 0,
-        others: 0,
-        bytes: 0,
-        differing: 0,
-        examples: Vec::new(),
-    };
+        .map_err(&restoring)?;
+    let mut restored = Restored::default();
     let mut told = 0;
     for item in list {
-        let (path, node) = item.map_err(engine)?;
-        verify(&indexed, target, &path, &node, &mut restored);
+        let (path, node) = item.map_err(&restoring)?;
+        verify(&indexed, &restore.target, &path, &node, &mut restored);
         if restored.bytes - told >= PROGRESS_STEP {
             told = restored.bytes;
-            say(progress("verifying", told));
+            parent.tell(&progress("verifying", told));
         }
     }
     Ok(Word::Restored(restored))
@@ -361,10 +407,12 @@ fn verify_file<S: IndexedFull>(
 
 fn check(
     order: &Order,
-    store: &Arc<dyn Store>,
+    place: &Place,
     portion: Portion,
-    say: &mut dyn FnMut(Word),
-) -> Result<Word, Word> {
+    parent: &mut dyn Parent,
+) -> Result<Word, VaultError> {
+    let checking = engine("checking");
+    let store = store_at(order, place);
     let mut checked = Checked {
         portion,
         packs: 0,
@@ -373,14 +421,15 @@ fn check(
         damage: Vec::new(),
         oddities: Vec::new(),
     };
-    let mut hashed = hash_all(store.as_ref(), portion, &mut checked, say).map_err(failed)?;
+    let mut hashed = hash_all(store.as_ref(), portion, &mut checked, parent)
+        .map_err(|source| VaultError::Storage { source })?;
     if !checked.damage.is_empty() {
         // The engine would stop at the first file that does not decrypt; the names alone are proof enough.
         return Ok(Word::Checked(checked));
     }
-    let opened = open(order, store)?;
-    for file in opened.stream_files::<IndexFile>().map_err(engine)? {
-        let (_, file) = file.map_err(engine)?;
+    let (opened, _) = open(order, &store)?;
+    for file in opened.stream_files::<IndexFile>().map_err(&checking)? {
+        let (_, file) = file.map_err(&checking)?;
         for pack in &file.packs {
             hashed.remove(&pack.id.to_hex().to_string());
         }
@@ -390,7 +439,7 @@ fn check(
             format!("pack `{pack}` is in no index: a run that was interrupted left it")
         }),
     );
-    say(progress("checking", checked.bytes));
+    parent.tell(&progress("checking", checked.bytes));
     let options =
         CheckOptions::default()
             .read_data(true)
@@ -398,7 +447,7 @@ fn check(
                 portion.part,
                 portion.of.max(1),
             )));
-    for (level, error) in opened.check(options).map_err(engine)?.0 {
+    for (level, error) in opened.check(options).map_err(&checking)?.0 {
         // The level's type has no public name; its two values do.
         if format!("{level:?}") == "Warn" {
             checked.oddities.push(error.to_string());
@@ -415,7 +464,7 @@ fn hash_all(
     store: &dyn Store,
     portion: Portion,
     checked: &mut Checked,
-    say: &mut dyn FnMut(Word),
+    parent: &mut dyn Parent,
 ) -> Result<BTreeSet<String>, super::StoreError> {
     let mut packs = BTreeSet::new();
     let mut told = 0;
@@ -446,9 +495,41 @@ fn hash_all(
             }
             if checked.bytes - told >= PROGRESS_STEP {
                 told = checked.bytes;
-                say(progress("hashing", told));
+                parent.tell(&progress("hashing", told));
             }
         }
     }
     Ok(packs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_portion_cover_every_pack_once() {
+        for number in 0..=255_u8 {
+            let pack = Digest::of(&[number]).to_string();
+            let parts = (1..=7).filter(|&part| Portion { part, of: 7 }.holds(&pack));
+            assert_eq!(parts.count(), 1, "{pack}");
+            assert!(Portion::ALL.holds(&pack));
+        }
+    }
+
+    /// The engine takes the first four bytes as a little-endian number; ours must be the same.
+    #[test]
+    fn the_engine_divides_by_the_same_rule() {
+        let pack = format!("01020304{}", "0".repeat(56));
+        let id: rustic_core::Id = pack.parse().unwrap_or_default();
+        let number = id.as_u32();
+        assert_eq!(number, 0x0403_0201);
+        for of in 1..20 {
+            let part = if number.is_multiple_of(of) {
+                of
+            } else {
+                number % of
+            };
+            assert!(Portion { part, of }.holds(&pack));
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! Owns restic's lock files: one at each location while a run writes, so that `restic prune` or `restic check` beside it waits.
 //! Never removes a lock of another program or of a live process. The interesting function is [`Locks::take`].
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -49,13 +50,19 @@ impl LockFile {
         format!("{}@{} process {}", self.username, self.hostname, self.pid)
     }
 
-    /// True when this program wrote it on this machine and the process that did is gone.
-    fn is_our_dead(&self, here: &Identity) -> bool {
+    /// True when this program wrote it on this machine and no run stands behind it any more: its process is gone, or it is
+    /// this process, which could not remove the file when its run ended.
+    fn is_our_dead(&self, name: &str, here: &Identity) -> bool {
         self.seawall_process.as_ref().is_some_and(|process| {
-            self.hostname == here.hostname && process_mark(self.pid).as_ref() != Some(process)
+            let ended = process_mark(self.pid).as_ref() != Some(process);
+            let left_behind = self.pid == std::process::id() && !guard(&LIVE).contains(name);
+            self.hostname == here.hostname && (ended || left_behind)
         })
     }
 }
+
+/// Names of the lock files of this process that a run stands behind.
+static LIVE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// Who we are, as lock files and snapshots tell it.
 #[derive(Debug, Clone)]
@@ -142,7 +149,7 @@ pub(super) enum Refused {
 
 /// Our locks; they are refreshed while this lives and removed when it ends.
 pub(super) struct Locks {
-    held: Arc<std::sync::Mutex<Vec<Held>>>,
+    held: Arc<Mutex<Vec<Held>>>,
     stop: Option<Sender<()>>,
     refresher: Option<JoinHandle<()>>,
 }
@@ -170,7 +177,7 @@ impl Locks {
                 Err(why) => refused.push((location.clone(), why)),
             }
         }
-        let held = Arc::new(std::sync::Mutex::new(held));
+        let held = Arc::new(Mutex::new(held));
         let (stop, stopped) = channel();
         let (ours, sealer, here) = (Arc::clone(&held), sealer.clone(), here.clone());
         let refresher = std::thread::spawn(move || {
@@ -196,6 +203,7 @@ impl Drop for Locks {
             drop(refresher.join());
         }
         for one in guard(&self.held).drain(..) {
+            guard(&LIVE).remove(&one.name);
             if let Err(error) = one.store.remove_lock(&one.name) {
                 tracing::warn!(%error, "own lock file stays behind");
             }
@@ -212,6 +220,9 @@ fn take_one(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<Strin
             .into_iter()
             .find(|(_, file)| file.as_ref().is_some_and(|file| file.exclusive))
     });
+    if !matches!(exclusive, Ok(None)) {
+        guard(&LIVE).remove(&name);
+    }
     let refused = match exclusive {
         Ok(None) => return Ok(name),
         Ok(Some((_, file))) => {
@@ -251,8 +262,14 @@ fn write(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<String, 
         kind: Kind::Lock,
         name: name.clone(),
     };
-    store.write(&object, &[Bytes::from(sealed)])?;
-    Ok(name)
+    guard(&LIVE).insert(name.clone());
+    match store.write(&object, &[Bytes::from(sealed)]) {
+        Ok(()) => Ok(name),
+        Err(error) => {
+            guard(&LIVE).remove(&name);
+            Err(error)
+        }
+    }
 }
 
 /// The new file first, so that there is no moment without a lock.
@@ -260,6 +277,7 @@ fn refresh(held: &mut Held, sealer: &Sealer, here: &Identity) {
     match write(held.store.as_ref(), sealer, here) {
         Ok(name) => {
             let old = std::mem::replace(&mut held.name, name);
+            guard(&LIVE).remove(&old);
             if let Err(error) = held.store.remove_lock(&old) {
                 tracing::warn!(%error, "an older lock file of this run stays behind");
             }
@@ -299,8 +317,8 @@ pub(super) fn others(store: &dyn Store, sealer: &Sealer, own: &str) -> Result<Fo
 
 fn remove_our_dead(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<(), StoreError> {
     for (name, file) in others(store, sealer, "")? {
-        if file.is_some_and(|file| file.is_our_dead(here)) {
-            tracing::info!(place = %store.place(), "removes the lock of an own process that died");
+        if file.is_some_and(|file| file.is_our_dead(&name, here)) {
+            tracing::info!(place = %store.place(), "removes the lock of an own run that died");
             store.remove_lock(&name)?;
         }
     }

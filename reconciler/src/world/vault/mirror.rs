@@ -231,7 +231,8 @@ impl Mirror {
         lock(&self.held).clear();
     }
 
-    fn write_everywhere(&self, object: &Object, content: &[Bytes]) {
+    /// Writes to every usable location at once and waits; a location that fails is left out from then on.
+    pub(super) fn write_everywhere(&self, object: &Object, content: &[Bytes]) {
         std::thread::scope(|scope| {
             for lane in &self.lanes {
                 scope.spawn(|| lane.write(object, content));

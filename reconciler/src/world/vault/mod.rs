@@ -14,14 +14,14 @@ mod job;
 mod lock;
 mod mirror;
 mod observe;
+mod parent;
 mod reader;
 mod repository;
-mod restore;
 mod snapshots;
 mod source;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -33,10 +33,10 @@ pub use backup::{BackupOutcome, BackupRequest, Expect, LocationOutcome, PointTag
 pub use catch_up::{CatchUp, CaughtUp};
 pub use child::{Helper, SUBCOMMAND, run_child};
 pub use error::VaultError;
-pub use job::{Checked, Job, Order, Portion, Progress, Restored, Word};
+pub use job::{Answer, Checked, Job, Order, Portion, Progress, Restore, Restored, Word};
 pub use mirror::Ledger;
 pub use observe::{LocationSeen, LocationState, Observation};
-pub use restore::{RestoreOutcome, RestoreRequest};
+pub use parent::{RestoreOutcome, RestoreRequest};
 pub use snapshots::{AllSnapshots, SnapshotInfo, SnapshotList};
 pub use source::{Source, SourceCount};
 pub use store::{Kind, Object, Objects, Place, Store, StoreError};
@@ -94,6 +94,11 @@ impl Vault {
         key: &[u8],
     ) -> Result<Self, VaultError> {
         let repository = name.to_string();
+        let password = repository::password(&repository, key)?;
+        Ok(Self::at(repository, places, password))
+    }
+
+    fn at(repository: String, places: BTreeMap<LocationId, Place>, password: String) -> Self {
         let stores = places
             .iter()
             .map(|(location, place)| {
@@ -102,14 +107,14 @@ impl Vault {
                 (location.clone(), store)
             })
             .collect();
-        Ok(Self {
-            password: repository::password(&repository, key)?,
+        Self {
+            password,
             repository,
             places,
             stores,
             aside: BTreeMap::new(),
             key: Mutex::new(None),
-        })
+        }
     }
 
     /// Replaces the storage of one location, for storage that is reached in another way.
@@ -166,6 +171,21 @@ impl Vault {
         backup::run(self, request, &mut verdict)
     }
 
+    /// As [`Vault::backup`], in a child process that can be killed: a hung source or location holds nobody, and a fault in
+    /// the engine is an error instead of the end of the daemon.
+    ///
+    /// # Errors
+    /// As [`Vault::backup`]. After [`VaultError::Child`] and [`VaultError::Deadline`] it is not known whether the point became
+    /// visible: list the snapshots to learn it.
+    pub fn backup_in_child(
+        &self,
+        request: &BackupRequest,
+        helper: &Helper,
+        mut verdict: impl FnMut(&SourceCount) -> Result<(), String>,
+    ) -> Result<BackupOutcome, VaultError> {
+        parent::backup(self, request, helper, &mut verdict)
+    }
+
     /// Copies to each lagging location what it misses. A location that cannot be brought forward stays lagging and says why.
     ///
     /// # Errors
@@ -218,7 +238,7 @@ impl Vault {
                         all.damaged.insert(location.clone(), list.damaged);
                     }
                 }
-                Err(error @ VaultError::Location { .. }) => {
+                Err(error @ (VaultError::Location { .. } | VaultError::Storage { .. })) => {
                     all.unknown.insert(location.clone(), chain(&error));
                 }
                 Err(error) => return Err(error),
@@ -239,7 +259,7 @@ impl Vault {
         helper: &Helper,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Checked, VaultError> {
-        restore::check(self, location, portion, helper, progress)
+        parent::check(self, location, portion, helper, progress)
     }
 
     /// Restores one dataset of a snapshot into an empty folder, in a child process, and reads everything again to compare.
@@ -253,7 +273,7 @@ impl Vault {
         helper: &Helper,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<RestoreOutcome, VaultError> {
-        restore::restore(self, request, helper, progress)
+        parent::restore(self, request, helper, progress)
     }
 
     fn store(&self, location: &LocationId) -> Result<&Arc<dyn Store>, VaultError> {
@@ -331,13 +351,18 @@ impl Vault {
             .filter_map(|location| Some((location.clone(), Arc::clone(self.stores.get(location)?))))
             .collect();
         let mut existing = None;
+        let mut key_files = Vec::new();
         for (_, store) in &stores {
             existing = repository::master_key(store.as_ref(), &self.password, &self.repository)?;
             if existing.is_some() {
+                key_files = repository::key_files(store.as_ref())?;
                 break;
             }
         }
         let mirror = Mirror::start(stores, commit);
+        for (object, content) in key_files {
+            mirror.write_everywhere(&object, &[content]);
+        }
         let backend: Arc<dyn rustic_core::WriteBackend> = Arc::<Mirror>::clone(&mirror);
         let made = repository::initialise(&backend, existing, &self.password);
         mirror.finish();
@@ -345,19 +370,26 @@ impl Vault {
         Ok(())
     }
 
-    /// The master key, from the first location whose key files can be read.
+    /// The master key, from the first location whose key files can be read. A quarantined location may be another
+    /// repository with the same password, so it is not asked.
     fn key(&self) -> Result<MasterKey, VaultError> {
         let mut kept = guard(&self.key);
         if let Some(key) = kept.as_ref() {
             return Ok(key.clone());
         }
-        let mut tried = BTreeSet::new();
         let mut last = VaultError::RepositoryAbsent {
             repository: self.repository.clone(),
         };
-        for (location, store) in &self.stores {
-            if self.aside.contains_key(location) || !tried.insert(location) {
+        for (location, compared) in self.compare() {
+            let Some(store) = self.stores.get(&location) else {
                 continue;
+            };
+            match compared.state {
+                LocationState::Quarantined { .. } | LocationState::Absent => continue,
+                LocationState::InSync
+                | LocationState::Lagging { .. }
+                | LocationState::CatchingUp
+                | LocationState::Unknown { .. } => {}
             }
             match repository::master_key(store.as_ref(), &self.password, &self.repository) {
                 Ok(Some(key)) => {
@@ -373,7 +405,7 @@ impl Vault {
 
     fn sealer(&self) -> Result<Sealer, VaultError> {
         Sealer::new(&self.key()?).ok_or_else(|| VaultError::Engine {
-            doing: "reading key files",
+            doing: "reading key files".to_owned(),
             why: "the master key has an odd length".to_owned(),
         })
     }

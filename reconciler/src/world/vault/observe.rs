@@ -291,3 +291,77 @@ pub(super) fn settle(
     }
     damaged
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn copy(config: &str, packs: &[(&str, u64)]) -> Seen {
+        let mut objects: BTreeMap<Object, u64> = packs
+            .iter()
+            .map(|(name, size)| {
+                let object = Object {
+                    kind: Kind::Pack,
+                    name: (*name).to_owned(),
+                };
+                (object, *size)
+            })
+            .collect();
+        objects.insert(super::config(), 100);
+        Seen::Known(Inventory {
+            objects,
+            config: Some(Digest::of(config.as_bytes())),
+        })
+    }
+
+    /// One word a location, `+` for each missing object.
+    fn check(copies: Vec<Seen>) -> String {
+        let seen: BTreeMap<LocationId, Seen> = ["a", "b", "c", "d"]
+            .iter()
+            .zip(copies)
+            .map(|(name, copy)| (name.parse().unwrap(), copy))
+            .collect();
+        let words: Vec<String> = compare(&seen, &BTreeMap::new())
+            .into_values()
+            .map(|compared| match compared.state {
+                LocationState::InSync => "sync".to_owned(),
+                LocationState::Lagging { missing, bytes, .. } => format!("lag{missing}:{bytes}"),
+                LocationState::CatchingUp => "catching".to_owned(),
+                LocationState::Quarantined { .. } => "quarantined".to_owned(),
+                LocationState::Absent => "absent".to_owned(),
+                LocationState::Unknown { .. } => "unknown".to_owned(),
+            })
+            .collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn the_truth_is_the_union_of_sound_copies() {
+        let full = copy("r", &[("p1", 5), ("p2", 7)]);
+        let dark = || Seen::Unknown("dark".to_owned());
+        assert_eq!(check(vec![full.clone(), full.clone()]), "sync sync");
+        assert_eq!(
+            check(vec![full.clone(), copy("r", &[("p1", 5)])]),
+            "sync lag1:7"
+        );
+        // After a run that was killed, each may hold what the other lacks.
+        let (one, other) = (copy("r", &[("p1", 5)]), copy("r", &[("p2", 7)]));
+        assert_eq!(check(vec![one, other]), "lag1:7 lag1:5");
+        assert_eq!(check(vec![full.clone(), Seen::Absent]), "sync lag3:112");
+        assert_eq!(check(vec![Seen::Absent, Seen::Absent]), "absent absent");
+        assert_eq!(check(vec![Seen::Absent, dark()]), "absent unknown");
+        assert_eq!(check(vec![full, dark()]), "sync unknown");
+    }
+
+    #[test]
+    fn a_stranger_is_set_aside_and_adds_nothing_to_the_truth() {
+        let ours = copy("r", &[("p1", 5)]);
+        let stranger = copy("s", &[("p9", 9)]);
+        assert_eq!(
+            check(vec![ours.clone(), stranger.clone(), ours.clone()]),
+            "sync quarantined sync"
+        );
+        assert_eq!(check(vec![ours, stranger]), "quarantined quarantined");
+    }
+}

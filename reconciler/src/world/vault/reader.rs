@@ -1,36 +1,59 @@
 //! Owns the engine's view of one location for reading. Never writes: every attempt is an error.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use rustic_core::{
     BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend,
 };
 
-use super::mirror::{backend_error, kind_of, listed, object_of};
+use super::mirror::{backend_error, kind_of, listed, lock as guard, object_of};
 use super::observe::is_content_of;
 use super::store::{Store, StoreError};
 
 /// One location, read only.
-pub(super) struct Reader(pub(super) Arc<dyn Store>);
+pub(super) struct Reader {
+    store: Arc<dyn Store>,
+    /// When set, only these packs are shown.
+    visible: Mutex<Option<HashSet<String>>>,
+}
+
+impl Reader {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            visible: Mutex::new(None),
+        }
+    }
+
+    /// Shows the engine only these packs.
+    pub(super) fn show_only(&self, packs: HashSet<String>) {
+        *guard(&self.visible) = Some(packs);
+    }
+}
 
 impl ReadBackend for Reader {
     fn location(&self) -> String {
-        self.0.place()
+        self.store.place()
     }
 
     fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        listed(self.0.list(kind_of(kind)).map_err(backend_error)?)
+        let mut found = self.store.list(kind_of(kind)).map_err(backend_error)?;
+        if let (FileType::Pack, Some(visible)) = (kind, guard(&self.visible).as_ref()) {
+            found.retain(|name, _| visible.contains(name));
+        }
+        listed(found)
     }
 
     fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
         let object = object_of(kind, id);
-        let content = self.0.read(&object).map_err(backend_error)?;
+        let content = self.store.read(&object).map_err(backend_error)?;
         if is_content_of(&object, &content) {
             return Ok(content);
         }
         Err(backend_error(StoreError::Damaged {
-            place: self.0.place(),
+            place: self.store.place(),
             object: object.path(),
         }))
     }
@@ -44,7 +67,7 @@ impl ReadBackend for Reader {
         length: u32,
     ) -> RusticResult<Bytes> {
         let range = u64::from(offset)..u64::from(offset) + u64::from(length);
-        self.0
+        self.store
             .read_range(&object_of(kind, id), range)
             .map_err(backend_error)
     }

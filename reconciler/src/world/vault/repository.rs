@@ -1,9 +1,11 @@
 //! Owns opening a repository with the engine: key, configuration, first initialisation. Never writes anything else.
 //! The interesting function is [`initialise`], which survives being killed half way.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use rustic_core::repofile::{KeyFile, MasterKey};
+use bytes::Bytes;
+use rustic_core::repofile::{IndexFile, KeyFile, MasterKey, PackId};
 use rustic_core::{
     ConfigOptions, Credentials, KeyOptions, OpenStatus, Repository, RepositoryBackends,
     RepositoryOptions, RusticError, WriteBackend,
@@ -18,17 +20,24 @@ pub(super) type Opened = Repository<OpenStatus>;
 /// Wraps a failure of the engine.
 pub(super) fn engine(doing: &'static str) -> impl Fn(Box<RusticError>) -> VaultError {
     move |error| VaultError::Engine {
-        doing,
-        why: error.display_log(),
+        doing: doing.to_owned(),
+        why: one_line(&error.display_log()),
     }
+}
+
+/// The engine's messages have paragraphs; ours are one line.
+pub(super) fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    line.strip_prefix("Error: ").unwrap_or(&line).to_owned()
 }
 
 /// The password is the key's bytes without one trailing newline, so that `restic --password-file` reads the same.
 /// restic trims all white space around it, so a key that has more of it would open nothing there.
 pub(super) fn password(repository: &str, key: &[u8]) -> Result<String, VaultError> {
-    let unusable = |why| VaultError::KeyUnusable {
+    let unusable = |why: &str| VaultError::KeyUnusable {
         repository: repository.to_owned(),
-        why,
+        why: why.to_owned(),
     };
     let text = std::str::from_utf8(key).map_err(|_| unusable("it is not UTF-8 text"))?;
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -82,24 +91,11 @@ pub(super) fn master_key(
     password: &str,
     repository: &str,
 ) -> Result<Option<MasterKey>, VaultError> {
-    let unreadable = |why: String| VaultError::Engine {
-        doing: "reading key files",
-        why,
-    };
-    let names = store
-        .list(Kind::Key)
-        .map_err(|error| unreadable(error.to_string()))?;
-    if names.is_empty() {
+    let files = key_files(store)?;
+    if files.is_empty() {
         return Ok(None);
     }
-    for name in names.into_keys() {
-        let object = Object {
-            kind: Kind::Key,
-            name,
-        };
-        let content = store
-            .read(&object)
-            .map_err(|error| unreadable(error.to_string()))?;
+    for (object, content) in files {
         let file: KeyFile = serde_json::from_slice(&content)
             .map_err(|error| unreadable(format!("{}: {error}", object.path())))?;
         let Ok(key) = file.key_from_password(&password) else {
@@ -116,4 +112,46 @@ pub(super) fn master_key(
     Err(VaultError::WrongKey {
         repository: repository.to_owned(),
     })
+}
+
+fn unreadable(why: String) -> VaultError {
+    VaultError::Engine {
+        doing: "reading key files".to_owned(),
+        why,
+    }
+}
+
+/// The key files of a location, with their content.
+pub(super) fn key_files(store: &dyn Store) -> Result<Vec<(Object, Bytes)>, VaultError> {
+    let storage = |source| VaultError::Storage { source };
+    let names = store.list(Kind::Key).map_err(storage)?;
+    names
+        .into_keys()
+        .map(|name| {
+            let object = Object {
+                kind: Kind::Key,
+                name,
+            };
+            let content = store.read(&object).map_err(storage)?;
+            Ok((object, content))
+        })
+        .collect()
+}
+
+/// The packs that index files name, and how many of them no location has. The engine's checked index also takes in packs that
+/// no index file names, left by a run that was killed; data inside them would then be referenced and never indexed.
+pub(super) fn known_packs(opened: &Opened) -> Result<(HashSet<String>, u64), VaultError> {
+    let reading = engine("reading the index");
+    let mut indexed = HashSet::new();
+    for file in opened.stream_files::<IndexFile>().map_err(&reading)? {
+        let (_, file) = file.map_err(&reading)?;
+        indexed.extend(file.packs.iter().map(|pack| pack.id.to_hex().to_string()));
+    }
+    let present: HashSet<String> = opened
+        .list::<PackId>()
+        .map_err(&reading)?
+        .map(|id| id.to_hex().to_string())
+        .collect();
+    let missing = indexed.difference(&present).count() as u64;
+    Ok((indexed, missing))
 }

@@ -14,25 +14,28 @@ use contract::id::DatasetId;
 use jiff::Timestamp;
 use rustic_core::repofile::{Metadata, Node, NodeType};
 use rustic_core::{
-    Excludes, LocalSource, LocalSourceFilterOptions, LocalSourceSaveOptions, ReadSource,
-    ReadSourceEntry, ReadSourceOpen, RusticResult,
+    LocalSource, LocalSourceFilterOptions, LocalSourceSaveOptions, ReadSource, ReadSourceEntry,
+    ReadSourceOpen, RusticResult,
 };
 use serde::{Deserialize, Serialize};
 
 use super::error::VaultError;
 use super::mirror::lock;
+use super::repository::one_line;
+use crate::world::connector::Excludes;
 
 /// The engine's own reader of local folders.
 type Opener = <LocalSource as ReadSource>::Open;
 
 /// One folder of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Source {
     /// Its folder in the snapshot is `/<dataset_id>/`.
     pub dataset: DatasetId,
     /// The folder on this machine; what is in it is stored, not the folder's own path.
     pub folder: PathBuf,
-    /// Globs relative to the folder, as in `.gitignore`: without a slash they match a name at any depth.
+    /// Globs relative to the folder, as [`Excludes::globs`] gives them.
     pub exclude: Vec<String>,
     /// True for a dump written for this run: its files share no history with those of the run before, so nothing is taken
     /// over from there without reading.
@@ -99,6 +102,9 @@ struct Folder {
     outside: PathBuf,
     node: Node,
     local: LocalSource,
+    /// Decides what is left out, as it did for the connector. The engine is told the same globs, so that it does not descend
+    /// into excluded folders.
+    filter: Arc<Excludes>,
 }
 
 impl Folders {
@@ -142,7 +148,7 @@ impl Folders {
 fn open_folder(source: &Source) -> Result<Folder, VaultError> {
     let missing = |error: io::Error| VaultError::SourceMissing {
         path: source.folder.display().to_string(),
-        source: error,
+        why: error.to_string(),
     };
     let outside = std::fs::canonicalize(&source.folder).map_err(missing)?;
     let metadata = std::fs::metadata(&outside).map_err(missing)?;
@@ -155,7 +161,7 @@ fn open_folder(source: &Source) -> Result<Folder, VaultError> {
         why: format!(
             "an exclude of `{}` is wrong: {}",
             source.dataset,
-            error.display_log()
+            one_line(&error.display_log())
         ),
     };
     let text = outside.to_str().ok_or_else(|| VaultError::Request {
@@ -166,9 +172,12 @@ fn open_folder(source: &Source) -> Result<Folder, VaultError> {
         .iter()
         .map(|glob| below(text, glob))
         .collect();
+    let filter = Excludes::new(&source.exclude).map_err(|error| VaultError::Request {
+        why: format!("an exclude of `{}` is wrong: {error}", source.dataset),
+    })?;
     let local = LocalSource::new(
         LocalSourceSaveOptions::default(),
-        &Excludes::default().globs(globs),
+        &rustic_core::Excludes::default().globs(globs),
         &LocalSourceFilterOptions::default(),
         &[&outside],
     )
@@ -183,13 +192,15 @@ fn open_folder(source: &Source) -> Result<Folder, VaultError> {
         outside,
         node,
         local,
+        filter: Arc::new(filter),
     })
 }
 
 /// An exclude as the engine's overrides want it: a leading `!` excludes, and paths are absolute.
 fn below(folder: &str, glob: &str) -> String {
     let folder = globset::escape(folder.trim_end_matches('/'));
-    let anchored = glob.trim_end_matches('/').contains('/');
+    let glob = glob.trim_end_matches('/');
+    let anchored = glob.contains('/');
     let glob = glob.trim_start_matches('/');
     if anchored {
         format!("!{folder}/{glob}")
@@ -235,6 +246,7 @@ impl ReadSource for Folders {
                 outside: folder.outside.clone(),
                 head: Some(folder.node.clone()),
                 rest: folder.local.entries(),
+                filter: Arc::clone(&folder.filter),
             })
             .collect::<Vec<_>>();
         Walk {
@@ -250,6 +262,7 @@ struct FolderWalk {
     outside: PathBuf,
     head: Option<Node>,
     rest: <LocalSource as ReadSource>::Iter,
+    filter: Arc<Excludes>,
 }
 
 /// The entries of all folders, one folder after the other.
@@ -280,10 +293,11 @@ impl Iterator for Walk {
             match walk.rest.next() {
                 None => self.current = None,
                 Some(Err(error)) => {
-                    self.tally.problem(error.display_log());
+                    self.tally.problem(one_line(&error.display_log()));
                     return Some(Err(error));
                 }
                 Some(Ok(entry)) => match entry.path.strip_prefix(&walk.outside) {
+                    Ok(relative) if walk.filter.matches(relative) => {}
                     Ok(relative) => {
                         let path = walk.inside.join(relative);
                         self.tally.entries.fetch_add(1, Ordering::Relaxed);
@@ -341,7 +355,7 @@ impl ReadSourceOpen for Counted {
                 })
             }
             Err(error) => {
-                self.tally.problem(error.display_log());
+                self.tally.problem(one_line(&error.display_log()));
                 Err(error)
             }
         }
@@ -393,5 +407,55 @@ impl Read for CountedReader {
                 Err(error)
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(content: &[u8], listed: u64) -> (io::Result<Vec<u8>>, SourceCount) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, content).unwrap();
+        let tally = Arc::new(Tally::default());
+        let mut reader = CountedReader {
+            file: File::open(&path).unwrap(),
+            left: listed,
+            path,
+            tally: Arc::clone(&tally),
+        };
+        let mut got = Vec::new();
+        let result = reader.read_to_end(&mut got).map(|_| got);
+        (result, tally.count())
+    }
+
+    #[test]
+    fn a_file_that_grew_gives_its_state_at_the_listing() {
+        let (got, count) = read(b"0123456789", 4);
+        assert_eq!(got.unwrap(), b"0123");
+        assert_eq!((count.problems, count.bytes_read), (0, 4));
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_a_problem() {
+        let (got, count) = read(b"0123", 10);
+        assert!(got.is_err());
+        assert_eq!(count.problems, 1);
+        assert!(
+            count
+                .examples
+                .iter()
+                .any(|text| text.contains("shrank by 6 bytes"))
+        );
+    }
+
+    #[test]
+    fn excludes_become_overrides_below_the_folder() {
+        assert_eq!(below("/srv/a[1]", "*.tmp"), "!/srv/a[[]1[]]/**/*.tmp");
+        assert_eq!(below("/srv", "cache/"), "!/srv/**/cache");
+        assert_eq!(below("/srv", "/top"), "!/srv/top");
+        assert_eq!(below("/srv", "a/*/z"), "!/srv/a/*/z");
     }
 }

@@ -84,7 +84,8 @@ const fn folder(kind: Kind) -> &'static str {
 }
 
 /// Why storage did not do what it was asked.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StoreError {
     /// The location itself is not there: an unmounted disk, a missing folder.
     #[error("`{place}` is not there: {why}")]

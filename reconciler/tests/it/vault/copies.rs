@@ -83,3 +83,79 @@ fn a_restore_gives_back_what_was_there() {
     assert_eq!(list.points[0].1, world.locations);
     assert_eq!(list.points[0].0.tags.as_ref().unwrap().plan_id, "bp_test");
 }
+
+#[test]
+fn an_incremental_run_adds_little_and_a_fresh_one_reads_everything() {
+    let mut world = World::new(2);
+    for file in 0..20 {
+        world.file(&format!("f{file}"), file, 300_000);
+    }
+    let first = world.backup(2).unwrap();
+    world.file("f3", 1000, 300_000);
+    let second = world.backup(2).unwrap();
+    assert_eq!(second.parent.as_ref(), Some(&first.snapshot_id));
+    assert_eq!(second.source.files_read, 1);
+    assert!(second.added_bytes < first.added_bytes / 10);
+
+    // A dump with other content of the same length, whose time was set back: only reading can tell.
+    let path = world.path("src/f5");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    world.file("f5", 2000, 300_000);
+    fs::File::open(&path).unwrap().set_modified(time).unwrap();
+    let mut request = world.request(2);
+    request.sources[0].fresh = true;
+    let third = world.vault.backup(&request, |_| Ok(())).unwrap();
+    assert_eq!(third.parent, None);
+    assert_eq!(third.source.files_read, 20);
+    let target = world.path("out");
+    world.restic_ok(
+        "b",
+        &["restore", "latest", "--target", target.to_str().unwrap()],
+    );
+    assert_same(&world.path("src"), &target.join("ds_files"));
+    world.assert_identical();
+}
+
+#[test]
+fn several_datasets_share_one_snapshot_and_excludes_are_left_out() {
+    let mut world = World::new(1);
+    world.file("keep", 1, 10);
+    world.file("skip.tmp", 2, 10);
+    world.file("deep/cache/x", 3, 10);
+    world.file("deep/keep", 4, 10);
+    world.file("exact[1]/y", 5, 10);
+    fs::create_dir(world.path("other")).unwrap();
+    fs::write(world.path("other/o"), "other").unwrap();
+    let mut request = world.request(1);
+    let mut other = request.sources[0].clone();
+    other.dataset = "ds_a_other".parse().unwrap();
+    other.folder = world.path("other");
+    request.sources[0].exclude = vec!["*.tmp".into(), "cache/".into(), "/exact[[]1[]]".into()];
+    request.sources.push(other);
+    let outcome = world.vault.backup(&request, |_| Ok(())).unwrap();
+    assert_eq!(outcome.files, 3);
+    let list = world.restic_ok("a", &["ls", "latest"]);
+    let paths: Vec<_> = list.lines().filter(|line| line.starts_with('/')).collect();
+    assert_eq!(
+        paths,
+        [
+            "/ds_a_other",
+            "/ds_a_other/o",
+            "/ds_files",
+            "/ds_files/deep",
+            "/ds_files/deep/keep",
+            "/ds_files/keep"
+        ]
+    );
+    let wanted = RestoreRequest {
+        snapshot_id: outcome.snapshot_id,
+        dataset: "ds_a_other".parse().unwrap(),
+        target: world.path("out"),
+        location: None,
+    };
+    world
+        .vault
+        .restore(&wanted, &helper(), &mut |_| {})
+        .unwrap();
+    assert_same(&world.path("other"), &world.path("out"));
+}

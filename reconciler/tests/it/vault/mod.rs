@@ -1,4 +1,9 @@
 //! The vault with real folders, real child processes and stock restic as the independent reader.
 
 mod copies;
+mod damage;
+mod flaky;
+mod gate;
+mod lagging;
+mod locks;
 mod world;

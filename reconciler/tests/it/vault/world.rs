@@ -1,18 +1,21 @@
 //! A scratch world for vault tests: some locations, a source, a vault, and restic beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 use contract::id::LocationId;
 use jiff::Timestamp;
 use reconciler::world::vault::{
-    BackupOutcome, BackupRequest, Expect, Helper, Place, PointTags, RepositoryName, Source, Vault,
-    VaultError,
+    BackupOutcome, BackupRequest, Expect, Helper, LocationState, Objects, Place, PointTags,
+    RepositoryName, Source, Vault, VaultError,
 };
 use tempfile::TempDir;
+
+use super::flaky::{Flaky, Fuse};
 
 pub const KEY: &str = "correct horse battery staple";
 
@@ -43,6 +46,50 @@ impl World {
             vault,
             round: 0,
         }
+    }
+
+    /// A vault as a new process would open it.
+    pub fn reopen(&mut self) {
+        self.vault = open(self.dir.path(), &self.locations);
+    }
+
+    /// Puts storage that fails after some writes in front of a location.
+    pub fn make_flaky(&mut self, location: &str, fuse: &Fuse, dead: bool) {
+        let inner = Objects::new(Place::Folder(self.path(location)), name().to_string());
+        let flaky = Flaky {
+            inner,
+            fuse: fuse.clone(),
+            dead,
+        };
+        self.vault
+            .set_store(location.parse().unwrap(), Arc::new(flaky));
+    }
+
+    /// Files of one kind at a location.
+    pub fn objects(&self, location: &str, kind: &str) -> BTreeSet<PathBuf> {
+        walkdir::WalkDir::new(self.repository(location).join(kind))
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_file())
+            .map(walkdir::DirEntry::into_path)
+            .collect()
+    }
+
+    /// Bytes of the whole repository at a location.
+    pub fn size(&self, location: &str) -> u64 {
+        self.objects(location, "")
+            .iter()
+            .map(|path| fs::metadata(path).unwrap().len())
+            .sum()
+    }
+
+    pub fn state(&self, location: &str) -> LocationState {
+        let id: LocationId = location.parse().unwrap();
+        let seen = self.vault.observe().locations;
+        seen.into_iter()
+            .find(|seen| seen.location == id)
+            .unwrap()
+            .state
     }
 
     pub fn path(&self, below: &str) -> PathBuf {

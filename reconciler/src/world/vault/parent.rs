@@ -1,4 +1,4 @@
-//! Owns the parent's side of restores and checks: which locations are asked, in which order, and what their answers mean.
+//! Owns the parent's side of backups, restores and checks: which locations are asked, in which order, and what their answers mean.
 //! Never lets a failed attempt look like a good one. The interesting function is [`restore`].
 
 use std::path::PathBuf;
@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use contract::id::{DatasetId, LocationId};
 use serde::{Deserialize, Serialize};
 
-use super::child::{Helper, ask};
+use super::backup::{BackupOutcome, BackupRequest};
+use super::child::{Helper, Listener, ask};
 use super::error::VaultError;
-use super::job::{Checked, Job, Order, Portion, Progress, Restored, Word};
+use super::job::{Checked, Job, Order, Portion, Progress, Restore, Restored, Word};
 use super::observe::LocationState;
+use super::source::SourceCount;
 use super::store::Place;
 use super::{Vault, chain};
 
@@ -48,14 +50,14 @@ pub(super) fn restore(
     let mut failed: Vec<(LocationId, String)> = Vec::new();
     let mut absent = true;
     for location in candidates(vault, request.location.as_ref()) {
-        let job = Job::Restore {
+        let job = Job::Restore(Restore {
+            place: place(vault, &location)?,
             snapshot: request.snapshot_id.clone(),
             dataset: request.dataset.to_string(),
             target: request.target.clone(),
             again: !failed.is_empty(),
-        };
-        let order = order(vault, &location, job)?;
-        match restored(request, ask(helper, &order, progress)) {
+        });
+        match restored(ask(helper, &order(vault, job), &mut Plain(progress))) {
             Ok(restored) => {
                 return Ok(RestoreOutcome {
                     location,
@@ -89,29 +91,68 @@ pub(super) fn restore(
 }
 
 /// The child's last word about a restore.
-fn restored(
-    request: &RestoreRequest,
-    word: Result<Word, VaultError>,
-) -> Result<Restored, VaultError> {
-    let snapshot = request.snapshot_id.clone();
+fn restored(word: Result<Word, VaultError>) -> Result<Restored, VaultError> {
     match word? {
         Word::Restored(restored) if restored.differing == 0 => Ok(restored),
         Word::Restored(restored) => Err(VaultError::RestoreDiffers {
             count: restored.differing,
             first: restored.examples.into_iter().next().unwrap_or_default(),
         }),
-        Word::SnapshotAbsent => Err(VaultError::SnapshotAbsent { snapshot }),
-        Word::DatasetAbsent => Err(VaultError::DatasetAbsent {
-            snapshot,
-            dataset: request.dataset.to_string(),
-        }),
-        Word::WrongKey => Err(VaultError::WrongKey {
-            repository: "it".to_owned(),
-        }),
-        Word::Failed(why) => Err(VaultError::Child { why }),
-        Word::Checked(_) | Word::Progress(_) => Err(VaultError::Child {
-            why: "it answered another question".to_owned(),
-        }),
+        Word::Failed(error) => Err(error),
+        Word::Stored(_) | Word::Checked(_) | Word::Progress(_) | Word::Verdict(_) => {
+            Err(confused())
+        }
+    }
+}
+
+fn confused() -> VaultError {
+    VaultError::Child {
+        why: "it answered another question".to_owned(),
+    }
+}
+
+/// Restores and checks have no source to judge.
+struct Plain<'progress>(&'progress mut dyn FnMut(&Progress));
+
+impl Listener for Plain<'_> {
+    fn progress(&mut self, progress: &Progress) {
+        (self.0)(progress);
+    }
+
+    fn verdict(&mut self, _count: &SourceCount) -> Result<(), String> {
+        Err("nobody judges a source here".to_owned())
+    }
+}
+
+/// A backup's source is judged by the caller.
+struct Judge<'verdict>(&'verdict mut dyn FnMut(&SourceCount) -> Result<(), String>);
+
+impl Listener for Judge<'_> {
+    fn progress(&mut self, _progress: &Progress) {}
+
+    fn verdict(&mut self, count: &SourceCount) -> Result<(), String> {
+        (self.0)(count)
+    }
+}
+
+/// See [`Vault::backup_in_child`].
+pub(super) fn backup(
+    vault: &Vault,
+    request: &BackupRequest,
+    helper: &Helper,
+    verdict: &mut dyn FnMut(&SourceCount) -> Result<(), String>,
+) -> Result<BackupOutcome, VaultError> {
+    let job = Job::Backup {
+        places: vault.places.clone(),
+        aside: vault.aside.clone(),
+        request: Box::new(request.clone()),
+    };
+    match ask(helper, &order(vault, job), &mut Judge(verdict))? {
+        Word::Stored(outcome) => Ok(*outcome),
+        Word::Failed(error) => Err(error),
+        Word::Restored(_) | Word::Checked(_) | Word::Progress(_) | Word::Verdict(_) => {
+            Err(confused())
+        }
     }
 }
 
@@ -128,37 +169,35 @@ pub(super) fn check(
             why: format!("{}/{} is no portion", portion.part, portion.of),
         });
     }
-    match ask(
-        helper,
-        &order(vault, location, Job::Check { portion })?,
-        progress,
-    )? {
+    let job = Job::Check {
+        place: place(vault, location)?,
+        portion,
+    };
+    match ask(helper, &order(vault, job), &mut Plain(progress))? {
         Word::Checked(checked) => Ok(checked),
-        Word::WrongKey => Err(VaultError::WrongKey {
-            repository: vault.repository.clone(),
-        }),
-        Word::Failed(why) => Err(VaultError::Child { why }),
-        Word::Restored(_) | Word::Progress(_) | Word::SnapshotAbsent | Word::DatasetAbsent => {
-            Err(VaultError::Child {
-                why: "it answered another question".to_owned(),
-            })
+        Word::Failed(error) => Err(error),
+        Word::Stored(_) | Word::Restored(_) | Word::Progress(_) | Word::Verdict(_) => {
+            Err(confused())
         }
     }
 }
 
-fn order(vault: &Vault, location: &LocationId, job: Job) -> Result<Order, VaultError> {
-    let place: &Place = vault
+fn place(vault: &Vault, location: &LocationId) -> Result<Place, VaultError> {
+    vault
         .places
         .get(location)
+        .cloned()
         .ok_or_else(|| VaultError::Request {
             why: format!("`{location}` is no location of this repository"),
-        })?;
-    Ok(Order {
-        place: place.clone(),
+        })
+}
+
+fn order(vault: &Vault, job: Job) -> Order {
+    Order {
         repository: vault.repository.clone(),
         password: vault.password.clone(),
         job,
-    })
+    }
 }
 
 /// Locations in sync first: they hold every point. A lagging one may still hold the point that is asked for, and one that
@@ -188,6 +227,9 @@ fn require_empty(target: &std::path::Path) -> Result<(), VaultError> {
         Ok(true) => Ok(()),
         Ok(false) => Err(VaultError::TargetNotEmpty { path }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(VaultError::Target { path, source }),
+        Err(error) => Err(VaultError::Target {
+            path,
+            why: error.to_string(),
+        }),
     }
 }

@@ -1,0 +1,210 @@
+//! Damage: it is found, it does not spread, and a restore goes to another copy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reconciler::world::vault::{LocationState, Portion, RestoreRequest, VaultError};
+
+use super::world::{World, assert_same, helper};
+
+fn flip(path: &Path) {
+    let mut content = fs::read(path).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(path, content).unwrap();
+}
+
+fn largest_pack(world: &World, location: &str) -> PathBuf {
+    let packs = world.objects(location, "data");
+    packs
+        .into_iter()
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap()
+}
+
+fn request(world: &World, snapshot_id: &str, location: Option<&str>) -> RestoreRequest {
+    RestoreRequest {
+        snapshot_id: snapshot_id.to_owned(),
+        dataset: "ds_files".parse().unwrap(),
+        target: world.path("out"),
+        location: location.map(|location| location.parse().unwrap()),
+    }
+}
+
+#[test]
+fn a_flipped_byte_is_found_and_a_restore_uses_another_copy() {
+    let mut world = World::new(2);
+    world.file("big", 1, 8 << 20);
+    let outcome = world.backup(2).unwrap();
+    flip(&largest_pack(&world, "a"));
+    let a = world.locations[0].clone();
+    let checked = world
+        .vault
+        .check(&a, Portion::ALL, &helper(), &mut |_| {})
+        .unwrap();
+    assert_eq!(checked.damage.len(), 1, "{checked:?}");
+    let mut found = 0;
+    for part in 1..=5 {
+        let portion = Portion { part, of: 5 };
+        let checked = world
+            .vault
+            .check(&a, portion, &helper(), &mut |_| {})
+            .unwrap();
+        found += checked.damage.len();
+    }
+    assert_eq!(found, 1, "exactly one part of five holds the pack");
+
+    let wanted = request(&world, &outcome.snapshot_id, None);
+    let restored = world
+        .vault
+        .restore(&wanted, &helper(), &mut |_| {})
+        .unwrap();
+    assert_eq!(restored.location.as_str(), "b");
+    assert_eq!(restored.failed.len(), 1);
+    assert_same(&world.path("src"), &world.path("out"));
+    fs::remove_dir_all(world.path("out")).unwrap();
+    let error = world
+        .vault
+        .restore(
+            &request(&world, &outcome.snapshot_id, Some("a")),
+            &helper(),
+            &mut |_| {},
+        )
+        .unwrap_err();
+    assert!(matches!(error, VaultError::RestoreFailed { .. }), "{error}");
+}
+
+#[test]
+fn damage_does_not_spread_when_another_copy_catches_up() {
+    let mut world = World::new(2);
+    world.file("big", 1, 4 << 20);
+    fs::rename(world.path("b"), world.path("b-away")).unwrap();
+    world.backup(1).unwrap();
+    fs::rename(world.path("b-away"), world.path("b")).unwrap();
+    flip(&largest_pack(&world, "a"));
+    let caught = world.vault.catch_up().unwrap();
+    assert!(
+        caught.locations[0]
+            .stopped
+            .as_ref()
+            .unwrap()
+            .contains("damaged")
+    );
+    assert_eq!(caught.damaged.len(), 1);
+    assert!(world.objects("b", "snapshots").is_empty());
+    assert!(world.objects("b", "index").is_empty());
+}
+
+#[test]
+fn a_cut_object_quarantines_its_location() {
+    let mut world = World::new(3);
+    world.file("big", 1, 4 << 20);
+    let outcome = world.backup(3).unwrap();
+    let pack = largest_pack(&world, "c");
+    let content = fs::read(&pack).unwrap();
+    fs::write(&pack, &content[..content.len() - 1]).unwrap();
+    assert!(matches!(
+        world.state("c"),
+        LocationState::Quarantined { .. }
+    ));
+    world.file("more", 2, 1000);
+    let next = world.backup(2).unwrap();
+    assert_eq!(next.committed.len(), 2);
+    world.vault.catch_up().unwrap();
+    assert_eq!(
+        world.objects("c", "snapshots").len(),
+        1,
+        "it gets nothing more"
+    );
+    let wanted = request(&world, &outcome.snapshot_id, None);
+    let restored = world
+        .vault
+        .restore(&wanted, &helper(), &mut |_| {})
+        .unwrap();
+    assert_ne!(restored.location.as_str(), "c");
+}
+
+#[test]
+fn a_stranger_repository_is_quarantined() {
+    let mut world = World::new(3);
+    world.file("one", 1, 1000);
+    world.backup(3).unwrap();
+    fs::remove_dir_all(world.repository("c")).unwrap();
+    fs::create_dir_all(world.repository("c")).unwrap();
+    world.restic_ok("c", &["init"]);
+    assert!(matches!(
+        world.state("c"),
+        LocationState::Quarantined { .. }
+    ));
+    let outcome = world.backup(2).unwrap();
+    assert_eq!(outcome.committed.len(), 2);
+    assert!(world.objects("c", "snapshots").is_empty());
+}
+
+#[test]
+fn packs_that_vanished_everywhere_are_stored_again() {
+    let mut world = World::new(2);
+    world.file("big", 1, 4 << 20);
+    world.backup(2).unwrap();
+    let name = largest_pack(&world, "a");
+    let name = name.strip_prefix(world.repository("a")).unwrap().to_owned();
+    for location in ["a", "b"] {
+        fs::remove_file(world.repository(location).join(&name)).unwrap();
+    }
+    let outcome = world.backup(2).unwrap();
+    assert_eq!(outcome.missing_packs, 1);
+    assert!(outcome.added_bytes > 4 << 20, "{}", outcome.added_bytes);
+    let wanted = request(&world, &outcome.snapshot_id, None);
+    world
+        .vault
+        .restore(&wanted, &helper(), &mut |_| {})
+        .unwrap();
+    assert_same(&world.path("src"), &world.path("out"));
+}
+
+#[test]
+fn a_target_with_content_is_left_alone() {
+    let mut world = World::new(1);
+    world.file("one", 1, 1000);
+    let outcome = world.backup(1).unwrap();
+    fs::create_dir(world.path("out")).unwrap();
+    fs::write(world.path("out/precious"), "x").unwrap();
+    let wanted = request(&world, &outcome.snapshot_id, None);
+    let error = world
+        .vault
+        .restore(&wanted, &helper(), &mut |_| {})
+        .unwrap_err();
+    assert!(
+        matches!(error, VaultError::TargetNotEmpty { .. }),
+        "{error}"
+    );
+    let mut wanted = request(&world, &"0".repeat(64), None);
+    wanted.target = world.path("out2");
+    let error = world
+        .vault
+        .restore(&wanted, &helper(), &mut |_| {})
+        .unwrap_err();
+    assert!(
+        matches!(error, VaultError::SnapshotAbsent { .. }),
+        "{error}"
+    );
+    let mut wanted = request(&world, &outcome.snapshot_id, None);
+    wanted.target = world.path("out3");
+    wanted.dataset = "ds_other".parse().unwrap();
+    let error = world
+        .vault
+        .restore(&wanted, &helper(), &mut |_| {})
+        .unwrap_err();
+    assert!(matches!(error, VaultError::DatasetAbsent { .. }), "{error}");
+}
+
+#[test]
+fn a_wrong_key_opens_nothing() {
+    let mut world = World::new(1);
+    world.file("one", 1, 1000);
+    world.backup(1).unwrap();
+    fs::write(world.path("key"), "another key\n").unwrap();
+    world.reopen();
+    let error = world.backup(1).unwrap_err();
+    assert!(matches!(error, VaultError::WrongKey { .. }), "{error}");
+}

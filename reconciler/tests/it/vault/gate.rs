@@ -1,0 +1,192 @@
+//! The gate: a run that is not whole leaves nothing that anyone could take for a recovery point.
+
+use std::fs;
+use std::path::Path;
+
+use reconciler::world::vault::{Expect, Source, VaultError};
+
+use super::flaky::Fuse;
+use super::world::{World, helper};
+
+impl World {
+    fn assert_no_snapshots(&self, but: usize) {
+        for location in &self.locations {
+            assert_eq!(
+                self.objects(location.as_str(), "snapshots").len(),
+                but,
+                "{location}"
+            );
+        }
+    }
+}
+
+/// A folder of the kernel's: its files say that they hold a page and hold less, so each of them shrinks while it is read.
+fn shrinking_folder() -> &'static Path {
+    let folder = Path::new("/sys/kernel/mm/transparent_hugepage");
+    assert!(folder.join("enabled").is_file());
+    folder
+}
+
+#[test]
+fn a_source_that_cannot_be_read_whole_leaves_no_snapshot() {
+    let mut world = World::new(2);
+    world.file("good", 1, 1000);
+    world.backup(2).unwrap();
+    let mut request = world.request(2);
+    request.sources.push(Source {
+        dataset: "ds_kernel".parse().unwrap(),
+        folder: shrinking_folder().to_path_buf(),
+        exclude: vec![],
+        fresh: false,
+    });
+    let error = world.vault.backup(&request, |_| Ok(())).unwrap_err();
+    let VaultError::SourceIncomplete { count, first } = &error else {
+        panic!("{error}");
+    };
+    assert!(*count > 0 && first.contains("shrank"), "{error}");
+    assert_eq!(error.code().to_string(), "SW1411");
+    world.assert_no_snapshots(1);
+    for location in ["a", "b"] {
+        world.restic_ok(location, &["check", "--read-data"]);
+    }
+    world.backup(2).unwrap();
+    world.assert_identical();
+}
+
+#[test]
+fn a_verdict_of_the_caller_closes_the_gate() {
+    let mut world = World::new(2);
+    world.file("dump", 1, 5 << 20);
+    let request = world.request(2);
+    let mut asked = 0;
+    let error = world
+        .vault
+        .backup(&request, |count| {
+            asked += 1;
+            assert_eq!(
+                count.bytes_read,
+                5 << 20,
+                "the whole source was read before"
+            );
+            Err("the dump was killed".to_owned())
+        })
+        .unwrap_err();
+    assert_eq!(asked, 1);
+    assert_eq!(
+        error.to_string(),
+        "the source is not good: the dump was killed"
+    );
+    world.assert_no_snapshots(0);
+    let error = world
+        .vault
+        .backup_in_child(&request, &helper(), |_| Err("no".to_owned()))
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the source is not good: no");
+    world.assert_no_snapshots(0);
+    let outcome = world
+        .vault
+        .backup_in_child(&request, &helper(), |_| Ok(()))
+        .unwrap();
+    assert_eq!(outcome.committed.len(), 2);
+    world.assert_identical();
+}
+
+#[test]
+fn fewer_locations_than_commit_get_nothing() {
+    let mut world = World::new(3);
+    world.file("one", 1, 4 << 20);
+    world.backup(3).unwrap();
+    world.file("two", 2, 4 << 20);
+    let (b, c) = (Fuse::after(1), Fuse::after(1));
+    world.make_flaky("b", &b, false);
+    world.make_flaky("c", &c, false);
+    let error = world.backup(2).unwrap_err();
+    assert!(b.is_blown() && c.is_blown());
+    assert!(
+        matches!(
+            error,
+            VaultError::QuorumNotMet {
+                usable: 1,
+                wanted: 2,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("injected fault"), "{error}");
+    world.assert_no_snapshots(1);
+    world.reopen();
+    world.vault.catch_up().unwrap();
+    world.backup(3).unwrap();
+    world.assert_identical();
+    world.restic_ok("c", &["check", "--read-data"]);
+}
+
+#[test]
+fn a_missing_source_folder_is_an_error_and_no_empty_backup() {
+    let mut world = World::new(1);
+    fs::remove_dir_all(world.path("src")).unwrap();
+    let error = world.backup(1).unwrap_err();
+    assert!(matches!(error, VaultError::SourceMissing { .. }), "{error}");
+    assert!(!world.repository("a").exists());
+}
+
+/// Everything stops at one moment, at each moment in turn: what a power cut or `kill -9` leaves. Afterwards no location shows
+/// a point that is not whole, and the next run works.
+#[test]
+fn a_run_that_stops_anywhere_leaves_no_half_point() {
+    let mut struck = 0;
+    for writes in 0.. {
+        let mut world = World::new(2);
+        world.file("one", 1, 1 << 20);
+        let fuse = Fuse::after(writes);
+        world.make_flaky("a", &fuse, true);
+        world.make_flaky("b", &fuse, true);
+        let result = world.backup(2);
+        if let Ok(outcome) = &result {
+            assert_eq!(outcome.committed.len(), 2);
+            if !fuse.is_blown() {
+                break;
+            }
+        }
+        struck += 1;
+        world.reopen();
+        for (info, locations) in world.vault.all_snapshots().unwrap_or_default().points {
+            for location in locations {
+                // A snapshot that is visible is whole.
+                world.restic_ok(location.as_str(), &["check", "--read-data"]);
+            }
+            assert_eq!(info.tags.unwrap().plan_id, "bp_test");
+        }
+        if world.repository("a").join("config").exists()
+            || world.repository("b").join("config").exists()
+        {
+            world.vault.catch_up().unwrap();
+        }
+        world.file("two", 2, 1 << 20);
+        world
+            .backup(2)
+            .unwrap_or_else(|error| panic!("after {writes} writes: {error}"));
+        world.assert_identical();
+        world.restic_ok("a", &["check", "--read-data"]);
+    }
+    assert!(struck >= 12, "only {struck} moments were tried");
+}
+
+#[test]
+fn a_lost_repository_is_not_replaced() {
+    let mut world = World::new(2);
+    world.file("one", 1, 1000);
+    world.backup(2).unwrap();
+    for location in ["a", "b"] {
+        fs::remove_dir_all(world.path(location).join("dev")).unwrap();
+    }
+    let mut request = world.request(2);
+    request.repository = Expect::Existing;
+    let error = world.vault.backup(&request, |_| Ok(())).unwrap_err();
+    assert!(
+        matches!(error, VaultError::RepositoryLost { .. }),
+        "{error}"
+    );
+    assert!(!world.repository("a").exists());
+}

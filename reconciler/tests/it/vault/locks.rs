@@ -1,0 +1,155 @@
+//! Lock files: restic and we respect each other, and a dead run of ours blocks nobody.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+
+use reconciler::world::vault::{Job, Order, Place, SUBCOMMAND, VaultError, Word};
+
+use super::world::{KEY, World, name};
+
+#[test]
+fn an_exclusive_lock_of_restic_is_respected() {
+    let mut world = World::new(2);
+    world.file("one", 1, 1000);
+    world.backup(2).unwrap();
+    let holder = Holder::start(&world);
+    let error = world.backup(2).unwrap_err();
+    assert!(matches!(error, VaultError::Locked { .. }), "{error}");
+    assert!(error.to_string().contains("process"), "{error}");
+    assert_eq!(world.objects("a", "locks").len(), 1, "only restic's");
+    drop(holder);
+}
+
+/// A restic process that holds an exclusive lock until this value goes: it waits for a new password on a pipe that nobody
+/// writes to.
+struct Holder(std::process::Child);
+
+impl Holder {
+    fn start(world: &World) -> Self {
+        let pipe = world.path("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let child = Command::new("restic")
+            .args(["--no-cache", "key", "passwd", "--new-password-file"])
+            .arg(&pipe)
+            .arg("--repo")
+            .arg(world.repository("a"))
+            .arg("--password-file")
+            .arg(world.path("key"))
+            .env("HOME", world.path("home"))
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut holder = Self(child);
+        // Under a temporary name it is no lock yet.
+        let is_lock = |path: &std::path::PathBuf| path.file_name().unwrap().len() == 64;
+        while !world.objects("a", "locks").iter().any(is_lock) {
+            assert!(holder.0.try_wait().unwrap().is_none(), "restic ended");
+            std::thread::yield_now();
+        }
+        holder
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// `kill -9` at the moment when the child has stored everything and asks for the verdict.
+#[test]
+fn a_killed_run_leaves_no_point_and_its_locks_block_nobody() {
+    let mut world = World::new(2);
+    world.file("one", 1, 3 << 20);
+    let request = world.request(2);
+    let places = world
+        .locations
+        .iter()
+        .map(|location| {
+            (
+                location.clone(),
+                Place::Folder(world.path(location.as_str())),
+            )
+        })
+        .collect();
+    let order = Order {
+        repository: name().to_string(),
+        password: KEY.to_owned(),
+        job: Job::Backup {
+            places,
+            aside: std::collections::BTreeMap::new(),
+            request: Box::new(request),
+        },
+    };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_seawalld"))
+        .arg(SUBCOMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{}", serde_json::to_string(&order).unwrap()).unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let word: Word = serde_json::from_str(&line).unwrap();
+    assert!(matches!(word, Word::Verdict(_)), "{line}");
+    for location in ["a", "b"] {
+        assert_eq!(
+            world.objects(location, "locks").len(),
+            1,
+            "the run holds its lock"
+        );
+        assert!(!world.objects(location, "data").is_empty());
+        assert!(world.objects(location, "snapshots").is_empty());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(world.vault.all_snapshots().unwrap().points.is_empty());
+    let outcome = world.backup(2).unwrap();
+    assert_eq!(outcome.committed.len(), 2);
+    for location in ["a", "b"] {
+        assert!(
+            world.objects(location, "locks").is_empty(),
+            "the dead run's lock is gone too"
+        );
+        assert_eq!(world.objects(location, "snapshots").len(), 1);
+    }
+    world.assert_identical();
+    world.restic_ok("a", &["check", "--read-data"]);
+}
+
+/// A parent that dies takes its child along, before anything becomes visible.
+#[test]
+fn a_child_without_a_parent_stops() {
+    let mut world = World::new(1);
+    world.file("one", 1, 1000);
+    let request = world.request(1);
+    let order = Order {
+        repository: name().to_string(),
+        password: KEY.to_owned(),
+        job: Job::Backup {
+            places: [("a".parse().unwrap(), Place::Folder(world.path("a")))].into(),
+            aside: std::collections::BTreeMap::new(),
+            request: Box::new(request),
+        },
+    };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_seawalld"))
+        .arg(SUBCOMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{}", serde_json::to_string(&order).unwrap()).unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    assert!(world.objects("a", "snapshots").is_empty());
+}

@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 
 use contract::calendar::{Calendar, Gaps, Zones};
-use contract::duration::Seconds;
 use contract::id::{DatasetId, PlanId};
-use contract::model::{Dataset, LoseCase, Model, Plan};
+use contract::model::{Dataset, LoseCase, Model};
 use contract::recovery::{Condition, Coverage, DatasetFacts, Loss, LossCase, Recovery};
 use contract::runbook::course;
 use serde_json::{Map, Value, json};
@@ -60,7 +59,7 @@ fn one(model: &Model, recovery: &Recovery<'_>, id: &DatasetId, dataset: &Dataset
         "loss": losses,
         "survives": survives(model, recovery, id, dataset),
         "cut_sets": proven.cut_sets,
-        "recovery_seconds": recovery_seconds(model, recovery.plans_of(id), dataset),
+        "recovery_seconds": proven.recovery_seconds,
     }))
 }
 
@@ -143,24 +142,6 @@ fn survives(
 
 fn lose(case: LoseCase) -> Value {
     serde_json::to_value(case).unwrap_or_default()
-}
-
-/// Seconds to read the dataset back from the quickest storage profile of its plans: thaw, then size over throughput,
-/// rounded up. Detection and the steps of a runbook come on top.
-fn recovery_seconds(model: &Model, plans: &[&Plan], dataset: &Dataset) -> Seconds {
-    plans
-        .iter()
-        .flat_map(|plan| &plan.storage_profiles)
-        .filter_map(|id| model.settings.storage.get(id))
-        .filter_map(|profile| {
-            let throughput = profile.restore_throughput_bytes_per_second;
-            (throughput > 0).then(|| {
-                let read = dataset.sizing.size_bytes.div_ceil(throughput);
-                profile.thaw_time_s.saturating_add(Seconds::new(read))
-            })
-        })
-        .min()
-        .unwrap_or(Seconds::MAX)
 }
 
 fn plans(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Map<String, Value> {

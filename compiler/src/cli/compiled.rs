@@ -70,12 +70,7 @@ pub fn judge(
         proven = facts::facts(model);
         let json = serde_json::to_value(model).unwrap_or_default();
         let input = Input::new(&json, &compilation.written, &proven, at.as_second());
-        let place = |path: &[String]| {
-            compilation
-                .provenance
-                .lookup(path)
-                .map(|origin| origin.span)
-        };
+        let place = |path: &[String]| rules::place(&compilation, sources, path);
         diagnostics.extend(rules::judge(&input, rules, &place));
     }
     crate::diagnostic::sort(&mut diagnostics);

@@ -152,43 +152,56 @@ fn range(source: &SourceFile, span: Span) -> Range<usize> {
     start..line_end
 }
 
-fn same_cause(group: &Group<'_>) -> Option<String> {
-    let others = &group.others;
-    if others.is_empty() {
-        return None;
-    }
-    let objects: Vec<String> = others
+/// What else has this cause: other findings about the same object by their message, other objects by their ids.
+fn same_cause(group: &Group<'_>) -> Vec<String> {
+    let first = &group.first.diagnostic;
+    let (same, others): (Vec<&Finding>, Vec<&Finding>) = group
+        .others
         .iter()
-        .map(|other| match other.diagnostic.at.get(1) {
-            Some(id) => format!("`{id}`"),
-            None => other.diagnostic.message.clone(),
-        })
-        .collect();
-    let collection = |finding: &Finding| finding.diagnostic.at.first().cloned();
-    let first = collection(group.first);
-    let word = match first {
-        Some(word) if others.iter().all(|o| collection(o).as_ref() == Some(&word)) => word,
-        _ => "findings".to_owned(),
-    };
-    let word = match (others.len(), word.strip_suffix('s')) {
-        (1, Some(singular)) => singular.to_owned(),
-        _ => word,
-    };
-    let verb = if others.len() == 1 { "has" } else { "have" };
-    let named = objects
+        .copied()
+        .partition(|other| other.diagnostic.at == first.at);
+    let mut notes: Vec<String> = same
         .iter()
         .take(NAMED_OTHERS)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let rest = if objects.len() > NAMED_OTHERS {
-        " …"
-    } else {
-        ""
+        .map(|other| format!("also: {}", other.diagnostic.message))
+        .collect();
+    if same.len() > NAMED_OTHERS {
+        notes.push(format!("and {} more about it", same.len() - NAMED_OTHERS));
+    }
+    notes.extend(counted(first.at.first(), &others));
+    notes
+}
+
+/// `213 more plans have the same cause: …`
+fn counted(collection: Option<&String>, others: &[&Finding]) -> Option<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for other in others {
+        let diagnostic = &other.diagnostic;
+        let named = match diagnostic.at.get(1) {
+            Some(id) => format!("`{id}`"),
+            None => diagnostic.message.clone(),
+        };
+        if !ids.contains(&named) {
+            ids.push(named);
+        }
+    }
+    let foreign = others
+        .iter()
+        .any(|other| other.diagnostic.at.first() != collection);
+    let word = collection
+        .filter(|_| !foreign)
+        .map_or("findings", String::as_str);
+    let (word, verb) = match (ids.len(), word.strip_suffix('s')) {
+        (0, _) => return None,
+        (1, Some(singular)) => (singular, "has"),
+        (1, None) => (word, "has"),
+        _ => (word, "have"),
     };
+    let rest = if ids.len() > NAMED_OTHERS { " …" } else { "" };
+    let named = ids.get(..NAMED_OTHERS).unwrap_or(&ids).join(", ");
+    let count = ids.len();
     Some(format!(
-        "{} more {word} {verb} the same cause: {named}{rest}",
-        others.len()
+        "{count} more {word} {verb} the same cause: {named}{rest}"
     ))
 }
 

@@ -8,7 +8,7 @@ use contract::code;
 use contract::digest::Digest;
 
 use super::metadata::{self, Owner};
-use super::{Files, Rule, RuleSet, engine};
+use super::{Files, Rule, RuleSet, engine, reads};
 use crate::diagnostic::Diagnostic;
 
 const RULE_FILE: &str = "rule.rego";
@@ -185,13 +185,21 @@ fn doubled(set: &RuleSet) -> Vec<Diagnostic> {
 
 /// Rules that the engine cannot parse are told when they are loaded, with place and words, not once an evaluation.
 fn unparsable(set: &RuleSet) -> Vec<Diagnostic> {
-    set.rules
-        .iter()
-        .filter_map(|rule| {
-            let reason = engine::prepare(&rule.modules(set)).err()?;
-            Some(invalid(&rule.folder, &reason))
-        })
-        .collect()
+    let mut found = Vec::new();
+    for rule in &set.rules {
+        match engine::prepare(&rule.modules(set)) {
+            Err(reason) => found.push(invalid(&rule.folder, &reason)),
+            Ok(mut engine) => {
+                for path in reads::unknown(&mut engine, &rule.folder) {
+                    let reason = format!("it reads `{path}`, which is never in `input`");
+                    found.push(invalid(&rule.folder, &reason).help(
+                        "a misspelt path is silently undefined in Rego: write it as the resolved model spells it",
+                    ));
+                }
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]

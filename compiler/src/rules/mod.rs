@@ -5,6 +5,7 @@ pub mod engine;
 pub mod finding;
 mod load;
 pub mod metadata;
+mod reads;
 pub mod testing;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,9 @@ pub use load::load;
 use metadata::Metadata;
 pub use metadata::Owner;
 
+use crate::compile::Compilation;
 use crate::diagnostic::{Diagnostic, RuleCode, sort};
-use crate::source::Span;
+use crate::source::{SourceSet, Span};
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../rules");
 
@@ -135,6 +137,15 @@ impl Input {
     pub const fn json(&self) -> &Value {
         &self.0
     }
+}
+
+/// The text that a path in `input` stands for. A value that was taken over as a whole (a schedule into a plan) is shown
+/// where it was referred to: that line is what its reader would change. A single value is shown where it was set.
+pub fn place(compilation: &Compilation, sources: &SourceSet, path: &[String]) -> Option<Span> {
+    let origin = compilation.provenance.lookup(path)?;
+    let whole = sources.text(origin.span).contains('\n');
+    let referred = origin.chain.first().filter(|_| whole);
+    Some(referred.map_or(origin.span, |link| link.span))
 }
 
 /// Runs all rules over `input`; `place` leads a path in `input` to the text that set it.

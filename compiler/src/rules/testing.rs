@@ -207,12 +207,7 @@ fn tree(rules: &RuleSet, rule: &Rule, files: &Files, fires: bool) -> Result<(), 
         let json = serde_json::to_value(model).map_err(|error| error.to_string())?;
         let at = model.snapshot.effective_from.as_second();
         let input = Input::new(&json, &compilation.written, &facts::facts(model), at);
-        let place = |path: &[String]| {
-            compilation
-                .provenance
-                .lookup(path)
-                .map(|origin| origin.span)
-        };
+        let place = |path: &[String]| super::place(&compilation, &sources, path);
         found.extend(super::judge(&input, &alone, &place));
     }
     let own = found

@@ -117,6 +117,8 @@ struct Reader<'a> {
     out: &'a mut Parsed,
     open: Vec<Open>,
     root: Option<Node>,
+    /// What was refused last.
+    refused: Option<Span>,
 }
 
 impl<'a> Reader<'a> {
@@ -127,6 +129,7 @@ impl<'a> Reader<'a> {
             out,
             open: Vec::new(),
             root: None,
+            refused: None,
         }
     }
 
@@ -152,7 +155,9 @@ impl<'a> Reader<'a> {
                 Ok((event, mark)) => self.take(event, mark),
                 Err(error) => {
                     let finding = syntax::describe(&error, self.index, &self.file.text);
-                    self.tell(finding);
+                    if !self.follows_from_refusal(&finding) {
+                        self.tell(finding);
+                    }
                     self.open.clear();
                     self.root = None;
                     self.out.lost = true;
@@ -171,7 +176,20 @@ impl<'a> Reader<'a> {
             .push(finding.at([self.file.path.as_str()]));
     }
 
+    /// Whether a syntax error stands right behind something on the same line that was refused: `*/5 * * * *` is first
+    /// an alias and then nonsense, and the first is the cause.
+    fn follows_from_refusal(&self, finding: &Diagnostic) -> bool {
+        let (Some(refused), Some(place)) = (self.refused, finding.labels.first()) else {
+            return false;
+        };
+        self.file
+            .text
+            .get(refused.start as usize..place.span.start as usize)
+            .is_some_and(|between| !between.contains('\n'))
+    }
+
     fn refuse(&mut self, span: Span, message: String, help: &str) {
+        self.refused = Some(span);
         self.tell(
             Diagnostic::error(code::UNSUPPORTED_YAML, message)
                 .label(span, "")
@@ -399,17 +417,18 @@ impl<'a> Reader<'a> {
     }
 
     fn close(&mut self, end: Span) {
+        let bracket = matches!(self.slice(end), "]" | "}").then_some(end.end);
         let node = match self.open.pop() {
             Some(Open::List { start, items }) => {
                 let last = items.last().map(|node| node.span.end);
-                Node::new(reach(start, end, last), Value::List(items))
+                Node::new(reach(start, bracket, last), Value::List(items))
             }
             Some(Open::Mapping { start, mapping, .. }) => {
                 let last = mapping
                     .entries
                     .last()
                     .map(|entry| entry.node.span.end.max(entry.key_span.end));
-                Node::new(reach(start, end, last), Value::Mapping(mapping))
+                Node::new(reach(start, bracket, last), Value::Mapping(mapping))
             }
             None => return,
         };
@@ -430,15 +449,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// From the first byte of a collection to its closing bracket, or to the end of its last entry where it has none.
-fn reach(start: Span, end: Span, last: Option<u32>) -> Span {
+/// From the first byte of a collection to its closing bracket, or to the end of its last entry where it has none: the
+/// parser ends a block collection only where the next thing begins.
+fn reach(start: Span, bracket: Option<u32>, last: Option<u32>) -> Span {
+    let end = bracket.or(last).unwrap_or(start.end);
     Span {
-        file: start.file,
-        start: start.start,
-        end: last
-            .unwrap_or(start.end)
-            .max(end.end.min(end.start.saturating_add(1)))
-            .max(start.end),
+        end: end.max(start.end),
+        ..start
     }
 }
 

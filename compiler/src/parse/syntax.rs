@@ -15,6 +15,21 @@ pub fn describe(error: &ScanError, file: u32, text: &str) -> Diagnostic {
             .label(span, "")
             .help(help)
     };
+    // The parser has several words for tabs, and points at the token that one ended.
+    if error.kind().to_string().contains("tab") {
+        let tab = text
+            .get(span.start as usize..)
+            .and_then(|rest| rest.find('\t'))
+            .and_then(|at| u32::try_from(at).ok());
+        let start = span.start.saturating_add(tab.unwrap_or(0));
+        let end = start.saturating_add(u32::from(tab.is_some()));
+        return Diagnostic::error(
+            code::INVALID_YAML,
+            "a tab stands where YAML allows only spaces",
+        )
+        .label(Span { file, start, end }, "")
+        .help("indent with spaces");
+    }
     match error.kind() {
         ErrorKind::DirectiveDisallowed => Diagnostic::error(
             code::UNSUPPORTED_YAML,
@@ -28,13 +43,6 @@ pub fn describe(error: &ScanError, file: u32, text: &str) -> Diagnostic {
         )
         .label(span, "")
         .help("no kind needs that; look for a missing line break or a wrong indentation"),
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart => finding(
-            "a tab stands where YAML allows only spaces",
-            "indent with spaces",
-        ),
         ErrorKind::UnexpectedEofFlowSequence | ErrorKind::UnclosedFlowCollection { open: '[' } => {
             finding("a list is not closed", "add the missing `]`")
         }
@@ -74,6 +82,14 @@ pub fn describe(error: &ScanError, file: u32, text: &str) -> Diagnostic {
         ),
         ErrorKind::BomInsideDocument => {
             finding("a byte order mark stands inside the file", "remove it")
+        }
+        other
+            if other.to_string().contains("mapping value") || other.to_string().contains("':'") =>
+        {
+            finding(
+                "a `:` stands where no field can begin",
+                "check the indentation, and quote text that holds a colon",
+            )
         }
         // The library's own words are short and technical; they are better than none.
         other => finding(

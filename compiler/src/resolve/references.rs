@@ -191,8 +191,20 @@ impl<'a> Resolver<'a> {
             None
         };
         let help = near.unwrap_or_else(|| {
+            // A short list is better advice than none; a long one is no advice.
+            let known: Vec<String> = self
+                .tree
+                .of(kind)
+                .take(7)
+                .map(|doc| format!("`{}`", doc.id))
+                .collect();
+            let choice = if known.is_empty() || known.len() > 6 {
+                String::new()
+            } else {
+                format!("name one of {}, or ", known.join(", "))
+            };
             format!(
-                "declare a document `kind: {}` with `{}: {id}`",
+                "{choice}declare a document `kind: {}` with `{}: {id}`",
                 kind.name(),
                 kind.id_field()
             )
@@ -222,7 +234,7 @@ impl<'a> Resolver<'a> {
             None => (target, None),
         };
         if reference.collection != collection {
-            self.wrong_collection(node, text, reference, collection, spot);
+            self.wrong_collection(node, text, reference, target, spot);
             return refused(node);
         }
         let Some(kind) = Kind::of_collection(collection) else {
@@ -265,10 +277,14 @@ impl<'a> Resolver<'a> {
         node: &Node,
         text: &str,
         reference: &Reference<'_>,
-        wanted: &str,
+        target: &str,
         spot: &Spot<'_>,
     ) {
         let field = spot.field();
+        let (wanted, example) = match target.split_once('/') {
+            Some((wanted, inner)) => (wanted, format!("write `gsmd:{wanted}/<id>/{inner}`")),
+            None => (target, format!("write `gsmd:{target}/<id>`")),
+        };
         let finding = match Kind::of_collection(reference.collection) {
             Some(kind) if kind.place() == Place::Settings => spot
                 .finding(
@@ -279,14 +295,13 @@ impl<'a> Resolver<'a> {
                     ),
                     node,
                 )
-                .help(format!("write `gsmd:{wanted}/<id>`")),
+                .help(example),
             Some(_) | None => {
                 let known = Kind::ALL
                     .iter()
                     .filter(|kind| kind.place() == Place::Settings)
                     .map(|kind| kind.collection());
-                let help = did_you_mean(reference.collection, known)
-                    .unwrap_or_else(|| format!("write `gsmd:{wanted}/<id>`"));
+                let help = did_you_mean(reference.collection, known).unwrap_or(example);
                 spot.finding(
                     code::UNKNOWN_REFERENCE,
                     format!("there is no settings collection `{}`", reference.collection),
@@ -335,7 +350,9 @@ impl<'a> Resolver<'a> {
             (Some(wanted), [given]) if schema::shape_of(kind).field(given).is_some() => spot
                 .finding(
                     code::WRONG_UNIT,
-                    format!("`{name}` takes `{wanted}`, and `{text}` leads to `{given}`"),
+                    format!(
+                        "`{name}` takes the `{wanted}` of one, and `{text}` leads to its `{given}`"
+                    ),
                     node,
                 )
                 .help(format!("write `{head}/{wanted}`")),

@@ -233,7 +233,15 @@ fn kind_of(root: &Node, at: &[String], out: &mut Vec<Diagnostic>) -> Option<Kind
     if node.value == Value::Refused {
         return None;
     }
-    let written = node.text().unwrap_or_default();
+    let Some(written) = node.text() else {
+        let help = format!("write one of {}", names().collect::<Vec<_>>().join(", "));
+        out.push(tell(
+            "`kind` must be the name of a kind".to_owned(),
+            node.span,
+            help,
+        ));
+        return None;
+    };
     let kind = Kind::named(written);
     if kind.is_none() {
         let text: String = written

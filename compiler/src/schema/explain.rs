@@ -137,7 +137,24 @@ fn explain(
         Refused::Enum { options } => wrong_word(options, place, at),
         Refused::Format { format } => {
             match place.node.text().map(|text| format::check(format, text)) {
-                Some(Err(refusal)) => one(refusal.code, refusal.message, refusal.help),
+                Some(Err(refusal)) => {
+                    let help = match place.shape {
+                        Shape::Policy { .. } if format != "reference" => {
+                            let joint = if refusal.help.ends_with('?') {
+                                " Or write"
+                            } else {
+                                ", or write"
+                            };
+                            format!("{}{joint} {}", refusal.help, place.shape.words())
+                        }
+                        Shape::Policy { .. }
+                        | Shape::Mapping(_)
+                        | Shape::List { .. }
+                        | Shape::Scalar(_)
+                        | Shape::Anything => refusal.help,
+                    };
+                    one(refusal.code, refusal.message, help)
+                }
                 Some(Ok(())) | None => Vec::new(),
             }
         }
@@ -225,6 +242,7 @@ fn unknown_fields(
             let help = did_you_mean(&entry.key, known).unwrap_or_else(|| {
                 let names: Vec<String> = fields
                     .iter()
+                    .filter(|field| field.name != "kind")
                     .map(|field| format!("`{}`", field.name))
                     .collect();
                 format!("the fields are {}", names.join(", "))
@@ -326,6 +344,11 @@ fn wrong_type(place: &Place<'_>, at: &[String]) -> Vec<Diagnostic> {
 }
 
 fn advice(place: &Place<'_>, words: &str) -> String {
+    if let (Shape::Policy { target, .. }, Some(text)) = (place.shape, place.node.text())
+        && !target.contains('/')
+    {
+        return format!("write `gsmd:{target}/{}`", short(text));
+    }
     let shape = match place.shape {
         Shape::Policy { literal, .. } => literal,
         other => other,

@@ -193,10 +193,11 @@ pub fn rate(text: &str) -> Result<u64, Refusal> {
             "write a rate above zero",
         ),
         Ok(bytes) => Ok(bytes),
+        // The advice for the size holds for the rate, which has the same units and `/s`.
         Err(refusal) => refuse(
             code::WRONG_TYPE,
             format!("`{text}` is no rate"),
-            refusal.help,
+            refusal.help.replace("iB`", "iB/s`"),
         ),
     }
 }
@@ -319,7 +320,7 @@ mod tests {
         assert!(help_of("duration", "P7Y").contains("P2557D"));
         assert!(help_of("size", "40GB").contains("`40GiB`"));
         assert!(help_of("size", "40G").contains("`40GiB`"));
-        assert!(help_of("rate", "200MB/s").contains("`200MiB`"));
+        assert!(help_of("rate", "200MB/s").contains("`200MiB/s`"));
         assert_eq!(help_of("id", "gsmd:sites/main"), "write `main`");
         assert_eq!(
             help_of("key-reference", "backup-01"),

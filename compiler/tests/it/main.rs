@@ -11,5 +11,9 @@
 
 mod cli;
 mod compile;
+mod invalid;
+mod properties;
+mod provenance;
 mod render;
+mod schemas;
 mod trees;

@@ -64,3 +64,14 @@ pub fn told(sources: &SourceSet, compilation: &Compilation) -> String {
     });
     lines.collect()
 }
+
+/// Holds a text against its reviewed form in `snapshots/`.
+pub fn snapshot(name: &str, text: &str) {
+    insta::with_settings!({
+        snapshot_path => repository().join("snapshots"),
+        prepend_module_to_snapshot => false,
+        omit_expression => true,
+    }, {
+        insta::assert_snapshot!(name, text);
+    });
+}

@@ -65,7 +65,7 @@ pub(super) fn restore(
                     failed,
                 });
             }
-            // Neither depends on the location.
+            // The folder is missing everywhere, and the deadline was for the whole restore.
             Err(error @ (VaultError::DatasetAbsent { .. } | VaultError::Deadline { .. })) => {
                 return Err(error);
             }

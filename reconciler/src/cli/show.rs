@@ -162,6 +162,11 @@ fn steps(plan: &Plan) -> Shown {
     print(&table.text())
 }
 
+/// Whole seconds: consistency points carry more than a person can use.
+fn instant(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// How everything stands.
 pub fn status(status: &Status, format: Format) -> Shown {
     if format == Format::Json {
@@ -197,7 +202,7 @@ pub fn status(status: &Status, format: Format) -> Shown {
         let (id, age, checked) = match &plan.newest {
             None => ("none".to_owned(), String::new(), String::new()),
             Some(newest) => (
-                newest.consistent_at.to_string(),
+                instant(newest.consistent_at),
                 newest.age_s.human(),
                 if newest.verified { "yes" } else { "no" }.to_owned(),
             ),
@@ -302,7 +307,7 @@ pub fn restored(restored: &Restored, format: Format) -> Shown {
     }
     let shown = restored
         .consistent_at
-        .map(|at| format!(", the state of {at}"))
+        .map(|at| format!(", the state of {}", instant(at)))
         .unwrap_or_default();
     print(&format!(
         "restored `{}`{shown}\n  to       {}\n  from     location {}\n  content  {}, {}",

@@ -210,12 +210,21 @@ fn judge(
     seal::accept(verified, stored.map(last).as_ref(), &weakening, now)
 }
 
+/// A person reads these lines in a refusal; more than a few help nobody.
+const TOLD: usize = 5;
+
 fn weakening(old: &contract::model::Model, new: &contract::model::Model) -> Weakening {
-    if old == new {
-        Weakening::Nothing
-    } else {
-        Weakening::Weaker(vec!["the model in force".to_owned()])
+    let comparison = contract::diff::compare(old, new, &Zones::bundled());
+    let mut told: Vec<String> = comparison.weakening().map(ToString::to_string).collect();
+    if told.is_empty() {
+        return Weakening::Nothing;
     }
+    let more = told.len().saturating_sub(TOLD);
+    told.truncate(TOLD);
+    if more > 0 {
+        told.push(format!("{more} more"));
+    }
+    Weakening::Weaker(told)
 }
 
 fn record_acceptance(

@@ -1,6 +1,8 @@
 //! The daemon as its users meet it: a scratch world with a signed policy in git, live data, locations and keys, and the
 //! program itself run in it.
 
+mod crash;
 mod plans;
+mod store;
 mod story;
 mod world;

@@ -205,3 +205,29 @@ fn a_dark_location_catches_up_when_it_is_back() {
     }
     assert!(world.expect(0, &["once"]).starts_with("nothing to do"));
 }
+
+#[test]
+fn what_only_strengthens_needs_no_owner() {
+    let mut world = World::new();
+    world.json(0, &["once"]);
+    world.model["plans"]["bp_files"]["retention"]["min_versions"] = serde_json::json!(3);
+    world.model["settings"]["retention"]["short"]["min_versions"] = serde_json::json!(3);
+    world.signers = vec!["ci"];
+    world.publish();
+    let round = world.json(0, &["once"]);
+    assert_eq!(round["serial"], 2, "{round}");
+}
+
+#[test]
+fn a_stale_bundle_still_protects_and_says_so() {
+    let mut world = World::new();
+    world.json(0, &["once"]);
+    world.validity = jiff::SignedDuration::from_secs(1);
+    world.publish();
+    let accepted = world.json(0, &["once"]);
+    assert_eq!(accepted["serial"], 2, "{accepted}");
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let round = world.json(1, &["once"]);
+    assert_eq!(round["status"]["whole"][0]["code"], "SW1002", "{round}");
+    world.expect(0, &["backup", "bp_files"]);
+}

@@ -1,10 +1,11 @@
 //! Owns the proofs of recovery: worst-case loss, survivors, cut sets, redundancy, and the conditions on which they rest.
 //!
 //! Never judges a number against an objective except for coverage, never reads a clock, and never counts on catch-up.
-//! The interesting functions are [`Recovery::loss`] and, beneath it, `plan_loss`, which is the formula of the design.
+//! Here the shared work is done once and the questions are answered; the formula itself is in `formula`.
 
 mod case;
 mod conditions;
+mod formula;
 mod loss;
 mod redundancy;
 mod survivors;
@@ -26,7 +27,7 @@ pub use survivors::{CutSets, MAX_CUT_SETS, MAX_CUT_SIZE};
 use crate::calendar::{Calendar, Gaps, Timing, Zones};
 use crate::duration::Seconds;
 use crate::id::{DatasetId, LocationId, PlanId};
-use crate::model::{Dataset, Eligibility, FaultDomain, LoseCase, Model, Plan, Trigger};
+use crate::model::{DomainKind, Eligibility, FaultDomain, LoseCase, Model, Plan, Trigger};
 use case::Parents;
 use survivors::Copies;
 use timeline::{Corruption, MAX_SLOTS, Terms, Timeline};
@@ -38,12 +39,13 @@ const HORIZON_YEARS: i64 = 5;
 #[derive(Debug)]
 pub struct Recovery<'m> {
     model: &'m Model,
-    parents: Parents,
     from: Timestamp,
     to: Timestamp,
     timings: BTreeMap<&'m PlanId, Timing>,
     schedules: BTreeMap<Timing, Schedule>,
     plans: BTreeMap<&'m DatasetId, Vec<&'m Plan>>,
+    copies: BTreeMap<(&'m DatasetId, &'m PlanId), Copies>,
+    near: BTreeMap<&'m DatasetId, BTreeSet<FaultDomain>>,
     detected: BTreeMap<&'m DatasetId, Seconds>,
 }
 
@@ -93,12 +95,13 @@ impl<'m> Recovery<'m> {
         let from = model.snapshot.effective_from;
         let mut recovery = Recovery {
             model,
-            parents: Parents::of(model),
             from,
             to: horizon_end(from),
             timings: BTreeMap::new(),
             schedules: BTreeMap::new(),
             plans: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            near: BTreeMap::new(),
             detected: BTreeMap::new(),
         };
         for scenario in model
@@ -133,6 +136,12 @@ impl<'m> Recovery<'m> {
             recovery.timings.insert(id, timing);
         }
         recovery.walk_schedules();
+        recovery.find_copies();
+        recovery.near = model
+            .datasets
+            .keys()
+            .map(|id| (id, recovery.find_near(id)))
+            .collect();
         recovery
     }
 
@@ -195,141 +204,55 @@ impl<'m> Recovery<'m> {
         self.plans.get(dataset).map_or(&[], Vec::as_slice)
     }
 
-    /// The worst-case loss of a dataset: the least over its plans; for a reconstructed one without plans, the worst of its sources.
-    pub fn loss(&self, dataset: &DatasetId, case: &LossCase) -> Loss {
-        self.loss_beyond(dataset, case, &mut BTreeSet::new())
-    }
-
-    fn loss_beyond<'a>(
-        &'a self,
-        id: &'a DatasetId,
-        case: &LossCase,
-        seen: &mut BTreeSet<&'a DatasetId>,
-    ) -> Loss {
-        let Some(dataset) = self.model.datasets.get(id) else {
-            return Loss::unbounded(Unbounded::UnknownDataset);
-        };
-        let losses = self
-            .plans_of(id)
-            .iter()
-            .map(|plan| self.plan_loss(plan, id, dataset, case));
-        if let Some(least) = losses.reduce(Loss::least) {
-            return least;
-        }
-        match dataset.eligibility {
-            Eligibility::BackedUp => Loss::unbounded(Unbounded::NoPlan),
-            Eligibility::Excluded => Loss::unbounded(Unbounded::Excluded),
-            Eligibility::Reconstructed => {
-                if !seen.insert(id) {
-                    return Loss::unbounded(Unbounded::NoSource);
-                }
-                let sources = dataset
-                    .derived_from
-                    .iter()
-                    .map(|source| self.loss_beyond(source, case, seen));
-                let worst = sources.max_by(|a, b| a.seconds().cmp(&b.seconds()));
-                seen.remove(id);
-                worst.unwrap_or(Loss::unbounded(Unbounded::NoSource))
-            }
-        }
-    }
-
-    /// The formula of the design for one plan and one of its datasets.
-    fn plan_loss(&self, plan: &Plan, id: &DatasetId, dataset: &Dataset, case: &LossCase) -> Loss {
-        let unbounded = |why| Loss::Unbounded {
-            why,
-            plan: Some(plan.plan_id.clone()),
-        };
-        let Some((timing, schedule)) = self.schedule(plan) else {
-            return unbounded(Unbounded::NoCalendar);
-        };
-        let copies = self.copies(plan, dataset);
-        let lost = case.domains();
-        let survivors = copies.survivors(&lost).len();
-        let (locations, commit) = (plan.locations.len(), plan.redundancy_profile.commit);
-        let commit = usize::try_from(commit).unwrap_or(usize::MAX);
-        if copies.key_is_lost(&lost) {
-            return unbounded(Unbounded::KeyLost);
-        }
-        if survivors == 0 {
-            return unbounded(Unbounded::NoSurvivor);
-        }
-        let Some(late) = locations.checked_sub(commit) else {
-            return unbounded(Unbounded::CommitAboveLocations);
-        };
-        let window = plan.backup_frequency.completion_window_s;
-        let bound = Bound {
-            plan: plan.plan_id.clone(),
-            gap: Seconds::ZERO,
-            completion_window: window,
-            // More survivors than locations that may lag: one of them held the point at its commit.
-            copy_within: if survivors > late {
-                Seconds::ZERO
-            } else {
-                plan.redundancy_profile.copy_within_s
-            },
-            source_lag: self
-                .model
-                .settings
-                .connectors
-                .get(&dataset.connector)
-                .map_or(Seconds::ZERO, |c| c.source_lag_s),
-            detected_within: Seconds::ZERO,
-            witness: None,
-        };
-        let detected = match case {
-            LossCase::None | LossCase::Domains(_) => None,
-            LossCase::Corruption => match self.detected.get(id) {
-                Some(detected) => Some(*detected),
-                None => return unbounded(Unbounded::DetectionUnknown),
-            },
-        };
-        let proved = match (timing, detected) {
-            (Timing::Continuous { max_lag }, detected) => {
-                continuous_loss(bound, plan, *max_lag, detected)
-            }
-            (Timing::Cron { .. } | Timing::Every { .. }, None) => gap_loss(bound, plan, schedule),
-            (Timing::Cron { .. } | Timing::Every { .. }, Some(detected)) => {
-                corruption_loss(bound, plan, schedule, detected)
-            }
-        };
-        proved.map_or_else(unbounded, Loss::Bounded)
-    }
-
     fn schedule(&self, plan: &Plan) -> Option<(&Timing, &Schedule)> {
         let timing = self.timings.get(&plan.plan_id)?;
         Some((timing, self.schedules.get(timing)?))
     }
 
-    fn copies(&self, plan: &Plan, dataset: &Dataset) -> Copies {
-        let age = self
-            .schedule(plan)
-            .and_then(|(timing, schedule)| match timing {
-                Timing::Continuous { max_lag } => Some(*max_lag),
-                Timing::Cron { .. } | Timing::Every { .. } => {
-                    let gaps = schedule.gaps.get(&plan.backup_frequency.tolerated_misses)?;
-                    gaps.widest.map(|gap| gap.length())
-                }
-            });
-        let needed = age.map(|age| {
-            let window = plan.backup_frequency.completion_window_s;
+    /// Finds what can destroy each copy of each dataset.
+    fn find_copies(&mut self) {
+        let parents = Parents::of(self.model);
+        let mut found = BTreeMap::new();
+        for (id, plans) in &self.plans {
+            let Some(dataset) = self.model.datasets.get(*id) else {
+                continue;
+            };
+            for plan in plans {
+                let needed = self.lock_needed(plan);
+                let copies = survivors::copies(self.model, &parents, plan, dataset, needed);
+                found.insert((*id, &plan.plan_id), copies);
+            }
+        }
+        self.copies = found;
+    }
+
+    /// How old the newest usable point of a plan can become with all locations but the last to hold it gone.
+    fn lock_needed(&self, plan: &Plan) -> Option<Seconds> {
+        let (timing, schedule) = self.schedule(plan)?;
+        let age = match timing {
+            Timing::Continuous { max_lag } => *max_lag,
+            Timing::Cron { .. } | Timing::Every { .. } => {
+                let gaps = schedule.gaps.get(&plan.backup_frequency.tolerated_misses)?;
+                gaps.widest?.length()
+            }
+        };
+        let window = plan.backup_frequency.completion_window_s;
+        Some(
             age.saturating_add(window)
-                .saturating_add(plan.redundancy_profile.copy_within_s)
-        });
-        survivors::copies(self.model, &self.parents, plan, dataset, needed)
+                .saturating_add(plan.redundancy_profile.copy_within_s),
+        )
+    }
+
+    /// The copies of a dataset, plan by plan.
+    fn copies_of<'a>(&'a self, dataset: &'a DatasetId) -> impl Iterator<Item = &'a Copies> {
+        let plans = self.plans_of(dataset).iter();
+        plans.filter_map(move |plan| self.copies.get(&(dataset, &plan.plan_id)))
     }
 
     /// The locations that still hold readable copies of a dataset, over all its plans.
     pub fn survivors(&self, dataset: &DatasetId, case: &LossCase) -> BTreeSet<LocationId> {
-        let Some(known) = self.model.datasets.get(dataset) else {
-            return BTreeSet::new();
-        };
         let lost = case.domains();
-        let copies = self
-            .plans_of(dataset)
-            .iter()
-            .map(|plan| self.copies(plan, known));
-        copies
+        self.copies_of(dataset)
             .filter(|copies| !copies.key_is_lost(&lost))
             .flat_map(|copies| copies.survivors(&lost))
             .collect()
@@ -342,15 +265,8 @@ impl<'m> Recovery<'m> {
 
     /// For each copy of a dataset, what destroys it or makes it unreadable.
     fn killers(&self, dataset: &DatasetId) -> Vec<BTreeSet<FaultDomain>> {
-        let Some(known) = self.model.datasets.get(dataset) else {
-            return Vec::new();
-        };
-        let copies = self
-            .plans_of(dataset)
-            .iter()
-            .map(|plan| self.copies(plan, known));
-        copies
-            .flat_map(|copies| copies.at.into_values().map(move |at| &at | &copies.key))
+        self.copies_of(dataset)
+            .flat_map(|copies| copies.at.values().map(move |at| at | &copies.key))
             .collect()
     }
 
@@ -371,8 +287,7 @@ impl<'m> Recovery<'m> {
         let mut cases = BTreeSet::from([LossCase::None, LossCase::Corruption]);
         cases.extend(
             self.near(dataset)
-                .into_iter()
-                .map(|domain| LossCase::of(BTreeSet::from([domain]))),
+                .map(|domain| LossCase::of(BTreeSet::from([domain.clone()]))),
         );
         let scenarios = self
             .model
@@ -389,18 +304,19 @@ impl<'m> Recovery<'m> {
             (LoseCase::Corruption, _) => BTreeSet::from([LossCase::Corruption]),
             (_, None) => BTreeSet::from([LossCase::None]),
             (_, Some(kind)) => {
-                let near = self
-                    .near(dataset)
-                    .into_iter()
-                    .filter(|domain| domain.kind == kind);
-                near.map(|domain| LossCase::of(BTreeSet::from([domain])))
+                let near = self.near(dataset).filter(|domain| domain.kind == kind);
+                near.map(|domain| LossCase::of(BTreeSet::from([domain.clone()])))
                     .collect()
             }
         }
     }
 
     /// The fault domains of a dataset's site and of everything that can destroy its copies or those of its sources.
-    fn near(&self, dataset: &DatasetId) -> BTreeSet<FaultDomain> {
+    fn near(&self, dataset: &DatasetId) -> impl Iterator<Item = &FaultDomain> {
+        self.near.get(dataset).into_iter().flatten()
+    }
+
+    fn find_near(&self, dataset: &DatasetId) -> BTreeSet<FaultDomain> {
         let mut near = BTreeSet::new();
         let mut seen = BTreeSet::new();
         let mut open = vec![dataset];
@@ -410,8 +326,24 @@ impl<'m> Recovery<'m> {
             };
             if let Some(site) = self.model.settings.sites.get(&known.site) {
                 near.extend(site.fault_domains.iter());
+                near.insert(FaultDomain {
+                    kind: DomainKind::Host,
+                    id: site.host.clone(),
+                });
             }
-            near.extend(self.killers(id).into_iter().flatten());
+            // A lock takes a domain off the list of killers; its loss is still a case, and one that is survived.
+            let locations = self.plans_of(id).iter().flat_map(|plan| &plan.locations);
+            let known_locations = locations.filter_map(|id| self.model.settings.locations.get(id));
+            near.extend(known_locations.flat_map(|location| location.fault_domains.iter()));
+            for copies in self.copies_of(id) {
+                near.extend(
+                    copies
+                        .key
+                        .iter()
+                        .chain(copies.at.values().flatten())
+                        .cloned(),
+                );
+            }
             open.extend(&known.derived_from);
         }
         near
@@ -490,98 +422,4 @@ fn terms(plan: &Plan, detected: Seconds) -> Terms {
         detected,
         &plan.retention,
     )
-}
-
-/// `max over i of (t[i+m+1] − t[i]) + F + G(L) + R`.
-fn gap_loss(bound: Bound, plan: &Plan, schedule: &Schedule) -> Result<Bound, Unbounded> {
-    let gaps = schedule.gaps.get(&plan.backup_frequency.tolerated_misses);
-    let widest = gaps
-        .and_then(|gaps| gaps.widest)
-        .ok_or(Unbounded::TooFewSlots)?;
-    let bound = Bound {
-        gap: widest.length(),
-        ..bound
-    };
-    let late = bound.completion_window.saturating_add(bound.copy_within);
-    let witness = witness(
-        &schedule.calendar,
-        widest.from.as_second(),
-        widest.to.as_second(),
-        late,
-        None,
-    );
-    Ok(Bound { witness, ..bound })
-}
-
-/// `δ + the largest x − (newest point ≤ x that retention still keeps at x + δ)`, where points are as old as misses and windows let
-/// them be, so that corruption noticed at once costs as much as losing the live data.
-fn corruption_loss(
-    bound: Bound,
-    plan: &Plan,
-    schedule: &Schedule,
-    detected: Seconds,
-) -> Result<Bound, Unbounded> {
-    match schedule.corruptions.get(&terms(plan, detected)) {
-        None | Some(None) => Err(Unbounded::TooManySlots),
-        Some(Some(Corruption::TooShort)) => Err(Unbounded::TooFewSlots),
-        Some(Some(Corruption::NothingKept { corrupted: _ })) => Err(Unbounded::NothingKept),
-        Some(Some(Corruption::Worst {
-            point,
-            next,
-            corrupted,
-        })) => {
-            let late = Seconds::new(corrupted.saturating_sub(*next).unsigned_abs());
-            let gap = Seconds::new(next.saturating_sub(*point).unsigned_abs());
-            let witness = witness(&schedule.calendar, *point, *next, late, Some(detected));
-            Ok(Bound {
-                gap,
-                detected_within: detected,
-                witness,
-                ..bound
-            })
-        }
-    }
-}
-
-/// `max_lag + G(L) + R`; for corruption the log must reach back over the time until it is noticed.
-fn continuous_loss(
-    bound: Bound,
-    plan: &Plan,
-    max_lag: Seconds,
-    detected: Option<Seconds>,
-) -> Result<Bound, Unbounded> {
-    let detected = detected.unwrap_or(Seconds::ZERO);
-    if !detected.is_zero()
-        && crate::retention::floor_of_age(&plan.retention) < detected.saturating_add(max_lag)
-    {
-        return Err(Unbounded::NothingKept);
-    }
-    Ok(Bound {
-        gap: max_lag,
-        completion_window: Seconds::ZERO,
-        detected_within: detected,
-        ..bound
-    })
-}
-
-fn witness(
-    calendar: &Calendar,
-    point: i64,
-    next: i64,
-    late: Seconds,
-    detected: Option<Seconds>,
-) -> Option<Witness> {
-    let written = |second: i64| {
-        Timestamp::from_second(second)
-            .ok()
-            .map(|at| calendar.written(at))
-    };
-    let failure = next.saturating_add(late.signed());
-    let noticed = detected.map(|detected| written(failure.saturating_add(detected.signed())));
-    Some(Witness {
-        point: written(point)?,
-        next_slot: written(next)?,
-        failure_before: written(failure)?,
-        noticed_before: noticed.flatten(),
-    })
 }

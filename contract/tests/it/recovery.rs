@@ -359,6 +359,18 @@ fn the_writing_engine_and_the_deleting_host_take_every_copy() {
     assert_eq!(why(&model, "host:h0"), Unbounded::NoSurvivor);
     model.plans.get_mut("bp").unwrap().retention.immutable_for_s = Seconds::hours(10);
     assert_eq!(hours(&model, "host:h0"), 10);
+    // What is survived thanks to a lock is still a case that a tier can name.
+    for location in model.settings.locations.values_mut() {
+        location.immutable = true;
+    }
+    let zones = Zones::bundled();
+    let hosts = Recovery::new(&model, &zones).cases_of(&"ds".parse().unwrap(), LoseCase::Host);
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["host:h0", "host:hsm"]);
+    assert_eq!(hours(&model, "host:h0"), 6);
+    for (id, location) in &mut model.settings.locations {
+        location.immutable = id.as_str() == "l2";
+    }
     assert_eq!(hours(&model, "host:h0,credential:c2"), 10);
     assert_eq!(why(&model, "host:h0,zone:z2"), Unbounded::NoSurvivor);
 }

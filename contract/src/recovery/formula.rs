@@ -1,0 +1,220 @@
+//! Owns the formula of worst-case loss: gaps, windows, copy lag, source lag and late detection added up, the least over all plans.
+//!
+//! Never counts on catch-up and never rounds in favour of a plan. The interesting function is `plan_loss`.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::loss::{Bound, Loss, Unbounded, Witness};
+use super::timeline::Corruption;
+use super::{LossCase, Recovery, Schedule, terms};
+use crate::calendar::{Calendar, Timing};
+use crate::duration::Seconds;
+use crate::id::DatasetId;
+use crate::model::{Dataset, Eligibility, Plan};
+
+impl Recovery<'_> {
+    /// The worst-case loss of a dataset: the least over its plans; for a reconstructed one without plans, the worst of its sources.
+    pub fn loss(&self, dataset: &DatasetId, case: &LossCase) -> Loss {
+        self.loss_beyond(dataset, case, &mut BTreeSet::new())
+    }
+
+    fn loss_beyond<'a>(
+        &'a self,
+        id: &'a DatasetId,
+        case: &LossCase,
+        seen: &mut BTreeSet<&'a DatasetId>,
+    ) -> Loss {
+        let Some(dataset) = self.model.datasets.get(id) else {
+            return Loss::unbounded(Unbounded::UnknownDataset);
+        };
+        let losses = self
+            .plans_of(id)
+            .iter()
+            .map(|plan| self.plan_loss(plan, id, dataset, case));
+        if let Some(least) = losses.reduce(Loss::least) {
+            return least;
+        }
+        match dataset.eligibility {
+            Eligibility::BackedUp => Loss::unbounded(Unbounded::NoPlan),
+            Eligibility::Excluded => Loss::unbounded(Unbounded::Excluded),
+            Eligibility::Reconstructed => {
+                if !seen.insert(id) {
+                    return Loss::unbounded(Unbounded::NoSource);
+                }
+                let sources = dataset
+                    .derived_from
+                    .iter()
+                    .map(|source| self.loss_beyond(source, case, seen));
+                let worst = sources.max_by(|a, b| a.seconds().cmp(&b.seconds()));
+                seen.remove(id);
+                worst.unwrap_or(Loss::unbounded(Unbounded::NoSource))
+            }
+        }
+    }
+
+    /// The formula of the design for one plan and one of its datasets.
+    pub(super) fn plan_loss(
+        &self,
+        plan: &Plan,
+        id: &DatasetId,
+        dataset: &Dataset,
+        case: &LossCase,
+    ) -> Loss {
+        let unbounded = |why| Loss::Unbounded {
+            why,
+            plan: Some(plan.plan_id.clone()),
+        };
+        let Some((timing, schedule)) = self.schedule(plan) else {
+            return unbounded(Unbounded::NoCalendar);
+        };
+        let Some(copies) = self.copies.get(&(id, &plan.plan_id)) else {
+            return unbounded(Unbounded::NoPlan);
+        };
+        let lost = case.domains();
+        let survivors = copies.survivors(&lost).len();
+        let (locations, commit) = (plan.locations.len(), plan.redundancy_profile.commit);
+        let commit = usize::try_from(commit).unwrap_or(usize::MAX);
+        if copies.key_is_lost(&lost) {
+            return unbounded(Unbounded::KeyLost);
+        }
+        if survivors == 0 {
+            return unbounded(Unbounded::NoSurvivor);
+        }
+        let Some(late) = locations.checked_sub(commit) else {
+            return unbounded(Unbounded::CommitAboveLocations);
+        };
+        let window = plan.backup_frequency.completion_window_s;
+        let bound = Bound {
+            plan: plan.plan_id.clone(),
+            gap: Seconds::ZERO,
+            completion_window: window,
+            // More survivors than locations that may lag: one of them held the point at its commit.
+            copy_within: if survivors > late {
+                Seconds::ZERO
+            } else {
+                plan.redundancy_profile.copy_within_s
+            },
+            source_lag: self
+                .model
+                .settings
+                .connectors
+                .get(&dataset.connector)
+                .map_or(Seconds::ZERO, |c| c.source_lag_s),
+            detected_within: Seconds::ZERO,
+            witness: None,
+        };
+        let detected = match case {
+            LossCase::None | LossCase::Domains(_) => None,
+            LossCase::Corruption => match self.detected.get(id) {
+                Some(detected) => Some(*detected),
+                None => return unbounded(Unbounded::DetectionUnknown),
+            },
+        };
+        let proved = match (timing, detected) {
+            (Timing::Continuous { max_lag }, detected) => {
+                continuous_loss(bound, plan, *max_lag, detected)
+            }
+            (Timing::Cron { .. } | Timing::Every { .. }, None) => gap_loss(bound, plan, schedule),
+            (Timing::Cron { .. } | Timing::Every { .. }, Some(detected)) => {
+                corruption_loss(bound, plan, schedule, detected)
+            }
+        };
+        proved.map_or_else(unbounded, Loss::Bounded)
+    }
+}
+
+/// `max over i of (t[i+m+1] − t[i]) + F + G(L) + R`.
+fn gap_loss(bound: Bound, plan: &Plan, schedule: &Schedule) -> Result<Bound, Unbounded> {
+    let gaps = schedule.gaps.get(&plan.backup_frequency.tolerated_misses);
+    let widest = gaps
+        .and_then(|gaps| gaps.widest)
+        .ok_or(Unbounded::TooFewSlots)?;
+    let bound = Bound {
+        gap: widest.length(),
+        ..bound
+    };
+    let late = bound.completion_window.saturating_add(bound.copy_within);
+    let witness = witness(
+        &schedule.calendar,
+        widest.from.as_second(),
+        widest.to.as_second(),
+        late,
+        None,
+    );
+    Ok(Bound { witness, ..bound })
+}
+
+/// `δ + the largest x − (newest point ≤ x that retention still keeps at x + δ)`, where points are as old as misses and windows let
+/// them be, so that corruption noticed at once costs as much as losing the live data.
+fn corruption_loss(
+    bound: Bound,
+    plan: &Plan,
+    schedule: &Schedule,
+    detected: Seconds,
+) -> Result<Bound, Unbounded> {
+    match schedule.corruptions.get(&terms(plan, detected)) {
+        None | Some(None) => Err(Unbounded::TooManySlots),
+        Some(Some(Corruption::TooShort)) => Err(Unbounded::TooFewSlots),
+        Some(Some(Corruption::NothingKept { corrupted: _ })) => Err(Unbounded::NothingKept),
+        Some(Some(Corruption::Worst {
+            point,
+            next,
+            corrupted,
+        })) => {
+            let late = Seconds::new(corrupted.saturating_sub(*next).unsigned_abs());
+            let gap = Seconds::new(next.saturating_sub(*point).unsigned_abs());
+            let witness = witness(&schedule.calendar, *point, *next, late, Some(detected));
+            Ok(Bound {
+                gap,
+                detected_within: detected,
+                witness,
+                ..bound
+            })
+        }
+    }
+}
+
+/// `max_lag + G(L) + R`; for corruption the log must reach back over the time until it is noticed.
+fn continuous_loss(
+    bound: Bound,
+    plan: &Plan,
+    max_lag: Seconds,
+    detected: Option<Seconds>,
+) -> Result<Bound, Unbounded> {
+    let detected = detected.unwrap_or(Seconds::ZERO);
+    if !detected.is_zero()
+        && crate::retention::floor_of_age(&plan.retention) < detected.saturating_add(max_lag)
+    {
+        return Err(Unbounded::NothingKept);
+    }
+    Ok(Bound {
+        gap: max_lag,
+        completion_window: Seconds::ZERO,
+        detected_within: detected,
+        ..bound
+    })
+}
+
+fn witness(
+    calendar: &Calendar,
+    point: i64,
+    next: i64,
+    late: Seconds,
+    detected: Option<Seconds>,
+) -> Option<Witness> {
+    let written = |second: i64| {
+        Timestamp::from_second(second)
+            .ok()
+            .map(|at| calendar.written(at))
+    };
+    let failure = next.saturating_add(late.signed());
+    let noticed = detected.map(|detected| written(failure.saturating_add(detected.signed())));
+    Some(Witness {
+        point: written(point)?,
+        next_slot: written(next)?,
+        failure_before: written(failure)?,
+        noticed_before: noticed.flatten(),
+    })
+}

@@ -11,5 +11,6 @@
 
 mod cli;
 mod compile;
+mod policies;
 mod render;
 mod trees;

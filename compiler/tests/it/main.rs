@@ -14,6 +14,7 @@ mod compile;
 mod invalid;
 mod properties;
 mod provenance;
+mod policies;
 mod render;
 mod schemas;
 mod trees;

@@ -1,8 +1,8 @@
 # METADATA
 # title: retention keeps the points that the proofs count on
 # description: >-
-#   With m tolerated misses, the newest m + 1 points of a plan are kept whatever happens, and no point is removed for its age
-#   before it could be needed: `max_duration` is longer than the misses, the completion window and the copy lag together.
+#   With m tolerated misses, the newest m + 1 points of a plan are kept at every slot of the horizon, and no point is removed
+#   for its age before it could be needed: `max_duration` is longer than the worst-case loss of the live data.
 # custom:
 #   code: SW0308
 #   severity: error
@@ -15,61 +15,36 @@ package seawall.rules.copies.retention_keeps_enough
 
 import rego.v1
 
-import data.seawall.lib.duration
-
+# The compiler walks the calendar and asks retention at every slot, so that floors and counts are both believed.
 deny contains finding if {
-	some id, plan in input.plans
-	not keeps(plan.retention, plan.backup_frequency)
+	some id, _ in input.plans
+	some condition in conditions(id)
+	condition.code in {"retention_too_shallow", "max_duration_within_loss"}
 	finding := {
-		"at": ["plans", id, "retention"],
-		"label": sprintf("keeps %v points at least", [kept(plan.retention)]),
-		"msg": sprintf("retention of plan `%s` keeps %v points at least, %v tolerated misses need one more than that", [
-			id, kept(plan.retention), object.get(plan, ["backup_frequency", "tolerated_misses"], "unknown"),
-		]),
-		"because": [["settings", "schedules", plan.backup_frequency.schedule_id, "tolerated_misses"]],
-		"help": "raise `min_versions` of the retention class",
+		"at": condition.at,
+		"msg": sprintf("plan `%s`: %s", [id, condition.message]),
+		"because": [{"at": ["plans", id, "retention"], "label": "the plan keeps by it"}],
+		"help": help(condition),
 	}
 }
 
+# What nobody walked is never a pass.
 deny contains finding if {
-	some id, plan in input.plans
-	limit := plan.retention.max_duration_s
-	not old_enough(id, plan, limit)
+	some id, _ in input.plans
+	not is_array(walked(id))
 	finding := {
 		"at": ["plans", id, "retention"],
-		"msg": sprintf("retention of plan `%s` forgets every point after %s, before the worst-case loss is over", [id, told(limit)]),
-		"because": [["settings", "retention", plan.retention.retention_id, "max_duration_s"]],
-		"help": "raise `max_duration` of the retention class, or write `none`",
+		"msg": sprintf("nothing shows that retention of plan `%s` keeps what a late backup may need", [id]),
+		"help": "give the plan a schedule and a retention class that can be judged",
 	}
 }
 
-keeps(retention, schedule) if {
-	is_number(kept(retention))
-	is_number(schedule.tolerated_misses)
-	kept(retention) >= schedule.tolerated_misses + 1
-}
+help(condition) := "raise `max_duration` of the retention class, or write `none`" if {
+	condition.code == "max_duration_within_loss"
+} else := "raise `min_versions` of the retention class"
 
-# A slot without a point keeps the older ones: what counts is the number of points, not their age.
-kept(retention) := max({retention.min_versions, retention.keep.last}) if {
-	is_number(retention.min_versions)
-	is_number(retention.keep.last)
-} else := "an unknown number of"
+conditions(id) := walked(id) if {
+	is_array(walked(id))
+} else := []
 
-old_enough(id, plan, limit) if {
-	is_number(limit)
-	gap := input.facts.plans[id].largest_gap_s
-	is_number(gap)
-	limit > (gap * (plan.backup_frequency.tolerated_misses + 1)) + plan.backup_frequency.completion_window_s + plan.redundancy_profile.copy_within_s
-}
-
-# An archive without slots is bounded by its lag.
-old_enough(_, plan, limit) if {
-	is_number(limit)
-	lag := plan.backup_frequency.continuous.max_lag_s
-	is_number(lag)
-	limit > lag + plan.redundancy_profile.copy_within_s
-}
-
-told(seconds) := duration.human(seconds) if {
-	is_number(seconds)
-} else := "an unknown time"
+walked(id) := object.get(input, ["facts", "plans", id, "conditions"], null)

@@ -33,8 +33,8 @@ deny contains finding if {
 	finding := {
 		"at": place(id, shown.case),
 		"label": cause(id, shown.case),
-		"msg": sprintf("worst-case loss of `%s` %s is %s, %s allows %s", [
-			id, without(shown), duration.human(worst), dataset.criticality, allowed(demand.objective, "rpo_s"),
+		"msg": sprintf("worst-case loss of `%s` %s %s, %s allows %s", [
+			id, without(shown), verdict(worst), dataset.criticality, allowed(demand.objective, "rpo_s"),
 		]),
 		"because": [{"at": ["settings", "tiers", dataset.criticality, "survives", index, "objective"], "label": "demanded here"}],
 		"notes": array.concat(witness(id, shown.case), others(demand, broken)),
@@ -76,8 +76,8 @@ deny contains finding if {
 	finding := {
 		"at": place(id, "none"),
 		"label": cause(id, "none"),
-		"msg": sprintf("worst-case loss of `%s` with all copies left is %s, the dataset allows %s", [
-			id, duration.human(seconds(fact)), allowed(dataset, "rpo_s"),
+		"msg": sprintf("worst-case loss of `%s` with all copies left %s, the dataset allows %s", [
+			id, verdict(seconds(fact)), allowed(dataset, "rpo_s"),
 		]),
 		"because": [{"at": ["datasets", id, "rpo_s"], "label": "demanded here"}],
 		"notes": witness(id, "none"),
@@ -102,6 +102,10 @@ seconds(fact) := fact.seconds if {
 	is_number(fact.seconds)
 	fact.bounded == true
 } else := unbounded
+
+verdict(loss) := "has no bound" if {
+	loss >= unbounded
+} else := sprintf("is %s", [duration.human(loss)])
 
 allowed(holder, field) := duration.human(holder[field]) if {
 	is_number(holder[field])

@@ -14,43 +14,41 @@ package seawall.rules.recovery.schedule_conditions_hold
 
 import rego.v1
 
-import data.seawall.lib.duration
-
+# What was found in the calendar, in its own words and with its own witness.
 deny contains finding if {
-	some id, plan in input.plans
-	not "continuous" in object.keys(plan.backup_frequency)
-	not fits(id, plan.backup_frequency)
+	some id, _ in input.plans
+	some condition in calendar(id).conditions
+	not of_retention(condition)
 	finding := {
-		"at": ["plans", id, "backup_frequency"],
-		"msg": sprintf("the windows of schedule `%s` do not fit between its slots: a run may last %s, slots are %s apart", [
-			plan.backup_frequency.schedule_id, told(plan.backup_frequency, "completion_window_s"), told(gaps(id), "smallest_gap_s"),
-		]),
-		"because": [["settings", "schedules", plan.backup_frequency.schedule_id, "completion_window_s"]],
+		"at": condition.at,
+		"msg": sprintf("plan `%s`: %s", [id, condition.message]),
+		"because": [{"at": ["plans", id, "backup_frequency"], "label": "the plan runs by it"}],
 		"help": "jitter ≤ start window ≤ completion window ≤ smallest gap between slots",
 	}
 }
 
-# What the compiler found in the calendar besides, each with its own words.
+# Without such words the windows must be seen to fit: what nobody measured is never a pass.
 deny contains finding if {
 	some id, plan in input.plans
-	some condition in gaps(id).conditions
+	not "continuous" in object.keys(plan.backup_frequency)
+	count(object.get(calendar(id), "conditions", [])) == 0
+	not fits(calendar(id), plan.backup_frequency)
 	finding := {
 		"at": ["plans", id, "backup_frequency"],
-		"msg": sprintf("plan `%s`: %s", [id, condition.message]),
-		"because": [["settings", "schedules", plan.backup_frequency.schedule_id]],
+		"msg": sprintf("nothing shows that the windows of plan `%s` fit between its slots", [id]),
+		"help": "give it a schedule that can be read, with jitter ≤ start window ≤ completion window ≤ smallest gap",
 	}
 }
 
-fits(id, schedule) if {
-	is_number(gaps(id).smallest_gap_s)
+fits(fact, schedule) if {
+	is_number(fact.smallest_gap_s)
 	is_number(schedule.jitter_s)
 	schedule.jitter_s <= schedule.start_window_s
 	schedule.start_window_s <= schedule.completion_window_s
-	schedule.completion_window_s <= gaps(id).smallest_gap_s
+	schedule.completion_window_s <= fact.smallest_gap_s
 }
 
-gaps(id) := object.get(input, ["facts", "plans", id], {})
+# The rule retention-keeps-enough tells these.
+of_retention(condition) if condition.code in {"retention_too_shallow", "max_duration_within_loss"}
 
-told(holder, field) := duration.human(holder[field]) if {
-	is_number(holder[field])
-} else := "an unknown time"
+calendar(id) := object.get(input, ["facts", "plans", id], {})

@@ -10,6 +10,10 @@ tree(frequency, facts) := {"plans": {"p": {"backup_frequency": frequency}}, "fac
 
 fits := {"p": {"smallest_gap_s": 3600, "conditions": []}}
 
+broken(code) := {"p": {"smallest_gap_s": 3600, "conditions": [{
+	"code": code, "message": "it fails", "at": ["plans", "p", "backup_frequency", "completion_window_s"],
+}]}}
+
 test_fits if count(rule.deny) == 0 with input as tree(schedule, fits)
 
 test_a_window_longer_than_the_gap if {
@@ -24,9 +28,18 @@ test_absent_facts_fire if count(rule.deny) == 1 with input as tree(schedule, {})
 
 test_null_gap_fires if count(rule.deny) == 1 with input as tree(schedule, {"p": {"smallest_gap_s": null}})
 
-test_a_condition_is_told_in_its_own_words if {
-	found := rule.deny with input as tree(schedule, {"p": {"smallest_gap_s": 3600, "conditions": [{"code": "c", "message": "it fails", "at": "x"}]}})
+test_a_condition_is_told_once_and_in_its_own_words if {
+	found := rule.deny with input as tree(object.union(schedule, {"completion_window_s": 3601}), broken("window_above_gap"))
 	{finding.msg | some finding in found} == {"plan `p`: it fails"}
+}
+
+test_a_condition_that_is_new_is_told_too if {
+	count(rule.deny) == 1 with input as tree(schedule, broken("something_else"))
+}
+
+test_retention_is_another_rules_business if {
+	count(rule.deny) == 0 with input as tree(schedule, broken("retention_too_shallow"))
+	count(rule.deny) == 0 with input as tree(schedule, broken("max_duration_within_loss"))
 }
 
 test_an_archive_has_no_slots if {

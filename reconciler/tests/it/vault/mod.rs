@@ -1,4 +1,4 @@
 //! The vault with real folders, real child processes and stock restic as the independent reader.
 
 mod copies;
-mod world;
+pub mod world;

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 /// More output than this is dropped: nothing that we read from a child is long.
@@ -15,6 +16,9 @@ const OUTPUT_LIMIT: u64 = 64 << 20;
 
 /// How often a child is looked at. Short, because commands that take milliseconds are the common case.
 const TICK: Duration = Duration::from_millis(5);
+
+/// Between asking a group to end and ending it: enough for a database client to cancel its query on the server.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// After a child ended, a grandchild may hold its pipes open; its output is waited for this long.
 const PIPE_GRACE: Duration = Duration::from_secs(2);
@@ -97,28 +101,23 @@ pub fn run(
     deadline: Duration,
     stop: &dyn Fn() -> bool,
 ) -> Result<Ended, ProcessError> {
-    let program = command.get_program().to_string_lossy().into_owned();
     let began = Instant::now();
-    let mut child = command
-        .process_group(0)
-        .stdin(if input.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        })
-        .stdout(Stdio::piped())
-        .stderr(match stderr {
-            Stderr::Collect => Stdio::piped(),
-            Stderr::Pass => Stdio::inherit(),
-        })
-        .spawn()
-        .map_err(|source| ProcessError::Start {
-            program: program.clone(),
-            source,
-        })?;
+    let mut group = Group::start(
+        command
+            .stdin(if input.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(match stderr {
+                Stderr::Collect => Stdio::piped(),
+                Stderr::Pass => Stdio::inherit(),
+            }),
+    )?;
     // The pipe stays open until the child has ended: a child of ours takes its end for ours.
     let (hold, until_ended) = channel::<()>();
-    if let (Some(bytes), Some(mut pipe)) = (input, child.stdin.take()) {
+    if let (Some(bytes), Some(mut pipe)) = (input, group.child.stdin.take()) {
         let bytes = bytes.to_vec();
         // A child that does not read must not block us.
         std::thread::spawn(move || {
@@ -126,41 +125,100 @@ pub fn run(
             let _ = until_ended.recv();
         });
     }
-    let stdout = collect(child.stdout.take());
-    let errors = collect(child.stderr.take());
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if stop() => {
-                kill(&mut child);
-                return Err(ProcessError::Stopped { program });
-            }
-            Ok(None) if began.elapsed() >= deadline => {
-                kill(&mut child);
-                return Err(ProcessError::Deadline {
-                    program,
-                    after: deadline,
-                });
-            }
-            Ok(None) => std::thread::sleep(TICK),
-            Err(source) => {
-                kill(&mut child);
-                return Err(ProcessError::Wait { program, source });
-            }
+    let stdout = collect(group.child.stdout.take());
+    let errors = collect(group.child.stderr.take());
+    while !group.has_ended() {
+        if stop() {
+            let program = group.program.clone();
+            group.end()?;
+            return Err(ProcessError::Stopped { program });
         }
-    };
-    let ended = Ended {
-        status,
+        if began.elapsed() >= deadline {
+            let program = group.program.clone();
+            group.end()?;
+            return Err(ProcessError::Deadline {
+                program,
+                after: deadline,
+            });
+        }
+        std::thread::sleep(TICK);
+    }
+    let ended = Ok(Ended {
+        status: group.end()?,
         stdout: stdout.recv_timeout(PIPE_GRACE).unwrap_or_default(),
         stderr: errors.recv_timeout(PIPE_GRACE).unwrap_or_default(),
-    };
+    });
     drop(hold);
-    // Whoever the child left behind would work on unseen.
-    let _ = killpg(group(&child), Signal::SIGKILL);
-    Ok(ended)
+    ended
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+/// A started child that leads a process group of its own. The whole group is ended when the value is dropped.
+#[derive(Debug)]
+pub struct Group {
+    /// The child, with those of its pipes that nobody took.
+    pub child: Child,
+    program: String,
+    reaped: Option<ExitStatus>,
+}
+
+impl Group {
+    /// Starts the command at the head of a new group.
+    pub fn start(command: &mut Command) -> Result<Self, ProcessError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        match command.process_group(0).spawn() {
+            Ok(child) => Ok(Self {
+                child,
+                program,
+                reaped: None,
+            }),
+            Err(source) => Err(ProcessError::Start { program, source }),
+        }
+    }
+
+    /// Looks without reaping: once reaped, the number of the group could belong to a stranger.
+    pub fn has_ended(&self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        match waitid(Id::Pid(self.pid()), flags) {
+            Ok(WaitStatus::StillAlive) => false,
+            Ok(_) | Err(_) => true,
+        }
+    }
+
+    /// Ends whatever of the group still runs, first asking and then not asking, and tells how the child itself ended.
+    pub fn end(&mut self) -> Result<ExitStatus, ProcessError> {
+        if let Some(status) = self.reaped {
+            return Ok(status);
+        }
+        if !self.has_ended() {
+            let _ = killpg(self.pid(), Signal::SIGTERM);
+            let asked = Instant::now();
+            while asked.elapsed() < GRACE && !self.has_ended() {
+                std::thread::sleep(TICK);
+            }
+        }
+        // Whoever the child left behind would work on unseen.
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let status = self.child.wait().map_err(|source| ProcessError::Wait {
+            program: self.program.clone(),
+            source,
+        })?;
+        self.reaped = Some(status);
+        Ok(status)
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// Reads a pipe to its end on a thread and keeps what fits.
+pub fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -173,14 +231,4 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
         sender.send(bytes)
     });
     receiver
-}
-
-fn kill(child: &mut Child) {
-    let _ = killpg(group(child), Signal::SIGKILL);
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-fn group(child: &Child) -> Pid {
-    Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX))
 }

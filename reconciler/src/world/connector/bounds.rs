@@ -63,6 +63,10 @@ impl Bounds {
         }
     }
 
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.cancel.is_cancelled() || self.left().is_zero()
     }

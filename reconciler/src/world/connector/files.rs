@@ -19,7 +19,7 @@ use super::selection::Excludes;
 use super::tree::Identity;
 use super::{After, Bounds, Check, ConnectorError, FilesBinding, Prepared, Problem};
 
-pub(super) use swap::restore_in_place;
+pub(super) use swap::{probe, restore_in_place};
 
 /// Walks the folder, opens every file once to see that it can be read, and holds it against its checksums where it has them.
 pub(super) fn prepare(binding: &FilesBinding, bounds: &Bounds) -> Result<Prepared, ConnectorError> {

@@ -13,7 +13,6 @@ mod jsonl;
 mod live;
 mod manifest;
 mod postgres;
-mod process;
 mod selection;
 mod sqlite;
 mod target;
@@ -216,6 +215,18 @@ pub struct RestoreSummary {
     pub notes: Vec<String>,
 }
 
+/// What can be seen of an in-place restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InPlace {
+    /// The live data are the restored ones, the old ones are kept here.
+    Done { kept: String },
+    /// The live data are the restored ones, the old ones are not put aside yet.
+    Exchanged,
+    /// The live data are the old ones; this is what was left beside them.
+    NotDone { left: String },
+}
+
 /// One check and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
@@ -267,7 +278,7 @@ impl Check {
 pub enum Target {
     /// The live data of the binding.
     Live,
-    /// A restored folder; for SQLite also the database file itself.
+    /// A restored folder; for SQLite also the database file itself, for PostgreSQL a dump.
     Path(PathBuf),
     /// A restored database on the binding's server.
     Database(String),
@@ -423,6 +434,35 @@ pub fn restore(
     }
 }
 
+/// How far an in-place restore has got whose outcome was lost. Nothing to be seen is `Unknown`: it may never have begun, or
+/// have filled a place that was empty. Changes nothing; running the same restore again ends one that is not done.
+pub fn probe_in_place(
+    binding: &Binding,
+    restore_id: &str,
+    bounds: &Bounds,
+) -> Observation<InPlace> {
+    let seen = match binding {
+        Binding::Files(files) => files::probe(files, restore_id),
+        Binding::Postgres(postgres) => postgres::probe(postgres, restore_id, bounds),
+        Binding::Jsonl(_) | Binding::Sqlite(_) => Err(ConnectorError::ModeUnsupported {
+            connector: binding.kind(),
+            mode: "in place",
+        }),
+    };
+    match seen {
+        Ok(Some(value)) => Observation::Known {
+            value,
+            at: Timestamp::now(),
+        },
+        Ok(None) => Observation::Unknown {
+            why: "the restore has left no trace".to_owned(),
+        },
+        Err(error) => Observation::Unknown {
+            why: error.to_string(),
+        },
+    }
+}
+
 /// Looks whether a target holds what it should: checksums, integrity, whole lines, validation queries.
 pub fn validate(
     binding: &Binding,
@@ -437,7 +477,7 @@ pub fn validate(
             jsonl::validate(jsonl, &path_of(target, &jsonl.path)?, manifest, bounds)
         }
         Binding::Sqlite(sqlite) => sqlite::validate(&path_of(target, &sqlite.path)?, bounds),
-        Binding::Postgres(postgres) => postgres::validate(postgres, target, bounds),
+        Binding::Postgres(postgres) => postgres::validate(postgres, target, manifest, bounds),
     }
 }
 

@@ -9,16 +9,18 @@ mod database;
 mod dump;
 mod restore;
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    Bounds, Check, ConnectorError, Fingerprint, Observation, PostgresBinding, SourceView, Target,
-    ValidationQuery,
+    Bounds, Check, ConnectorError, Fingerprint, Manifest, Observation, PostgresBinding, SourceView,
+    Target, ValidationQuery,
 };
 
 pub(super) use dump::prepare;
-pub(super) use restore::{in_place, side_by_side};
+pub(super) use restore::{in_place, probe, side_by_side};
 
 /// Counts what a dump of the database would bring back: tables, views, sequences of users.
 const RELATIONS: &str = "(SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -76,22 +78,51 @@ pub(super) fn fingerprint(
     look(binding, bounds).map(|seen| identity(binding, &seen))
 }
 
-/// Whether the database answers, what it holds, and what the binding's queries say.
+/// Looks at a database, or at a dump that was restored as files.
 pub(super) fn validate(
     binding: &PostgresBinding,
     target: &Target,
+    manifest: Option<&Manifest>,
     bounds: &Bounds,
 ) -> Result<Vec<Check>, ConnectorError> {
-    let database = match target {
-        Target::Live => binding.database.as_str(),
-        Target::Database(name) => name.as_str(),
-        Target::Path(path) => {
-            return Err(super::target::target_invalid(
-                path,
-                "this connector validates a database, not a path",
-            ));
-        }
+    match target {
+        Target::Live => validate_database(binding, &binding.database, bounds),
+        Target::Database(name) => validate_database(binding, name, bounds),
+        Target::Path(folder) => validate_dump(binding, folder, manifest, bounds),
+    }
+}
+
+/// Whether the dump's files are those of the backup and hold what its table of contents names. Needs no server.
+fn validate_dump(
+    binding: &PostgresBinding,
+    folder: &Path,
+    manifest: Option<&Manifest>,
+    bounds: &Bounds,
+) -> Result<Vec<Check>, ConnectorError> {
+    let mut checks = match manifest {
+        Some(_) => super::files::validate(folder, manifest, bounds)?,
+        None => Vec::new(),
     };
+    let wanted = dump::facts(folder)?.tables_with_data;
+    checks.push(
+        match dump::contents(binding, &folder.join(dump::DUMP), bounds) {
+            Ok(found) if found == wanted => {
+                Check::passed("contents", format!("{found} tables with data"))
+            }
+            Ok(found) => Check::failed("contents", format!("{found} of {wanted} tables with data")),
+            Err(ConnectorError::DumpIncomplete { detail, .. }) => Check::failed("contents", detail),
+            Err(error) => return Err(error),
+        },
+    );
+    Ok(checks)
+}
+
+/// Whether the database answers, what it holds, and what the binding's queries say.
+fn validate_database(
+    binding: &PostgresBinding,
+    database: &str,
+    bounds: &Bounds,
+) -> Result<Vec<Check>, ConnectorError> {
     let relations = client::query(binding, database, &format!("SELECT {RELATIONS};"), bounds)?;
     let mut checks = vec![Check::passed(
         "connect",

@@ -9,6 +9,7 @@ use contract::code;
 use reconciler::world::connector::{self, Binding, FilesBinding, Mode, Target, Verdict};
 
 use super::{Scratch, bounds, files_at, restore, same_tree, side_by_side};
+use crate::vault::world::World;
 
 #[test]
 fn files_tell_links_special_files_and_excludes() {
@@ -359,5 +360,78 @@ fn a_restore_in_place_that_is_killed_leaves_old_or_new() {
     assert!(
         old > 0,
         "no kill struck before the exchange: {old} old, {new} new"
+    );
+}
+
+/// What the connector leaves out, the vault's walk leaves out: both read the same globs the same way.
+#[test]
+fn the_vault_takes_exactly_what_the_connector_offers() {
+    let mut world = World::new(1);
+    for name in [
+        "keep",
+        "a.tmp",
+        "deep/a.tmp",
+        "cache/x",
+        "deep/cache/x",
+        "top/x",
+        "deep/top/x",
+        "a[1]/x",
+        "deep/only/here/x",
+        "only/here/x",
+        "we ird",
+    ] {
+        world.file(name, 1, 10);
+    }
+    nix::unistd::mkfifo(
+        &world.path("src/deep/pipe [*]"),
+        nix::sys::stat::Mode::S_IRWXU,
+    )
+    .unwrap();
+    let exclude = ["*.tmp", "cache/", "/top", "only/here", "a[[]1]"]
+        .map(str::to_owned)
+        .to_vec();
+    let binding = Binding::Files(FilesBinding {
+        exclude,
+        ..files_at(&world.path("src"))
+    });
+    let prepared = connector::prepare(&binding, None, &world.path("spool"), &bounds()).unwrap();
+    let mut request = world.request(1);
+    request.sources[0].exclude = prepared.excludes.globs();
+    let outcome = world.vault.backup(&request, |_| Ok(())).unwrap();
+    assert_eq!(outcome.files, prepared.expected_items);
+
+    world.restic_ok(
+        "a",
+        &[
+            "restore",
+            "latest",
+            "--target",
+            world.path("out").to_str().unwrap(),
+        ],
+    );
+    let out = world.path("out/ds_files");
+    let mut restored: Vec<String> = walkdir::WalkDir::new(&out)
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| !entry.file_type().is_dir())
+        .map(|entry| {
+            entry
+                .path()
+                .strip_prefix(&out)
+                .unwrap()
+                .display()
+                .to_string()
+        })
+        .collect();
+    restored.sort();
+    assert_eq!(
+        restored,
+        ["deep/only/here/x", "deep/top/x", "keep", "we ird"]
+    );
+    assert_eq!(
+        connector::finish(&binding, prepared, &bounds())
+            .unwrap()
+            .verdict,
+        Verdict::Complete
     );
 }

@@ -136,3 +136,13 @@ fn a_source_is_known_absent_or_unknown() {
     let view = connector::observe(&Binding::Files(files_at(&scratch.live)), &late);
     assert!(matches!(view.bytes, Observation::Unknown { .. }));
 }
+
+#[test]
+fn a_spool_that_cannot_be_made_is_told() {
+    let scratch = Scratch::new();
+    fs::write(scratch.live.join("a.jsonl"), "{}\n").unwrap();
+    let binding = Binding::Jsonl(jsonl_at(&scratch.live));
+    let error =
+        connector::prepare(&binding, None, &scratch.path("no/parent"), &bounds()).unwrap_err();
+    assert_eq!(error.code(), code::CONNECTOR_IO);
+}

@@ -6,4 +6,4 @@ mod flaky;
 mod gate;
 mod lagging;
 mod locks;
-mod world;
+pub mod world;

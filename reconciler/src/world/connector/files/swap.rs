@@ -12,7 +12,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use crate::world::connector::target;
 use crate::world::connector::tree::{self, Copied, Identity};
 use crate::world::connector::{
-    Bounds, Check, ConnectorError, FilesBinding, Material, RestoreSummary,
+    Bounds, Check, ConnectorError, FilesBinding, InPlace, Material, RestoreSummary,
 };
 
 pub(in crate::world::connector) fn restore_in_place(
@@ -61,6 +61,28 @@ pub(in crate::world::connector) fn restore_in_place(
         checks,
         kept: kept.map(|path| path.display().to_string()),
         notes,
+    })
+}
+
+/// What can be seen of the restore with this id; nothing when it has left no trace.
+pub(in crate::world::connector) fn probe(
+    binding: &FilesBinding,
+    restore_id: &str,
+) -> Result<Option<InPlace>, ConnectorError> {
+    let swap = Swap::new(&binding.path, restore_id)?;
+    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    Ok(match swap.progress() {
+        Progress::Exchanged => Some(InPlace::Exchanged),
+        Progress::Unclear => None,
+        Progress::NotReady | Progress::Staged if is_there(&swap.staging) => {
+            Some(InPlace::NotDone {
+                left: swap.staging.display().to_string(),
+            })
+        }
+        Progress::NotReady | Progress::Staged if is_there(&swap.kept) => Some(InPlace::Done {
+            kept: swap.kept.display().to_string(),
+        }),
+        Progress::NotReady | Progress::Staged => None,
     })
 }
 
@@ -254,7 +276,12 @@ impl Swap {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 mod tests {
     use std::time::Duration;
 

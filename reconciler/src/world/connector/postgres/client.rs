@@ -2,16 +2,20 @@
 //!
 //! Passwords go through the environment only. Never retries. The interesting type is [`Session`].
 
-use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use crate::world::connector::process::{self, Ended, Group, Program};
 use crate::world::connector::{Bounds, ConnectorError, PostgresBinding};
+use crate::world::process::{self, Group, ProcessError, Stderr};
+
+/// What is under way while a session opens, for messages.
+const OPENING: &str = "opening a session";
 
 /// Between the columns of an answer: a character that no value of ours holds.
 pub(super) const SEPARATOR: char = '\u{1f}';
@@ -22,43 +26,129 @@ const CONNECT_SECONDS: &str = "15";
 /// A cancel is noticed within this time while a session is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// A client program bound to one database of the binding's server.
+/// How a client program ended, and what it said.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// One line for a person: how it ended, and its first error or else its last word.
+    pub fn reason(&self) -> String {
+        let said = self
+            .stderr
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty());
+        let word = said
+            .clone()
+            .find(|line| is_error(line))
+            .or_else(|| said.clone().next_back())
+            .unwrap_or("it said nothing");
+        match (self.status.code(), self.status.signal()) {
+            (Some(code), _) => format!("status {code}: {word}"),
+            (None, Some(signal)) => format!("killed by signal {signal}: {word}"),
+            (None, None) => format!("it ended in an unknown way: {word}"),
+        }
+    }
+
+    /// Whether it ended well and reported no error on the way.
+    pub fn is_clean(&self) -> bool {
+        self.status.success() && !self.stderr.lines().any(is_error)
+    }
+
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        let is_warning = |line: &&str| line.contains("warning:") || line.contains("WARNING:");
+        self.stderr.lines().map(str::trim).filter(is_warning)
+    }
+}
+
+fn is_error(line: &str) -> bool {
+    ["error:", "fatal:", "ERROR:", "FATAL:", "PANIC:"]
+        .iter()
+        .any(|mark| line.contains(mark))
+}
+
+/// A client program bound to one database of the binding's server, with nothing of our own environment but the search path.
 pub(super) fn program(
     binding: &PostgresBinding,
     name: &str,
     database: &str,
-    args: Vec<OsString>,
-) -> Result<Program, ConnectorError> {
-    let mut env: Vec<(&'static str, OsString)> = vec![
-        ("PGHOST", binding.host.clone().into()),
-        ("PGPORT", binding.port.to_string().into()),
-        ("PGUSER", binding.user.clone().into()),
-        ("PGDATABASE", database.into()),
-        ("PGAPPNAME", "seawalld".into()),
-        ("PGCONNECT_TIMEOUT", CONNECT_SECONDS.into()),
-        ("PGCLIENTENCODING", "UTF8".into()),
+) -> Result<Command, ConnectorError> {
+    let path = binding
+        .bin_dir
+        .as_ref()
+        .map_or_else(|| PathBuf::from(name), |folder| folder.join(name));
+    let mut command = Command::new(path);
+    command
+        .env_clear()
+        .env("PGHOST", &binding.host)
+        .env("PGPORT", binding.port.to_string())
+        .env("PGUSER", &binding.user)
+        .env("PGDATABASE", database)
+        .env("PGAPPNAME", "seawalld")
+        .env("PGCONNECT_TIMEOUT", CONNECT_SECONDS)
+        .env("PGCLIENTENCODING", "UTF8")
         // Messages are read by this program, so their language must not depend on the host.
-        ("LC_ALL", "C".into()),
-        ("TZ", "UTC".into()),
-    ];
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC");
     if let Some(path) = std::env::var_os("PATH") {
-        env.push(("PATH", path));
+        command.env("PATH", path);
     }
     if let Some(mode) = &binding.sslmode {
-        env.push(("PGSSLMODE", mode.clone().into()));
+        command.env("PGSSLMODE", mode);
     }
     if let Some(root) = &binding.sslrootcert {
-        env.push(("PGSSLROOTCERT", root.clone().into()));
+        command.env("PGSSLROOTCERT", root);
     }
     if let Some(file) = &binding.password_file {
-        env.push(("PGPASSWORD", password(file)?.into()));
+        command.env("PGPASSWORD", password(file)?);
     }
-    Ok(Program {
-        path: process::locate(binding.bin_dir.as_deref(), name),
-        args,
-        env,
-        stdin: None,
+    Ok(command)
+}
+
+/// Runs a client program to its end. A status other than 0 is the caller's to judge; `what` names the work.
+pub(super) fn run(
+    command: &mut Command,
+    input: Option<&str>,
+    what: &str,
+    bounds: &Bounds,
+) -> Result<Ended, ConnectorError> {
+    bounds.check(what)?;
+    let ended = process::run(
+        command,
+        input.map(str::as_bytes),
+        Stderr::Collect,
+        bounds.left(),
+        &|| bounds.is_cancelled(),
+    );
+    let ended = ended.map_err(|error| failure(error, what))?;
+    Ok(Ended {
+        status: ended.status,
+        stdout: text(&ended.stdout),
+        stderr: text(&ended.stderr),
     })
+}
+
+fn failure(error: ProcessError, what: &str) -> ConnectorError {
+    match error {
+        ProcessError::Start { program, source } => ConnectorError::ToolMissing { program, source },
+        ProcessError::Deadline { .. } => ConnectorError::DeadlinePassed {
+            what: what.to_owned(),
+        },
+        ProcessError::Stopped { .. } => ConnectorError::Cancelled {
+            what: what.to_owned(),
+        },
+        ProcessError::Wait { program, source } => {
+            ConnectorError::io("wait for", Path::new(&program), source)
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn password(file: &Path) -> Result<String, ConnectorError> {
@@ -89,9 +179,7 @@ pub(super) fn attempt(
     sql: &str,
     bounds: &Bounds,
 ) -> Result<Ended, ConnectorError> {
-    let mut psql = program(binding, "psql", database, psql_args())?;
-    psql.stdin = Some(sql.to_owned());
-    process::run(&psql, "a query", bounds)
+    run(&mut psql(binding, database)?, Some(sql), "a query", bounds)
 }
 
 /// Runs one statement that must not write. It goes as an argument, where `psql` reads no commands of its own within SQL.
@@ -101,39 +189,28 @@ pub(super) fn read_only(
     sql: &str,
     bounds: &Bounds,
 ) -> Result<Ended, ConnectorError> {
-    let timeout = format!(
-        "SET default_transaction_read_only = on; SET statement_timeout = {};",
-        bounds
-            .left()
-            .as_millis()
-            .min(i32::MAX.cast_unsigned().into())
-    );
-    let mut args = psql_args();
-    args.extend(process::args([
-        OsStr::new("-c"),
-        OsStr::new(&timeout),
-        OsStr::new("-c"),
-        OsStr::new(sql),
-    ]));
-    process::run(
-        &program(binding, "psql", database, args)?,
-        "a validation query",
-        bounds,
-    )
+    let timeout = bounds
+        .left()
+        .as_millis()
+        .min(i32::MAX.cast_unsigned().into());
+    let guard =
+        format!("SET default_transaction_read_only = on; SET statement_timeout = {timeout};");
+    let mut command = psql(binding, database)?;
+    command.args(["-c", &guard, "-c", sql]);
+    run(&mut command, None, "a validation query", bounds)
 }
 
-fn psql_args() -> Vec<OsString> {
-    [
+fn psql(binding: &PostgresBinding, database: &str) -> Result<Command, ConnectorError> {
+    let mut command = program(binding, "psql", database)?;
+    command.args([
         "--no-psqlrc",
         "--no-align",
         "--tuples-only",
         "--quiet",
         "--no-password",
-        "--set=ON_ERROR_STOP=1",
-        "--field-separator=\u{1f}",
-    ]
-    .map(OsString::from)
-    .to_vec()
+    ]);
+    command.args(["--set=ON_ERROR_STOP=1", "--field-separator=\u{1f}"]);
+    Ok(command)
 }
 
 pub(super) fn unreachable(binding: &PostgresBinding, detail: String) -> ConnectorError {
@@ -147,7 +224,7 @@ pub(super) fn unreachable(binding: &PostgresBinding, detail: String) -> Connecto
 pub(super) struct Session {
     group: Group,
     lines: Receiver<String>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
+    stderr: Receiver<Vec<u8>>,
 }
 
 impl Session {
@@ -157,18 +234,18 @@ impl Session {
         sql: &str,
         bounds: &Bounds,
     ) -> Result<(Self, String), ConnectorError> {
-        let psql = program(binding, "psql", &binding.database, psql_args())?;
-        let mut group = Group::start(&psql)?;
+        let mut command = psql(binding, &binding.database)?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut group = Group::start(&mut command).map_err(|error| failure(error, OPENING))?;
         let (sender, lines) = channel();
         if let Some(stdout) = group.child.stdout.take() {
-            thread::spawn(move || {
-                BufReader::new(stdout)
-                    .lines()
-                    .map_while(Result::ok)
-                    .try_for_each(|line| sender.send(line))
-            });
+            let mut read = BufReader::new(stdout).lines().map_while(Result::ok);
+            thread::spawn(move || read.try_for_each(|line| sender.send(line)));
         }
-        let stderr = group.child.stderr.take().map(process::collect);
+        let stderr = process::collect(group.child.stderr.take());
         if let Some(stdin) = &mut group.child.stdin {
             // When psql is gone already, its status and message below tell more than the broken pipe.
             let _ = stdin.write_all(sql.as_bytes()).and_then(|()| stdin.flush());
@@ -190,15 +267,14 @@ impl Session {
         loop {
             match self.lines.recv_timeout(LOOK_EVERY) {
                 Ok(line) => return Ok(line),
-                Err(RecvTimeoutError::Timeout) => bounds.check("opening a session")?,
+                Err(RecvTimeoutError::Timeout) => bounds.check(OPENING)?,
                 Err(RecvTimeoutError::Disconnected) => {
-                    let status = self.group.end().map_err(|error| {
-                        ConnectorError::io("wait for", Path::new("psql"), error)
-                    })?;
+                    let status = self.group.end().map_err(|error| failure(error, OPENING))?;
+                    let stderr = self.stderr.recv_timeout(LOOK_EVERY).unwrap_or_default();
                     let ended = Ended {
                         status,
                         stdout: String::new(),
-                        stderr: process::text_of(self.stderr.take()),
+                        stderr: text(&stderr),
                     };
                     return Err(unreachable(binding, ended.reason()));
                 }

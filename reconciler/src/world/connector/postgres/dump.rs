@@ -3,7 +3,6 @@
 //!
 //! A killed, failed or incomplete dump is an error, whatever it left in the spool. The interesting function is [`prepare`].
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -11,10 +10,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::client::{self, Session};
+use super::client::{self, Ended, Session};
 use super::{RELATIONS, client::program};
 use crate::world::connector::manifest::Manifest;
-use crate::world::connector::process::{self, Ended};
 use crate::world::connector::selection::Excludes;
 use crate::world::connector::{
     After, Bounds, ConnectorError, Kind, PostgresBinding, Prepared, tree,
@@ -218,24 +216,17 @@ fn dump(
     bounds: &Bounds,
 ) -> Result<Ended, ConnectorError> {
     // Uncompressed, because the vault deduplicates and compresses and a compressed dump never looks like the one before.
-    let mut args: Vec<OsString> = [
+    let mut command = program(binding, "pg_dump", &binding.database)?;
+    command.args([
         "--format=directory",
         "--compress=0",
         "--no-sync",
         "--no-password",
-    ]
-    .map(OsString::from)
-    .to_vec();
-    args.push(format!("--jobs={}", binding.jobs()).into());
-    args.push(format!("--snapshot={snapshot}").into());
-    let mut file = OsString::from("--file=");
-    file.push(folder);
-    args.push(file);
-    let ended = process::run(
-        &program(binding, "pg_dump", &binding.database, args)?,
-        "the dump",
-        bounds,
-    )?;
+    ]);
+    command.arg(format!("--jobs={}", binding.jobs()));
+    command.arg(format!("--snapshot={snapshot}"));
+    command.arg("--file").arg(folder);
+    let ended = client::run(&mut command, None, "the dump", bounds)?;
     if ended.is_clean() {
         Ok(ended)
     } else if ended.stderr.contains("No space left on device") {
@@ -257,11 +248,9 @@ fn roles(
     notes: &mut Vec<String>,
     bounds: &Bounds,
 ) -> Result<(), ConnectorError> {
-    let args = ["--roles-only", "--no-role-passwords", "--no-password"]
-        .map(OsString::from)
-        .to_vec();
-    let program = program(binding, "pg_dumpall", binding.maintenance(), args)?;
-    let ended = match process::run(&program, "dumping the roles", bounds) {
+    let mut command = program(binding, "pg_dumpall", binding.maintenance())?;
+    command.args(["--roles-only", "--no-role-passwords", "--no-password"]);
+    let ended = match client::run(&mut command, None, "dumping the roles", bounds) {
         Ok(ended) => ended,
         Err(ConnectorError::ToolMissing { .. }) => {
             notes.push(
@@ -283,17 +272,14 @@ fn roles(
 }
 
 /// Reads the table of contents and looks for the file of each table's data. Returns how many tables have data.
-fn contents(
+pub(super) fn contents(
     binding: &PostgresBinding,
     folder: &Path,
     bounds: &Bounds,
 ) -> Result<u64, ConnectorError> {
-    let args = vec![OsString::from("--list"), folder.into()];
-    let ended = process::run(
-        &program(binding, "pg_restore", &binding.database, args)?,
-        "reading the dump's contents",
-        bounds,
-    )?;
+    let mut command = program(binding, "pg_restore", &binding.database)?;
+    command.arg("--list").arg(folder);
+    let ended = client::run(&mut command, None, "reading the dump's contents", bounds)?;
     if !ended.is_clean() {
         return Err(incomplete(binding, ended.reason()));
     }

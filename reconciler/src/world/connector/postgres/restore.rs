@@ -3,7 +3,6 @@
 //! Never drops or overwrites a database that it did not create in the same run: what an in-place restore replaces is
 //! renamed and kept. The interesting functions are [`side_by_side`] and [`in_place`].
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use super::client::{self, conninfo, name, program, query};
@@ -12,10 +11,9 @@ use super::database::{
     unmark,
 };
 use super::dump::{DUMP, Facts, facts};
-use super::{RELATIONS, validate};
-use crate::world::connector::process;
+use super::{RELATIONS, validate_database};
 use crate::world::connector::{
-    Bounds, Check, ConnectorError, Kind, Material, PostgresBinding, RestoreSummary, Target,
+    Bounds, Check, ConnectorError, InPlace, Kind, Material, PostgresBinding, RestoreSummary,
 };
 
 /// Restores into a database that does not exist yet, on the binding's server.
@@ -69,6 +67,20 @@ pub(in crate::world::connector) fn in_place(
         summary.kept = Some(kept);
     }
     Ok(summary)
+}
+
+/// What can be seen of the in-place restore with this id; nothing when it has left no trace.
+pub(in crate::world::connector) fn probe(
+    binding: &PostgresBinding,
+    restore_id: &str,
+    bounds: &Bounds,
+) -> Result<Option<InPlace>, ConnectorError> {
+    let kept = derived(&binding.database, "before", restore_id)?;
+    if exists(binding, &kept, bounds)? {
+        return Ok(Some(InPlace::Done { kept }));
+    }
+    let fresh = derived(&binding.database, "restoring", restore_id)?;
+    Ok(exists(binding, &fresh, bounds)?.then_some(InPlace::NotDone { left: fresh }))
 }
 
 /// Creates the database, fills it and checks it. On any failure the half-made database is dropped again.
@@ -133,20 +145,15 @@ fn load(
     target: &str,
     bounds: &Bounds,
 ) -> Result<Vec<String>, ConnectorError> {
-    let mut args: Vec<OsString> = ["--exit-on-error", "--no-password"]
-        .map(OsString::from)
-        .to_vec();
+    let mut command = program(binding, "pg_restore", target)?;
+    command.args(["--exit-on-error", "--no-password"]);
     if binding.no_owner {
-        args.extend(["--no-owner", "--no-privileges"].map(OsString::from));
+        command.args(["--no-owner", "--no-privileges"]);
     }
-    args.push(format!("--jobs={}", binding.jobs()).into());
-    args.push(format!("--dbname={}", conninfo(target)).into());
-    args.push(folder.join(DUMP).into());
-    let ended = process::run(
-        &program(binding, "pg_restore", target, args)?,
-        "the restore",
-        bounds,
-    )?;
+    command.arg(format!("--jobs={}", binding.jobs()));
+    command.arg(format!("--dbname={}", conninfo(target)));
+    command.arg(folder.join(DUMP));
+    let ended = client::run(&mut command, None, "the restore", bounds)?;
     if ended.is_clean() {
         Ok(ended.warnings().map(str::to_owned).collect())
     } else {
@@ -161,7 +168,7 @@ fn judge(
     facts: &Facts,
     bounds: &Bounds,
 ) -> Result<(u64, Vec<Check>), ConnectorError> {
-    let mut checks = validate(binding, &Target::Database(target.to_owned()), bounds)?;
+    let mut checks = validate_database(binding, target, bounds)?;
     let answer = query(
         binding,
         target,

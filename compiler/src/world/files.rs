@@ -1,4 +1,4 @@
-//! Owns single files: bounded reads, and writes of which a reader sees all or nothing. See [`write`].
+//! Owns single files: bounded reads, and writes of which a reader sees all or nothing. See [`fn@write`].
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};

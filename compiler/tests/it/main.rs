@@ -12,9 +12,9 @@
 mod cli;
 mod compile;
 mod invalid;
+mod policies;
 mod properties;
 mod provenance;
-mod policies;
 mod render;
 mod schemas;
 mod trees;

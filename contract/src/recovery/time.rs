@@ -34,7 +34,7 @@ impl Recovery<'_> {
         self.plans_of(id)
             .iter()
             .filter_map(|plan| {
-                let copies = self.copies(plan, dataset);
+                let copies = self.copies.get(&(id, &plan.plan_id))?;
                 if copies.key_is_lost(&lost) {
                     return None;
                 }

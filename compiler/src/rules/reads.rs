@@ -150,7 +150,8 @@ impl Walk<'_> {
     fn add(&mut self, name: &str, paths: Vec<Path>) {
         let known = self.bindings.entry(name.to_owned()).or_default();
         for path in paths {
-            if !known.contains(&path) {
+            // What is told where it is bound is not told again wherever the name is used.
+            if self.shape.has(&path) && !known.contains(&path) {
                 known.push(path);
             }
         }

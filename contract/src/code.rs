@@ -238,7 +238,7 @@ codes! {
     VAULT_LOCKED = 1414 "repository-locked" "another program holds the repository exclusively";
     VAULT_POINT_ABSENT = 1415 "point-absent" "no usable location holds the recovery point or the dataset in it";
     VAULT_TARGET_UNUSABLE = 1416 "target-unusable" "the target of a restore is not empty or cannot be written";
-    VAULT_RESTORE_FAILED = 1417 "restore-failed" "no location could serve the restore";
+    VAULT_RESTORE_FAILED = 1417 "no-readable-copy" "no location could serve the restore";
     VAULT_RESTORE_DIFFERS = 1418 "restore-differs" "restored content is not what the recovery point holds";
     VAULT_CHILD_FAILED = 1419 "vault-child-failed" "the process that restores and checks died";
     VAULT_DEADLINE = 1420 "vault-deadline" "a restore or check did not finish in time and was killed";

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::{Access, Stop};
 use crate::failure::Failure;
 use crate::world::connector::{self, Binding, Bounds, Cancel, Manifest, Prepared, Verdict};
-use crate::world::process::{self, ProcessError, Stderr};
+use crate::world::process::{self, Input, ProcessError, Stderr};
 use crate::world::vault::{BackupOutcome, BackupRequest, Expect, LocationState, PointTags, Source};
 
 /// The hidden subcommand.
@@ -130,9 +130,13 @@ pub fn ask(order: &Order, deadline: Duration, stop: &Stop) -> Result<Reply, NoAn
         std::env::current_exe().map_err(|error| lost(code::EFFECT_PANICKED, error.to_string()))?;
     let mut command = Command::new(program);
     command.arg(SUBCOMMAND);
-    let ended = process::run(&mut command, Some(&line), Stderr::Pass, deadline, &|| {
-        stop.asked()
-    })
+    let ended = process::run(
+        &mut command,
+        Input::Held(&line),
+        Stderr::Pass,
+        deadline,
+        &|| stop.asked(),
+    )
     .map_err(|error| match error {
         ProcessError::Stopped { .. } => NoAnswer::Stopped,
         ProcessError::Deadline { after, .. } => lost(

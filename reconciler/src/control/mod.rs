@@ -5,6 +5,7 @@
     reason = "shell: this is where what was planned is carried out"
 )]
 
+pub mod care;
 pub mod child;
 pub mod doctor;
 pub mod execute;

@@ -58,7 +58,7 @@ pub fn load(kid: &Kid, source: &KeySource) -> Result<Vec<u8>, KeyError> {
             command.args(argv.iter().skip(1));
             let answer = process::run(
                 &mut command,
-                None,
+                process::Input::Nothing,
                 Stderr::Collect,
                 COMMAND_DEADLINE,
                 &|| false,

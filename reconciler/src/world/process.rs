@@ -93,10 +93,21 @@ pub enum Stderr {
     Pass,
 }
 
+/// What the child reads from its standard input.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// Nothing.
+    Nothing,
+    /// These bytes and the end, as programs expect it.
+    Whole(&'a [u8]),
+    /// These bytes, and no end while we live: a child of ours takes the end of its input for our death.
+    Held(&'a [u8]),
+}
+
 /// Runs a command to its end, its deadline, or until `stop` says so.
 pub fn run(
     command: &mut Command,
-    input: Option<&[u8]>,
+    input: Input<'_>,
     stderr: Stderr,
     deadline: Duration,
     stop: &dyn Fn() -> bool,
@@ -104,10 +115,9 @@ pub fn run(
     let began = Instant::now();
     let mut group = Group::start(
         command
-            .stdin(if input.is_some() {
-                Stdio::piped()
-            } else {
-                Stdio::null()
+            .stdin(match input {
+                Input::Nothing => Stdio::null(),
+                Input::Whole(_) | Input::Held(_) => Stdio::piped(),
             })
             .stdout(Stdio::piped())
             .stderr(match stderr {
@@ -115,14 +125,20 @@ pub fn run(
                 Stderr::Pass => Stdio::inherit(),
             }),
     )?;
-    // The pipe stays open until the child has ended: a child of ours takes its end for ours.
     let (hold, until_ended) = channel::<()>();
-    if let (Some(bytes), Some(mut pipe)) = (input, group.child.stdin.take()) {
+    let (bytes, held) = match input {
+        Input::Nothing => (&[][..], false),
+        Input::Whole(bytes) => (bytes, false),
+        Input::Held(bytes) => (bytes, true),
+    };
+    if let Some(mut pipe) = group.child.stdin.take() {
         let bytes = bytes.to_vec();
         // A child that does not read must not block us.
         std::thread::spawn(move || {
             let _ = pipe.write_all(&bytes).and_then(|()| pipe.flush());
-            let _ = until_ended.recv();
+            if held {
+                let _ = until_ended.recv();
+            }
         });
     }
     let stdout = collect(group.child.stdout.take());

@@ -206,22 +206,26 @@ fn command(mirror: &Path) -> Command {
 
 fn run(command: &mut Command, git: &Git) -> Result<(), GitError> {
     let deadline = Duration::from_secs(git.deadline.get());
-    let ended =
-        process::run(command, None, Stderr::Collect, deadline, &|| false).map_err(|error| {
-            match error {
-                ProcessError::Start { source, .. } => GitError::Missing {
-                    why: source.to_string(),
-                },
-                ProcessError::Deadline { after, .. } => GitError::Deadline {
-                    url: git.url.clone(),
-                    seconds: after.as_secs(),
-                },
-                ProcessError::Stopped { .. } | ProcessError::Wait { .. } => GitError::Unreachable {
-                    url: git.url.clone(),
-                    why: error.to_string(),
-                },
-            }
-        })?;
+    let ended = process::run(
+        command,
+        process::Input::Nothing,
+        Stderr::Collect,
+        deadline,
+        &|| false,
+    )
+    .map_err(|error| match error {
+        ProcessError::Start { source, .. } => GitError::Missing {
+            why: source.to_string(),
+        },
+        ProcessError::Deadline { after, .. } => GitError::Deadline {
+            url: git.url.clone(),
+            seconds: after.as_secs(),
+        },
+        ProcessError::Stopped { .. } | ProcessError::Wait { .. } => GitError::Unreachable {
+            url: git.url.clone(),
+            why: error.to_string(),
+        },
+    })?;
     if ended.status.success() {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::world::connector::{Bounds, ConnectorError, PostgresBinding};
-use crate::world::process::{self, Group, ProcessError, Stderr};
+use crate::world::process::{self, Group, Input, ProcessError, Stderr};
 
 /// What is under way while a session opens, for messages.
 const OPENING: &str = "opening a session";
@@ -119,7 +119,7 @@ pub(super) fn run(
     bounds.check(what)?;
     let ended = process::run(
         command,
-        input.map(str::as_bytes),
+        input.map_or(Input::Nothing, |text| Input::Whole(text.as_bytes())),
         Stderr::Collect,
         bounds.left(),
         &|| bounds.is_cancelled(),

@@ -40,7 +40,7 @@ fn judge(sources: &SourceSet, environment: &str) -> Judged {
     assert!(invalid.is_empty(), "{invalid:#?}");
     let json = serde_json::to_value(&model).unwrap();
     let input = Input::new(&json, &compilation.written, &facts, AT);
-    findings.extend(rules::judge(&input, &rules, &|path| {
+    findings.extend(rules::judge(&input, &rules, &|path: &[String]| {
         compilation
             .provenance
             .lookup(path)
@@ -382,7 +382,7 @@ fn for_each_rule_one_field_makes_it_fire() {
         let expected: BTreeSet<String> = others
             .iter()
             .chain([rule])
-            .map(ToString::to_string)
+            .map(|code| (*code).to_owned())
             .collect();
         if found != expected {
             wrong.push(format!(

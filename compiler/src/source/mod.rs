@@ -3,12 +3,9 @@
 
 mod position;
 
-use contract::code;
 use contract::digest::Digest;
 
 pub use position::{Position, Positions};
-
-use crate::diagnostic::Diagnostic;
 
 /// One file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,32 +48,6 @@ impl SourceSet {
     pub fn new(mut files: Vec<SourceFile>) -> Self {
         files.sort_by(|one, two| one.path.as_bytes().cmp(two.path.as_bytes()));
         Self { files }
-    }
-
-    /// Takes files as bytes. One that is not UTF-8 is a finding and stays in the set as an empty text, so that other
-    /// findings are still told.
-    pub fn from_bytes(files: Vec<(String, Vec<u8>)>) -> (Self, Vec<Diagnostic>) {
-        let mut broken = Vec::new();
-        let read = files.into_iter().map(|(path, bytes)| {
-            let text = String::from_utf8(bytes).unwrap_or_else(|error| {
-                broken.push((path.clone(), error.utf8_error().valid_up_to()));
-                String::new()
-            });
-            SourceFile { path, text }
-        });
-        let set = Self::new(read.collect());
-        let findings = broken
-            .into_iter()
-            .map(|(path, offset)| {
-                Diagnostic::error(
-                    code::NOT_UTF8,
-                    format!("`{path}` is not UTF-8 text: byte {offset} is no part of a character"),
-                )
-                .help("save the file as UTF-8")
-                .at([path])
-            })
-            .collect();
-        (set, findings)
     }
 
     /// The path of a file.

@@ -1,5 +1,9 @@
 //! Valid trees become models.
 
+use std::fmt::Write as _;
+
+use compiler::source::{SourceFile, SourceSet};
+
 use crate::trees;
 
 #[rstest::rstest]
@@ -21,4 +25,92 @@ fn a_valid_tree_becomes_a_model(#[case] folder: &str, #[case] environments: &[&s
             serde_json::from_slice(&compilation.bundle.unwrap()).unwrap();
         assert_eq!(read, model);
     }
+}
+
+/// The same tree gives the same bytes, in one process and from one call to the next.
+#[test]
+fn compiling_twice_gives_the_same_bytes() {
+    let sources = trees::read("policies");
+    let [one, two] = [(); 2].map(|()| trees::compiled(&sources, "staging"));
+    assert!(one.bundle.is_some());
+    assert_eq!(one.bundle, two.bundle);
+    assert_eq!(one.provenance_bytes, two.provenance_bytes);
+    assert_eq!(one.snapshot_hash, two.snapshot_hash);
+}
+
+/// The hash is that of the listing which `sha256sum` prints for the files.
+#[test]
+fn the_snapshot_hash_has_the_layout_of_sha256sum() {
+    let file = |path: &str, text: &str| SourceFile {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    };
+    let sources = SourceSet::new(vec![file("b.yaml", "abc"), file("a/z.yaml", "")]);
+    let compilation = trees::compiled(&sources, "dev");
+    let listing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a/z.yaml\n\
+                   ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  b.yaml\n";
+    assert_eq!(
+        compilation.snapshot_hash,
+        contract::digest::Digest::of(listing.as_bytes())
+    );
+}
+
+/// Work grows with the tree, not with its square: eight times the datasets may take no more than some twenty times as
+/// long. The bound is wide because test machines are busy; a search through all documents for each would take 64 times.
+#[test]
+fn the_cost_is_linear_in_the_number_of_datasets() {
+    let time = |count: usize| {
+        let sources = many(count);
+        let begun = std::time::Instant::now();
+        let compilation = trees::compiled(&sources, "production");
+        let took = begun.elapsed();
+        assert_eq!(trees::told(&sources, &compilation), "");
+        assert_eq!(compilation.model.unwrap().plans.len(), 2 * count + 1);
+        took
+    };
+    time(100);
+    let small = (0..3).map(|_| time(250)).min().unwrap();
+    let large = time(2_000);
+    println!("250 datasets {small:?}, 2,000 datasets {large:?}");
+    assert!(
+        large < small * 24,
+        "250 datasets {small:?}, 2,000 datasets {large:?}"
+    );
+}
+
+/// The smallest tree with many datasets more, each with a plan of its own and one made by `for_each`.
+fn many(count: usize) -> SourceSet {
+    let mut files = trees::read("fixtures/valid/minimal").files;
+    let inventory = files
+        .iter()
+        .find(|file| file.path == "inventory.yaml")
+        .unwrap()
+        .text
+        .clone();
+    let plans = files
+        .iter()
+        .find(|file| file.path == "plans.yaml")
+        .unwrap()
+        .text
+        .clone();
+    let mut text = String::new();
+    for number in 0..count {
+        let dataset = inventory
+            .replace("ds_documents", &format!("ds_{number}"))
+            .replace("store_type: files", "store_type: jsonl");
+        let plan = plans
+            .replace("ds_documents", &format!("ds_{number}"))
+            .replace("bp_documents", &format!("bp_{number}"));
+        write!(text, "---\n{dataset}---\n{plan}").unwrap();
+    }
+    let each = plans.replace("bp_documents", "bp_each").replace(
+        "dataset_ids: [ds_documents]",
+        "for_each: { store_type: jsonl }",
+    );
+    write!(text, "---\n{each}").unwrap();
+    files.push(SourceFile {
+        path: "many.yaml".to_owned(),
+        text,
+    });
+    SourceSet::new(files)
 }

@@ -2,7 +2,7 @@
 //! at the lines where they are found. Exactly those must be told. `ALONE` takes the valid tree away, `EXPECT` lists
 //! codes of findings about no place, and a comment `# environment: x` on a first line names another environment than dev.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use compiler::diagnostic::Diagnostic;
@@ -14,18 +14,12 @@ use crate::trees;
 /// Families that reading and resolving find; the others have harnesses of their own.
 const FAMILIES: [u16; 2] = [1, 2];
 
-/// Codes that need a file system, not a text.
-const ELSEWHERE: [code::Code; 1] = [code::UNREADABLE_PATH];
-
 fn fixtures() -> Vec<String> {
     let folder = trees::repository().join("fixtures/invalid");
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| {
-            code_of(name)
-                .is_some_and(|code| FAMILIES.contains(&code.family()) && !ELSEWHERE.contains(&code))
-        })
+        .filter(|name| code_of(name).is_some_and(|code| FAMILIES.contains(&code.family())))
         .collect();
     names.sort();
     names
@@ -35,13 +29,14 @@ fn code_of(name: &str) -> Option<code::Code> {
     code::Code::find(name.split('-').next()?)
 }
 
-/// The tree of a fixture, what it expects by `path:line` (or `-`), and its environment.
-fn load(name: &str) -> (SourceSet, Vec<Diagnostic>, Vec<(String, String)>, String) {
+/// The tree of a fixture, what it expects by `path:line` (or `-`), and its environment. The tree is laid out in a folder
+/// and read as the program reads one, so that links and bytes that are no text are met as they are.
+fn load(name: &str) -> (SourceSet, Vec<Diagnostic>, Placed, String) {
     let folder = trees::repository().join("fixtures/invalid").join(name);
-    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let tree = tempfile::tempdir().unwrap();
     if !folder.join("ALONE").exists() {
         for file in trees::read("fixtures/valid/minimal").files {
-            files.insert(file.path, file.text.into_bytes());
+            std::fs::write(tree.path().join(file.path), file.text).unwrap();
         }
     }
     let mut expected = Vec::new();
@@ -49,6 +44,11 @@ fn load(name: &str) -> (SourceSet, Vec<Diagnostic>, Vec<(String, String)>, Strin
     for entry in std::fs::read_dir(&folder).unwrap() {
         let entry = entry.unwrap();
         let path = entry.file_name().into_string().unwrap();
+        let to = tree.path().join(&path);
+        if let Ok(target) = std::fs::read_link(entry.path()) {
+            std::os::unix::fs::symlink(target, to).unwrap();
+            continue;
+        }
         let bytes = std::fs::read(entry.path()).unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if path == "EXPECT" {
@@ -75,9 +75,9 @@ fn load(name: &str) -> (SourceSet, Vec<Diagnostic>, Vec<(String, String)>, Strin
                 .filter(|word| code::Code::find(word).is_some());
             expected.extend(codes.map(|code| (format!("{path}:{}", number + 1), code.to_owned())));
         }
-        files.insert(path, bytes);
+        std::fs::write(to, bytes).unwrap();
     }
-    let (sources, findings) = SourceSet::from_bytes(files.into_iter().collect());
+    let (sources, findings) = compiler::world::tree::read(tree.path()).unwrap();
     expected.sort();
     (sources, findings, expected, environment)
 }
@@ -176,11 +176,7 @@ fn every_code_has_a_fixture() {
         fixtures().iter().filter_map(|name| code_of(name)).collect();
     let missing: Vec<String> = code::ALL
         .iter()
-        .filter(|code| {
-            FAMILIES.contains(&code.family())
-                && !covered.contains(code)
-                && !ELSEWHERE.contains(code)
-        })
+        .filter(|code| FAMILIES.contains(&code.family()) && !covered.contains(code))
         .map(ToString::to_string)
         .collect();
     assert!(missing.is_empty(), "no fixture for {missing:?}");

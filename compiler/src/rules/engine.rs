@@ -160,7 +160,7 @@ mod tests {
     #[rstest::rstest]
     #[case::builtin_error(
         r#"deny contains {"at": ["a"], "msg": "m"} if { to_number("x") == 1 }"#,
-        "to_number"
+        "parse string as number"
     )]
     #[case::random(
         r#"deny contains {"at": ["a"], "msg": "m"} if { rand.intn("x", 5) == 1 }"#,

@@ -437,7 +437,8 @@ mod tests {
         }
         let model: contract::model::Model = serde_json::from_value(shape.clone()).unwrap();
         assert_eq!(serde_json::to_value(&model).unwrap(), shape);
-        let told = format!("{model:?}");
+        // `lose: none` is a value, not an absent one.
+        let told = format!("{model:?}").replace("lose: None", "");
         assert!(
             !told.contains(": None"),
             "a field of the model is not in the shape: {told}"

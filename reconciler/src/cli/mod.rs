@@ -144,6 +144,8 @@ fn logs(format: Format) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Whoever read our log may have gone; that is no reason to end.
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(table::colours(&std::io::stderr()));
     let _ = match format {

@@ -222,11 +222,18 @@ fn what_only_strengthens_needs_no_owner() {
 fn a_stale_bundle_still_protects_and_says_so() {
     let mut world = World::new();
     world.json(0, &["once"]);
-    world.validity = jiff::SignedDuration::from_secs(1);
+    world.validity = jiff::SignedDuration::from_secs(10);
     world.publish();
     let accepted = world.json(0, &["once"]);
     assert_eq!(accepted["serial"], 2, "{accepted}");
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let expires_at: jiff::Timestamp = accepted["status"]["expires_at"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    while jiff::Timestamp::now() <= expires_at {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     let round = world.json(1, &["once"]);
     assert_eq!(round["status"]["whole"][0]["code"], "SW1002", "{round}");
     world.expect(0, &["backup", "bp_files"]);

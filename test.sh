@@ -29,4 +29,5 @@ stage build cargo build --quiet --locked --workspace --release --bins
 target=${CARGO_TARGET_DIR:-target}
 stage tests cargo nextest run --locked --workspace --release --no-fail-fast "$@"
 stage rules "$target/release/seawall" test
+stage schemas "$target/release/seawall" schema --out schemas --check
 printf '\nall checks passed in %d s\n' $((SECONDS - total))

@@ -615,7 +615,7 @@ fn schemas_are_written_and_compared() {
     let out = world.path("schemas");
     assert_eq!(seawall(&["schema", "--out", &out]).status, 0);
     assert_eq!(seawall(&["schema", "--out", &out, "--check"]).status, 0);
-    fs::write(Path::new(&out).join("Dataset.json"), "{}").unwrap();
+    fs::write(Path::new(&out).join("dataset.json"), "{}").unwrap();
     let stale = seawall(&["schema", "--out", &out, "--check"]);
     assert_eq!(stale.status, 1);
     assert!(stale.err.contains("SW0537"), "{}", stale.err);

@@ -111,8 +111,12 @@ impl World {
     }
 
     fn verify(&self) -> Ran {
+        self.verify_at(AT)
+    }
+
+    fn verify_at(&self, at: &str) -> Ran {
         let folder = self.path("out/production");
-        seawall(&["verify", &folder, "--root", &self.pin])
+        seawall(&["verify", &folder, "--root", &self.pin, "--at", at])
     }
 
     fn published(&self) -> Vec<(&'static str, Vec<u8>)> {
@@ -163,7 +167,7 @@ fn the_starter_tree_is_built_signed_and_verified() {
     assert_eq!(verified.status, 0, "{}", verified.err);
     assert_eq!(
         verified.err,
-        "ok: signatures, digests and form; signed by compiler build; owner alice\n"
+        "ok: signatures, digests, form and dates; signed by compiler build; owner alice\n"
     );
     assert!(
         verified.out.contains("serial                1\n"),
@@ -172,7 +176,14 @@ fn the_starter_tree_is_built_signed_and_verified() {
     );
 
     let folder = world.path("out/production");
-    let rebuilt = seawall(&["verify", &folder, "--rebuild", &world.path("tree")]);
+    let rebuilt = seawall(&[
+        "verify",
+        &folder,
+        "--at",
+        AT,
+        "--rebuild",
+        &world.path("tree"),
+    ]);
     assert_eq!(rebuilt.status, 0, "{}", rebuilt.err);
     assert!(
         rebuilt.err.contains("signatures were NOT checked"),
@@ -180,9 +191,51 @@ fn the_starter_tree_is_built_signed_and_verified() {
         rebuilt.err
     );
     world.edit("inventory.yaml", "name: Documents", "name: Papers");
-    let other = seawall(&["verify", &folder, "--rebuild", &world.path("tree")]);
+    let other = seawall(&[
+        "verify",
+        &folder,
+        "--at",
+        AT,
+        "--rebuild",
+        &world.path("tree"),
+    ]);
     assert_eq!(other.status, 1);
     assert!(other.err.contains("SW0536"), "{}", other.err);
+}
+
+/// The bundle is good for 30 days, the root for 365; a reconciler would not take either after that.
+#[rstest]
+#[case::on_the_last_day("2026-12-20T11:59:59Z", "")]
+#[case::past_the_bundle("2026-12-20T12:00:00Z", "SW0525")]
+#[case::past_the_root("2027-11-20T12:00:00Z", "SW0508")]
+#[case::before_it_was_made("2026-11-20T11:54:59Z", "SW0526")]
+fn verify_holds_the_dates_of_bundle_and_root(#[case] at: &str, #[case] code: &str) {
+    let world = World::new();
+    assert_eq!(world.build(&["build", "alice"]).status, 0);
+    let verified = world.verify_at(at);
+    if code.is_empty() {
+        assert_eq!(verified.status, 0, "{}", verified.err);
+        return;
+    }
+    assert_eq!((verified.status, verified.out.as_str()), (3, ""));
+    for part in [code, "`--at INSTANT` verifies it as of another day"] {
+        assert!(verified.err.contains(part), "{}", verified.err);
+    }
+}
+
+#[test]
+fn without_a_root_dates_are_a_warning() {
+    let world = World::new();
+    assert_eq!(world.build(&["build", "alice"]).status, 0);
+    let folder = world.path("out/production");
+    let late = seawall(&["verify", &folder, "--at", "2027-01-01T00:00:00Z"]);
+    assert_eq!(late.status, 0, "{}", late.err);
+    assert!(late.err.starts_with("warning[SW0525]"), "{}", late.err);
+    let other = world.path("out/dev");
+    fs::rename(folder, &other).unwrap();
+    let refused = seawall(&["verify", &other, "--at", AT]);
+    assert_eq!(refused.status, 3);
+    assert!(refused.err.contains("SW0517"), "{}", refused.err);
 }
 
 #[test]

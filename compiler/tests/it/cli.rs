@@ -499,6 +499,47 @@ fn what_cannot_be_taken_is_told_and_never_skipped() {
     assert!(!Path::new(&world.path("out/production")).exists());
 }
 
+/// What a file holds that was not read is not missing, and nothing is proven without it.
+#[test]
+fn a_file_that_was_not_read_is_the_only_finding() {
+    let world = World::new();
+    assert_eq!(world.build(&["build", "alice"]).status, 0);
+    let (file, elsewhere) = (world.path("tree/settings.yaml"), world.path("elsewhere"));
+    fs::rename(&file, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    let tree = world.path("tree");
+    let published = world.path("out/production");
+    for (arguments, out) in [
+        (vec!["check", &tree], true),
+        (vec!["check", &tree, "--env", "production"], true),
+        (vec!["prove", &tree, "--env", "production"], false),
+        (
+            vec!["verify", &published, "--at", AT, "--rebuild", &tree],
+            false,
+        ),
+    ] {
+        let ran = seawall(&arguments);
+        let told = if out { &ran.out } else { &ran.err };
+        assert_eq!(ran.status, 1, "{arguments:?} {told}");
+        assert_eq!(told.matches("error[").count(), 1, "{arguments:?} {told}");
+        assert!(told.contains("error[SW0113]"), "{told}");
+        assert!(out || ran.out.is_empty(), "{}", ran.out);
+    }
+    assert_eq!(world.build(&["build", "alice"]).status, 1);
+}
+
+#[test]
+fn a_file_that_is_too_large_is_told_once() {
+    let world = World::new();
+    let path = world.path("tree/large.yaml");
+    let large = compiler::source::MAX_FILE_BYTES + 1;
+    fs::write(path, " ".repeat(large)).unwrap();
+    let check = seawall(&["check", &world.path("tree"), "--at", AT]);
+    assert_eq!(check.status, 1);
+    assert_eq!(check.out.matches("error[").count(), 1, "{}", check.out);
+    assert!(check.out.contains("error[SW0104]"), "{}", check.out);
+}
+
 #[test]
 fn an_output_that_cannot_be_written_is_an_error_of_the_environment() {
     let world = World::new();

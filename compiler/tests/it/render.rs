@@ -11,18 +11,16 @@ fn sources() -> SourceSet {
         path: path.to_owned(),
         text: text.to_owned(),
     };
-    SourceSet {
-        files: vec![
-            file(
-                "plans/gold.yaml",
-                "kind: BackupPlan\nplan_id: bp_gold\nbackup_frequency: gsmd:schedules/every_6h\n",
-            ),
-            file(
-                "settings/tiers.yaml",
-                "kind: Tier\nsurvives:\n  - { lose: region, objective: gsmd:objectives/tier1 }\n",
-            ),
-        ],
-    }
+    SourceSet::new(vec![
+        file(
+            "plans/gold.yaml",
+            "kind: BackupPlan\nplan_id: bp_gold\nbackup_frequency: gsmd:schedules/every_6h\n",
+        ),
+        file(
+            "settings/tiers.yaml",
+            "kind: Tier\nsurvives:\n  - { lose: region, objective: gsmd:objectives/tier1 }\n",
+        ),
+    ])
 }
 
 fn span(sources: &SourceSet, file: u32, part: &str) -> Span {

@@ -221,7 +221,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "location_id: vault_eu_nordic",
         "immutable: true",
         "immutable: false",
-        &[],
+        &["SW0320"],
     ),
     (
         "SW0303",
@@ -326,7 +326,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "retention_id: service_state",
         "immutable_for: P14D",
         "immutable_for: PT0S",
-        &[],
+        &["SW0320"],
     ),
     (
         "SW0318",
@@ -341,6 +341,13 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "region: acme-munich, zone: acme-munich-2",
         "region: acme-berlin, zone: acme-berlin-1",
         &[],
+    ),
+    (
+        "SW0320",
+        "location_id: hot_eu_central",
+        "account: backup-central",
+        "account: vault-nordic",
+        &["SW0301", "SW0302"],
     ),
 ];
 

@@ -251,7 +251,9 @@ fn counted(
             line.push_str(" …");
             break;
         }
-        line.push_str(&format!(" {name}{comma}"));
+        line.push(' ');
+        line.push_str(name);
+        line.push_str(comma);
     }
     Some(line)
 }

@@ -204,7 +204,7 @@ help(id, here) := sprintf("slots that count at most %s apart would meet it", [du
 	widest := min({left(id, demand) | some demand in here})
 	count([demand | some demand in here; is_number(left(id, demand))]) == count(here)
 	widest > 0
-} else := "take a schedule with a shorter completion window, or shorten the profile's `copy_within`" if {
+} else := "take a schedule with shorter gaps and windows, or shorten the profile's `copy_within`" if {
 	every demand in here {
 		told_in_full(demand.fact)
 	}

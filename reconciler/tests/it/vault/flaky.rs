@@ -87,4 +87,9 @@ impl Store for Flaky {
         self.alive("a lock")?;
         self.inner.remove_lock(name)
     }
+
+    fn remove_unfinished(&self) -> Result<u64, StoreError> {
+        self.alive("unfinished writes")?;
+        self.inner.remove_unfinished()
+    }
 }

@@ -17,4 +17,5 @@ mod properties;
 mod provenance;
 mod render;
 mod schemas;
+mod starter;
 mod trees;

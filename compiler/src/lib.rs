@@ -7,6 +7,8 @@ pub mod environments;
 pub mod facts;
 pub mod kinds;
 pub mod lower;
+pub mod object;
+pub mod pages;
 pub mod parse;
 pub mod publish;
 pub mod render;

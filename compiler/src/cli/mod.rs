@@ -4,6 +4,7 @@
 mod build;
 mod check;
 mod compiled;
+mod explain;
 mod failure;
 mod init;
 mod keys;
@@ -61,6 +62,8 @@ enum Command {
     Trust(trust::Trust),
     /// Show what is proven of datasets: coverage, worst-case loss, what survives
     Prove(prove::Prove),
+    /// Explain a code, or the values of an object and where each comes from
+    Explain(explain::Explain),
     /// List the slots of a schedule and its largest gap
     Schedule(schedule::Schedule),
     /// Run the tests of rules: unit tests, and trees on which a rule must or must not fire
@@ -103,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => command.run(),
         Command::Trust(command) => command.run(),
         Command::Prove(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Schedule(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Schema(command) => command.run(),

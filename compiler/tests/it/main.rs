@@ -11,6 +11,7 @@
 
 mod cli;
 mod compile;
+mod explain;
 mod invalid;
 mod policies;
 mod properties;

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod compile;
 pub mod diagnostic;
+pub mod docs;
 pub mod environments;
 pub mod facts;
 pub mod kinds;

@@ -11,6 +11,7 @@
 
 mod cli;
 mod compile;
+mod documentation;
 mod explain;
 mod invalid;
 mod policies;

@@ -94,7 +94,7 @@ pub struct Restored {
 }
 
 /// Restores one dataset.
-pub fn restore(daemon: &mut Daemon, request: &Request) -> Result<Restored, Failure> {
+pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     recover::recover(daemon, &followed)?;
@@ -265,7 +265,7 @@ fn mode(request: &Request, restore_id: &str) -> Result<Mode, Failure> {
 
 /// In place, what is there now is taken first: without a good recovery point of it nothing is replaced.
 fn point_before(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     plan_id: &PlanId,
     now: Timestamp,
@@ -366,21 +366,15 @@ impl Receipts<'_> {
     }
 }
 
-fn begin(
-    daemon: &mut Daemon,
-    receipts: &Receipts<'_>,
-    execution: &Execution,
-) -> Result<(), Failure> {
+fn begin(daemon: &Daemon, receipts: &Receipts<'_>, execution: &Execution) -> Result<(), Failure> {
     let draft = receipts.draft(Phase::Intent, execution);
     let changes = [Change::ExecutionStarted(execution.clone())];
     let at = execution.started_at;
-    Ok(daemon
-        .log
-        .commit(&daemon.store, &changes, vec![draft], at)?)
+    daemon.commit(&changes, vec![draft], at)
 }
 
 fn end(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     receipts: &Receipts<'_>,
     execution: &Execution,
     worked: &Result<Worked, Failure>,
@@ -423,7 +417,5 @@ fn end(
         error: failure.map(|failure| failure.code.to_string()),
         at: now,
     }];
-    Ok(daemon
-        .log
-        .commit(&daemon.store, &changes, vec![draft], now)?)
+    daemon.commit(&changes, vec![draft], now)
 }

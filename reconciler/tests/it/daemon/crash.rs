@@ -27,7 +27,7 @@ const POINTS: [&str; 11] = [
 ];
 
 /// Runs `once` and kills it as soon as it says this. False when it ended before.
-fn kill_at(world: &World, point: &str) -> bool {
+pub fn kill_at(world: &World, point: &str) -> bool {
     let mut child = world
         .command(&["once"])
         .stdout(Stdio::null())

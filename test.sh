@@ -30,4 +30,5 @@ target=${CARGO_TARGET_DIR:-target}
 stage breaks scripts/breaks --dry
 stage tests cargo nextest run --locked --workspace --release --no-fail-fast "$@"
 stage rules "$target/release/seawall" test
+stage schemas "$target/release/seawall" schema --out schemas --check
 printf '\nall checks passed in %d s\n' $((SECONDS - total))

@@ -19,7 +19,8 @@ use crate::source::{self, Input, SourceSet};
 pub struct Compilation {
     /// The environment that was asked for.
     pub environment: EnvironmentId,
-    /// The model; absent when a finding of reading or resolving is an error.
+    /// The model; absent when a finding of reading or resolving is an error, or when the tree is incomplete: a model of a
+    /// part of it would prove the loss of what the rest protects.
     pub model: Option<Model>,
     /// The canonical bytes of the model, `bundle.json`; present exactly when the model is.
     pub bundle: Option<Vec<u8>>,
@@ -45,7 +46,7 @@ pub fn compile(sources: &SourceSet, environment: &EnvironmentId) -> Compilation 
     let lowered = selection
         .map(|selection| lower::lower(&selection))
         .unwrap_or_default();
-    let sealed = if diagnostic::has_errors(&diagnostics) {
+    let sealed = if sources.incomplete || diagnostic::has_errors(&diagnostics) {
         None
     } else {
         finish(&lowered, sources)

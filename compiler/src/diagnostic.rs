@@ -56,6 +56,10 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The path in `input` that the finding is about; for parse findings the file and whatever is known of the document.
     pub at: Vec<String>,
+    /// The path of the object that suffers, where that is another than the one to change; else empty.
+    pub about: Vec<String>,
+    /// The text that findings with one cause share, where it is not the places alone.
+    pub cause: Option<Span>,
 }
 
 impl Diagnostic {
@@ -79,6 +83,8 @@ impl Diagnostic {
             notes: Vec::new(),
             help: None,
             at: Vec::new(),
+            about: Vec::new(),
+            cause: None,
         }
     }
 

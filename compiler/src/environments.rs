@@ -27,7 +27,8 @@ pub fn environments(sources: &SourceSet) -> (Vec<EnvironmentId>, Vec<Diagnostic>
         return (declared.into_iter().collect(), Vec::new());
     }
     let mut diagnostics = parsed.diagnostics;
-    if diagnostics.is_empty() {
+    // What was lost has a finding of its own, and may have been the environment.
+    if diagnostics.is_empty() && !parsed.lost {
         diagnostics.push(if parsed.documents.is_empty() {
             Diagnostic::error(code::EMPTY_TREE, "the folder holds no policy document")
                 .help("name the folder of a policy tree, or make one with `seawall init`")

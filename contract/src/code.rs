@@ -124,6 +124,7 @@ codes! {
     IMMUTABILITY_EFFECTIVE = 317 "immutability-effective" "immutable copies are demanded, but nothing is locked or retention contradicts the lock";
     CRITICAL_DATA_TESTED = 318 "critical-data-tested" "data of tier 0 or 1 is not verified, test-restored or drilled";
     LOCATION_STANDS_AT_SITE = 319 "location-stands-at-site" "a location names another region or residency than its site";
+    THREE_TWO_ONE_ONE_ZERO = 320 "three-two-one-one-zero" "data of tier 0 or 1 has fewer, nearer or weaker copies than 3-2-1-1-0 advises";
 
     // 04 rules engine
     RULE_FAILED = 401 "rule-failed" "a rule erred, timed out or did not run; that is never a pass";

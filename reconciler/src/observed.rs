@@ -58,6 +58,8 @@ pub struct PlanObserved {
     pub open: Vec<Execution>,
     /// Backups of each slot or operator request that were begun, for the number of the next attempt.
     pub attempts: BTreeMap<BackupId, u32>,
+    /// Checks at the tier's cadence that passed; each read the next part of the repository.
+    pub rechecks: u64,
     /// How each location stands.
     pub copies: BTreeMap<LocationId, Observation<CopyState>>,
 }

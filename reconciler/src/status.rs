@@ -233,6 +233,8 @@ fn whole_of(
     }
     match in_force.standing {
         Standing::Fresh => {}
+        // A clock that cannot be trusted makes it stale as well, and is told below.
+        Standing::Stale if now < source.expires_at => {}
         Standing::Stale => add(
             Word::Stalled,
             code::SOURCE_STALE,

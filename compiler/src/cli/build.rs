@@ -8,12 +8,12 @@ use contract::code::{self, Severity};
 use contract::digest::Digest;
 use contract::id::EnvironmentId;
 use contract::seal::{
-    self, BUNDLE_FILE, BundlePredicate, Envelope, Expect, PROVENANCE_FILE, Pin, PrivateKey,
-    Refusal, Sealed, Statement, TrustRoot,
+    BUNDLE_FILE, BundlePredicate, ENVELOPE_FILE, Envelope, PROVENANCE_FILE, PrivateKey, Refusal,
+    Statement, TrustRoot,
 };
 
 use super::failure::{self, Failure};
-use super::published::{self, ENVELOPE_FILE};
+use super::published;
 use super::{Tree, check, compiled, environment, keys};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::publish::{self, Issue, Previous};
@@ -235,20 +235,8 @@ fn foretell(out: &Path, environment: &EnvironmentId) -> Result<(), Failure> {
     let Some(first) = published.roots.first() else {
         return Ok(());
     };
-    let sealed = Sealed {
-        root_chain: &published.roots,
-        envelope: &published.envelope,
-        bundle: &published.bundle,
-        provenance: &published.provenance,
-    };
-    let pin = Pin {
-        root_sha256: Digest::of(&envelope(first)?.payload),
-    };
-    let expect = Expect {
-        environment,
-        reconciler_id: None,
-    };
-    if let Err(refusal) = seal::open(&sealed, &pin, &expect) {
+    let pin = Digest::of(&envelope(first)?.payload);
+    if let Err(refusal) = published.open(environment, pin) {
         failure::tell(vec![
             Diagnostic::warning(
                 refusal.code(),

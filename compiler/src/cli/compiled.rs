@@ -7,12 +7,15 @@ use contract::id::EnvironmentId;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::check;
 use super::failure::Failure;
 use crate::compile::{Compilation, compile};
 use crate::diagnostic::Diagnostic;
 use crate::facts;
+use crate::render::{self, human};
 use crate::rules::{self, Files, Input, RuleSet};
 use crate::source::SourceSet;
+use crate::world::terminal::{Stream, look, print};
 use crate::world::tree;
 
 /// A tree that was read, and what could not be taken of it.
@@ -81,8 +84,19 @@ pub fn judge(
     }
 }
 
-/// Compiles a folder for one environment, without judging it.
+/// Compiles a folder for one environment, without judging it. Findings that leave no model are told.
 pub fn tree(folder: &Path, environment: &EnvironmentId) -> Result<Compilation, Failure> {
     let read = read(folder)?;
-    Ok(compile(&read.sources, environment))
+    let compilation = compile(&read.sources, environment);
+    if compilation.model.is_some() {
+        return Ok(compilation);
+    }
+    let findings = render::merge(vec![
+        (None, read.diagnostics),
+        (Some(environment.clone()), compilation.diagnostics),
+    ]);
+    let environments = vec![environment.clone()];
+    let report = check::report(folder, &read.sources, environments, findings);
+    print(Stream::Err, &human::render(&report, look(Stream::Err)));
+    Err(Failure::Told)
 }

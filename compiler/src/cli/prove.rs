@@ -8,11 +8,10 @@ use contract::recovery::LossCase;
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
-use super::{Format, check, compiled, environment};
+use super::{Format, compiled, environment};
 use crate::diagnostic::Diagnostic;
 use crate::facts;
-use crate::render::{self, human};
-use crate::world::terminal::{Stream, look, print};
+use crate::world::terminal::{Stream, print};
 
 #[derive(Args)]
 pub struct Prove {
@@ -35,16 +34,8 @@ pub struct Prove {
 
 impl Prove {
     pub fn run(self) -> Result<(), Failure> {
-        let read = compiled::read(&self.folder)?;
-        let compilation = crate::compile::compile(&read.sources, &self.environment);
+        let compilation = compiled::tree(&self.folder, &self.environment)?;
         let Some(model) = &compilation.model else {
-            let findings = render::merge(vec![
-                (None, read.diagnostics),
-                (Some(self.environment.clone()), compilation.diagnostics),
-            ]);
-            let environments = vec![self.environment];
-            let report = check::report(&self.folder, &read.sources, environments, findings);
-            print(Stream::Err, &human::render(&report, look(Stream::Err)));
             return Err(Failure::Told);
         };
         for id in &self.datasets {

@@ -1,14 +1,18 @@
-//! Owns the layout of a published folder on disk: the files of one environment and the trust roots beside it. Checks nothing.
+//! Owns the layout of a published folder on disk: the files of one environment and the trust roots beside it. Checks
+//! nothing itself: who opens one goes through the doors of `contract::seal`.
 
 use std::path::{Path, PathBuf};
 
-use contract::seal::{BUNDLE_FILE, PROVENANCE_FILE};
+use contract::digest::Digest;
+use contract::id::EnvironmentId;
+use contract::seal::{
+    self, BUNDLE_FILE, Bundle, ENVELOPE_FILE, Expect, Inspected, PROVENANCE_FILE, Pin, Refusal,
+    Sealed, Verified,
+};
 
 use super::failure::Failure;
 use crate::world::files;
 
-/// The signed statement.
-pub const ENVELOPE_FILE: &str = "bundle.dsse.json";
 /// Larger files are refused by `open`; this bound only keeps them out of memory.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -22,6 +26,40 @@ pub struct Published {
     pub bundle: Vec<u8>,
     /// `provenance.json`.
     pub provenance: Vec<u8>,
+}
+
+impl Published {
+    /// Opens the bundle as a reconciler would that pinned this root.
+    pub fn open(
+        &self,
+        environment: &EnvironmentId,
+        root_sha256: Digest,
+    ) -> Result<Verified<Bundle>, Refusal> {
+        let sealed = Sealed {
+            root_chain: &self.roots,
+            envelope: &self.envelope,
+            bundle: &self.bundle,
+            provenance: &self.provenance,
+        };
+        let expect = Expect {
+            environment,
+            reconciler_id: None,
+        };
+        seal::open(&sealed, &Pin { root_sha256 }, &expect)
+    }
+
+    /// Checks what can be checked without trust: that the files belong together and speak of this environment.
+    pub fn inspect(&self, environment: &EnvironmentId) -> Result<Inspected, Refusal> {
+        let inspected = seal::inspect(&self.envelope, &self.bundle, &self.provenance)?;
+        let found = &inspected.statement.environment;
+        if found == environment {
+            return Ok(inspected);
+        }
+        Err(Refusal::Environment {
+            found: found.clone(),
+            wanted: environment.clone(),
+        })
+    }
 }
 
 /// Reads a published folder; a missing file is an error of the environment, not of trust.

@@ -20,10 +20,10 @@ pub struct Schema {
     /// Kinds of documents, such as BackupPlan [default: all]
     #[arg(value_name = "KIND", value_parser = kind)]
     kinds: Vec<Kind>,
-    /// Write <OUT>/<KIND>.json instead of printing
+    /// Write a file for each kind into this folder, such as backup-plan.json, instead of printing
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Write nothing; fail when a file in <OUT> is not what would be written
+    /// Write nothing; fail when a file in the folder is not what would be written
     #[arg(long, requires = "out")]
     check: bool,
 }
@@ -50,7 +50,7 @@ impl Schema {
                 print(Stream::Out, &text);
                 continue;
             };
-            let path = out.join(format!("{}.json", kind.name()));
+            let path = out.join(kind.file_name());
             let stands = files::read_if_present(&path, MAX_SCHEMA_BYTES)
                 .map_err(|error| Failure::unreadable(&path, &error))?;
             if stands.as_deref() == Some(text.as_bytes()) {

@@ -7,13 +7,13 @@ use clap::Args;
 use contract::code;
 use contract::digest::Digest;
 use contract::id::EnvironmentId;
-use contract::seal::{
-    self, BUNDLE_FILE, BundlePredicate, Envelope, Expect, PROVENANCE_FILE, Pin, Refusal, Role,
-    Sealed, Statement,
-};
+use contract::seal::{self, BUNDLE_FILE, BundlePredicate, PROVENANCE_FILE, Refusal, Role};
+use jiff::Timestamp;
 
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::published::{self, Published};
+use crate::diagnostic::Diagnostic;
+use crate::world::clock;
 use crate::world::terminal::{Stream, print};
 
 #[derive(Args)]
@@ -27,46 +27,37 @@ pub struct Verify {
     /// Compile this policy tree and compare bytes
     #[arg(long, value_name = "DIR")]
     rebuild: Option<PathBuf>,
+    /// Verify as of this instant, such as 2026-11-20T17:00:00Z [default: now]
+    #[arg(long, value_name = "INSTANT", value_parser = contract::seal::parse_instant)]
+    at: Option<Timestamp>,
 }
 
 impl Verify {
     pub fn run(self) -> Result<(), Failure> {
         let environment = environment(&self.folder)?;
         let published = published::read(&self.folder)?;
-        let checked = if let Some(root_sha256) = self.root {
-            let signed = trusted(&published, &environment, root_sha256)?;
-            format!("ok: signatures, digests and form; signed by {signed}\n")
-        } else {
-            integrity(&published, &environment)?;
-            "ok: digests and form; signatures were NOT checked: give `--root SHA256`\n".to_owned()
+        let at = self.at.unwrap_or_else(clock::now);
+        let told = match self.root {
+            Some(root_sha256) => trusted(&published, &environment, root_sha256, at)?,
+            None => integrity(&published, &environment, at)?,
         };
-        print(Stream::Err, &checked);
         if let Some(tree) = &self.rebuild {
             rebuild(tree, &environment, &published)?;
         }
-        let told = told(&published)?;
         print(Stream::Out, &told);
         Ok(())
     }
 }
 
-/// Opens the bundle as a reconciler would; tells who signed it, in which role.
+/// Opens the bundle as a reconciler would and refuses what it would not take today; tells who signed it, in which role.
 fn trusted(
     published: &Published,
     environment: &EnvironmentId,
     root_sha256: Digest,
+    at: Timestamp,
 ) -> Result<String, Failure> {
-    let sealed = Sealed {
-        root_chain: &published.roots,
-        envelope: &published.envelope,
-        bundle: &published.bundle,
-        provenance: &published.provenance,
-    };
-    let expect = Expect {
-        environment,
-        reconciler_id: None,
-    };
-    let verified = seal::open(&sealed, &Pin { root_sha256 }, &expect)?;
+    let verified = published.open(environment, root_sha256)?;
+    seal::in_time(&verified, at).map_err(|refusal| Failure::Refused(Box::new(late(&refusal))))?;
     let signed: Vec<String> = [Role::Compiler, Role::Owner]
         .into_iter()
         .map(|role| (role, verified.signed_by(role)))
@@ -76,7 +67,40 @@ fn trusted(
             format!("{role} {}", persons.join(", "))
         })
         .collect();
-    Ok(signed.join("; "))
+    let signed = signed.join("; ");
+    print(
+        Stream::Err,
+        &format!("ok: signatures, digests, form and dates; signed by {signed}\n"),
+    );
+    Ok(told(verified.statement(), verified.identity()))
+}
+
+/// What can be checked without trust. Dates are then no more than somebody's word, and only a warning.
+fn integrity(
+    published: &Published,
+    environment: &EnvironmentId,
+    at: Timestamp,
+) -> Result<String, Failure> {
+    let inspected = published.inspect(environment)?;
+    if let Err(refusal) = seal::stated_in_time(&inspected.statement, at) {
+        let warning = Diagnostic {
+            severity: code::Severity::Warning,
+            ..late(&refusal)
+        };
+        failure::tell(vec![warning]);
+    }
+    print(
+        Stream::Err,
+        "ok: digests and form; signatures were NOT checked: give `--root SHA256`\n",
+    );
+    Ok(told(&inspected.statement, &inspected.identity))
+}
+
+/// A bundle out of its time is what it was: as of a day on which it was in force it can still be verified.
+fn late(refusal: &Refusal) -> Diagnostic {
+    Diagnostic::error(refusal.code(), refusal.to_string())
+        .help(refusal.help())
+        .note("`--at INSTANT` verifies it as of another day")
 }
 
 /// The environment is the name of the folder: that is what a reader asks for.
@@ -95,44 +119,6 @@ fn environment(folder: &Path) -> Result<EnvironmentId, Failure> {
                 "give the published folder of one environment, such as `published/dev`",
             )
         })
-}
-
-fn statement(published: &Published) -> Result<(Statement<BundlePredicate>, Digest), Refusal> {
-    let envelope = Envelope::from_json(&published.envelope).map_err(|fault| Refusal::Envelope {
-        what: published::ENVELOPE_FILE.to_owned(),
-        fault,
-    })?;
-    let statement = Statement::from_payload(&envelope.payload).map_err(Refusal::Statement)?;
-    Ok((statement, Digest::of(&envelope.payload)))
-}
-
-/// What can be checked without trust: that the files are those the statement speaks of.
-fn integrity(published: &Published, environment: &EnvironmentId) -> Result<(), Failure> {
-    let (statement, _) = statement(published)?;
-    let found = &statement.predicate.environment;
-    if found != environment {
-        return Err(Failure::from(Refusal::Environment {
-            found: found.clone(),
-            wanted: environment.clone(),
-        }));
-    }
-    for (name, bytes) in [
-        (BUNDLE_FILE, &published.bundle),
-        (PROVENANCE_FILE, &published.provenance),
-    ] {
-        let stated = statement
-            .subject
-            .iter()
-            .find(|subject| subject.name == name);
-        if stated.is_none_or(|subject| subject.digest.sha256 != Digest::of(bytes)) {
-            return Err(Failure::refused(
-                code::FILE_DIGEST,
-                format!("`{name}` is not the file that the statement speaks of"),
-                "fetch the published folder again; if it stays so, somebody changed it",
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn rebuild(tree: &Path, environment: &EnvironmentId, published: &Published) -> Result<(), Failure> {
@@ -166,11 +152,9 @@ fn rebuild(tree: &Path, environment: &EnvironmentId, published: &Published) -> R
 }
 
 /// What the statement says, one fact a line.
-fn told(published: &Published) -> Result<String, Failure> {
-    let (statement, identity) = statement(published)?;
-    let stated = statement.predicate;
+fn told(stated: &BundlePredicate, identity: &Digest) -> String {
     let commit = stated.source_commit.as_deref().unwrap_or("none");
-    Ok(format!(
+    format!(
         "environment           {}\nserial                {}\nissued_at             {}\nexpires_at            {}\nstatement             {identity}\npolicy_snapshot_hash  {}\nsource_commit         {commit}\ncompiler_version      {}\n",
         stated.environment,
         stated.serial,
@@ -178,5 +162,5 @@ fn told(published: &Published) -> Result<String, Failure> {
         stated.expires_at,
         stated.policy_snapshot_hash,
         stated.compiler_version,
-    ))
+    )
 }

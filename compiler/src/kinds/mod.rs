@@ -107,6 +107,18 @@ kinds! {
 }
 
 impl Kind {
+    /// The file in `schemas/` that holds its schema: the name in kebab case, as in `backup-plan.json`.
+    pub fn file_name(self) -> String {
+        let mut name = String::new();
+        for letter in self.name().chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name + ".json"
+    }
+
     /// The kind with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)

@@ -14,12 +14,8 @@ use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span as M
 pub use node::{Entry, Mapping, Node, Value, Way};
 
 use crate::diagnostic::Diagnostic;
-use crate::source::{SourceFile, SourceSet, Span};
+use crate::source::{MAX_FILE_BYTES, MAX_TREE_BYTES, SourceFile, SourceSet, Span};
 
-/// Ten thousand documents take 3.5 MB; a file much larger than that is no policy that anybody reviews.
-pub const MAX_FILE_BYTES: usize = 16 << 20;
-/// The whole tree must fit in memory several times over on a small CI machine.
-pub const MAX_TREE_BYTES: usize = 64 << 20;
 /// The deepest kind nests four levels; deeper input only wears down the stack of whoever walks it.
 pub const MAX_DEPTH: usize = 24;
 /// The longest honest value is a justification of some paragraphs.
@@ -41,7 +37,7 @@ pub struct Document {
 pub struct Parsed {
     /// The documents, in the order of files and of places in them.
     pub documents: Vec<Document>,
-    /// At least one document was lost; it may have been the one that somebody misses.
+    /// At least one document or file was lost; it may have been the one that somebody misses.
     pub lost: bool,
     /// What was refused.
     pub diagnostics: Vec<Diagnostic>,
@@ -49,7 +45,10 @@ pub struct Parsed {
 
 /// Reads every document of every file.
 pub fn parse(sources: &SourceSet) -> Parsed {
-    let mut parsed = Parsed::default();
+    let mut parsed = Parsed {
+        lost: sources.incomplete,
+        ..Parsed::default()
+    };
     let mut bytes = 0_usize;
     for (index, file) in sources.files.iter().enumerate() {
         let index = u32::try_from(index).unwrap_or(u32::MAX);

@@ -11,8 +11,10 @@ use contract::code::Severity;
 use super::{Finding, Group, Report};
 use crate::source::{SourceFile, Span};
 
-/// How many other objects with the same cause are named; the rest is counted.
-const NAMED_OTHERS: usize = 3;
+/// How many other findings about the same object are told in full; the rest is counted.
+const TOLD_OTHERS: usize = 3;
+/// What stands before a note: the margin, the bar and its space.
+const MARGIN: usize = 6;
 
 /// What the terminal can do.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +43,12 @@ pub fn frames(report: &Report<'_>, look: Look) -> String {
     let mut out = String::new();
     for group in super::group(&report.findings) {
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{}\n", frame(report, &group, &renderer));
+        let _ = writeln!(out, "{}\n", frame(report, &group, look, &renderer));
     }
     out
 }
 
-/// `2 errors, 1 warning in dev, staging`.
+/// `3 errors, 1 warning in dev, staging, from 2 causes`.
 fn summary(report: &Report<'_>) -> String {
     let errors = report.count(Severity::Error);
     let warnings = report.count(Severity::Warning);
@@ -60,14 +62,19 @@ fn summary(report: &Report<'_>) -> String {
         (_, 0) => count(errors, "error"),
         _ => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
     };
-    if report.environments.is_empty() {
+    let told = if report.environments.is_empty() {
         told
     } else {
         format!("{told} in {}", super::names(&report.environments))
+    };
+    match super::group(&report.findings).len() {
+        causes if causes == report.findings.len() => told,
+        1 => format!("{told}, from one cause"),
+        causes => format!("{told}, from {causes} causes"),
     }
 }
 
-fn frame(report: &Report<'_>, group: &Group<'_>, renderer: &Renderer) -> String {
+fn frame(report: &Report<'_>, group: &Group<'_>, look: Look, renderer: &Renderer) -> String {
     let diagnostic = &group.first.diagnostic;
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
@@ -77,15 +84,12 @@ fn frame(report: &Report<'_>, group: &Group<'_>, renderer: &Renderer) -> String 
         .primary_title(diagnostic.message.as_str())
         .id(diagnostic.code.to_string());
     let mut elements: Vec<Element<'_>> = snippets(report, group.first);
-    let environment = (group.first.environments.len() < report.environments.len()
-        && !group.first.environments.is_empty())
-    .then(|| format!("in {} only", super::names(&group.first.environments)));
     for note in diagnostic
         .notes
         .iter()
         .cloned()
-        .chain(environment)
-        .chain(same_cause(group))
+        .chain(environments(report, group))
+        .chain(same_cause(group, look.width))
     {
         elements.push(Level::NOTE.no_name().message(note).into());
     }
@@ -152,57 +156,106 @@ fn range(source: &SourceFile, span: Span) -> Range<usize> {
     start..line_end
 }
 
-/// What else has this cause: other findings about the same object by their message, other objects by their ids.
-fn same_cause(group: &Group<'_>) -> Vec<String> {
-    let first = &group.first.diagnostic;
+/// Where the finding holds, unless that is everywhere; and whose numbers are shown where environments differ.
+fn environments(report: &Report<'_>, group: &Group<'_>) -> Option<String> {
+    let all = group.environments();
+    let shown = &group.first.environments;
+    if !shown.is_empty() && shown.len() < all.len() {
+        return Some(format!(
+            "as it is in {}; found in {}",
+            super::names(shown),
+            super::names(all)
+        ));
+    }
+    let everywhere = all.is_empty() || all.len() == report.environments.len();
+    (!everywhere).then(|| format!("in {} only", super::names(all)))
+}
+
+/// What else has this cause: other findings about the same object by their message, other objects by their ids. What is
+/// said of an object in another environment is the same in other numbers.
+fn same_cause(group: &Group<'_>, width: usize) -> Vec<String> {
+    let first = object(group.first);
     let (same, others): (Vec<&Finding>, Vec<&Finding>) = group
         .others
         .iter()
         .copied()
-        .partition(|other| other.diagnostic.at == first.at);
-    let mut notes: Vec<String> = same
-        .iter()
-        .take(NAMED_OTHERS)
-        .map(|other| format!("also: {}", other.diagnostic.message))
-        .collect();
-    if same.len() > NAMED_OTHERS {
-        notes.push(format!("and {} more about it", same.len() - NAMED_OTHERS));
+        .partition(|other| object(other) == first);
+    let mut also: Vec<&str> = Vec::new();
+    let here = |finding: &&Finding| {
+        let environments = &group.first.environments;
+        let shared = |id| environments.contains(id);
+        environments.is_empty() || finding.environments.iter().any(shared)
+    };
+    for other in same.into_iter().filter(here) {
+        let message = other.diagnostic.message.as_str();
+        if !also.contains(&message) && message != group.first.diagnostic.message {
+            also.push(message);
+        }
     }
-    notes.extend(counted(first.at.first(), &others));
+    let mut notes: Vec<String> = also
+        .iter()
+        .take(TOLD_OTHERS)
+        .map(|message| format!("also: {message}"))
+        .collect();
+    if also.len() > TOLD_OTHERS {
+        notes.push(format!("and {} more about it", also.len() - TOLD_OTHERS));
+    }
+    notes.extend(counted(first, &others, width));
     notes
 }
 
-/// `213 more plans have the same cause: …`
-fn counted(collection: Option<&String>, others: &[&Finding]) -> Option<String> {
-    let mut ids: Vec<String> = Vec::new();
+/// The collection and the id of what a finding is about, such as `datasets` and `ds_orders`.
+fn object(finding: &Finding) -> (Option<&str>, Option<&str>) {
+    let diagnostic = &finding.diagnostic;
+    let path = match diagnostic.about.as_slice() {
+        [] => diagnostic.at.as_slice(),
+        about => about,
+    };
+    let path = match path {
+        [settings, inner @ ..] if settings == "settings" => inner,
+        path => path,
+    };
+    let step = |index: usize| path.get(index).map(String::as_str);
+    (step(0), step(1))
+}
+
+/// `213 more plans have the same cause: …`, with as many names as fit one line.
+fn counted(
+    (collection, _): (Option<&str>, Option<&str>),
+    others: &[&Finding],
+    width: usize,
+) -> Option<String> {
+    let mut named: Vec<String> = Vec::new();
     for other in others {
-        let diagnostic = &other.diagnostic;
-        let named = match diagnostic.at.get(1) {
-            Some(id) => format!("`{id}`"),
-            None => diagnostic.message.clone(),
+        let name = match object(other) {
+            (_, Some(id)) => format!("`{id}`"),
+            (_, None) => other.diagnostic.message.clone(),
         };
-        if !ids.contains(&named) {
-            ids.push(named);
+        if !named.contains(&name) {
+            named.push(name);
         }
     }
-    let foreign = others
-        .iter()
-        .any(|other| other.diagnostic.at.first() != collection);
-    let word = collection
-        .filter(|_| !foreign)
-        .map_or("findings", String::as_str);
-    let (word, verb) = match (ids.len(), word.strip_suffix('s')) {
+    let foreign = others.iter().any(|other| object(other).0 != collection);
+    let word = collection.filter(|_| !foreign).unwrap_or("findings");
+    let (word, verb) = match (named.len(), word.strip_suffix('s')) {
         (0, _) => return None,
         (1, Some(singular)) => (singular, "has"),
         (1, None) => (word, "has"),
         _ => (word, "have"),
     };
-    let rest = if ids.len() > NAMED_OTHERS { " …" } else { "" };
-    let named = ids.get(..NAMED_OTHERS).unwrap_or(&ids).join(", ");
-    let count = ids.len();
-    Some(format!(
-        "{count} more {word} {verb} the same cause: {named}{rest}"
-    ))
+    let mut line = format!("{} more {word} {verb} the same cause:", named.len());
+    for (index, name) in named.iter().enumerate() {
+        let comma = if index + 1 < named.len() { "," } else { "" };
+        let length = MARGIN + line.chars().count() + name.chars().count() + " , …".len();
+        if index > 0 && length > width {
+            line.push_str(" …");
+            break;
+        }
+        line.push(' ');
+        line.push_str(name);
+        line.push_str(comma);
+    }
+    Some(line)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 pub mod human;
 pub mod json;
 
+use std::collections::BTreeSet;
+
 use contract::code::Severity;
 use contract::id::EnvironmentId;
 
@@ -70,7 +72,7 @@ pub fn merge(runs: Vec<(Option<EnvironmentId>, Vec<Diagnostic>)>) -> Vec<Finding
     findings
 }
 
-/// Findings with one cause: the first of them and the others, which only repeat it for other objects.
+/// Findings with one cause: the first of them and the others, which repeat it for other objects or environments.
 #[derive(Debug)]
 pub struct Group<'a> {
     /// The one that is shown in full.
@@ -79,23 +81,32 @@ pub struct Group<'a> {
     pub others: Vec<&'a Finding>,
 }
 
-/// Puts findings of one code and exactly the same places together, in the order of their first: one line of a plan
-/// that is made once a dataset must not fill the screen.
+impl Group<'_> {
+    /// The environments in which any of them holds; empty when one does not depend on the environment.
+    pub fn environments(&self) -> BTreeSet<&EnvironmentId> {
+        let all = || [self.first].into_iter().chain(self.others.iter().copied());
+        if all().any(|finding| finding.environments.is_empty()) {
+            return BTreeSet::new();
+        }
+        all().flat_map(|finding| &finding.environments).collect()
+    }
+}
+
+/// Puts findings of one code and one cause together, in the order of their first: a schedule that is too slow for a
+/// hundred datasets must not fill the screen. Where a finding names no cause, its places are it.
 pub fn group(findings: &[Finding]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut known = std::collections::HashMap::new();
     for finding in findings {
         let diagnostic = &finding.diagnostic;
-        let spans: Vec<Span> = diagnostic.labels.iter().map(|label| label.span).collect();
-        let key = (
-            diagnostic.code.clone(),
-            diagnostic.severity,
-            spans.clone(),
-            finding.environments.clone(),
-        );
-        let place = if spans.is_empty() {
+        let cause: Vec<Span> = match diagnostic.cause {
+            Some(cause) => vec![cause],
+            None => diagnostic.labels.iter().map(|label| label.span).collect(),
+        };
+        let place = if cause.is_empty() {
             groups.len()
         } else {
+            let key = (diagnostic.code.clone(), diagnostic.severity, cause);
             *known.entry(key).or_insert(groups.len())
         };
         match groups.get_mut(place) {
@@ -126,10 +137,10 @@ pub fn position(text: &str, byte: u32) -> (usize, usize) {
 }
 
 /// Environments as people list them: `dev, staging`.
-fn names(environments: &[EnvironmentId]) -> String {
-    environments
-        .iter()
+fn names<'a>(environments: impl IntoIterator<Item = &'a EnvironmentId>) -> String {
+    let names: Vec<&str> = environments
+        .into_iter()
         .map(EnvironmentId::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
+        .collect();
+    names.join(", ")
 }

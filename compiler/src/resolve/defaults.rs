@@ -68,7 +68,7 @@ fn merge(into: &mut Mapping, given: &Mapping, asked: Span, text: &str) {
 /// Finds fields that neither the document nor Defaults give.
 pub fn check_complete(tree: &Tree, out: &mut Vec<Diagnostic>) {
     // Broken Defaults may be the ones that give it; their own finding is enough.
-    if tree.has_lost(Kind::Defaults) || tree.of(Kind::Defaults).any(|doc| !doc.sound) {
+    if !tree.is_whole(Kind::Defaults) {
         return;
     }
     for doc in tree.all().filter(|doc| doc.sound) {

@@ -17,22 +17,29 @@ use crate::source::Span;
 pub fn check(tree: &Tree, out: &mut Vec<Diagnostic>) {
     parents(tree, out);
     let known = known_domains(tree);
-    let can_tell = |kinds: &[Kind]| {
-        kinds
-            .iter()
-            .all(|kind| !tree.has_lost(*kind) && tree.of(*kind).all(|doc| doc.sound))
-    };
-    if !can_tell(&[Kind::Site, Kind::Location, Kind::Connector, Kind::Key]) {
+    if ![Kind::Site, Kind::Location, Kind::Connector, Kind::Key]
+        .iter()
+        .all(|kind| tree.is_whole(*kind))
+    {
         return;
     }
+    let mut tell = |finding: Diagnostic, doc: &Doc, field: &str, node: &Node| {
+        let at = [doc.at(), vec![field.to_owned()]].concat();
+        out.push(finding.label(node.span, "").at(at));
+    };
     for doc in tree.of(Kind::Key).filter(|doc| doc.sound) {
-        if let Some(node) = doc.root.get("custody") {
-            custody(doc, node, &known, out);
+        if let Some(node) = doc.root.get("custody")
+            && let Some((domain, near)) = unknown(node, &known)
+            && let Some(finding) = custody(doc, &domain, near)
+        {
+            tell(finding, doc, "custody", node);
         }
     }
     for doc in tree.of(Kind::Scenario).filter(|doc| doc.sound) {
         for node in doc.root.get("losses").map_or(&[][..], Node::items) {
-            loss(doc, node, &known, out);
+            if let Some((domain, near)) = unknown(node, &known) {
+                tell(loss(doc, &domain, near), doc, "losses", node);
+            }
         }
     }
 }
@@ -113,102 +120,49 @@ fn known_domains(tree: &Tree) -> BTreeMap<DomainKind, BTreeSet<String>> {
     known
 }
 
-fn is_known(domain: &FaultDomain, known: &BTreeMap<DomainKind, BTreeSet<String>>) -> bool {
-    known
-        .get(&domain.kind)
-        .is_some_and(|ids| ids.contains(&domain.id))
-}
-
-fn near(domain: &FaultDomain, known: &BTreeMap<DomainKind, BTreeSet<String>>) -> Option<String> {
-    let written = domain.to_string();
-    let ids: Vec<String> = known
-        .get(&domain.kind)?
-        .iter()
+/// A domain that is written here and in which nothing stands, with the known one that it may be a misspelling of.
+fn unknown(
+    node: &Node,
+    known: &BTreeMap<DomainKind, BTreeSet<String>>,
+) -> Option<(FaultDomain, Option<String>)> {
+    let domain: FaultDomain = node.text()?.parse().ok()?;
+    let ids = known.get(&domain.kind);
+    if ids.is_some_and(|ids| ids.contains(&domain.id)) {
+        return None;
+    }
+    let written: Vec<String> = ids
+        .into_iter()
+        .flatten()
         .map(|id| format!("{}:{id}", domain.kind.as_str()))
         .collect();
-    did_you_mean(&written, ids.iter().map(String::as_str))
+    let near = did_you_mean(&domain.to_string(), written.iter().map(String::as_str));
+    Some((domain, near))
 }
 
 /// A key may be kept where nothing else is; but a name that is almost a known one is a misspelling, and the loss of the
 /// real domain would then seem not to take the key.
-fn custody(
-    doc: &Doc,
-    node: &Node,
-    known: &BTreeMap<DomainKind, BTreeSet<String>>,
-    out: &mut Vec<Diagnostic>,
-) {
-    let Some(domain) = node
-        .text()
-        .and_then(|text| text.parse::<FaultDomain>().ok())
-    else {
-        return;
-    };
-    if is_known(&domain, known) {
-        return;
-    }
-    let at = [doc.at(), vec!["custody".to_owned()]].concat();
+fn custody(doc: &Doc, domain: &FaultDomain, near: Option<String>) -> Option<Diagnostic> {
+    let kid = &doc.id;
     if domain.kind == DomainKind::Key {
-        let help =
-            near(&domain, known).unwrap_or_else(|| "name the kid of a Key document".to_owned());
-        out.push(
-            Diagnostic::error(
-                code::UNKNOWN_REFERENCE,
-                format!(
-                    "`{}` is kept under `{domain}`, which does not exist",
-                    doc.id
-                ),
-            )
-            .label(node.span, "")
-            .help(help)
-            .at(at),
-        );
-    } else if let Some(help) = near(&domain, known) {
-        out.push(
-            Diagnostic::warning(
-                code::UNKNOWN_REFERENCE,
-                format!(
-                    "`{}` is kept in `{domain}`, where nothing else of the tree stands",
-                    doc.id
-                ),
-            )
-            .label(node.span, "")
-            .help(help)
-            .at(at),
-        );
+        let message = format!("`{kid}` is kept under `{domain}`, which does not exist");
+        let help = near.unwrap_or_else(|| "name the kid of a Key document".to_owned());
+        return Some(Diagnostic::error(code::UNKNOWN_REFERENCE, message).help(help));
     }
+    let message = format!("`{kid}` is kept in `{domain}`, where nothing else of the tree stands");
+    near.map(|help| Diagnostic::warning(code::UNKNOWN_REFERENCE, message).help(help))
 }
 
 /// A scenario that loses something unknown loses nothing, and would prove nothing.
-fn loss(
-    doc: &Doc,
-    node: &Node,
-    known: &BTreeMap<DomainKind, BTreeSet<String>>,
-    out: &mut Vec<Diagnostic>,
-) {
-    let Some(domain) = node
-        .text()
-        .and_then(|text| text.parse::<FaultDomain>().ok())
-    else {
-        return;
-    };
-    if !is_known(&domain, known) {
-        let help = near(&domain, known).unwrap_or_else(|| {
-            format!(
-                "name a {} that a site, location, connector or key has",
-                domain.kind.as_str()
-            )
-        });
-        out.push(
-            Diagnostic::error(
-                code::UNKNOWN_REFERENCE,
-                format!(
-                    "scenario `{}` loses `{domain}`, in which nothing stands",
-                    doc.id
-                ),
-            )
-            .label(node.span, "")
-            .help(help)
-            .at([doc.at(), vec!["losses".to_owned()]].concat()),
-        );
-    }
+fn loss(doc: &Doc, domain: &FaultDomain, near: Option<String>) -> Diagnostic {
+    let message = format!(
+        "scenario `{}` loses `{domain}`, in which nothing stands",
+        doc.id
+    );
+    let help = near.unwrap_or_else(|| {
+        format!(
+            "name a {} that a site, location, connector or key has",
+            domain.kind.as_str()
+        )
+    });
+    Diagnostic::error(code::UNKNOWN_REFERENCE, message).help(help)
 }

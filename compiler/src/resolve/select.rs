@@ -267,7 +267,7 @@ impl Chosen<'_> {
             specialise(&mut written, plan, dataset, each_span, &plan_id);
             selection.insert((Kind::BackupPlan, plan_id), Selected { doc, written });
         }
-        if !matched && !self.tree.has_lost(Kind::Dataset) {
+        if !matched && self.tree.is_whole(Kind::Dataset) {
             out.push(
                 Diagnostic::warning(
                     code::EMPTY_SELECTION,

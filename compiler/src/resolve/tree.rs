@@ -148,6 +148,11 @@ impl Tree {
         self.lost.contains(&kind)
     }
 
+    /// Whether all documents of the kind are there and sound, so that what is missing among them is missing.
+    pub fn is_whole(&self, kind: Kind) -> bool {
+        !self.has_lost(kind) && self.of(kind).all(|doc| doc.sound)
+    }
+
     /// Finds a missing or repeated header, and a tree without any document.
     pub fn check_header(&self, out: &mut Vec<Diagnostic>) {
         if self.docs.is_empty() {

@@ -8,6 +8,10 @@ use serde_json::Value;
 pub struct RawFinding {
     /// The path in `input` that the finding is about.
     pub at: Vec<String>,
+    /// The path of the object that suffers; `at` where that is the one to change.
+    pub about: Vec<String>,
+    /// The path of what findings with one cause share, such as a setting that many plans use; `at` where that is it.
+    pub cause: Vec<String>,
     /// What stands beside the primary place.
     pub label: String,
     /// One lowercase line.
@@ -25,6 +29,10 @@ pub struct RawFinding {
 struct Written {
     at: Vec<Step>,
     msg: String,
+    #[serde(default)]
+    about: Option<Vec<Step>>,
+    #[serde(default)]
+    cause: Option<Vec<Step>>,
     #[serde(default)]
     label: String,
     #[serde(default)]
@@ -65,16 +73,26 @@ pub fn read(value: Value) -> Result<RawFinding, String> {
         .into_iter()
         .map(because)
         .collect::<Result<_, _>>()?;
+    let at = path(written.at);
+    let or_at = |written: Option<Vec<Step>>| written.map_or_else(|| at.clone(), path);
     let finding = RawFinding {
-        at: path(written.at),
+        about: or_at(written.about),
+        cause: or_at(written.cause),
+        at,
         label: written.label,
         msg: written.msg,
         because,
         notes: written.notes,
         help: written.help,
     };
-    if finding.at.is_empty() {
-        return Err("`at` is empty".to_owned());
+    for (name, path) in [
+        ("at", &finding.at),
+        ("about", &finding.about),
+        ("cause", &finding.cause),
+    ] {
+        if path.is_empty() {
+            return Err(format!("`{name}` is empty"));
+        }
     }
     let lines = [&finding.msg, &finding.label]
         .into_iter()
@@ -124,6 +142,7 @@ mod tests {
         .unwrap();
         assert_eq!(finding.at.last().unwrap(), "0");
         assert_eq!(finding.because[1].1, "from here");
+        assert_eq!((&finding.about, &finding.cause), (&finding.at, &finding.at));
     }
 
     #[rstest::rstest]
@@ -131,6 +150,8 @@ mod tests {
     #[case(json!({ "at": ["a"] }))]
     #[case(json!({ "msg": "m" }))]
     #[case(json!({ "at": [], "msg": "m" }))]
+    #[case(json!({ "at": ["a"], "msg": "m", "about": [] }))]
+    #[case(json!({ "at": ["a"], "msg": "m", "cause": "a" }))]
     #[case(json!({ "at": "plans", "msg": "m" }))]
     #[case(json!({ "at": ["a", null], "msg": "m" }))]
     #[case(json!({ "at": ["a", -1], "msg": "m" }))]

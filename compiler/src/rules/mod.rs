@@ -110,7 +110,7 @@ impl Rule {
                     "a rule that does not run is never a pass: correct it, or give input for which it is defined",
                 ),
                 engine::RuleFault::Finding(reason) => failed(code::FINDING_INVALID, reason).help(
-                    "a finding has `at`, `msg`, and optional `label`, `because`, `notes`, `help`",
+                    "a finding has `at`, `msg`, and optional `about`, `cause`, `label`, `because`, `notes`, `help`",
                 ),
             })
         })
@@ -139,20 +139,32 @@ impl Input {
     }
 }
 
-/// The text that a path in `input` stands for. A value that was taken over as a whole (a schedule into a plan) is shown
-/// where it was referred to: that line is what its reader would change. A single value is shown where it was set.
-pub fn place(compilation: &Compilation, sources: &SourceSet, path: &[String]) -> Option<Span> {
+/// The text that a path in `input` stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Where it is shown. A value that was taken over as a whole (a schedule into a plan) is shown where it was referred
+    /// to: that line is what its reader would change. A single value is shown where it was set.
+    pub shown: Span,
+    /// Where it was set: the same text for all who took it over.
+    pub set: Span,
+}
+
+/// The text that a path in `input` stands for.
+pub fn place(compilation: &Compilation, sources: &SourceSet, path: &[String]) -> Option<Place> {
     let origin = compilation.provenance.lookup(path)?;
     let whole = sources.text(origin.span).contains('\n');
     let referred = origin.chain.first().filter(|_| whole);
-    Some(referred.map_or(origin.span, |link| link.span))
+    Some(Place {
+        shown: referred.map_or(origin.span, |link| link.span),
+        set: origin.span,
+    })
 }
 
 /// Runs all rules over `input`; `place` leads a path in `input` to the text that set it.
 pub fn judge(
     input: &Input,
     rules: &RuleSet,
-    place: &dyn Fn(&[String]) -> Option<Span>,
+    place: &dyn Fn(&[String]) -> Option<Place>,
 ) -> Vec<Diagnostic> {
     let at = input
         .0
@@ -181,9 +193,9 @@ fn told(
     raw: finding::RawFinding,
     input: &Value,
     at: i64,
-    place: &dyn Fn(&[String]) -> Option<Span>,
+    place: &dyn Fn(&[String]) -> Option<Place>,
 ) -> Diagnostic {
-    let lost = [&raw.at]
+    let lost = [&raw.at, &raw.about, &raw.cause]
         .into_iter()
         .chain(raw.because.iter().map(|(path, _)| path))
         .find(|path| path.first().is_none_or(|key| input.get(key).is_none()));
@@ -206,8 +218,8 @@ fn told(
         rule.metadata.severity
     };
     let mut diagnostic = Diagnostic::new(rule.metadata.code.clone(), severity, raw.msg);
-    if let Some(span) = place(&raw.at) {
-        diagnostic = diagnostic.label(span, raw.label);
+    if let Some(place) = place(&raw.at) {
+        diagnostic = diagnostic.label(place.shown, raw.label);
     }
     for (path, label) in raw.because {
         let label = if label.is_empty() {
@@ -215,12 +227,16 @@ fn told(
         } else {
             label
         };
-        if let Some(span) = place(&path) {
-            diagnostic = diagnostic.label(span, label);
+        if let Some(place) = place(&path) {
+            diagnostic = diagnostic.label(place.shown, label);
         }
     }
     diagnostic.notes = raw.notes;
     diagnostic.help = raw.help;
+    diagnostic.cause = place(&raw.cause).map(|place| place.set);
+    if raw.about != raw.at {
+        diagnostic.about = raw.about;
+    }
     diagnostic.at(raw.at)
 }
 

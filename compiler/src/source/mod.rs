@@ -7,6 +7,11 @@ use contract::digest::Digest;
 
 pub use position::{Position, Positions};
 
+/// Ten thousand documents take 4 MB; a file much larger than that is no policy that anybody reviews.
+pub const MAX_FILE_BYTES: usize = 16 << 20;
+/// The whole tree must fit in memory several times over on a small CI machine.
+pub const MAX_TREE_BYTES: usize = 64 << 20;
+
 /// One file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
@@ -21,6 +26,8 @@ pub struct SourceFile {
 pub struct SourceSet {
     /// The files.
     pub files: Vec<SourceFile>,
+    /// Something of the tree could not be taken, and a finding of its own says so: what seems to be missing may be there.
+    pub incomplete: bool,
 }
 
 /// A place in the text: bytes `start..end` of one file.
@@ -47,7 +54,10 @@ impl SourceSet {
     /// Sorts files by the bytes of their paths, whatever order they were found in.
     pub fn new(mut files: Vec<SourceFile>) -> Self {
         files.sort_by(|one, two| one.path.as_bytes().cmp(two.path.as_bytes()));
-        Self { files }
+        Self {
+            files,
+            incomplete: false,
+        }
     }
 
     /// The path of a file.

@@ -9,10 +9,8 @@ use contract::code;
 
 use crate::diagnostic::Diagnostic;
 use crate::rules::Files;
-use crate::source::{SourceFile, SourceSet};
+use crate::source::{MAX_FILE_BYTES, SourceFile, SourceSet};
 
-/// A policy file is written by people; ten thousand documents take 4 MiB. The sum of all files must fit the 32 bits of a span.
-const MAX_FILE_BYTES: u64 = 64 << 20;
 /// More files than any inventory needs; a home folder given by mistake is noticed before it is read.
 const MAX_FILES: usize = 20_000;
 
@@ -26,6 +24,7 @@ pub fn read(folder: &Path) -> io::Result<(SourceSet, Vec<Diagnostic>)> {
             .into_iter()
             .map(|(path, text)| SourceFile { path, text })
             .collect(),
+        incomplete: !diagnostics.is_empty(),
     };
     Ok((sources, diagnostics))
 }
@@ -108,7 +107,7 @@ fn walk(
 type Told = Box<dyn FnOnce(&str) -> Diagnostic>;
 
 fn text(path: &Path) -> Result<String, Told> {
-    let bytes = super::files::read(path, MAX_FILE_BYTES).map_err(|error| -> Told {
+    let bytes = super::files::read(path, MAX_FILE_BYTES as u64).map_err(|error| -> Told {
         Box::new(move |name| {
             let code = match error.kind() {
                 io::ErrorKind::Other => code::INPUT_TOO_LARGE,

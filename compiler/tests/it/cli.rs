@@ -111,8 +111,18 @@ impl World {
     }
 
     fn verify(&self) -> Ran {
+        self.verify_at(AT)
+    }
+
+    fn verify_at(&self, at: &str) -> Ran {
         let folder = self.path("out/production");
-        seawall(&["verify", &folder, "--root", &self.pin])
+        seawall(&["verify", &folder, "--root", &self.pin, "--at", at])
+    }
+
+    /// Compiles the tree again and compares; trusts nobody.
+    fn rebuild(&self) -> Ran {
+        let (folder, tree) = (self.path("out/production"), self.path("tree"));
+        seawall(&["verify", &folder, "--at", AT, "--rebuild", &tree])
     }
 
     fn published(&self) -> Vec<(&'static str, Vec<u8>)> {
@@ -163,7 +173,7 @@ fn the_starter_tree_is_built_signed_and_verified() {
     assert_eq!(verified.status, 0, "{}", verified.err);
     assert_eq!(
         verified.err,
-        "ok: signatures, digests and form; signed by compiler build; owner alice\n"
+        "ok: signatures, digests, form and dates; signed by compiler build; owner alice\n"
     );
     assert!(
         verified.out.contains("serial                1\n"),
@@ -171,8 +181,7 @@ fn the_starter_tree_is_built_signed_and_verified() {
         verified.out
     );
 
-    let folder = world.path("out/production");
-    let rebuilt = seawall(&["verify", &folder, "--rebuild", &world.path("tree")]);
+    let rebuilt = world.rebuild();
     assert_eq!(rebuilt.status, 0, "{}", rebuilt.err);
     assert!(
         rebuilt.err.contains("signatures were NOT checked"),
@@ -180,9 +189,44 @@ fn the_starter_tree_is_built_signed_and_verified() {
         rebuilt.err
     );
     world.edit("inventory.yaml", "name: Documents", "name: Papers");
-    let other = seawall(&["verify", &folder, "--rebuild", &world.path("tree")]);
+    let other = world.rebuild();
     assert_eq!(other.status, 1);
     assert!(other.err.contains("SW0536"), "{}", other.err);
+}
+
+/// The bundle is good for 30 days, the root for 365; a reconciler would not take either after that.
+#[rstest]
+#[case::on_the_last_day("2026-12-20T11:59:59Z", "")]
+#[case::past_the_bundle("2026-12-20T12:00:00Z", "SW0525")]
+#[case::past_the_root("2027-11-20T12:00:00Z", "SW0508")]
+#[case::before_it_was_made("2026-11-20T11:54:59Z", "SW0526")]
+fn verify_holds_the_dates_of_bundle_and_root(#[case] at: &str, #[case] code: &str) {
+    let world = World::new();
+    assert_eq!(world.build(&["build", "alice"]).status, 0);
+    let verified = world.verify_at(at);
+    if code.is_empty() {
+        assert_eq!(verified.status, 0, "{}", verified.err);
+        return;
+    }
+    assert_eq!((verified.status, verified.out.as_str()), (3, ""));
+    for part in [code, "`--at INSTANT` verifies it as of another day"] {
+        assert!(verified.err.contains(part), "{}", verified.err);
+    }
+}
+
+#[test]
+fn without_a_root_dates_are_a_warning() {
+    let world = World::new();
+    assert_eq!(world.build(&["build", "alice"]).status, 0);
+    let folder = world.path("out/production");
+    let late = seawall(&["verify", &folder, "--at", "2027-01-01T00:00:00Z"]);
+    assert_eq!(late.status, 0, "{}", late.err);
+    assert!(late.err.starts_with("warning[SW0525]"), "{}", late.err);
+    let other = world.path("out/dev");
+    fs::rename(folder, &other).unwrap();
+    let refused = seawall(&["verify", &other, "--at", AT]);
+    assert_eq!(refused.status, 3);
+    assert!(refused.err.contains("SW0517"), "{}", refused.err);
 }
 
 #[test]
@@ -446,6 +490,46 @@ fn what_cannot_be_taken_is_told_and_never_skipped() {
     assert!(!Path::new(&world.path("out/production")).exists());
 }
 
+/// What a file holds that was not read is not missing, and nothing is proven without it.
+#[test]
+fn a_file_that_was_not_read_is_the_only_finding() {
+    let world = World::new();
+    assert_eq!(world.build(&["build", "alice"]).status, 0);
+    let (file, elsewhere) = (world.path("tree/settings.yaml"), world.path("elsewhere"));
+    fs::rename(&file, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    let tree = world.path("tree");
+    for (ran, out) in [
+        (seawall(&["check", &tree]), true),
+        (seawall(&["check", &tree, "--env", "production"]), true),
+        (seawall(&["prove", &tree, "--env", "production"]), false),
+        (world.rebuild(), false),
+    ] {
+        let told = if out { &ran.out } else { &ran.err };
+        assert_eq!(ran.status, 1, "{told}");
+        assert_eq!(told.matches("error[").count(), 1, "{told}");
+        assert!(told.contains("error[SW0113]"), "{told}");
+        assert!(out || ran.out.is_empty(), "{}", ran.out);
+    }
+    assert_eq!(world.build(&["build", "alice"]).status, 1);
+}
+
+#[test]
+fn a_file_that_is_too_large_is_told_once() {
+    let world = World::new();
+    let path = world.path("tree/large.yaml");
+    let large = compiler::source::MAX_FILE_BYTES + 1;
+    fs::write(path, " ".repeat(large)).unwrap();
+    let check = seawall(&["check", &world.path("tree"), "--at", AT]);
+    assert_eq!(check.status, 1);
+    assert_eq!(check.out.matches("error[").count(), 1, "{}", check.out);
+    let told = format!(
+        "error[SW0104]: `large.yaml` cannot be taken: it is larger than {} bytes",
+        large - 1
+    );
+    assert!(check.out.contains(&told), "{}", check.out);
+}
+
 #[test]
 fn an_output_that_cannot_be_written_is_an_error_of_the_environment() {
     let world = World::new();
@@ -615,7 +699,7 @@ fn schemas_are_written_and_compared() {
     let out = world.path("schemas");
     assert_eq!(seawall(&["schema", "--out", &out]).status, 0);
     assert_eq!(seawall(&["schema", "--out", &out, "--check"]).status, 0);
-    fs::write(Path::new(&out).join("Dataset.json"), "{}").unwrap();
+    fs::write(Path::new(&out).join("dataset.json"), "{}").unwrap();
     let stale = seawall(&["schema", "--out", &out, "--check"]);
     assert_eq!(stale.status, 1);
     assert!(stale.err.contains("SW0537"), "{}", stale.err);

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use compiler::compile::compile;
 use compiler::diagnostic::Diagnostic;
 use compiler::facts;
+use compiler::render::human::{self, Look};
+use compiler::render::{Report, merge};
 use compiler::rules::{self, Files, Input};
 use compiler::source::SourceSet;
 use contract::id::EnvironmentId;
@@ -41,10 +43,7 @@ fn judge(sources: &SourceSet, environment: &str) -> Judged {
     let json = serde_json::to_value(&model).unwrap();
     let input = Input::new(&json, &compilation.written, &facts, AT);
     findings.extend(rules::judge(&input, &rules, &|path: &[String]| {
-        compilation
-            .provenance
-            .lookup(path)
-            .map(|origin| origin.span)
+        rules::place(&compilation, sources, path)
     }));
     Judged {
         model,
@@ -222,7 +221,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "location_id: vault_eu_nordic",
         "immutable: true",
         "immutable: false",
-        &[],
+        &["SW0320"],
     ),
     (
         "SW0303",
@@ -327,7 +326,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "retention_id: service_state",
         "immutable_for: P14D",
         "immutable_for: PT0S",
-        &[],
+        &["SW0320"],
     ),
     (
         "SW0318",
@@ -342,6 +341,13 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "region: acme-munich, zone: acme-munich-2",
         "region: acme-berlin, zone: acme-berlin-1",
         &[],
+    ),
+    (
+        "SW0320",
+        "location_id: hot_eu_central",
+        "account: backup-central",
+        "account: vault-nordic",
+        &["SW0301", "SW0302"],
     ),
 ];
 
@@ -391,6 +397,36 @@ fn for_each_rule_one_field_makes_it_fire() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A schedule that is too slow for a whole plan of tier 0, in all that the tier survives and in two environments, is one
+/// mistake; so is one of a schedule that four plans take over.
+#[rstest]
+#[case("plan_id: bp_core_policy", "every_5m", "nightly")]
+#[case("schedule_id: every_5m", "every: PT5M", "every: PT1H")]
+fn one_mistake_is_one_frame(#[case] document: &str, #[case] from: &str, #[case] to: &str) {
+    let sources = changed(&trees::read("policies"), document, from, to);
+    let runs = ENVIRONMENTS.map(|environment| {
+        let findings = judge(&sources, environment).findings;
+        (Some(environment.parse().unwrap()), findings)
+    });
+    let report = Report {
+        sources: &sources,
+        prefix: String::new(),
+        environments: ENVIRONMENTS.map(|id| id.parse().unwrap()).to_vec(),
+        findings: merge(runs.to_vec()),
+    };
+    let look = Look {
+        styled: false,
+        width: 100,
+    };
+    let plain = human::render(&report, look);
+    assert_eq!(plain.matches("error[").count(), 1, "{plain}");
+    for line in plain.lines().filter(|line| !line.starts_with("error[")) {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    let name = document.split(' ').next_back().unwrap();
+    trees::snapshot(&format!("one_mistake_{name}"), &plain);
 }
 
 #[test]

@@ -11,18 +11,16 @@ fn sources() -> SourceSet {
         path: path.to_owned(),
         text: text.to_owned(),
     };
-    SourceSet {
-        files: vec![
-            file(
-                "plans/gold.yaml",
-                "kind: BackupPlan\nplan_id: bp_gold\nbackup_frequency: gsmd:schedules/every_6h\n",
-            ),
-            file(
-                "settings/tiers.yaml",
-                "kind: Tier\nsurvives:\n  - { lose: region, objective: gsmd:objectives/tier1 }\n",
-            ),
-        ],
-    }
+    SourceSet::new(vec![
+        file(
+            "plans/gold.yaml",
+            "kind: BackupPlan\nplan_id: bp_gold\nbackup_frequency: gsmd:schedules/every_6h\n",
+        ),
+        file(
+            "settings/tiers.yaml",
+            "kind: Tier\nsurvives:\n  - { lose: region, objective: gsmd:objectives/tier1 }\n",
+        ),
+    ])
 }
 
 fn span(sources: &SourceSet, file: u32, part: &str) -> Span {
@@ -75,14 +73,14 @@ fn one_frame_shows_both_files_and_counts_the_same_cause() {
         "policies/settings/tiers.yaml:3:32",
         "slots are 6 h apart, usable 20 min later",
         "demanded here",
-        "4 more datasets have the same cause: `ds_b`, `ds_c`, `ds_d` …",
+        "4 more datasets have the same cause: `ds_b`, `ds_c`, `ds_d`, `ds_e`",
         "help: schedule `every_30m` meets it",
         "in production only",
     ] {
         assert_eq!(plain.matches(part).count(), 1, "`{part}` in:\n{plain}");
     }
     assert!(
-        plain.ends_with("\n5 errors, 1 warning in dev, production\n"),
+        plain.ends_with("\n5 errors, 1 warning in dev, production, from 2 causes\n"),
         "{plain}"
     );
     assert!(!plain.contains('\u{1b}'));
@@ -106,4 +104,55 @@ fn one_frame_shows_both_files_and_counts_the_same_cause() {
     assert_eq!(place["path"], "settings/tiers.yaml");
     assert_eq!(place["start"]["line"], 3);
     assert_eq!(place["start"]["column"], 32);
+}
+
+/// Two plans that took over one schedule: other places, other numbers in another environment, the same cause.
+#[test]
+fn a_setting_behind_several_places_is_one_cause() {
+    let sources = sources();
+    let because = |dataset: &str, part: &str, message: &str| {
+        let mut finding = Diagnostic::error(code::RPO_COVERED, message)
+            .at(["plans", "bp_gold", "backup_frequency"])
+            .label(span(&sources, 0, part), "");
+        finding.about = vec!["datasets".to_owned(), dataset.to_owned()];
+        finding.cause = Some(span(&sources, 1, "kind: Tier"));
+        finding
+    };
+    let one = because("ds_a", "kind", "one");
+    let same = because("ds_a", "kind", "the same dataset");
+    let other = because("ds_b", "plan_id", "other");
+    let foreign = because("ds_a", "backup_frequency", "in dev");
+    let runs = vec![
+        (Some("dev".parse().unwrap()), vec![foreign.clone()]),
+        (
+            Some("production".parse().unwrap()),
+            vec![one.clone(), same, other],
+        ),
+    ];
+    let report = report(&sources, merge(runs));
+    let look = Look {
+        styled: false,
+        width: 100,
+    };
+    let plain = render(&report, look);
+    assert_eq!(plain.matches("error[").count(), 1, "{plain}");
+    for part in [
+        "error[SW0301]: one\n",
+        "as it is in production; found in dev, production\n",
+        "also: the same dataset\n",
+        "1 more dataset has the same cause: `ds_b`\n",
+        "4 errors in dev, production, from one cause\n",
+    ] {
+        assert_eq!(plain.matches(part).count(), 1, "`{part}` in:\n{plain}");
+    }
+    assert!(!plain.contains("in dev\n"), "{plain}");
+
+    // Without the common cause each place is one.
+    let alone = [one, foreign].map(|finding| Diagnostic {
+        cause: None,
+        ..finding
+    });
+    let findings = merge(vec![(Some("dev".parse().unwrap()), alone.to_vec())]);
+    let plain = render(&self::report(&sources, findings), look);
+    assert_eq!(plain.matches("error[").count(), 2, "{plain}");
 }

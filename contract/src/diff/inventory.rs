@@ -1,32 +1,10 @@
 //! Owns the comparison of datasets. Never judges plans. A dataset that was renamed with `formerly` is compared with its old self.
 
-use std::collections::BTreeMap;
-
 use super::Effect;
 use super::judge::{Judge, told};
-use crate::id::DatasetId;
 use crate::model::{Dataset, Eligibility, Sizing};
 
-pub(super) fn compare<'a>(
-    judge: &mut Judge<'a>,
-    old: &'a BTreeMap<DatasetId, Dataset>,
-    new: &'a BTreeMap<DatasetId, Dataset>,
-) {
-    let mut known = std::collections::BTreeSet::new();
-    for (id, before) in old {
-        let present = judge.present_id(id);
-        known.insert(present);
-        match new.get(present) {
-            Some(after) => judge.at(present, |judge| compare_one(judge, before, after)),
-            None => judge.change(id, Some(told(id)), None, Effect::Weaker),
-        }
-    }
-    for id in new.keys().filter(|id| !known.contains(id)) {
-        judge.change(id, None, Some(told(id)), Effect::Stronger);
-    }
-}
-
-fn compare_one<'a>(judge: &mut Judge<'a>, old: &'a Dataset, new: &'a Dataset) {
+pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Dataset, new: &'a Dataset) {
     let Dataset {
         dataset_id,
         name,

@@ -265,6 +265,28 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Things that protect, by id: one more is stronger, one less weaker. `present` is the id that an old one has now.
+    pub(super) fn each<K: Ord + Display, V>(
+        &mut self,
+        old: &'a BTreeMap<K, V>,
+        new: &'a BTreeMap<K, V>,
+        present: impl Fn(&Self, &'a K) -> &'a K,
+        both: impl Fn(&mut Judge<'a>, &'a V, &'a V),
+    ) {
+        let mut known = BTreeSet::new();
+        for (id, before) in old {
+            let present = present(self, id);
+            known.insert(present);
+            match new.get(present) {
+                Some(after) => self.at(present, |judge| both(judge, before, after)),
+                None => self.change(id, Some(id.to_string()), None, Effect::Weaker),
+            }
+        }
+        for id in new.keys().filter(|id| !known.contains(id)) {
+            self.change(id, None, Some(id.to_string()), Effect::Stronger);
+        }
+    }
+
     /// When a schedule runs: the shorter widest gap is stronger; another time of day with the same gap is neither.
     pub(super) fn timing(&mut self, old: &Schedule, new: &Schedule) {
         let say = |schedule: &Schedule| match (

@@ -111,11 +111,18 @@ pub fn compare(old: &Model, new: &Model, zones: &Zones) -> Comparison {
         settings::compare(judge, settings, &new.settings);
     });
     judge.at("datasets", |judge| {
-        inventory::compare(judge, datasets, &new.datasets);
+        judge.each(
+            datasets,
+            &new.datasets,
+            Judge::present_id,
+            inventory::compare,
+        );
     });
-    judge.at("plans", |judge| plan::compare(judge, plans, &new.plans));
+    judge.at("plans", |judge| {
+        judge.each(plans, &new.plans, |_, id| id, plan::compare);
+    });
     judge.at("scenarios", |judge| {
-        scenario::compare(judge, scenarios, &new.scenarios);
+        judge.each(scenarios, &new.scenarios, |_, id| id, scenario::compare);
     });
     judge.finish()
 }

@@ -1,30 +1,11 @@
 //! Owns the comparison of plans. Never judges a setting that no plan uses.
 
-use std::collections::BTreeMap;
-
 use super::Effect;
 use super::judge::Judge;
 use super::settings::{compare_redundancy, compare_retention, compare_schedule};
-use crate::id::PlanId;
 use crate::model::{Plan, Verification};
 
-pub(super) fn compare<'a>(
-    judge: &mut Judge<'a>,
-    old: &'a BTreeMap<PlanId, Plan>,
-    new: &'a BTreeMap<PlanId, Plan>,
-) {
-    for (id, before) in old {
-        match new.get(id) {
-            Some(after) => judge.at(id, |judge| compare_one(judge, before, after)),
-            None => judge.change(id, Some(id.to_string()), None, Effect::Weaker),
-        }
-    }
-    for id in new.keys().filter(|id| !old.contains_key(*id)) {
-        judge.change(id, None, Some(id.to_string()), Effect::Stronger);
-    }
-}
-
-fn compare_one<'a>(judge: &mut Judge<'a>, old: &'a Plan, new: &'a Plan) {
+pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Plan, new: &'a Plan) {
     let Plan {
         plan_id,
         name,

@@ -1,30 +1,10 @@
 //! Owns the comparison of scenarios and runbooks. A runbook is a text for people and machines: any change to what is done is incomparable.
 
-use std::collections::BTreeMap;
-
-use super::Effect;
 use super::judge::Judge;
 use super::settings::compare_objective;
-use crate::id::ScenarioId;
 use crate::model::{RunbookStep, Scenario};
 
-pub(super) fn compare<'a>(
-    judge: &mut Judge<'a>,
-    old: &'a BTreeMap<ScenarioId, Scenario>,
-    new: &'a BTreeMap<ScenarioId, Scenario>,
-) {
-    for (id, before) in old {
-        match new.get(id) {
-            Some(after) => judge.at(id, |judge| compare_one(judge, before, after)),
-            None => judge.change(id, Some(id.to_string()), None, Effect::Weaker),
-        }
-    }
-    for id in new.keys().filter(|id| !old.contains_key(*id)) {
-        judge.change(id, None, Some(id.to_string()), Effect::Stronger);
-    }
-}
-
-fn compare_one<'a>(judge: &mut Judge<'a>, old: &'a Scenario, new: &'a Scenario) {
+pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Scenario, new: &'a Scenario) {
     let Scenario {
         scenario_id,
         name,

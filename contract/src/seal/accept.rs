@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::open::{Bundle, Verified, environment_roles};
 use super::refusal::Refusal;
 use super::root::Role;
-use super::statement::Serial;
+use super::statement::{BundlePredicate, Serial};
 use crate::calendar::Zones;
 use crate::diff::compare;
 use crate::digest::Digest;
@@ -209,8 +209,8 @@ fn standing(bundle: &Verified<Bundle>, now: Timestamp) -> Standing {
     }
 }
 
-fn in_time(bundle: &Verified<Bundle>, now: Timestamp) -> Result<(), Refusal> {
-    let stated = bundle.statement();
+/// Whether a verified bundle may be taken as a new one at this instant: its trust root and it itself are in their time.
+pub fn in_time(bundle: &Verified<Bundle>, now: Timestamp) -> Result<(), Refusal> {
     let root = bundle.root();
     if now >= root.expires_at {
         return Err(Refusal::RootExpired {
@@ -218,6 +218,11 @@ fn in_time(bundle: &Verified<Bundle>, now: Timestamp) -> Result<(), Refusal> {
             expires_at: root.expires_at,
         });
     }
+    stated_in_time(bundle.statement(), now)
+}
+
+/// Whether a bundle is in its time by its own word. Nothing here says who gave that word.
+pub fn stated_in_time(stated: &BundlePredicate, now: Timestamp) -> Result<(), Refusal> {
     if now >= stated.expires_at {
         return Err(Refusal::Expired {
             serial: stated.serial,

@@ -12,7 +12,9 @@ mod refusal;
 mod root;
 mod statement;
 
-pub use accept::{Accepted, LastAccepted, Novelty, Standing, Weakening, accept, reopen};
+pub use accept::{
+    Accepted, LastAccepted, Novelty, Standing, Weakening, accept, in_time, reopen, stated_in_time,
+};
 pub use dsse::{Envelope, EnvelopeFault, PAYLOAD_TYPE, Signature, Signers, pae};
 pub use keys::{KeyFault, KeyId, PrivateKey, PublicKey};
 pub use open::{Bundle, Expect, Inspected, Pin, Sealed, Verified, inspect, open, open_roots};

@@ -17,7 +17,7 @@ use super::policy::Followed;
 use super::recover;
 use super::{Access, Daemon};
 use crate::failure::Failure;
-use crate::plan::{CatchUp, Planned, Verify};
+use crate::plan::{CatchUp, Planned, Reads, Verify};
 use crate::store::{Change, Execution, ExecutionKind, Outcome, Run, Store as _, Verification};
 use crate::world::clock;
 use crate::world::vault::{Helper, Portion};
@@ -28,6 +28,7 @@ pub(super) fn check(
     followed: &Followed,
     planned: &Planned,
     verify: &Verify,
+    portion: &Portion,
 ) -> Result<Done, Failure> {
     let subject = Subject::of(followed, &verify.plan_id);
     let answer = |outcome, failure, summary| Done {
@@ -56,6 +57,7 @@ pub(super) fn check(
         backup_id: Some(verify.backup_id.clone()),
         slot: None,
         backup_type: None,
+        restores: None,
         kid: run.kid.clone(),
         started_at: clock::now(),
         deadline: planned.deadline,
@@ -65,7 +67,7 @@ pub(super) fn check(
         error: None,
     };
     begin(daemon, &subject, ExecutionKind::Verify, execution)?;
-    let (sound, damage, unread) = check_locations(daemon, planned, &run);
+    let (sound, damage, unread) = check_locations(daemon, planned, &run, portion);
     conclude(
         daemon,
         &subject,
@@ -79,7 +81,20 @@ pub(super) fn check(
 
 type Checks = (BTreeSet<LocationId>, Vec<String>, Vec<Failure>);
 
-pub(super) fn check_locations(daemon: &Daemon, planned: &Planned, run: &Run) -> Checks {
+/// Which packs a planned check reads.
+pub(super) const fn portion_of(reads: Reads) -> Portion {
+    match reads {
+        Reads::Everything => Portion::All,
+        Reads::Part { part, of } => Portion::Part { part, of },
+    }
+}
+
+pub(super) fn check_locations(
+    daemon: &Daemon,
+    planned: &Planned,
+    run: &Run,
+    portion: &Portion,
+) -> Checks {
     let (mut sound, mut damage, mut unread) = (BTreeSet::new(), Vec::new(), Vec::new());
     let access = Access::new(
         &daemon.config,
@@ -94,7 +109,7 @@ pub(super) fn check_locations(daemon: &Daemon, planned: &Planned, run: &Run) -> 
     for location in run.storage_locations.keys() {
         let within = Duration::from_secs(seconds_until(planned.deadline));
         let checked = Helper::this_program(within)
-            .and_then(|helper| vault.check(location, Portion::ALL, &helper, &mut |_| {}));
+            .and_then(|helper| vault.check(location, portion.clone(), &helper, &mut |_| {}));
         match checked {
             Ok(checked) if checked.is_sound() => {
                 tracing::info!(%location, packs = checked.packs, "location is sound");
@@ -206,6 +221,7 @@ pub(super) fn bring_forward(
         backup_id: None,
         slot: None,
         backup_type: None,
+        restores: None,
         kid: step.kid.clone(),
         started_at: clock::now(),
         deadline: planned.deadline,

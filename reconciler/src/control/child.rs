@@ -3,8 +3,9 @@
 //! [`take_backup`].
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead as _, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ pub struct BackupOrder {
     pub seconds: u64,
     /// Read everything again.
     pub full: bool,
+    /// Zstandard level.
+    pub compression: u32,
+    /// Jobs that a dump may run side by side.
+    pub jobs: u32,
     /// Locations that must hold the point.
     pub commit: usize,
     /// Whether recovery points are known, so that a missing repository is lost and not new.
@@ -67,12 +72,41 @@ pub struct BackupOrder {
 pub struct BackupReport {
     /// What the vault did.
     pub outcome: BackupOutcome,
+    /// What the connectors said.
+    pub judged: Judged,
+}
+
+/// What the connectors said of the sources that were read. It lies in the spool before the snapshot passes the gate, so that
+/// a point whose process was killed is recorded as whole as any other.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Judged {
     /// For the connectors' next run.
     pub states: BTreeMap<DatasetId, Option<Value>>,
     /// Checksums of what connectors made.
     pub manifests: BTreeMap<DatasetId, Manifest>,
     /// What a reader of the receipt should know.
     pub notes: Vec<String>,
+}
+
+impl Judged {
+    fn file(spool: &Path) -> PathBuf {
+        spool.join("judged.json")
+    }
+
+    fn keep(&self, spool: &Path) -> std::io::Result<()> {
+        let mut file = File::create(Self::file(spool))?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()
+    }
+
+    /// What a killed run left in its spool. Without it the point is still good, but the next run reads more than it would
+    /// have to, and a restore holds the content against the repository's checksums alone.
+    pub fn left_in(spool: &Path) -> Self {
+        std::fs::read(Self::file(spool))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
 }
 
 /// What catching up did.
@@ -182,10 +216,12 @@ pub fn run_child() -> ExitCode {
         return ExitCode::from(2);
     };
     drop(line);
-    // The parent holds the pipe open for as long as it lives. An effect without its parent would be recorded by nobody.
+    // The parent holds the pipe open for as long as it lives. An effect without its parent would be recorded by nobody, and a
+    // dump without us would load its server for nothing.
     std::thread::spawn(move || {
         let mut rest = Vec::new();
         let _ = input.read_to_end(&mut rest);
+        process::kill_all();
         std::process::exit(1);
     });
     let done = match order {
@@ -208,7 +244,8 @@ pub fn run_child() -> ExitCode {
 
 /// Connectors prepare, the vault reads everything into one snapshot, connectors judge, and only then it becomes visible.
 fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
-    let bounds = Bounds::within(Duration::from_secs(order.seconds), Cancel::new());
+    let bounds =
+        Bounds::within(Duration::from_secs(order.seconds), Cancel::new()).with_jobs(order.jobs);
     let mut prepared: BTreeMap<DatasetId, Prepared> = BTreeMap::new();
     for (dataset, binding) in &order.bindings {
         tracing::info!(%dataset, step = "prepare", "connector prepares the source");
@@ -240,14 +277,17 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
         consistency_point,
         tags: order.tags.clone(),
         commit: order.commit,
+        compression: order.compression,
         repository: if order.existing {
             Expect::Existing
         } else {
             Expect::Maybe
         },
     };
-    let mut states = BTreeMap::new();
-    let mut notes = Vec::new();
+    let mut judged = Judged {
+        manifests,
+        ..Judged::default()
+    };
     let mut refused: Option<Failure> = None;
     let vault = order.access.vault()?;
     tracing::info!(step = "archive", "vault reads the sources");
@@ -258,10 +298,10 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
                 .bindings
                 .get(&dataset)
                 .ok_or_else(|| format!("dataset `{dataset}` lost its binding"))?;
-            match judged(&dataset, binding, one, &bounds) {
+            match judge(&dataset, binding, one, &bounds) {
                 Ok((state, told)) => {
-                    states.insert(dataset, state);
-                    notes.extend(told);
+                    judged.states.insert(dataset, state);
+                    judged.notes.extend(told);
                 }
                 Err(failure) => {
                     let why = failure.message.clone();
@@ -270,7 +310,9 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
                 }
             }
         }
-        Ok(())
+        judged
+            .keep(&order.spool)
+            .map_err(|error| format!("the spool cannot be written: {error}"))
     });
     match (outcome, refused) {
         // The connector's own code says more than the vault's "refused".
@@ -278,24 +320,17 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
         (Err(error), None) => Err(error.into()),
         (Ok(outcome), _) => {
             tracing::info!(step = "committed", snapshot = %outcome.snapshot_id, "recovery point is visible");
-            Ok(BackupReport {
-                outcome,
-                states,
-                manifests,
-                notes,
-            })
+            Ok(BackupReport { outcome, judged })
         }
     }
 }
 
-type Judged = (Option<Value>, Vec<String>);
-
-fn judged(
+fn judge(
     dataset: &DatasetId,
     binding: &Binding,
     prepared: Prepared,
     bounds: &Bounds,
-) -> Result<Judged, Failure> {
+) -> Result<(Option<Value>, Vec<String>), Failure> {
     let finished = connector::finish(binding, prepared, bounds)?;
     match &finished.verdict {
         Verdict::Complete => Ok((finished.state, finished.notes)),

@@ -13,20 +13,20 @@ use contract::receipt::{DecisionType, Outcome as Result_, Phase, Slots};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::care::{bring_forward, check};
-use super::child::{self, BackupOrder, BackupReport, NoAnswer, Order, Reply};
+use super::care::{bring_forward, check, portion_of};
+use super::child::{self, BackupOrder, BackupReport, Judged, NoAnswer, Order, Reply};
 use super::policy::Followed;
 use super::recover::{self, Probe};
 use super::{Access, Daemon};
 use crate::failure::Failure;
 use crate::observed::SlotOutcome;
-use crate::plan::{Backup, Missed, Planned, Step, Verify};
+use crate::plan::{Backup, Missed, Planned, Reads, Step, Verify};
 use crate::store::{
     Change, Execution, ExecutionKind, Outcome, Run, RunStatus, SlotRecord, Store as _, Verification,
 };
 use crate::world::clock;
 use crate::world::receipts::Draft;
-use crate::world::vault::PointTags;
+use crate::world::vault::{PointTags, Portion};
 
 /// How a step ended, for the person who watches.
 #[derive(Debug, Clone, Serialize)]
@@ -59,7 +59,7 @@ pub fn execute(
     let done = match &planned.step {
         Step::RecordMissed(missed) => record_missed(daemon, followed, planned, missed),
         Step::Backup(backup) => take(daemon, followed, planned, backup),
-        Step::Verify(verify) => check(daemon, followed, planned, verify),
+        Step::Verify(verify) => check(daemon, followed, planned, verify, &portion_of(verify.reads)),
         Step::CatchUp(catch_up) => bring_forward(daemon, followed, planned, catch_up),
     }?;
     match &done.failure {
@@ -234,6 +234,7 @@ fn take(
         backup_id: Some(backup.backup_id.clone()),
         slot: backup.slot,
         backup_type: Some(backup.backup_type),
+        restores: None,
         kid: backup.kid.clone(),
         started_at,
         deadline: planned.deadline,
@@ -245,16 +246,41 @@ fn take(
     begin(daemon, &subject, ExecutionKind::Backup, execution.clone())?;
     let answer = ask_for_backup(daemon, followed, planned, backup);
     tracing::info!(point = "effect", "the effect has ended");
+    let done = conclude(daemon, followed, planned, backup, &execution, answer);
+    // Kept until its end is recorded: a process that dies before needs what lies in it.
+    let _ = std::fs::remove_dir_all(daemon.config.spool_path().join(&planned.operation_id));
+    done
+}
+
+fn conclude(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    backup: &Backup,
+    execution: &Execution,
+    answer: Result<BackupReport, NoAnswer>,
+) -> Result<Done, Failure> {
+    let started_at = execution.started_at;
     match answer {
         Ok(report) => {
             let run = point(backup, followed, started_at, &report);
-            took(daemon, followed, planned, backup, run, Some(&report))
+            let packs = Portion::Packs(report.outcome.packs);
+            took(
+                daemon,
+                followed,
+                planned,
+                backup,
+                run,
+                &report.judged,
+                &packs,
+            )
         }
         Err(NoAnswer::Failed(failure)) if failure.code != code::VAULT_COMMIT_INCOMPLETE => {
+            let subject = Subject::of(followed, &backup.plan_id);
             failed(daemon, &subject, planned, backup, started_at, failure)
         }
         Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => {
-            after_loss(daemon, followed, planned, backup, &execution, failure)
+            after_loss(daemon, followed, planned, backup, execution, failure)
         }
         Err(NoAnswer::Stopped) => {
             let failure = Failure::new(
@@ -262,8 +288,8 @@ fn take(
                 "the daemon was asked to end while the effect ran",
                 "the next round looks at what was left and finishes the work",
             );
-            let probe = recover::probe(daemon, &execution, backup.commit, &backup.locations);
-            recover::close(daemon, followed, &execution, probe, &failure)?;
+            let probe = recover::probe(daemon, execution, backup.commit, &backup.locations);
+            recover::close(daemon, followed, execution, probe, &failure)?;
             Ok(done(
                 planned,
                 backup,
@@ -311,6 +337,8 @@ fn ask_for_backup(
             spool: spool(daemon, &planned.operation_id)?,
             seconds,
             full: backup.backup_type == crate::store::BackupType::Full,
+            compression: backup.compression,
+            jobs: backup.parallel_jobs,
             commit: usize::try_from(backup.commit).unwrap_or(usize::MAX),
             existing,
             tags: PointTags {
@@ -323,9 +351,7 @@ fn ask_for_backup(
         Ok((Order::Backup(Box::new(order)), Duration::from_secs(seconds)))
     };
     let (order, deadline) = ready().map_err(NoAnswer::Failed)?;
-    let answer = child::ask(&order, deadline, &daemon.stop);
-    let _ = std::fs::remove_dir_all(daemon.config.spool_path().join(&planned.operation_id));
-    match answer? {
+    match child::ask(&order, deadline, &daemon.stop)? {
         Reply::Backup(report) => Ok(*report),
         Reply::CatchUp(_) | Reply::Failed { .. } => Err(NoAnswer::Lost(Failure::new(
             code::EFFECT_PANICKED,
@@ -383,15 +409,6 @@ pub(super) fn point(
     report: &BackupReport,
 ) -> Run {
     let outcome = &report.outcome;
-    let mut checksums = BTreeMap::from([("snapshot".to_owned(), outcome.snapshot_id.clone())]);
-    for (dataset, manifest) in &report.manifests {
-        if let Ok(bytes) = canonical::to_bytes(manifest) {
-            checksums.insert(
-                format!("manifest:{dataset}"),
-                Digest::of(&bytes).to_string(),
-            );
-        }
-    }
     let repository = format!(
         "{}/{}/{}",
         followed.in_force.model.environment.environment_id, backup.plan_id, backup.kid
@@ -413,24 +430,38 @@ pub(super) fn point(
             .iter()
             .map(|id| (id.clone(), format!("{id}:{repository}")))
             .collect(),
-        checksums,
+        checksums: checksums(&outcome.snapshot_id, &report.judged),
         verification: Verification::Pending,
         bytes: outcome.bytes,
         added_bytes: outcome.added_bytes,
         policy_snapshot_hash: Some(followed.snapshot_hash),
-        manifests: report.manifests.clone(),
+        manifests: report.judged.manifests.clone(),
         error: None,
     }
 }
 
-/// Records the recovery point, then checks it where policy wants that.
+/// What a recovery point is held against, by name.
+pub(super) fn checksums(snapshot_id: &str, judged: &Judged) -> BTreeMap<String, String> {
+    let mut checksums = BTreeMap::from([("snapshot".to_owned(), snapshot_id.to_owned())]);
+    for (dataset, manifest) in &judged.manifests {
+        if let Ok(bytes) = canonical::to_bytes(manifest) {
+            let digest = Digest::of(&bytes).to_string();
+            checksums.insert(format!("manifest:{dataset}"), digest);
+        }
+    }
+    checksums
+}
+
+/// Records the recovery point, then checks it where policy wants that: the packs of earlier runs were read when they were
+/// written, and are read again at the tier's cadence.
 pub(super) fn took(
     daemon: &mut Daemon,
     followed: &Followed,
     planned: &Planned,
     backup: &Backup,
     run: Run,
-    report: Option<&BackupReport>,
+    judged: &Judged,
+    portion: &Portion,
 ) -> Result<Done, Failure> {
     let subject = Subject::of(followed, &backup.plan_id);
     let now = clock::now();
@@ -443,16 +474,10 @@ pub(super) fn took(
         },
         Change::RunEnded(Box::new(run.clone())),
     ];
-    for (dataset_id, state) in report.iter().flat_map(|report| &report.states) {
-        changes.push(Change::ConnectorState {
-            plan_id: backup.plan_id.clone(),
-            dataset_id: dataset_id.clone(),
-            state: state.as_ref().map(ToString::to_string),
-        });
-    }
+    changes.extend(connector_states(&backup.plan_id, judged));
     let mut draft = subject.draft(DecisionType::Backup, Phase::Outcome, &planned.operation_id);
     describe_point(&mut draft, &run);
-    for note in report.iter().flat_map(|report| &report.notes).take(8) {
+    for note in judged.notes.iter().take(8) {
         let number = draft.details.len();
         draft.details.insert(
             format!("note_{number:02}"),
@@ -484,12 +509,13 @@ pub(super) fn took(
             plan_id: backup.plan_id.clone(),
             backup_id: backup.backup_id.clone(),
             ends_slot: backup.slot,
+            reads: Reads::Everything,
         }),
         reason: "it counts only after its check".to_owned(),
         deadline: planned.deadline,
     };
     let checked = match &verify.step {
-        Step::Verify(step) => check(daemon, followed, &verify, step)?,
+        Step::Verify(step) => check(daemon, followed, &verify, step, portion)?,
         Step::RecordMissed(_) | Step::Backup(_) | Step::CatchUp(_) => {
             return Ok(done(planned, backup, Outcome::Success, None, summary));
         }
@@ -502,6 +528,18 @@ pub(super) fn took(
         checked.failure,
         summary,
     ))
+}
+
+/// What each connector is to be told at its next run.
+pub(super) fn connector_states(plan_id: &PlanId, judged: &Judged) -> Vec<Change> {
+    let states = judged.states.iter();
+    states
+        .map(|(dataset_id, state)| Change::ConnectorState {
+            plan_id: plan_id.clone(),
+            dataset_id: dataset_id.clone(),
+            state: state.as_ref().map(ToString::to_string),
+        })
+        .collect()
 }
 
 /// What a receipt says about a recovery point.
@@ -648,8 +686,11 @@ pub(super) fn after_loss(
             failure,
         ),
         Probe::Present(found) => {
-            let run = recover::run_of(followed, execution, &found);
-            took(daemon, followed, planned, backup, run, None)
+            let judged = recover::left_by(daemon, execution);
+            let run = recover::run_of(followed, execution, &found, &judged);
+            // Which packs the run wrote is not known.
+            let all = Portion::All;
+            took(daemon, followed, planned, backup, run, &judged, &all)
         }
         Probe::Unknown(why) => {
             recover::close(daemon, followed, execution, Probe::Unknown(why), &failure)?;

@@ -14,7 +14,7 @@ use super::{Access, Daemon};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::observed::{CopyState, Lack, Observation, Observed, PlanObserved};
-use crate::plan::own_plans;
+use crate::plan::{is_recheck, own_plans};
 use crate::store::{Execution, ExecutionKind, Outcome, Run, Store as _};
 use crate::world::connector;
 use crate::world::vault::{LocationState, Vault};
@@ -53,6 +53,7 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
             last_outcome: last.map(|slot| slot.outcome),
             runs: runs.remove(plan_id).unwrap_or_default(),
             attempts: attempts(&executions),
+            rechecks: rechecks(&executions),
             open: executions.into_iter().filter(is_open).collect(),
             copies: copies.remove(plan_id).unwrap_or_default(),
         };
@@ -77,6 +78,13 @@ fn attempts(executions: &[Execution]) -> BTreeMap<contract::id::BackupId, u32> {
         }
     }
     attempts
+}
+
+fn rechecks(executions: &[Execution]) -> u64 {
+    let passed = executions.iter().filter(|execution| {
+        is_recheck(&execution.operation_id) && execution.outcome == Some(Outcome::Success)
+    });
+    passed.count() as u64
 }
 
 /// What the configuration lacks for a plan.

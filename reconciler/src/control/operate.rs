@@ -11,7 +11,7 @@ use super::policy::{self, Followed};
 use super::{Daemon, look, recover, round};
 use crate::failure::Failure;
 use crate::observed::Observed;
-use crate::plan::{self, Plan, Planned, Step, Verify};
+use crate::plan::{self, Plan, Planned, Reads, Step, Verify};
 use crate::review;
 
 /// Takes a recovery point of a plan now, outside its slots.
@@ -78,6 +78,7 @@ pub fn verify(daemon: &mut Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done
                     plan_id: plan_id.clone(),
                     backup_id: run.backup_id.clone(),
                     ends_slot: None,
+                    reads: Reads::Everything,
                 }),
                 reason: "an operator asked for it".to_owned(),
                 deadline: deadline(policy, now),

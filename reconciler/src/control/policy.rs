@@ -6,8 +6,8 @@ use contract::code;
 use contract::digest::Digest;
 use contract::receipt::{Bundle, DecisionType, Outcome, Phase};
 use contract::seal::{
-    self, Accepted, Expect, LastAccepted, Novelty, Pin, Refusal, Sealed, Serial, TrustRoot,
-    Verified, Weakening,
+    self, Accepted, Expect, LastAccepted, Novelty, Pin, Refusal, Sealed, TrustRoot, Verified,
+    Weakening,
 };
 use jiff::Timestamp;
 
@@ -75,7 +75,8 @@ pub fn in_force(
             )
         }));
     };
-    let accepted = reopen(&daemon.config, &stored, now)?;
+    let newest = daemon.log.ledger().newest();
+    let accepted = reopen(&daemon.config, &stored, now)?.doubting_the_clock(newest, now);
     let followed = followed(&daemon.config, &accepted, &stored, problem);
     daemon.log.follow(Policy {
         bundle: Some(Bundle {
@@ -96,13 +97,15 @@ pub fn peek(daemon: &mut Daemon, now: Timestamp) -> Result<Followed, Failure> {
         Ok(published) => match judge(&daemon.config, &published, stored.as_ref(), now) {
             Err(refusal) => Failure::from(refusal),
             Ok(accepted) => {
+                let newest = daemon.log.ledger().newest();
+                let accepted = accepted.doubting_the_clock(newest, now);
                 let remember = accepted.remember();
                 let accepted_at = match (accepted.novelty(), &stored) {
                     (Novelty::Same, Some(stored)) => stored.accepted_at,
                     (Novelty::First | Novelty::Next | Novelty::Same, _) => now,
                 };
                 let as_stored = StoredBundle {
-                    serial: remember.serial.get(),
+                    serial: remember.serial,
                     payload: remember.payload,
                     root_version: remember.root_version,
                     accepted_at,
@@ -147,7 +150,7 @@ fn open(config: &Config, sealed: &Sealed<'_>) -> Result<Verified<seal::Bundle>, 
 
 fn last(stored: &StoredBundle) -> LastAccepted {
     LastAccepted {
-        serial: Serial::new(stored.serial).unwrap_or(Serial::FIRST),
+        serial: stored.serial,
         payload: stored.payload,
         root_version: stored.root_version,
     }
@@ -205,26 +208,11 @@ fn judge(
     let weakening = match &baseline {
         // A baseline that cannot be opened any more cannot be compared with: that counts as weakening.
         Some(Err(_)) | None => Weakening::Weaker(vec!["an unknown baseline".to_owned()]),
-        Some(Ok(old)) => weakening(&old.get().model, &verified.get().model),
+        Some(Ok(old)) => {
+            Weakening::between(&old.get().model, &verified.get().model, &Zones::bundled())
+        }
     };
     seal::accept(verified, stored.map(last).as_ref(), &weakening, now)
-}
-
-/// A person reads these lines in a refusal; more than a few help nobody.
-const TOLD: usize = 5;
-
-fn weakening(old: &contract::model::Model, new: &contract::model::Model) -> Weakening {
-    let comparison = contract::diff::compare(old, new, &Zones::bundled());
-    let mut told: Vec<String> = comparison.weakening().map(ToString::to_string).collect();
-    if told.is_empty() {
-        return Weakening::Nothing;
-    }
-    let more = told.len().saturating_sub(TOLD);
-    told.truncate(TOLD);
-    if more > 0 {
-        told.push(format!("{more} more"));
-    }
-    Weakening::Weaker(told)
 }
 
 fn record_acceptance(
@@ -236,7 +224,7 @@ fn record_acceptance(
 ) -> Result<(), Failure> {
     let remember = accepted.remember();
     let mut bundle = StoredBundle {
-        serial: remember.serial.get(),
+        serial: remember.serial,
         payload: remember.payload,
         root_version: remember.root_version,
         accepted_at: now,
@@ -342,7 +330,7 @@ fn followed(
             reconciler_id: config.reconciler_id.clone(),
             zones: Zones::bundled(),
         },
-        serial: stored.serial,
+        serial: stored.serial.get(),
         payload: stored.payload,
         snapshot_hash: statement.policy_snapshot_hash,
         accepted_at: stored.accepted_at,

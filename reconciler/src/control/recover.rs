@@ -2,22 +2,26 @@
 //! runs anything again. The interesting function is [`probe`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use contract::code;
 use contract::id::{BackupId, Kid, LocationId, PlanId};
-use contract::receipt::Phase;
+use contract::receipt::{DecisionType, Phase};
 
-use super::execute::{Subject, decision, describe_point, result};
+use super::child::Judged;
+use super::execute::{Subject, checksums, connector_states, decision, describe_point, result};
 use super::look::is_open;
 use super::policy::Followed;
 use super::{Access, Daemon};
 use crate::failure::Failure;
+use crate::observed::Observation;
 use crate::store::{
     BackupType, Change, Execution, ExecutionKind, Outcome, Run, RunStatus, Store as _, Verification,
 };
 use crate::world::clock;
+use crate::world::connector::{self, Bounds, Cancel, InPlace};
 use crate::world::vault::{AllSnapshots, SnapshotInfo};
 
 /// Listing snapshots takes seconds; a location that hangs longer is unknown.
@@ -67,18 +71,132 @@ pub fn recover(daemon: &mut Daemon, followed: &Followed) -> Result<u64, Failure>
                 let (commit, locations) = wanted(daemon, followed, &execution.plan_id);
                 probe(daemon, &execution, commit, &locations)
             }
+            ExecutionKind::Restore => {
+                closed += close_restore(daemon, followed, &execution)?;
+                continue;
+            }
             // Both only read or copy what is there; the state that they left plans them again.
             ExecutionKind::Verify | ExecutionKind::CatchUp => Probe::Absent,
-            // What a restore left at its target is not to be used: the receipt says so, and a person restores again.
-            ExecutionKind::Restore => Probe::Absent,
         };
         if execution.outcome == Some(Outcome::Unknown) && matches!(probe, Probe::Unknown(_)) {
             continue;
         }
         close(daemon, followed, &execution, probe, &failure)?;
+        let _ = std::fs::remove_dir_all(spool_of(daemon, &execution));
         closed += 1;
     }
     Ok(closed)
+}
+
+fn spool_of(daemon: &Daemon, execution: &Execution) -> PathBuf {
+    daemon.config.spool_path().join(&execution.operation_id)
+}
+
+/// What the connectors had said before the process was lost.
+pub fn left_by(daemon: &Daemon, execution: &Execution) -> Judged {
+    Judged::left_in(&spool_of(daemon, execution))
+}
+
+/// Looks how far an interrupted restore got, and says so. What it left at a target beside the live data is not to be used; over
+/// the live data, the connector can tell which of the two is there now.
+fn close_restore(
+    daemon: &mut Daemon,
+    followed: &Followed,
+    execution: &Execution,
+) -> Result<u64, Failure> {
+    let (outcome, failure) = restore_seen(daemon, execution);
+    if execution.outcome == Some(outcome) {
+        return Ok(0);
+    }
+    let now = clock::now();
+    let mut subject = Subject::of(followed, &execution.plan_id);
+    let phase = phase_after(execution);
+    if let Some(restores) = &execution.restores {
+        subject.dataset_ids = vec![restores.dataset_id.clone()];
+    }
+    let mut draft = subject.draft(DecisionType::Restore, phase, &execution.operation_id);
+    draft.backup_id.clone_from(&execution.backup_id);
+    draft.restore_id = execution
+        .restores
+        .as_ref()
+        .map(|restores| restores.restore_id.clone());
+    draft.result = Some(result(outcome));
+    draft.error = Some(failure.note());
+    draft
+        .details
+        .insert("probed".to_owned(), "after a lost outcome".to_owned());
+    let changes = [Change::ExecutionEnded {
+        operation_id: execution.operation_id.clone(),
+        outcome,
+        error: Some(failure.code.to_string()),
+        at: now,
+    }];
+    tracing::warn!(operation = %execution.operation_id, outcome = outcome.as_str(), "{failure}");
+    daemon
+        .log
+        .commit(&daemon.store, &changes, vec![draft], now)?;
+    let _ = std::fs::remove_dir_all(spool_of(daemon, execution));
+    Ok(1)
+}
+
+fn restore_seen(daemon: &Daemon, execution: &Execution) -> (Outcome, Failure) {
+    let told = |outcome, code, what: String, help: &str| {
+        let message = format!("`{}` was interrupted: {what}", execution.operation_id);
+        (outcome, Failure::new(code, message, help))
+    };
+    let again = "restore again";
+    let Some(restores) = execution.restores.as_ref().filter(|it| it.in_place) else {
+        let what = "what lies at its target is not whole".to_owned();
+        let help = "remove the target and restore again";
+        return told(Outcome::Failure, code::RUN_INTERRUPTED, what, help);
+    };
+    let Some(binding) = daemon.config.datasets.get(&restores.dataset_id) else {
+        let what = format!("dataset `{}` is not bound any more", restores.dataset_id);
+        let help = "bind it again, so that the next round can look";
+        return told(Outcome::Unknown, code::OUTCOME_UNKNOWN, what, help);
+    };
+    let bounds = Bounds::within(PROBE_DEADLINE, Cancel::new());
+    match connector::probe_in_place(binding, &restores.restore_id, &bounds) {
+        Observation::Known { value, .. } => match value {
+            InPlace::Done { kept } => {
+                let what = format!("the restored data are live, the old ones are kept as `{kept}`");
+                let help = "nobody checked the restored data afterwards: `seawalld doctor` and your own checks tell";
+                told(Outcome::Partial, code::RUN_INTERRUPTED, what, help)
+            }
+            InPlace::Exchanged => {
+                let what = "the restored data are live, the old ones still lie in its staging folder beside them";
+                let help =
+                    "look at the live data; move the old ones to where you want to keep them";
+                let what = what.to_owned();
+                told(Outcome::Partial, code::RUN_INTERRUPTED, what, help)
+            }
+            InPlace::NotDone { left } => {
+                let what = format!("the live data are the old ones, `{left}` was left");
+                told(Outcome::Failure, code::RUN_INTERRUPTED, what, again)
+            }
+        },
+        Observation::Absent { .. } => {
+            let what = "it left no trace, so it changed nothing, or filled a place that was empty";
+            let help = "look at the live data, then restore again if they are missing";
+            told(
+                Outcome::Failure,
+                code::RUN_INTERRUPTED,
+                what.to_owned(),
+                help,
+            )
+        }
+        Observation::Unknown { why } => {
+            let help = "make the dataset reachable; the next round looks again";
+            told(Outcome::Unknown, code::OUTCOME_UNKNOWN, why, help)
+        }
+    }
+}
+
+const fn phase_after(execution: &Execution) -> Phase {
+    match execution.outcome {
+        None => Phase::Outcome,
+        Some(_) => Phase::Resolution,
+    }
 }
 
 fn wanted(daemon: &Daemon, followed: &Followed, plan_id: &PlanId) -> (u32, BTreeSet<LocationId>) {
@@ -155,7 +273,7 @@ fn snapshots(
 }
 
 /// The catalog entry of a recovery point that was found.
-pub fn run_of(followed: &Followed, execution: &Execution, found: &Found) -> Run {
+pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged: &Judged) -> Run {
     let policy = followed.in_force.model.plans.get(&execution.plan_id);
     Run {
         backup_id: found.backup_id.clone(),
@@ -176,12 +294,12 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found) -> Run 
             .iter()
             .map(|id| (id.clone(), format!("{id}:{}", found.repository)))
             .collect(),
-        checksums: BTreeMap::from([("snapshot".to_owned(), found.info.snapshot_id.clone())]),
+        checksums: checksums(&found.info.snapshot_id, judged),
         verification: Verification::Pending,
         bytes: found.info.bytes,
         added_bytes: found.info.added_bytes,
         policy_snapshot_hash: Some(followed.snapshot_hash),
-        manifests: BTreeMap::new(),
+        manifests: judged.manifests.clone(),
         error: None,
     }
 }
@@ -197,17 +315,16 @@ pub fn close(
 ) -> Result<(), Failure> {
     let now = clock::now();
     let subject = Subject::of(followed, &execution.plan_id);
-    let phase = match execution.outcome {
-        None => Phase::Outcome,
-        Some(_) => Phase::Resolution,
-    };
+    let phase = phase_after(execution);
     let mut draft = subject.draft(decision(execution.kind), phase, &execution.operation_id);
     draft.backup_id.clone_from(&execution.backup_id);
     let mut changes = Vec::new();
     let (outcome, error) = match probe {
         Probe::Present(found) => {
-            let run = run_of(followed, execution, &found);
+            let judged = left_by(daemon, execution);
+            let run = run_of(followed, execution, &found, &judged);
             describe_point(&mut draft, &run);
+            changes.extend(connector_states(&execution.plan_id, &judged));
             changes.push(Change::RunEnded(Box::new(run)));
             (Outcome::Success, None)
         }

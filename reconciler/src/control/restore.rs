@@ -17,7 +17,7 @@ use super::policy::{self, Followed};
 use super::{Access, Daemon, operate, recover, round};
 use crate::failure::Failure;
 use crate::plan::{own_plans, stamp};
-use crate::store::{Change, Execution, ExecutionKind, Outcome, Run, Store as _};
+use crate::store::{Change, Execution, ExecutionKind, Outcome, Restores, Run, Store as _};
 use crate::world::clock;
 use crate::world::connector::{self, Bounds, Cancel, Material, Mode, RestoreSummary};
 use crate::world::vault::{Helper, RestoreOutcome, RestoreRequest};
@@ -115,6 +115,11 @@ pub fn restore(daemon: &mut Daemon, request: &Request) -> Result<Restored, Failu
         backup_id: Some(run.backup_id.clone()),
         slot: None,
         backup_type: None,
+        restores: Some(Restores {
+            restore_id: restore_id.clone(),
+            dataset_id: request.dataset.clone(),
+            in_place: request.mode == Wanted::InPlace,
+        }),
         kid: run.kid.clone(),
         started_at: clock::now(),
         deadline,
@@ -137,7 +142,8 @@ pub fn restore(daemon: &mut Daemon, request: &Request) -> Result<Restored, Failu
     let within = Duration::from_secs(policy.backup_frequency.completion_window_s.get().max(1));
     let staging = execute::spool(daemon, &execution.operation_id);
     let worked = staging.and_then(|staging| {
-        let worked = stage_and_apply(daemon, request, &run, &mode, &staging, within);
+        let bounds = Bounds::within(within, Cancel::new()).with_jobs(policy.parallel_jobs);
+        let worked = stage_and_apply(daemon, request, &run, &mode, &staging, &bounds);
         let _ = std::fs::remove_dir_all(&staging);
         worked
     });
@@ -285,7 +291,7 @@ fn stage_and_apply(
     run: &Run,
     mode: &Mode,
     staging: &Path,
-    within: Duration,
+    bounds: &Bounds,
 ) -> Result<Worked, Failure> {
     let binding = daemon
         .config
@@ -312,16 +318,16 @@ fn stage_and_apply(
         location: None,
     };
     // Everything is read again and hashed in a child before the connector sees it.
-    let outcome = access
-        .vault()?
-        .restore(&wanted, &Helper::this_program(within)?, &mut |_| {})?;
+    let outcome =
+        access
+            .vault()?
+            .restore(&wanted, &Helper::this_program(bounds.left())?, &mut |_| {})?;
     tracing::info!(location = %outcome.location, files = outcome.restored.files, "content is checked");
-    let bounds = Bounds::within(within, Cancel::new());
     let material = Material {
         folder: &folder,
         manifest: run.manifests.get(&request.dataset),
     };
-    let summary = connector::restore(binding, material, mode, &bounds)?;
+    let summary = connector::restore(binding, material, mode, bounds)?;
     if let Some(bad) = summary.checks.iter().find(|check| !check.has_passed()) {
         return Err(Failure::new(
             code::VALIDATION_FAILED,

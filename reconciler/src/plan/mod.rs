@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::observed::{Observed, SlotOutcome};
 use crate::store::BackupType;
 
-pub use slots::{backup_id, first_slot, operator_backup_id, stamp};
+pub use slots::{backup_id, first_slot, is_recheck, operator_backup_id, stamp};
 
 /// What planning reads of the accepted bundle.
 #[derive(Debug, Clone)]
@@ -109,8 +109,10 @@ pub struct Backup {
     pub commit: u32,
     /// The key that seals it.
     pub kid: Kid,
-    /// Zstandard level.
+    /// Zstandard level; 0 stores without compression.
     pub compression: u32,
+    /// Jobs that a dump may run side by side.
+    pub parallel_jobs: u32,
     /// Whether it counts only after its check.
     pub checksum_required: bool,
 }
@@ -124,6 +126,23 @@ pub struct Verify {
     pub backup_id: BackupId,
     /// The slot that ends with this check, where its run could not end it.
     pub ends_slot: Option<Timestamp>,
+    /// Which packs are read; structure and index always are.
+    pub reads: Reads,
+}
+
+/// How much of a repository's data a check reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reads {
+    /// All of it.
+    Everything,
+    /// One part, so that `of` checks together read everything.
+    Part {
+        /// From 1 to `of`.
+        part: u32,
+        /// How many parts there are.
+        of: u32,
+    },
 }
 
 /// A location that lags.

@@ -11,7 +11,7 @@ use contract::model::{CatchUp as CatchUpRule, Plan as Policy};
 use jiff::{SignedDuration, Timestamp};
 
 use super::slots::{self, Open};
-use super::{Backup, CatchUp, Forget, InForce, Missed, Planned, Stall, Step, Verify, Wait};
+use super::{Backup, CatchUp, Forget, InForce, Missed, Planned, Reads, Stall, Step, Verify, Wait};
 use crate::observed::{CopyState, Observation, PlanObserved};
 use crate::store::{BackupType, Run, Verification};
 
@@ -264,6 +264,7 @@ pub(super) fn backup_of(
         commit: policy.redundancy_profile.commit,
         kid: policy.encryption_key_ref.clone(),
         compression: policy.compression,
+        parallel_jobs: policy.parallel_jobs,
         checksum_required: policy.verification.checksum_required,
     }
 }
@@ -344,6 +345,7 @@ fn verify_of(
             plan_id: context.policy.plan_id.clone(),
             backup_id: point.backup_id.clone(),
             ends_slot,
+            reads: Reads::Everything,
         }),
         deadline: after(context.now, window),
     }
@@ -367,40 +369,71 @@ fn verify_steps(context: &Context<'_>, mine: &mut Mine) {
         })
         .collect();
     let newest = seen.points().max_by_key(|run| run.instant());
-    let every = cadence(in_force, policy);
     for point in seen.points() {
         if planned.contains(&point.backup_id) {
             continue;
         }
-        let reason = match &point.verification {
+        let step = match &point.verification {
             Verification::Pending if policy.verification.checksum_required => {
-                "it was never checked"
+                verify_of(context, point, None, "it was never checked")
             }
             Verification::Verified { at, .. }
-                if newest.is_some_and(|newest| newest.backup_id == point.backup_id)
-                    && every.is_some_and(|every| after(*at, every) <= now) =>
+                if newest.is_some_and(|newest| newest.backup_id == point.backup_id) =>
             {
-                "its check is older than the tier's cadence"
+                match cadence(in_force, policy) {
+                    Some(cadence) if after(*at, cadence.every) <= now => {
+                        verify_again(context, point, &cadence)
+                    }
+                    Some(_) | None => continue,
+                }
             }
             Verification::Pending
             | Verification::Verified { .. }
             | Verification::Suspect { .. } => continue,
         };
-        let step = verify_of(context, point, None, reason);
         mine.steps.push((RANK_VERIFY, point.instant(), step));
     }
 }
 
-/// The shortest cadence of verification among the tiers of the plan's datasets.
-fn cadence(in_force: &InForce, policy: &Policy) -> Option<Seconds> {
-    policy
-        .dataset_ids
-        .iter()
-        .filter_map(|id| in_force.model.datasets.get(id))
-        .filter_map(|dataset| in_force.model.settings.tiers.get(&dataset.criticality))
-        .map(|tier| tier.verification.every_s)
-        .filter(|every| !every.is_zero())
-        .min()
+/// The checks at the tier's cadence read one part after the other.
+fn verify_again(context: &Context<'_>, point: &Run, cadence: &Cadence) -> Planned {
+    let reason = "its check is older than the tier's cadence";
+    let mut planned = verify_of(context, point, None, reason);
+    planned.operation_id = slots::recheck_id(&point.backup_id, context.now);
+    if let Step::Verify(verify) = &mut planned.step
+        && cadence.parts > 1
+    {
+        let done = context.seen.rechecks % u64::from(cadence.parts);
+        verify.reads = Reads::Part {
+            part: u32::try_from(done).unwrap_or(0) + 1,
+            of: cadence.parts,
+        };
+    }
+    planned
+}
+
+/// How often the newest point is read again, and in how many parts.
+struct Cadence {
+    every: Seconds,
+    parts: u32,
+}
+
+/// The shortest cadence and the largest portion among the tiers of the plan's datasets.
+fn cadence(in_force: &InForce, policy: &Policy) -> Option<Cadence> {
+    let wanted = || {
+        policy
+            .dataset_ids
+            .iter()
+            .filter_map(|id| in_force.model.datasets.get(id))
+            .filter_map(|dataset| in_force.model.settings.tiers.get(&dataset.criticality))
+            .map(|tier| &tier.verification)
+            .filter(|verification| !verification.every_s.is_zero())
+    };
+    let portion = wanted().map(|wanted| wanted.portion_percent).max()?;
+    Some(Cadence {
+        every: wanted().map(|wanted| wanted.every_s).min()?,
+        parts: 100_u32.div_ceil(portion.clamp(1, 100)),
+    })
 }
 
 fn catch_up_steps(context: &Context<'_>, mine: &mut Mine) {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::code::{self, Code};
 use contract::digest::Digest;
 use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
+use contract::seal::Serial;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -242,6 +243,9 @@ pub struct Execution {
     /// Full or incremental, where it takes a recovery point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_type: Option<BackupType>,
+    /// What it restores, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<Restores>,
     /// The kid of the repository it works in.
     pub kid: Kid,
     /// When it began.
@@ -261,11 +265,22 @@ pub struct Execution {
     pub error: Option<String>,
 }
 
+/// What an interrupted restore has to be looked for by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restores {
+    /// `rs.<dataset_id>.<instant>`.
+    pub restore_id: String,
+    /// The dataset.
+    pub dataset_id: DatasetId,
+    /// Whether it goes over the live data.
+    pub in_place: bool,
+}
+
 /// An accepted bundle with everything that opening it again needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredBundle {
     /// Its serial.
-    pub serial: u64,
+    pub serial: Serial,
     /// SHA-256 of the statement's payload.
     pub payload: Digest,
     /// Version of the newest trust root then.

@@ -1,10 +1,12 @@
 //! Owns child processes that may hang: each gets its own process group, a deadline and bounded output, and is killed with
 //! everything it started. Never runs a shell. The interesting function is [`run`].
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -168,6 +170,21 @@ pub fn run(
     ended
 }
 
+/// The groups that run now, so that a process that must end at once leaves none behind.
+static LIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn live() -> MutexGuard<'static, BTreeSet<i32>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills every group that this process started and that still runs. Only for a process that ends right afterwards.
+pub fn kill_all() {
+    for leader in live().iter() {
+        // The only failure is that the group is gone already.
+        let _ = killpg(Pid::from_raw(*leader), Signal::SIGKILL);
+    }
+}
+
 /// A started child that leads a process group of its own. The whole group is ended when the value is dropped.
 #[derive(Debug)]
 pub struct Group {
@@ -181,12 +198,17 @@ impl Group {
     /// Starts the command at the head of a new group.
     pub fn start(command: &mut Command) -> Result<Self, ProcessError> {
         let program = command.get_program().to_string_lossy().into_owned();
+        // Held while it starts, so that no child is missing from the list.
+        let mut live = live();
         match command.process_group(0).spawn() {
-            Ok(child) => Ok(Self {
-                child,
-                program,
-                reaped: None,
-            }),
+            Ok(child) => {
+                live.insert(child.id().cast_signed());
+                Ok(Self {
+                    child,
+                    program,
+                    reaped: None,
+                })
+            }
             Err(source) => Err(ProcessError::Start { program, source }),
         }
     }
@@ -214,6 +236,7 @@ impl Group {
         }
         // Whoever the child left behind would work on unseen.
         let _ = killpg(self.pid(), Signal::SIGKILL);
+        live().remove(&self.pid().as_raw());
         let status = self.child.wait().map_err(|source| ProcessError::Wait {
             program: self.program.clone(),
             source,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -129,7 +130,6 @@ impl Server {
             password_file: Some(self.folder.path().join("password")),
             sslmode: None,
             sslrootcert: None,
-            parallel_jobs: Some(2),
             bin_dir: Some(bin_dir()),
             maintenance_database: None,
             no_owner: false,
@@ -176,6 +176,39 @@ impl Drop for Server {
             Signal::SIGINT,
         );
         let _ = self.process.wait();
+    }
+}
+
+/// An interactive session whose transaction stays open until it is dropped.
+pub struct Session(Child);
+
+impl Session {
+    pub fn open(server: &Server, database: &str, sql: &str) -> Self {
+        let mut child = server
+            .client(database)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(format!("{sql}\n\\echo ready\n").as_bytes())
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line.trim(), "ready");
+        Self(child)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

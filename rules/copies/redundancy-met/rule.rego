@@ -31,6 +31,7 @@ deny contains finding if {
 		"label": sprintf("these stand in %s", [listed(found)]),
 		"msg": sprintf("plan `%s` keeps copies in %d %s, `%s` demands %v", [id, count(found), plural(kind, count(found)), profile(plan), demanded]),
 		"because": [["settings", "redundancy", profile(plan), "distinct", kind]],
+		"cause": ["settings", "redundancy", profile(plan), "distinct", kind],
 		"help": sprintf("add a storage profile with a location in another %s", [kind]),
 	}
 }
@@ -45,6 +46,7 @@ deny contains finding if {
 		"label": sprintf("%d in all", [count(places(plan))]),
 		"msg": sprintf("plan `%s` has %d locations, `%s` demands %v %s", [id, count(places(plan)), profile(plan), demanded, what]),
 		"because": [["settings", "redundancy", profile(plan), field]],
+		"cause": ["settings", "redundancy", profile(plan), field],
 		"help": "add a storage profile, or choose a redundancy profile that the plan can meet",
 	}
 }
@@ -59,6 +61,7 @@ deny contains finding if {
 		"label": sprintf("%d of these locations are immutable", [found]),
 		"msg": sprintf("plan `%s` keeps %d immutable copies, `%s` demands %v", [id, found, profile(plan), demanded]),
 		"because": [["settings", "redundancy", profile(plan), "immutable_copies"]],
+		"cause": ["settings", "redundancy", profile(plan), "immutable_copies"],
 		"help": "add a storage profile with a location that is immutable",
 	}
 }
@@ -72,7 +75,9 @@ deny contains finding if {
 	finding := {
 		"at": ["plans", id, "redundancy_profile"],
 		"msg": sprintf("`%s` is written by %v engines over all its plans, `%s` demands %v", [dataset_id, found, profile(plan), demanded]),
+		"about": ["datasets", dataset_id],
 		"because": [["settings", "redundancy", profile(plan), "distinct", "engine"]],
+		"cause": ["settings", "redundancy", profile(plan), "distinct", "engine"],
 		"help": "add a plan with a connector that another engine writes, or demand fewer engines",
 	}
 }

@@ -43,10 +43,11 @@ deny contains finding if {
 	some kid in taken
 	finding := {
 		"at": ["settings", "keys", kid, "custody"],
-		"label": "kept here",
-		"msg": sprintf("key `%s` is kept in `%s`; a lost %s takes it and with it every copy of `%s`", [kid, custody(kid), demand.lose, id]),
+		"about": ["datasets", id],
+		"label": sprintf("kept in `%s`", [custody(kid)]),
+		"msg": sprintf("a lost %s takes key `%s` and with it every copy of `%s`", [demand.lose, kid, id]),
 		"because": [["settings", "tiers", dataset.criticality, "survives", index]],
-		"help": "give the key to a custodian outside, or seal a second plan with a key that is kept elsewhere",
+		"help": "give the key to a custodian outside, or seal a second plan with a key kept elsewhere",
 	}
 }
 

@@ -22,23 +22,25 @@ import data.seawall.lib.tier
 
 unbounded := 9007199254740991
 
-# One finding for a dataset and a demanded loss, however many fault domains of that kind fail: the worst one is shown.
+# One finding for a dataset and a place to change. What the tier demands first is shown, the rest is listed below it.
 deny contains finding if {
 	some id, dataset in input.datasets
 	tier.backed_up(dataset)
-	some index, demand in input.settings.tiers[dataset.criticality].survives
-	broken := [fact | some fact in proofs(id, demand); not holds(fact, demand.objective.rpo_s)]
-	worst := max({seconds(fact) | some fact in broken})
-	shown := [fact | some fact in broken; seconds(fact) == worst][0]
+	found := broken(id, dataset)
+	some spot in {demand.at | some demand in found}
+	here := [demand | some demand in found; demand.at == spot]
+	shown := here[0]
 	finding := {
-		"at": place(id, shown.case),
-		"label": cause(id, shown.case),
+		"at": spot,
+		"about": ["datasets", id],
+		"cause": cause(id, shown),
+		"label": label(id, shown.fact.case),
 		"msg": sprintf("worst-case loss of `%s` %s %s, %s allows %s", [
-			id, without(shown), verdict(worst), dataset.criticality, allowed(demand.objective, "rpo_s"),
+			id, without(shown.fact), verdict(shown.seconds), shown.who, allowed(shown.rpo),
 		]),
-		"because": [{"at": ["settings", "tiers", dataset.criticality, "survives", index, "objective"], "label": "demanded here"}],
-		"notes": array.concat(witness(id, shown.case), others(demand, broken)),
-		"help": help(id, shown, demand.objective.rpo_s),
+		"because": [{"at": shown.because, "label": "demanded here"}],
+		"notes": array.concat(array.concat(witness(id, shown.fact.case), others(shown)), also(here)),
+		"help": help(id, here),
 	}
 }
 
@@ -67,27 +69,37 @@ deny contains finding if {
 	}
 }
 
-# The dataset's own objective, which may be stricter than its tier's.
-deny contains finding if {
-	some id, dataset in input.datasets
-	tier.backed_up(dataset)
-	fact := object.get(input, ["facts", "datasets", id, "loss", "none"], {})
-	not holds(fact, dataset.rpo_s)
-	finding := {
-		"at": place(id, "none"),
-		"label": cause(id, "none"),
-		"msg": sprintf("worst-case loss of `%s` with all copies left %s, the dataset allows %s", [
-			id, verdict(seconds(fact)), allowed(dataset, "rpo_s"),
-		]),
-		"because": [{"at": ["datasets", id, "rpo_s"], "label": "demanded here"}],
-		"notes": witness(id, "none"),
-		"help": help(id, object.union(fact, {"case": "none"}), dataset.rpo_s),
-	}
+# The demands that are not met: those of the tier in their order, each with the worst domain of its kind, and then the
+# dataset's own, which may be stricter.
+broken(id, dataset) := array.concat(
+	[demand |
+		some index, survival in input.settings.tiers[dataset.criticality].survives
+		rpo := object.get(survival, ["objective", "rpo_s"], null)
+		exceeded := [fact | some fact in proofs(id, survival); not holds(fact, rpo)]
+		worst := max({seconds(fact) | some fact in exceeded})
+		shown := [fact | some fact in exceeded; seconds(fact) == worst][0]
+		because := ["settings", "tiers", dataset.criticality, "survives", index, "objective"]
+		demand := object.union(
+			demanded(id, shown, rpo, because),
+			{"who": dataset.criticality, "others": count(exceeded) - 1},
+		)
+	],
+	[demand |
+		fact := object.union(object.get(input, ["facts", "datasets", id, "loss", "none"], {}), {"case": "none", "lose": "none"})
+		rpo := object.get(dataset, "rpo_s", null)
+		not holds(fact, rpo)
+		demand := object.union(demanded(id, fact, rpo, ["datasets", id, "rpo_s"]), {"who": "the dataset", "others": 0})
+	],
+)
+
+demanded(id, fact, rpo, because) := {
+	"fact": fact, "seconds": seconds(fact), "rpo": rpo, "because": because,
+	"at": place(id, object.get(fact, "case", "none")),
 }
 
-proofs(id, demand) := [fact |
+proofs(id, survival) := [fact |
 	some fact in object.get(input, ["facts", "datasets", id, "survives"], [])
-	fact.lose == demand.lose
+	fact.lose == survival.lose
 ]
 
 # `null` sorts below every number, so a comparison alone would let an absent fact pass.
@@ -107,8 +119,8 @@ verdict(loss) := "has no bound" if {
 	loss >= unbounded
 } else := sprintf("is %s", [duration.human(loss)])
 
-allowed(holder, field) := duration.human(holder[field]) if {
-	is_number(holder[field])
+allowed(rpo) := duration.human(rpo) if {
+	is_number(rpo)
 } else := "nothing that can be read"
 
 without(fact) := "with all copies left" if {
@@ -121,38 +133,89 @@ named(domain) := sprintf("%s `%s`", split(domain, ":")) if {
 	count(split(domain, ":")) == 2
 } else := sprintf("`%v`", [domain])
 
-# The plan that proves best is where a remedy begins; without one, the dataset itself.
-place(id, case) := ["plans", plan, "backup_frequency"] if {
-	plan := input.facts.datasets[id].loss[case].plan
+# The plan that proves best is where a remedy begins, at what keeps it from proving more; without one, the dataset itself.
+place(id, case) := ["plans", plan, field(fact)] if {
+	fact := input.facts.datasets[id].loss[case]
+	plan := fact.plan
 	input.plans[plan]
 } else := ["datasets", id]
 
-cause(id, case) := sprintf("up to %s between the slots that count", [duration.human(gap)]) if {
+field(fact) := "encryption_key_ref" if {
+	fact.why == "key_lost"
+} else := "storage_profiles" if {
+	fact.why in {"no_survivor", "commit_above_locations"}
+} else := "retention" if {
+	fact.why == "nothing_kept"
+} else := "backup_frequency"
+
+# Where a key is kept is one cause, however many plans it seals.
+cause(id, demand) := ["settings", "keys", kid, "custody"] if {
+	input.facts.datasets[id].loss[demand.fact.case].why == "key_lost"
+	kid := input.plans[demand.at[1]].encryption_key_ref
+	input.settings.keys[kid]
+} else := demand.at
+
+label(id, case) := trim_prefix(input.facts.datasets[id].loss[case].told, "unbounded: ") if {
+	input.facts.datasets[id].loss[case].bounded == false
+} else := sprintf("up to %s between the slots that count", [duration.human(gap)]) if {
 	gap := input.facts.datasets[id].loss[case].gap_seconds
 	is_number(gap)
 	gap > 0
 } else := "no usable copy or no key is left"
 
-witness(id, case) := [sprintf("witness: point %s, next usable %s, failure just before it", [point, next])] if {
+witness(id, case) := [sprintf("witness: point %s, next usable %s, failure just before", [minute(point), minute(next)])] if {
 	point := input.facts.datasets[id].loss[case].witness.point
 	next := input.facts.datasets[id].loss[case].witness.next
 	is_string(point)
 	is_string(next)
 } else := []
 
-others(demand, broken) := [sprintf("%d more of kind %s exceed it too", [count(broken) - 1, demand.lose])] if {
-	count(broken) > 1
+# `2027-03-08T02:00:00+01:00` as `2027-03-08T02:00+01:00`: the line should fit a screen.
+minute(instant) := concat("", [substring(instant, 0, 16), substring(instant, 19, -1)]) if {
+	substring(instant, 16, 3) == ":00"
+} else := instant
+
+others(demand) := [sprintf("%d more of kind %s exceed it too", [demand.others, demand.fact.lose])] if {
+	demand.others > 0
 } else := []
 
-# What the gap between slots would have to be for everything else as it is.
-help(id, fact, rpo) := sprintf("slots that count at most %s apart would meet it", [duration.human(gap - (fact.seconds - rpo))]) if {
-	told_in_full(fact)
-	is_number(rpo)
-	gap := input.facts.datasets[id].loss[fact.case].gap_seconds
-	gap > fact.seconds - rpo
-} else := "shorten the completion window or the copy lag of the plan; no schedule alone can meet it" if {
-	told_in_full(fact)
+# What else is exceeded here, one line for each loss and limit.
+also(here) := [sprintf("also `lose: %s`: %s, %s allowed", [concat(", ", kinds), duration.human(pair[0]), allowed(pair[1])]) |
+	some pair in {[demand.seconds, demand.rpo] | some demand in here}
+	told := {demand.fact.lose | some demand in [here[0]]; [demand.seconds, demand.rpo] == pair}
+	kinds := [demand.fact.lose |
+		some index, demand in here
+		[demand.seconds, demand.rpo] == pair
+		not demand.fact.lose in told
+		not repeated(here, index)
+	]
+	count(kinds) > 0
+]
+
+# The dataset's own objective is most often the first one of its tier.
+repeated(here, index) if {
+	some before in array.slice(here, 0, index)
+	before.fact.lose == here[index].fact.lose
+	before.rpo == here[index].rpo
+}
+
+# What the gap between slots would have to be for everything else as it is, so that every demand is met.
+help(id, here) := sprintf("slots that count at most %s apart would meet it", [duration.human(widest)]) if {
+	widest := min({left(id, demand) | some demand in here})
+	count([demand | some demand in here; is_number(left(id, demand))]) == count(here)
+	widest > 0
+} else := "take a schedule with shorter gaps and windows, or shorten the profile's `copy_within`" if {
+	every demand in here {
+		told_in_full(demand.fact)
+	}
 } else := "keep a copy, and the custody of its key, outside of what is lost"
+
+left(id, demand) := gap - (demand.seconds - demand.rpo) if {
+	told_in_full(demand.fact)
+	is_number(demand.rpo)
+	gap := input.facts.datasets[id].loss[demand.fact.case].gap_seconds
+	is_number(gap)
+}
 
 told_in_full(fact) if {
 	fact.bounded == true

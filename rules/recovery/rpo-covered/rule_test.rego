@@ -16,7 +16,7 @@ tree(survives, own) := {
 			"none": {"seconds": own, "bounded": true, "gap_seconds": 1800, "plan": "p"},
 			"region:west": {
 				"seconds": 7200, "bounded": true, "gap_seconds": 6000, "plan": "p",
-				"witness": {"point": "2027-03-08T00:00+01:00", "next": "2027-03-08T02:00+01:00"},
+				"witness": {"point": "2027-03-08T00:00:00+01:00", "next": "2027-03-08T02:00:30+01:00"},
 			},
 		},
 	}}},
@@ -31,7 +31,7 @@ test_above_is_told_with_its_witness if {
 	finding.at == ["plans", "p", "backup_frequency"]
 	finding.msg == "worst-case loss of `d` without region `west` is 2 h, t allows 1 h"
 	finding.help == "slots that count at most 40 min apart would meet it"
-	finding.notes == ["witness: point 2027-03-08T00:00+01:00, next usable 2027-03-08T02:00+01:00, failure just before it"]
+	finding.notes == ["witness: point 2027-03-08T00:00+01:00, next usable 2027-03-08T02:00:30+01:00, failure just before"]
 }
 
 test_unbounded_never_passes if {
@@ -57,4 +57,29 @@ test_a_tier_that_survives_nothing if {
 
 test_excluded_data_needs_no_proof if {
 	count(rpo_covered.deny) == 0 with input as tree([], 9999) with input.datasets.d.eligibility as "excluded"
+}
+
+test_all_that_is_exceeded_at_a_place_is_one_finding if {
+	found := rpo_covered.deny with input as tree([fact(7200)], 4500)
+	count(found) == 1
+	some finding in found
+	finding.about == ["datasets", "d"]
+	finding.cause == ["plans", "p", "backup_frequency"]
+	"also `lose: none`: 1 h 15 min, 1 h allowed" in finding.notes
+
+	# Both must be met.
+	finding.help == "slots that count at most 15 min apart would meet it"
+}
+
+test_a_lost_key_is_the_cause_where_it_is_kept if {
+	lost := {"seconds": 9007199254740991, "bounded": false, "plan": "p", "why": "key_lost", "told": "unbounded: the key is lost"}
+	found := rpo_covered.deny with input as tree([object.union(fact(0), {"bounded": false})], 3600)
+		with input.facts.datasets.d.loss["region:west"] as lost
+		with input.plans.p as {"encryption_key_ref": "k"}
+		with input.settings.keys as {"k": {}}
+	count(found) == 1
+	some finding in found
+	finding.at == ["plans", "p", "encryption_key_ref"]
+	finding.cause == ["settings", "keys", "k", "custody"]
+	finding.label == "the key is lost"
 }

@@ -10,11 +10,10 @@ use contract::receipt::{
     verify_log,
 };
 use contract::seal::{
-    Envelope, LastAccepted, PrivateKey, Refusal, Serial, Statement, TrustRoot, Weakening, accept,
-    reopen,
+    Envelope, LastAccepted, PrivateKey, Refusal, Serial, TrustRoot, Weakening, accept, reopen,
 };
 
-use super::open::{altered, chained, payload, pinned, resign, second};
+use super::open::{chained, payload, pinned, rebundle, resign, restate, second};
 use super::receipts::{authority, decision, intent, origin, story};
 use super::{Files, at, environment, key, predicate, root, sealed};
 
@@ -27,15 +26,11 @@ fn opened(attack: impl FnOnce(&mut Files)) -> Refusal {
 }
 
 fn resigned(from: &str, to: &str) -> Refusal {
-    opened(|files| resign(files, altered(&payload(files), from, to), &["ci"]))
+    opened(|files| restate(files, from, to))
 }
 
 fn contents(bundle: &[u8]) -> Refusal {
-    opened(|files| {
-        files.bundle = bundle.to_vec();
-        let statement = Statement::about_bundle(predicate(1, None), bundle, &files.provenance);
-        resign(files, statement.to_payload().unwrap(), &["ci"]);
-    })
+    opened(|files| rebundle(files, bundle))
 }
 
 fn accepted(serial: u64, last_serial: u64, weakening: &Weakening, now: &str) -> Refusal {

@@ -30,6 +30,19 @@ pub fn altered(payload: &[u8], from: &str, to: &str) -> Vec<u8> {
     text.replacen(from, to, 1).into_bytes()
 }
 
+/// The statement with one text replaced, signed again by the compiler: what a compiler that errs would publish.
+pub fn restate(files: &mut Files, from: &str, to: &str) {
+    let payload = altered(&payload(files), from, to);
+    resign(files, payload, &["ci"]);
+}
+
+/// Other bytes as `bundle.json`, under a statement that the compiler signed for them.
+pub fn rebundle(files: &mut Files, bundle: &[u8]) {
+    files.bundle = bundle.to_vec();
+    let statement = Statement::about_bundle(predicate(1, None), bundle, &files.provenance);
+    resign(files, statement.to_payload().unwrap(), &["ci"]);
+}
+
 pub fn pinned(files: &mut Files, root: &TrustRoot, keys: &[&str]) {
     let keys: Vec<_> = keys.iter().map(|name| key(name)).collect();
     let envelope = root.seal(&keys.iter().collect::<Vec<_>>()).unwrap();
@@ -215,6 +228,13 @@ fn attacks_on_the_signatures() {
     for name in ["rec-1", "olga", "ada", "dev-ci"] {
         check(code::THRESHOLD_MISSED, |f| resign(f, payload(f), &[name]));
     }
+    // A hint at a key does not stand for its signature.
+    check(code::UNSIGNED, |f| {
+        resign(f, payload(f), &["mallory"]);
+        let mut envelope = Envelope::from_json(&f.envelope).unwrap();
+        envelope.signatures[0].keyid = Some(key("ci").public().key_id().to_string());
+        f.envelope = envelope.to_json().into_bytes();
+    });
     // The signature belongs to other content.
     check(code::UNSIGNED, |f| {
         let mut envelope = Envelope::from_json(&f.envelope).unwrap();
@@ -284,11 +304,7 @@ fn attacks_on_the_type() {
         resign(f, root, &["ci"]);
     });
     check(code::PREDICATE_TYPE, |f| {
-        resign(
-            f,
-            altered(&payload(f), "plan-bundle/v1", "plan-bundle/v2"),
-            &["ci"],
-        );
+        restate(f, "plan-bundle/v1", "plan-bundle/v2");
     });
 }
 
@@ -324,7 +340,7 @@ fn attacks_on_the_statement() {
     ];
     for (from, to) in attacks {
         check(code::STATEMENT_INVALID, |f| {
-            resign(f, altered(&payload(f), from, to), &["ci"]);
+            restate(f, from, to);
         });
     }
     check(code::STATEMENT_INVALID, |f| {
@@ -332,11 +348,7 @@ fn attacks_on_the_statement() {
     });
     check(code::WRONG_SUBJECTS, |f| {
         let name = "\"name\":\"provenance.json\"";
-        resign(
-            f,
-            altered(&payload(f), "\"name\":\"bundle.json\"", name),
-            &["ci"],
-        );
+        restate(f, "\"name\":\"bundle.json\"", name);
     });
 }
 
@@ -345,22 +357,14 @@ fn attacks_on_the_address() {
     // A bundle for dev, signed by production's compiler, in the folder of production.
     check(code::OTHER_ENVIRONMENT, |f| {
         let dev = "\"environment\":\"dev\"";
-        resign(
-            f,
-            altered(&payload(f), "\"environment\":\"production\"", dev),
-            &["ci"],
-        );
+        restate(f, "\"environment\":\"production\"", dev);
     });
     check(code::OTHER_AUDIENCE, |f| {
         f.reconciler = Some("rec-2".parse().unwrap());
     });
     check(code::ROOT_MISSING, |f| {
         let newer = "\"trust_root_version\":2";
-        resign(
-            f,
-            altered(&payload(f), "\"trust_root_version\":1", newer),
-            &["ci"],
-        );
+        restate(f, "\"trust_root_version\":1", newer);
     });
 }
 
@@ -378,9 +382,7 @@ fn attacks_on_the_files() {
 
 fn check_bundle(code: Code, bundle: &[u8]) {
     let mut files = good();
-    files.bundle = bundle.to_vec();
-    let statement = Statement::about_bundle(predicate(1, None), &files.bundle, &files.provenance);
-    resign(&mut files, statement.to_payload().unwrap(), &["ci"]);
+    rebundle(&mut files, bundle);
     let refusal = files.open().unwrap_err();
     assert_eq!(refusal.code(), code, "{refusal}");
 }

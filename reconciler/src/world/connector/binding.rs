@@ -79,9 +79,6 @@ pub struct PostgresBinding {
     /// libpq's `sslrootcert`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sslrootcert: Option<PathBuf>,
-    /// Parallel jobs of `pg_dump` and `pg_restore`; one when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parallel_jobs: Option<u16>,
     /// The folder of `psql`, `pg_dump` and `pg_restore`; the search path when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bin_dir: Option<PathBuf>,
@@ -164,9 +161,6 @@ impl PostgresBinding {
                 absolute(field, path)?;
             }
         }
-        if self.parallel_jobs == Some(0) {
-            return Err(invalid("`parallel_jobs` must be at least `1`".to_owned()));
-        }
         for query in &self.validation {
             let both = query.equals.is_some() && query.at_least.is_some();
             // A statement that begins with a backslash would be a command of `psql` itself.
@@ -183,10 +177,6 @@ impl PostgresBinding {
 
     pub(super) fn maintenance(&self) -> &str {
         self.maintenance_database.as_deref().unwrap_or("postgres")
-    }
-
-    pub(super) fn jobs(&self) -> u16 {
-        self.parallel_jobs.unwrap_or(1)
     }
 
     pub(super) fn server(&self) -> String {
@@ -238,7 +228,6 @@ mod tests {
             "files: { path: srv/config }",
             "files: { path: /srv, exclude: ['a[']}",
             "postgres: { host: '', port: 5432, database: a, user: b }",
-            "postgres: { host: h, port: 5432, database: a, user: b, parallel_jobs: 0 }",
         ] {
             let error = read(yaml).unwrap().check().unwrap_err();
             assert_eq!(error.code(), contract::code::BINDING_INVALID, "{yaml}");

@@ -1,4 +1,4 @@
-//! The limits of one call: a hard deadline and a flag by which a person or a shutdown ends it.
+//! The limits of one call: a hard deadline, a flag by which a person or a shutdown ends it, and how much it does at a time.
 //!
 //! Never waits. The interesting function is [`Bounds::check`].
 
@@ -26,11 +26,12 @@ impl Cancel {
     }
 }
 
-/// How long a call may take, and who may end it.
+/// How long a call may take, who may end it, and how many jobs it may run side by side.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     deadline: Instant,
     cancel: Cancel,
+    jobs: u32,
 }
 
 impl Bounds {
@@ -40,7 +41,24 @@ impl Bounds {
         const CENTURY: Duration = Duration::from_hours(876_600);
         let now = Instant::now();
         let deadline = now.checked_add(within.min(CENTURY)).unwrap_or(now);
-        Self { deadline, cancel }
+        Self {
+            deadline,
+            cancel,
+            jobs: 1,
+        }
+    }
+
+    /// The same, with this many jobs side by side, as the plan says.
+    #[must_use]
+    pub fn with_jobs(self, jobs: u32) -> Self {
+        Self {
+            jobs: jobs.max(1),
+            ..self
+        }
+    }
+
+    pub(super) fn jobs(&self) -> u32 {
+        self.jobs
     }
 
     /// Time left, zero when the deadline has passed.

@@ -434,8 +434,8 @@ pub fn restore(
     }
 }
 
-/// How far an in-place restore has got whose outcome was lost. Nothing to be seen is `Unknown`: it may never have begun, or
-/// have filled a place that was empty. Changes nothing; running the same restore again ends one that is not done.
+/// How far an in-place restore has got whose outcome was lost. `Absent` means no trace: it never began, or it filled a place
+/// that was empty. Changes nothing; running the same restore again ends one that is not done.
 pub fn probe_in_place(
     binding: &Binding,
     restore_id: &str,
@@ -454,8 +454,8 @@ pub fn probe_in_place(
             value,
             at: Timestamp::now(),
         },
-        Ok(None) => Observation::Unknown {
-            why: "the restore has left no trace".to_owned(),
+        Ok(None) => Observation::Absent {
+            at: Timestamp::now(),
         },
         Err(error) => Observation::Unknown {
             why: error.to_string(),

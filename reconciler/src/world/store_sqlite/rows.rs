@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 
 use contract::digest::Digest;
 use contract::id::PlanId;
+use contract::seal::Serial;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -75,7 +76,7 @@ async fn accepted(tx: &mut Tx<'_>, bundle: &StoredBundle) -> Result<(), StoreErr
          ON CONFLICT (serial) DO UPDATE SET root_version = excluded.root_version, roots = excluded.roots,
             envelope = excluded.envelope WHERE payload = excluded.payload",
     )
-    .bind(signed(bundle.serial))
+    .bind(signed(bundle.serial.get()))
     .bind(bundle.payload.to_string())
     .bind(signed(bundle.root_version))
     .bind(bundle.accepted_at.as_second())
@@ -231,7 +232,8 @@ pub(super) fn bundle(row: &SqliteRow) -> Result<StoredBundle, StoreError> {
     let roots: Vec<String> = one(&roots, "bundles")?;
     let plans: String = get(row, "plans")?;
     Ok(StoredBundle {
-        serial: unsigned(get(row, "serial")?, "bundles")?,
+        serial: Serial::new(unsigned(get(row, "serial")?, "bundles")?)
+            .ok_or_else(|| damaged("bundles", &"its serial is none"))?,
         payload: Digest::from_str(&payload).map_err(|error| damaged("bundles", &error))?,
         root_version: unsigned(get(row, "root_version")?, "bundles")?,
         accepted_at: instant(row, "accepted_at")?,

@@ -1,7 +1,7 @@
 //! Owns one run: lock, observe, read the source once, write everywhere, judge, and only then let the snapshot file pass.
 //! Never removes a recovery point. The interesting function is [`gate`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use contract::id::LocationId;
 use jiff::{Timestamp, tz::TimeZone};
 use rustic_core::repofile::SnapshotFile;
-use rustic_core::{BackupOptions, ParentOptions, WriteBackend};
+use rustic_core::{BackupOptions, FileType, Id, ParentOptions, WriteBackend};
 use serde::{Deserialize, Serialize};
 
 use super::Vault;
@@ -33,6 +33,8 @@ pub struct BackupRequest {
     pub tags: PointTags,
     /// Locations that must hold the point before it counts.
     pub commit: usize,
+    /// Zstandard level of what this run adds; 0 stores it as it is.
+    pub compression: u32,
     /// Whether the repository may be made when no location has it.
     pub repository: Expect,
 }
@@ -113,6 +115,8 @@ pub struct BackupOutcome {
     pub source: SourceCount,
     /// Packs that the index promised and no location had; their data was stored again where the source still has it.
     pub missing_packs: u64,
+    /// Packs that this run wrote.
+    pub packs: BTreeSet<String>,
     /// Every location of the plan.
     pub locations: Vec<LocationOutcome>,
     /// The locations that hold the point.
@@ -153,6 +157,7 @@ pub(super) fn run(
     let here = Identity::of_this_process();
     prepare(vault, request)?;
     let (_locks, refused) = lock_all(vault, &here)?;
+    clear_unfinished(vault);
     let (run, snapshot_template) = enlist(vault, request, refused, &here, tags)?;
     let result = archive(&run, &folders, snapshot_template, verdict);
     let ledgers = run.mirror.finish();
@@ -176,6 +181,7 @@ pub(super) fn run(
         added_bytes: summary.data_added_packed,
         source: folders.tally().count(),
         missing_packs,
+        packs: run.mirror.packs(),
         locations: outcomes(run.outside, ledgers),
         committed,
         milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -218,6 +224,17 @@ fn prepare(vault: &Vault, request: &BackupRequest) -> Result<(), VaultError> {
         });
     }
     vault.initialise(&blank, request.commit)
+}
+
+/// A run that was killed may have left content without a name; it would fill the location for ever.
+fn clear_unfinished(vault: &Vault) {
+    for (location, store) in &vault.stores {
+        match store.remove_unfinished() {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(%location, count, "removed what killed writes had left"),
+            Err(error) => tracing::warn!(%location, %error, "what killed writes left stays"),
+        }
+    }
 }
 
 fn lock_all(
@@ -320,6 +337,7 @@ fn archive(
     verdict: &mut dyn FnMut(&SourceCount) -> Result<(), String>,
 ) -> Result<(SnapshotFile, Vec<LocationId>, u64), VaultError> {
     let backend: Arc<dyn WriteBackend> = Arc::<Mirror>::clone(&run.mirror);
+    show_config(run, &backend)?;
     let opened = repository::open(&backend, &run.vault.key()?)?;
     let (indexed, missing_packs) = repository::known_packs(&opened)?;
     // Only indexed packs are shown, see there.
@@ -344,6 +362,32 @@ fn archive(
             Err(quorum_or(run, &count, error))
         }
     }
+}
+
+/// The engine takes the compression level from the repository's configuration, and policy may change it from run to run. The
+/// configuration at the locations is never rewritten: the engine is shown one that says what policy says.
+fn show_config(run: &Run<'_>, backend: &Arc<dyn WriteBackend>) -> Result<(), VaultError> {
+    let reading = engine("reading the repository's configuration");
+    let unreadable = || VaultError::Engine {
+        doing: "reading the repository's configuration".to_owned(),
+        why: "it does not open with the key".to_owned(),
+    };
+    let sealer = run.vault.sealer()?;
+    let sealed = backend
+        .read_full(FileType::Config, &Id::default())
+        .map_err(reading)?;
+    let mut config: serde_json::Value = sealer
+        .open(&sealed)
+        .and_then(|content| serde_json::from_slice(&content).ok())
+        .ok_or_else(unreadable)?;
+    if let Some(fields) = config.as_object_mut() {
+        fields.insert("compression".to_owned(), run.request.compression.into());
+    }
+    let shown = sealer
+        .seal(config.to_string().as_bytes())
+        .ok_or_else(unreadable)?;
+    run.mirror.show_config(shown.into());
+    Ok(())
 }
 
 /// Lets the snapshot pass, or not. In this order: every entry of the source was read; the caller's own verdict; everything

@@ -24,8 +24,8 @@ use super::source::SourceCount;
 /// The hidden subcommand by which the daemon's program serves as its own child.
 pub const SUBCOMMAND: &str = "__vault";
 
-/// An order is a few paths and a password; whatever is longer is none.
-const ORDER_LIMIT: u64 = 1 << 20;
+/// An order is a few paths, a password and at most the names of one run's packs; whatever is longer is none.
+const ORDER_LIMIT: u64 = 64 << 20;
 
 /// How much of the child's log is kept for the error message.
 const LOG_TAIL: usize = 2000;

@@ -89,29 +89,49 @@ pub struct Restore {
     pub again: bool,
 }
 
-/// Part `part` of `of` of all packs, by their names: over `of` runs every pack is read once. `1` of `1` is everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Portion {
-    /// From 1 to `of`.
-    pub part: u32,
-    /// Number of parts, 1 or more.
-    pub of: u32,
+/// Which packs a check reads to their last byte. Structure, index and snapshots are always read whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Portion {
+    /// All of them.
+    All,
+    /// Part `part` of `of`, by their names: over `of` checks every pack is read once.
+    Part {
+        /// From 1 to `of`.
+        part: u32,
+        /// Number of parts, 1 or more.
+        of: u32,
+    },
+    /// These; one that is missing is damage.
+    Packs(BTreeSet<String>),
 }
 
 impl Portion {
-    /// Everything.
-    pub const ALL: Self = Self { part: 1, of: 1 };
+    /// True when a pack belongs to it. The engine divides by the same rule.
+    pub fn holds(&self, pack: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Part { part, of } => {
+                let byte = |at: usize| {
+                    pack.get(at..at + 2)
+                        .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+                        .unwrap_or(0)
+                };
+                let number = u32::from_le_bytes([byte(0), byte(2), byte(4), byte(6)]);
+                number % (*of).max(1) == part % (*of).max(1)
+            }
+            Self::Packs(packs) => packs.contains(pack),
+        }
+    }
 
-    /// True when a pack belongs to this part. The engine divides by the same rule.
-    pub fn holds(self, pack: &str) -> bool {
-        let byte = |at: usize| {
-            pack.get(at..at + 2)
-                .and_then(|hex| u8::from_str_radix(hex, 16).ok())
-                .unwrap_or(0)
-        };
-        let number = u32::from_le_bytes([byte(0), byte(2), byte(4), byte(6)]);
-        number % self.of.max(1) == self.part % self.of.max(1)
+    /// What the engine is to decrypt. The packs of one run it decrypted itself before it handed them over, so for those their
+    /// hash is proof that the location has what was written.
+    fn for_engine(&self) -> Option<ReadSubsetOption> {
+        match self {
+            Self::All => Some(ReadSubsetOption::All),
+            Self::Part { part, of } => Some(ReadSubsetOption::IdSubSet((*part, (*of).max(1)))),
+            Self::Packs(_) => None,
+        }
     }
 }
 
@@ -135,8 +155,6 @@ pub struct Restored {
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
-    /// Which packs were read.
-    pub portion: Portion,
     /// Packs read and hashed.
     pub packs: u64,
     /// Bytes read.
@@ -216,7 +234,7 @@ pub(super) fn perform(order: &Order, parent: &mut dyn Parent) -> Word {
             request,
         } => backup(order, places, aside, request, parent),
         Job::Restore(restore) => restore_one(order, restore, parent),
-        Job::Check { place, portion } => check(order, place, *portion, parent),
+        Job::Check { place, portion } => check(order, place, portion, parent),
     };
     done.unwrap_or_else(Word::Failed)
 }
@@ -408,13 +426,12 @@ fn verify_file<S: IndexedFull>(
 fn check(
     order: &Order,
     place: &Place,
-    portion: Portion,
+    portion: &Portion,
     parent: &mut dyn Parent,
 ) -> Result<Word, VaultError> {
     let checking = engine("checking");
     let store = store_at(order, place);
     let mut checked = Checked {
-        portion,
         packs: 0,
         bytes: 0,
         snapshots: 0,
@@ -440,13 +457,12 @@ fn check(
         }),
     );
     parent.tell(&progress("checking", checked.bytes));
-    let options =
-        CheckOptions::default()
+    let options = match portion.for_engine() {
+        Some(subset) => CheckOptions::default()
             .read_data(true)
-            .read_data_subset(ReadSubsetOption::IdSubSet((
-                portion.part,
-                portion.of.max(1),
-            )));
+            .read_data_subset(subset),
+        None => CheckOptions::default(),
+    };
     for (level, error) in opened.check(options).map_err(&checking)?.0 {
         // The level's type has no public name; its two values do.
         if format!("{level:?}") == "Warn" {
@@ -462,7 +478,7 @@ fn check(
 /// Hashes every index, snapshot and key file and the portion's packs against their names. Returns the packs read.
 fn hash_all(
     store: &dyn Store,
-    portion: Portion,
+    portion: &Portion,
     checked: &mut Checked,
     parent: &mut dyn Parent,
 ) -> Result<BTreeSet<String>, super::StoreError> {
@@ -499,6 +515,13 @@ fn hash_all(
             }
         }
     }
+    if let Portion::Packs(wanted) = portion {
+        for pack in wanted.difference(&packs) {
+            checked
+                .damage
+                .push(format!("pack `{pack}` of this run is missing"));
+        }
+    }
     Ok(packs)
 }
 
@@ -510,9 +533,9 @@ mod tests {
     fn the_parts_of_a_portion_cover_every_pack_once() {
         for number in 0..=255_u8 {
             let pack = Digest::of(&[number]).to_string();
-            let parts = (1..=7).filter(|&part| Portion { part, of: 7 }.holds(&pack));
+            let parts = (1..=7).filter(|&part| Portion::Part { part, of: 7 }.holds(&pack));
             assert_eq!(parts.count(), 1, "{pack}");
-            assert!(Portion::ALL.holds(&pack));
+            assert!(Portion::All.holds(&pack));
         }
     }
 
@@ -529,7 +552,7 @@ mod tests {
             } else {
                 number % of
             };
-            assert!(Portion { part, of }.holds(&pack));
+            assert!(Portion::Part { part, of }.holds(&pack));
         }
     }
 }

@@ -119,7 +119,7 @@ impl Sealer {
         Some(Self(Aes256CtrPoly1305Aes::new(&raw)))
     }
 
-    fn seal(&self, content: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn seal(&self, content: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = Nonce::default();
         getrandom::fill(&mut nonce).ok()?;
         let mut sealed = nonce.to_vec();
@@ -170,10 +170,13 @@ impl Locks {
         let mut refused = Vec::new();
         for (location, store) in stores {
             match take_one(store.as_ref(), sealer, here) {
-                Ok(name) => held.push(Held {
-                    store: Arc::clone(store),
-                    name,
-                }),
+                Ok(name) => {
+                    tracing::debug!(%location, "location is locked");
+                    held.push(Held {
+                        store: Arc::clone(store),
+                        name,
+                    });
+                }
                 Err(why) => refused.push((location.clone(), why)),
             }
         }

@@ -5,7 +5,7 @@
 //! Order at each location: packs durable, then index, then snapshot. The engine believes that a write which it handed over has
 //! succeeded and masks errors that come later, so nothing here relies on what the engine returns: the gate reads the ledgers.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -65,6 +65,7 @@ impl Lane {
         let mut ledger = lock(&self.ledger);
         match result {
             Ok(()) => {
+                tracing::debug!(location = %self.location, kind = ?object.kind, "object is durable");
                 ledger.objects += 1;
                 ledger.bytes += content.iter().map(|part| part.len() as u64).sum::<u64>();
             }
@@ -117,6 +118,10 @@ pub(super) struct Mirror {
     /// Locations that must stay usable.
     commit: usize,
     held: Mutex<Vec<Parcel>>,
+    /// Packs that the engine handed over.
+    packs: Mutex<BTreeSet<String>>,
+    /// When set, the engine reads this as the repository's configuration.
+    config: Mutex<Option<Bytes>>,
     /// When set, only these packs are shown to the engine.
     visible: Mutex<Option<HashSet<String>>>,
 }
@@ -150,6 +155,8 @@ impl Mirror {
             writers: Mutex::new(writers),
             commit,
             held: Mutex::default(),
+            packs: Mutex::default(),
+            config: Mutex::default(),
             visible: Mutex::default(),
         })
     }
@@ -204,6 +211,16 @@ impl Mirror {
                 Some((lane.location.clone(), why))
             })
             .collect()
+    }
+
+    /// Shows the engine this configuration in place of the stored one.
+    pub(super) fn show_config(&self, sealed: Bytes) {
+        *lock(&self.config) = Some(sealed);
+    }
+
+    /// Packs of this run.
+    pub(super) fn packs(&self) -> BTreeSet<String> {
+        lock(&self.packs).clone()
     }
 
     /// Shows the engine only these packs: the others are in no index yet, and data inside them would be taken for stored.
@@ -345,6 +362,9 @@ impl ReadBackend for Mirror {
     }
 
     fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
+        if let (FileType::Config, Some(shown)) = (kind, lock(&self.config).as_ref()) {
+            return Ok(shown.clone());
+        }
         let object = object_of(kind, id);
         self.first(|lane| {
             let content = lane.store.read(&object)?;
@@ -394,6 +414,7 @@ impl WriteBackend for Mirror {
                 return Ok(());
             }
             Kind::Pack => {
+                lock(&self.packs).insert(object.name.clone());
                 for lane in &self.lanes {
                     lane.enqueue(object.clone(), content.clone());
                 }

@@ -164,9 +164,11 @@ pub(super) fn check(
     helper: &Helper,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Checked, VaultError> {
-    if portion.of == 0 || portion.part == 0 || portion.part > portion.of {
+    if let Portion::Part { part, of } = portion
+        && !(1..=of).contains(&part)
+    {
         return Err(VaultError::Request {
-            why: format!("{}/{} is no portion", portion.part, portion.of),
+            why: format!("{part}/{of} is no portion"),
         });
     }
     let job = Job::Check {

@@ -170,6 +170,9 @@ pub trait Store: Send + Sync + 'static {
     fn write(&self, object: &Object, content: &[Bytes]) -> Result<(), StoreError>;
     /// Removes a lock file of this process.
     fn remove_lock(&self, name: &str) -> Result<(), StoreError>;
+    /// Removes what writes that were killed left: content without a name, which no reader sees. Only where it is older than
+    /// any write that may still be under way. Says how many there were.
+    fn remove_unfinished(&self) -> Result<u64, StoreError>;
 }
 
 /// Where a location is. Serialisable, because the child process opens it again.
@@ -320,6 +323,38 @@ impl Store for Objects {
         .path();
         self.call(&below, store.delete(&self.path(&below)))
     }
+
+    fn remove_unfinished(&self) -> Result<u64, StoreError> {
+        let Place::Folder(root) = &self.place;
+        let mut removed = 0;
+        for entry in walkdir::WalkDir::new(root.join(&self.repository)) {
+            let Ok(entry) = entry else { continue };
+            if is_unfinished(&entry) {
+                std::fs::remove_file(entry.path()).map_err(|error| StoreError::Failed {
+                    place: self.place(),
+                    object: entry.file_name().to_string_lossy().into_owned(),
+                    why: error.to_string(),
+                })?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// `<name>#<number>` is where `object_store` writes before it renames.
+fn is_unfinished(entry: &walkdir::DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    let (object, number) = name.split_once('#').unwrap_or((&name, ""));
+    let numbered = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let old = || {
+        let written = entry.metadata().ok()?.modified().ok()?;
+        written.elapsed().ok()
+    };
+    entry.file_type().is_file()
+        && numbered
+        && (object == folder(Kind::Config) || is_object_name(object))
+        && old().is_some_and(|age| age > OBJECT_DEADLINE)
 }
 
 /// Names other than 64 hex digits are left-overs of other programs; restic ignores them too.

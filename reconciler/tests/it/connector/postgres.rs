@@ -1,10 +1,9 @@
 //! The `postgres` connector against a real server: dumps, ways back, and what happens when something is killed or away.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,47 +15,14 @@ use reconciler::world::connector::{
     PostgresBinding, Target, ValidationQuery, Verdict,
 };
 
-use crate::postgres_server::Server;
+use crate::postgres_server::{Server, Session};
 
 fn bounds() -> Bounds {
-    Bounds::within(Duration::from_mins(3), Cancel::new())
+    Bounds::within(Duration::from_mins(3), Cancel::new()).with_jobs(2)
 }
 
 fn wrap(binding: PostgresBinding) -> Binding {
     Binding::Postgres(Box::new(binding))
-}
-
-/// An interactive session whose transaction stays open until it is dropped.
-struct Session(Child);
-
-impl Session {
-    fn open(server: &Server, database: &str, sql: &str) -> Self {
-        let mut child = server
-            .client(database)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .as_mut()
-            .unwrap()
-            .write_all(format!("{sql}\n\\echo ready\n").as_bytes())
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line.trim(), "ready");
-        Self(child)
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 const MILLION: &str = "SELECT count(*) || ' ' || sum(hashtextextended(o::text, 7)) FROM orders o";

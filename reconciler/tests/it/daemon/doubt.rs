@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::crash::kill_at;
+use super::crash::{self, Victim};
 use super::world::World;
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -32,6 +32,10 @@ fn lighten(world: &World) {
         let away = world.path(&format!("{location}-away"));
         fs::rename(away, world.path(location)).unwrap();
     }
+}
+
+fn kill_at(world: &World, point: &str) -> bool {
+    crash::kill_at(world, &["once"], &[point], Victim::Daemon)
 }
 
 fn snapshots(world: &World, location: &str) -> usize {

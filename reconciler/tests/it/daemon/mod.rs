@@ -3,6 +3,7 @@
 
 mod crash;
 mod doubt;
+mod dump;
 mod plans;
 mod store;
 mod story;

@@ -9,7 +9,7 @@ use contract::seal::Standing;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use reconciler::observed::{CopyState, Observation, Observed, PlanObserved, SlotOutcome};
-use reconciler::plan::{Forget, InForce, Plan, Planned, Step, plan};
+use reconciler::plan::{Forget, InForce, Plan, Planned, Reads, Step, plan};
 use reconciler::review::review;
 use reconciler::store::{Execution, ExecutionKind, Run, RunStatus, Verification};
 use serde_json::{Value, json};
@@ -57,6 +57,7 @@ fn observed(since: Timestamp) -> Observed {
         runs: vec![],
         open: vec![],
         attempts: BTreeMap::new(),
+        rechecks: 0,
         copies: ["loc_a", "loc_b"]
             .map(|name| (location(name), Observation::Absent { at: since }))
             .into(),
@@ -188,6 +189,7 @@ fn open(backup_id: &BackupId, slot: Timestamp) -> Execution {
         backup_id: Some(backup_id.clone()),
         slot: Some(slot),
         backup_type: None,
+        restores: None,
         kid: "k1".parse().unwrap(),
         started_at: slot,
         deadline: slot,
@@ -520,4 +522,41 @@ fn first_slots_late_slots_and_missed_ones() {
         panic!("{none:?}");
     };
     assert_eq!((missed.count, none.steps.len()), (4, 1));
+}
+
+/// The tier says how much each check at its cadence reads; the parts follow one another, so that all are read in turn.
+#[test]
+fn checks_at_the_cadence_read_the_parts_in_turn() {
+    let (mut in_force, mut observed, planned) = usual();
+    carry_out(
+        &mut observed,
+        &planned,
+        Luck::Good,
+        &mut BTreeMap::new(),
+        &in_force.model.plans[&id()]
+            .backup_frequency
+            .calendar(&in_force.zones)
+            .unwrap(),
+    );
+    for tier in in_force.model.settings.tiers.values_mut() {
+        tier.verification.portion_percent = 30;
+    }
+    let later = at("2026-11-27T23:00:00Z");
+    let mut parts = Vec::new();
+    for done in 0..5 {
+        mine(&mut observed).rechecks = done;
+        let planned = plan(&in_force, &observed, later);
+        let checks: Vec<_> = planned
+            .steps
+            .iter()
+            .filter(|step| step.operation_id.starts_with("recheck."))
+            .collect();
+        assert_eq!(checks.len(), 1, "{planned:?}");
+        let Step::Verify(verify) = &checks[0].step else {
+            panic!("{checks:?}");
+        };
+        parts.push(verify.reads);
+    }
+    let part = |part| Reads::Part { part, of: 4 };
+    assert_eq!(parts, [part(1), part(2), part(3), part(4), part(1)]);
 }

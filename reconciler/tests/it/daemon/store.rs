@@ -125,6 +125,7 @@ fn an_intent_has_one_outcome_and_only_an_unknown_one_is_resolved() {
         backup_id: None,
         slot: None,
         backup_type: None,
+        restores: None,
         kid: "k".parse().unwrap(),
         started_at: at(1),
         deadline: at(2),

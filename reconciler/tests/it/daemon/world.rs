@@ -359,3 +359,20 @@ pub fn same(a: &Path, b: &Path) {
         String::from_utf8_lossy(&done.stdout)
     );
 }
+
+/// The processes that a process started, and theirs.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut all = Vec::new();
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    for task in tasks.into_iter().flatten().flatten() {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+        {
+            all.push(child);
+            all.extend(descendants(child));
+        }
+    }
+    all
+}

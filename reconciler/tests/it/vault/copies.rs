@@ -74,7 +74,7 @@ fn a_restore_gives_back_what_was_there() {
     assert_same(&world.path("src"), &world.path("out"));
     let checked = world
         .vault
-        .check(&world.locations[0], Portion::ALL, &helper(), &mut |_| {})
+        .check(&world.locations[0], Portion::All, &helper(), &mut |_| {})
         .unwrap();
     assert!(checked.is_sound(), "{checked:?}");
     assert!(checked.packs > 0 && checked.oddities.is_empty());
@@ -158,4 +158,27 @@ fn several_datasets_share_one_snapshot_and_excludes_are_left_out() {
         .restore(&wanted, &helper(), &mut |_| {})
         .unwrap();
     assert_same(&world.path("other"), &world.path("out"));
+}
+
+/// The level is policy and may change from run to run; what the locations hold as configuration never does.
+#[test]
+fn each_run_compresses_as_it_is_told() {
+    let mut world = World::new(2);
+    let text = "the same words again and again, line after line\n".repeat(1 << 15);
+    let mut stored = |level: u32, name: &str| {
+        // Other content each time, so that nothing is taken from the run before.
+        let text = text.replace("words", name);
+        std::fs::write(world.path("src").join(name), text).unwrap();
+        let mut request = world.request(2);
+        request.compression = level;
+        let outcome = world.vault.backup(&request, |_| Ok(())).unwrap();
+        let config = std::fs::read(world.repository("a").join("config")).unwrap();
+        (outcome.added_bytes, config)
+    };
+    let (packed, config) = stored(3, "one");
+    let (plain, after) = stored(0, "two");
+    assert!(packed * 10 < plain, "{packed} {plain}");
+    assert_eq!(config, after);
+    world.assert_identical();
+    world.restic_ok("b", &["check", "--read-data"]);
 }

@@ -41,12 +41,12 @@ fn a_flipped_byte_is_found_and_a_restore_uses_another_copy() {
     let a = world.locations[0].clone();
     let checked = world
         .vault
-        .check(&a, Portion::ALL, &helper(), &mut |_| {})
+        .check(&a, Portion::All, &helper(), &mut |_| {})
         .unwrap();
     assert_eq!(checked.damage.len(), 1, "{checked:?}");
     let mut found = 0;
     for part in 1..=5 {
-        let portion = Portion { part, of: 5 };
+        let portion = Portion::Part { part, of: 5 };
         let checked = world
             .vault
             .check(&a, portion, &helper(), &mut |_| {})
@@ -208,6 +208,84 @@ fn a_wrong_key_opens_nothing() {
     world.reopen();
     let error = world.backup(1).unwrap_err();
     assert!(matches!(error, VaultError::WrongKey { .. }), "{error}");
+}
+
+/// After a run its own packs are read again and nothing else: a pack that is missing or bad is damage, an older one is left to
+/// the checks at the tier's cadence.
+#[test]
+fn the_packs_of_one_run_can_be_checked_alone() {
+    let mut world = World::new(1);
+    let a = world.locations[0].clone();
+    world.file("old", 1, 1 << 20);
+    let old = world.backup(1).unwrap().packs;
+    world.file("new", 2, 1 << 20);
+    let new = world.backup(1).unwrap().packs;
+    assert!(!new.is_empty() && old.is_disjoint(&new));
+    let checked = |portion: Portion| {
+        world
+            .vault
+            .check(&a, portion, &helper(), &mut |_| {})
+            .unwrap()
+    };
+    let whole = checked(Portion::Packs(new.clone()));
+    assert!(whole.is_sound(), "{whole:?}");
+    assert_eq!(whole.packs, new.len() as u64);
+
+    let path = |pack: &String| {
+        world
+            .repository("a")
+            .join("data")
+            .join(&pack[..2])
+            .join(pack)
+    };
+    // A pack of the older run that holds data: its tree packs are read by the engine in any check.
+    let data = old
+        .iter()
+        .max_by_key(|pack| std::fs::metadata(path(pack)).unwrap().len())
+        .unwrap();
+    flip(&path(data));
+    assert!(checked(Portion::Packs(new.clone())).is_sound());
+    assert!(!checked(Portion::All).is_sound());
+    flip(&path(data));
+    let first = new
+        .iter()
+        .max_by_key(|pack| std::fs::metadata(path(pack)).unwrap().len())
+        .unwrap();
+    flip(&path(first));
+    assert!(!checked(Portion::Packs(new.clone())).is_sound());
+    std::fs::remove_file(path(first)).unwrap();
+    assert!(!checked(Portion::Packs(new)).is_sound());
+}
+
+/// What a killed write leaves has no name and is removed once no write can still be under way; nothing else is.
+#[test]
+fn only_old_unfinished_writes_are_removed() {
+    let mut world = World::new(1);
+    world.file("one", 1, 1 << 20);
+    world.backup(1).unwrap();
+    let name = "ab".repeat(32);
+    let folder = world.repository("a").join("data/ab");
+    std::fs::create_dir_all(&folder).unwrap();
+    let put = |name: &str, hours: u64| {
+        let path = folder.join(name);
+        std::fs::write(&path, "half").unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_hours(hours);
+        std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(then)
+            .unwrap();
+        path
+    };
+    let old = put(&format!("{name}#1"), 2);
+    let fresh = put(&format!("{name}#2"), 0);
+    let foreign = put("notes#1", 2);
+    let whole = put(&name, 2);
+    world.file("two", 2, 1 << 20);
+    world.backup(1).unwrap();
+    assert!(!old.exists());
+    assert!(fresh.exists() && foreign.exists() && whole.exists());
 }
 
 /// A child that first lays a folder at the target, which its parent has just seen empty.

@@ -107,6 +107,11 @@ impl Store for Flaky {
         self.alive("a lock")?;
         self.inner.remove_lock(name)
     }
+
+    fn remove_unfinished(&self) -> Result<u64, StoreError> {
+        self.alive("unfinished writes")?;
+        self.inner.remove_unfinished()
+    }
 }
 
 /// What a slow disk saw: whether an index arrived while a pack was still on its way.
@@ -162,5 +167,8 @@ impl Store for Slow {
 
     fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
         self.inner.remove_lock(name)
+    }
+    fn remove_unfinished(&self) -> Result<u64, StoreError> {
+        self.inner.remove_unfinished()
     }
 }

@@ -131,6 +131,7 @@ impl World {
                 bundle: Some("b".repeat(64)),
             },
             commit,
+            compression: 3,
             repository: Expect::Maybe,
         }
     }

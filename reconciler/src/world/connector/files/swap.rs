@@ -237,6 +237,7 @@ impl Swap {
                 source: error.into(),
             }
         })?;
+        tracing::debug!(live = %self.live.display(), "the folders are exchanged");
         tree::sync_one(&self.staging)?;
         tree::sync_one(&self.parent)
     }

@@ -223,7 +223,7 @@ fn dump(
         "--no-sync",
         "--no-password",
     ]);
-    command.arg(format!("--jobs={}", binding.jobs()));
+    command.arg(format!("--jobs={}", bounds.jobs()));
     command.arg(format!("--snapshot={snapshot}"));
     command.arg("--file").arg(folder);
     let ended = client::run(&mut command, None, "the dump", bounds)?;

@@ -150,7 +150,7 @@ fn load(
     if binding.no_owner {
         command.args(["--no-owner", "--no-privileges"]);
     }
-    command.arg(format!("--jobs={}", binding.jobs()));
+    command.arg(format!("--jobs={}", bounds.jobs()));
     command.arg(format!("--dbname={}", conninfo(target)));
     command.arg(folder.join(DUMP));
     let ended = client::run(&mut command, None, "the restore", bounds)?;

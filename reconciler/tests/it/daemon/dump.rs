@@ -1,0 +1,130 @@
+//! A `pg_dump` that dies under the daemon, and a daemon that dies over its `pg_dump`.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use super::world::{World, descendants};
+use crate::postgres_server::{Server, Session};
+
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'seawalld'";
+const OURS: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'seawalld'";
+
+/// A world whose one plan protects a database with one table.
+fn world(server: &Server) -> World {
+    server.sql("postgres", "CREATE DATABASE shop");
+    server.sql(
+        "shop",
+        "CREATE TABLE orders (id int); INSERT INTO orders SELECT generate_series(1, 1000)",
+    );
+    let mut world = World::new();
+    world.model["datasets"]["ds_files"]["store_type"] = json!("postgres");
+    let connector = &mut world.model["settings"]["connectors"]["files"];
+    connector["capabilities"] = json!(["backup"]);
+    connector["consistency"] = json!("transaction");
+    let files = format!("files: {{ path: {} }}", world.path("live").display());
+    let binding = serde_json::to_string(&server.binding("shop")).unwrap();
+    world.configure(&[(&files, &format!("postgres: {binding}"))]);
+    world.publish();
+    world
+}
+
+/// A table lock that no dump gets past while this lives.
+fn lock(server: &Server) -> Session {
+    Session::open(
+        server,
+        "shop",
+        "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE;",
+    )
+}
+
+/// Starts a round and waits until its `pg_dump` hangs in the lock. Gives the daemon and the dump's pid.
+fn stuck(server: &Server, world: &World) -> (Child, Pid) {
+    let daemon = world
+        .command(&["once"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait(|| server.sql("postgres", WAITING) != "0");
+    let dump = descendants(daemon.id())
+        .into_iter()
+        .find(|pid| {
+            std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|command| {
+                command
+                    .split('\0')
+                    .next()
+                    .is_some_and(|program| program.ends_with("pg_dump"))
+            })
+        })
+        .expect("the dump runs");
+    (daemon, Pid::from_raw(dump.cast_signed()))
+}
+
+fn wait(until: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !until() {
+        assert!(Instant::now() < end, "it never happens");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_dump_that_is_killed_leaves_no_point_and_a_failure_receipt() {
+    let server = Server::start();
+    let world = world(&server);
+    let held = lock(&server);
+    let (mut daemon, dump) = stuck(&server, &world);
+    kill(dump, Signal::SIGKILL).unwrap();
+    assert_eq!(daemon.wait().unwrap().code(), Some(1));
+    drop(held);
+
+    let catalog = world.json(0, &["catalog"]);
+    assert_eq!(catalog.as_array().unwrap().len(), 1);
+    assert_eq!(catalog[0]["status"], "failure", "{catalog}");
+    assert_eq!(catalog[0].get("snapshot_id"), None, "{catalog}");
+    for location in ["loc_a", "loc_b"] {
+        let snapshots = world.path(location).join("dev/bp_files/k1/snapshots");
+        let found = std::fs::read_dir(snapshots).map_or(0, Iterator::count);
+        assert_eq!(found, 0, "{location}");
+    }
+    let slots = world.json(0, &["slots"]);
+    assert_eq!(slots[0]["outcome"], "failure", "{slots}");
+    let receipts = world.json(0, &["receipts"]);
+    let ends: Vec<_> = receipts
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|receipt| receipt["decision_type"] == "backup" && receipt["phase"] == "outcome")
+        .collect();
+    assert_eq!(ends.len(), 1, "{receipts}");
+    assert_eq!(ends[0]["result"], "failure", "{receipts}");
+    assert_eq!(
+        ends[0]["error"]["code"],
+        contract::code::DUMP_FAILED.to_string()
+    );
+
+    // Nothing of it stands in the way of the next run.
+    world.expect(0, &["backup", "bp_files"]);
+    assert_eq!(world.json(0, &["catalog"])[1]["status"], "success");
+}
+
+#[test]
+fn a_daemon_that_is_killed_leaves_no_dump_running() {
+    let server = Server::start();
+    let world = world(&server);
+    let held = lock(&server);
+    let (mut daemon, dump) = stuck(&server, &world);
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    wait(|| kill(dump, None).is_err());
+    // A server process that waits for a lock notices only afterwards that its client is gone.
+    drop(held);
+    wait(|| server.sql("postgres", OURS) == "0");
+    let round = world.json(0, &["once"]);
+    assert_eq!(round["status"]["light"], "green", "{round}");
+    assert_eq!(world.json(0, &["slots"]).as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,75 @@
+# METADATA
+# title: data of tier 0 and 1 is kept by 3-2-1-1-0
+# description: >-
+#   With the live data there are three copies; the others stand in two accounts or are written by two engines, one stands
+#   outside of the region of the live data, and one is locked. Zero errors: only what is verified by checksum counts.
+# custom:
+#   code: SW0320
+#   severity: warning
+#   controls:
+#     - NIST SP 800-53r5 CP-9
+#     - NIST SP 800-53r5 CP-6
+#     - ISO/IEC 27001:2022 A.8.13
+#     - CIS v8 11.4
+package seawall.rules.copies.three_two_one_one_zero
+
+import rego.v1
+
+import data.seawall.lib.tier
+
+# A dataset without any plan is another rule's business.
+deny contains finding if {
+	some id, dataset in input.datasets
+	tier.backed_up(dataset)
+	tier.critical(dataset)
+	plans := [plan_id | some plan_id, plan in input.plans; id in plan.dataset_ids]
+	count(plans) > 0
+	lacking := array.concat(array.concat(three(id), two(id)), array.concat(off_site(id, dataset), locked(id)))
+	count(lacking) > 0
+	finding := {
+		"at": ["plans", plans[0], "storage_profiles"],
+		"about": ["datasets", id],
+		"label": "kept here",
+		"msg": sprintf("`%s` falls short of 3-2-1-1-0: %s", [id, concat("; ", lacking)]),
+		"because": [{"at": ["datasets", id, "criticality"], "label": "a tier that should be kept so"}],
+		"help": "add a storage profile with a location that has what is missing",
+	}
+}
+
+three(id) := [] if {
+	count(held(id)) >= 2
+} else := [sprintf("%d verified copies with the live data", [count(held(id)) + 1])]
+
+two(id) := [] if {
+	count({location.fault_domains.account | some location in held(id)}) >= 2
+} else := [] if {
+	input.facts.datasets[id].redundancy.engine >= 2
+	is_number(input.facts.datasets[id].redundancy.engine)
+} else := ["one account holds all copies and one engine writes them"]
+
+off_site(id, dataset) := [] if {
+	live := input.settings.sites[dataset.site].fault_domains.region
+	some location in held(id)
+	location.fault_domains.region != live
+} else := ["no copy outside of the region of the live data"]
+
+locked(id) := [] if {
+	some plan in verified(id)
+	plan.retention.immutable_for_s > 0
+	is_number(plan.retention.immutable_for_s)
+	some place in plan.locations
+	input.settings.locations[place].immutable == true
+} else := ["no locked copy"]
+
+# What nobody verified is no copy.
+verified(id) := [plan |
+	some plan in input.plans
+	id in plan.dataset_ids
+	plan.verification.checksum_required == true
+]
+
+held(id) := {location |
+	some plan in verified(id)
+	some place in plan.locations
+	location := object.union(input.settings.locations[place], {"location_id": place})
+}

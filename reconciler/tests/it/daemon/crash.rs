@@ -40,7 +40,7 @@ const POINTS: [&[&str]; 23] = [
 
 /// Who dies: the daemon alone, whose child then ends by itself, or everything at once, as when the power goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Victim {
+pub enum Victim {
     Daemon,
     Everything,
 }
@@ -58,7 +58,7 @@ fn strike(child: &mut Child, victim: Victim) {
 }
 
 /// Runs a command and strikes as soon as it says all these words in one line. False when it ended before.
-fn kill_at(world: &World, arguments: &[&str], words: &[&str], victim: Victim) -> bool {
+pub fn kill_at(world: &World, arguments: &[&str], words: &[&str], victim: Victim) -> bool {
     let mut child = world
         .command(arguments)
         .env("SEAWALLD_LOG", "warn,reconciler=debug")

@@ -75,6 +75,37 @@ fn every_way_back_gives_the_bytes_of_the_point() {
     world.expect(0, &["receipts", "verify"]);
 }
 
+/// The disaster itself: the live data are gone. There is nothing to take a point of, and the restore in place works.
+#[test]
+fn data_that_are_gone_come_back_in_place() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    std::fs::rename(world.path("live"), world.path("gone")).unwrap();
+    let restored = world.json(
+        0,
+        &[
+            "restore",
+            "--dataset",
+            "ds_files",
+            "--mode",
+            "in-place",
+            "--point",
+            "latest",
+        ],
+    );
+    assert!(restored["before"].is_null(), "{restored}");
+    same(&world.path("live"), &world.path("gone"));
+    let receipts = world.json(0, &["receipts"]).to_string();
+    assert!(receipts.contains("the live data were absent"), "{receipts}");
+    // A source that is there and cannot be read is not absent: nothing is replaced without a point of it.
+    std::fs::remove_dir_all(world.path("live")).unwrap();
+    std::os::unix::fs::symlink("live", world.path("live")).unwrap();
+    let mut arguments = vec!["restore", "--dataset", "ds_files", "--mode", "in-place"];
+    arguments.extend(["--point", "latest"]);
+    world.refused(1, &arguments);
+    assert!(world.path("live").symlink_metadata().unwrap().is_symlink());
+}
+
 #[test]
 fn an_approval_that_is_asked_for_refuses_the_restore() {
     let mut world = World::new();

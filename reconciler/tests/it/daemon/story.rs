@@ -104,6 +104,10 @@ fn data_that_are_gone_come_back_in_place() {
     arguments.extend(["--point", "latest"]);
     world.refused(1, &arguments);
     assert!(world.path("live").symlink_metadata().unwrap().is_symlink());
+    let receipts = world.json(0, &["receipts"]);
+    let restores = receipts.as_array().unwrap().iter();
+    let begun = restores.filter(|it| it["decision_type"] == "restore" && it["phase"] == "intent");
+    assert_eq!(begun.count(), 1, "the second was never begun: {receipts}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::world::{World, descendants, same};
+use super::world::{World, descendants, same, same_objects};
 
 /// What the log says at each point, in the order of a run; all words of a point stand in one line.
 const POINTS: [&[&str]; 23] = [
@@ -95,7 +95,7 @@ fn made_whole(world: &World, after: &str) {
         .map(|run| run["backup_id"].as_str().unwrap())
         .collect();
     assert_eq!(points.len(), 1, "after {after}: {catalog}");
-    same(
+    same_objects(
         &world.path("loc_a/dev/bp_files"),
         &world.path("loc_b/dev/bp_files"),
     );

@@ -1,6 +1,6 @@
 //! The whole path from a published bundle to restored bytes, and what happens when a part of it is missing.
 
-use super::world::{World, same};
+use super::world::{World, same, same_objects};
 
 #[test]
 fn a_round_protects_and_the_next_finds_nothing_to_do() {
@@ -14,7 +14,7 @@ fn a_round_protects_and_the_next_finds_nothing_to_do() {
 
     let again = world.expect(0, &["once"]);
     assert!(again.starts_with("nothing to do"), "{again}");
-    same(
+    same_objects(
         &world.path("loc_a/dev/bp_files"),
         &world.path("loc_b/dev/bp_files"),
     );
@@ -226,7 +226,7 @@ fn a_dark_location_catches_up_when_it_is_back() {
     std::fs::rename(world.path("dark"), world.path("loc_b")).unwrap();
     let round = world.json(0, &["once"]);
     assert_eq!(round["done"][0]["kind"], "catch_up", "{round}");
-    same(
+    same_objects(
         &world.path("loc_a/dev/bp_files"),
         &world.path("loc_b/dev/bp_files"),
     );

@@ -118,14 +118,13 @@ fn list(pages: &[Page], format: Format) -> String {
                 json!({ "version": 1, "codes": codes.collect::<Vec<_>>() })
             )
         }
-        Format::Human => pages
-            .iter()
-            .map(|page| {
+        Format::Human => {
+            let lines = pages.iter().map(|page| {
                 let first = format!("{}  ", page.code);
-                let line = plain::wrap(&page.summary, plain::MAX_WIDTH, &first, "        ");
-                format!("{line}\n")
-            })
-            .collect(),
+                plain::wrap(&page.summary, plain::MAX_WIDTH, &first, "        ")
+            });
+            lines.collect::<Vec<_>>().join("\n") + "\n"
+        }
     }
 }
 

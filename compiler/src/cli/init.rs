@@ -49,11 +49,9 @@ impl Init {
             let path = PathBuf::from("schemas").join(kind.file_name());
             written.push(put(path, text.as_bytes())?);
         }
-        let written: String = written
-            .iter()
-            .map(|path| format!("{}\n", path.display()))
-            .collect();
-        print(Stream::Out, &written);
+        for path in written {
+            print(Stream::Out, &format!("{}\n", path.display()));
+        }
         print(Stream::Err, &next(&self.folder.display().to_string()));
         Ok(())
     }

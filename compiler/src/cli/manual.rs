@@ -33,11 +33,10 @@ pub struct Man {
 }
 
 impl Completions {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self) {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Arguments::command(), "seawall", &mut text);
         print(Stream::Out, &String::from_utf8_lossy(&text));
-        Ok(())
     }
 }
 

@@ -119,7 +119,10 @@ pub fn run() -> ExitCode {
         Command::Schedule(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Schema(command) => command.run(),
-        Command::Completions(command) => command.run(),
+        Command::Completions(command) => {
+            command.run();
+            Ok(())
+        }
         Command::Man(command) => command.run(),
     };
     match done {

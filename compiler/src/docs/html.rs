@@ -22,14 +22,12 @@ impl Html {
         attributes: &[(&'static str, &str)],
         inner: impl Into<Self>,
     ) -> Self {
-        let mut out = format!("<{name}");
-        for (attribute, value) in attributes {
-            out.push_str(&format!(" {attribute}=\"{}\"", escaped(value)));
-        }
-        out.push('>');
-        out.push_str(&inner.into().0);
-        out.push_str(&format!("</{name}>"));
-        Self(out)
+        let attributes: Vec<String> = attributes
+            .iter()
+            .map(|(attribute, value)| format!(" {attribute}=\"{}\"", escaped(value)))
+            .collect();
+        let (attributes, inner) = (attributes.concat(), inner.into().0);
+        Self(format!("<{name}{attributes}>{inner}</{name}>"))
     }
 
     /// A link to a place of the same page.

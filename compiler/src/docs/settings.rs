@@ -71,7 +71,7 @@ pub(super) fn bytes(size: u64) -> String {
         (1 << 10, "KiB"),
     ];
     for (unit, name) in units {
-        if size >= unit && size % unit == 0 {
+        if size >= unit && size.is_multiple_of(unit) {
             return format!("{} {name}", size / unit);
         }
     }

@@ -146,14 +146,12 @@ fn examples(rule: &Rule, rules: &RuleSet) -> String {
             good.push_str(&fenced(text));
         }
     }
-    let mut out = String::new();
-    for (heading, text) in [("Bad", bad), ("Good", good)] {
-        if !text.is_empty() {
-            out.push_str(&format!("\n\n## {heading}\n{text}"));
-        }
-    }
-    out.push('\n');
-    out
+    let sections: Vec<String> = [("Bad", bad), ("Good", good)]
+        .into_iter()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(heading, text)| format!("\n\n## {heading}\n{text}"))
+        .collect();
+    sections.concat() + "\n"
 }
 
 fn fenced(text: &str) -> String {

@@ -14,7 +14,8 @@ pub fn page(blocks: &[Block], look: Look) -> String {
     let mut after_item = false;
     for block in blocks {
         let is_item = matches!(block, Block::Item(_));
-        if !out.is_empty() && !(is_item && after_item) {
+        let goes_on = is_item && after_item;
+        if !out.is_empty() && !goes_on {
             out.push('\n');
         }
         after_item = is_item;

@@ -3,10 +3,13 @@
 pub mod cli;
 pub mod compile;
 pub mod diagnostic;
+pub mod docs;
 pub mod environments;
 pub mod facts;
 pub mod kinds;
 pub mod lower;
+pub mod object;
+pub mod pages;
 pub mod parse;
 pub mod publish;
 pub mod render;

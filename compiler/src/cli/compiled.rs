@@ -86,10 +86,18 @@ pub fn judge(
 
 /// Compiles a folder for one environment, without judging it. Findings that leave no model are told.
 pub fn tree(folder: &Path, environment: &EnvironmentId) -> Result<Compilation, Failure> {
+    tree_with_sources(folder, environment).map(|(_, compilation)| compilation)
+}
+
+/// The same, with the text that places lead into.
+pub fn tree_with_sources(
+    folder: &Path,
+    environment: &EnvironmentId,
+) -> Result<(SourceSet, Compilation), Failure> {
     let read = read(folder)?;
     let compilation = compile(&read.sources, environment);
     if compilation.model.is_some() {
-        return Ok(compilation);
+        return Ok((read.sources, compilation));
     }
     let findings = render::merge(vec![
         (None, read.diagnostics),

@@ -1,4 +1,5 @@
-//! Owns `seawall init`: a small working policy tree in an empty folder. Never touches a folder that has something in it.
+//! Owns `seawall init`: a small working policy tree in an empty folder, with the schemas that its documents name. Never
+//! touches a folder that has something in it.
 
 use std::path::PathBuf;
 
@@ -7,6 +8,8 @@ use contract::code;
 use include_dir::{Dir, include_dir};
 
 use super::failure::Failure;
+use crate::kinds::Kind;
+use crate::schema::json_schema;
 use crate::world::files::{self, Mode};
 use crate::world::terminal::{Stream, print};
 use crate::world::tree;
@@ -31,16 +34,40 @@ impl Init {
                 "give a new or empty folder",
             ));
         }
-        for file in STARTER.files() {
-            let path = self.folder.join(file.path());
-            files::create(&path, file.contents(), Mode::Public)
+        let put = |path: PathBuf, bytes: &[u8]| {
+            let path = self.folder.join(path);
+            files::create(&path, bytes, Mode::Public)
                 .map_err(|error| Failure::unwritable(&path, &error))?;
+            Ok::<_, Failure>(path)
+        };
+        let mut written = Vec::new();
+        for file in STARTER.files() {
+            written.push(put(file.path().to_owned(), file.contents())?);
+        }
+        for kind in Kind::ALL {
+            let text = format!("{:#}\n", json_schema(*kind));
+            let path = PathBuf::from("schemas").join(kind.file_name());
+            written.push(put(path, text.as_bytes())?);
+        }
+        for path in written {
             print(Stream::Out, &format!("{}\n", path.display()));
         }
-        print(
-            Stream::Err,
-            &format!("next: seawall check {}\n", self.folder.display()),
-        );
+        print(Stream::Err, &next(&self.folder.display().to_string()));
         Ok(())
     }
+}
+
+/// What to do now, from reading to a failing check and its proof.
+fn next(folder: &str) -> String {
+    format!(
+        "\
+next:
+  read {folder}/settings.yaml, then places, inventory and plans: their comments are a tour
+  seawall check {folder}
+  make a run every 8 hours instead of every hour in {folder}/settings.yaml, and check again
+  seawall explain ds_documents {folder}
+  seawall prove {folder} --env production
+  seawall docs {folder} --env production --out site
+"
+    )
 }

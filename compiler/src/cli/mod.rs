@@ -4,9 +4,12 @@
 mod build;
 mod check;
 mod compiled;
+mod docs;
+mod explain;
 mod failure;
 mod init;
 mod keys;
+mod manual;
 mod prove;
 mod published;
 mod schedule;
@@ -61,12 +64,20 @@ enum Command {
     Trust(trust::Trust),
     /// Show what is proven of datasets: coverage, worst-case loss, what survives
     Prove(prove::Prove),
+    /// Explain a code, or the values of an object and where each comes from
+    Explain(explain::Explain),
+    /// Write the documentation of a policy and of the rules as HTML
+    Docs(docs::Docs),
     /// List the slots of a schedule and its largest gap
     Schedule(schedule::Schedule),
     /// Run the tests of rules: unit tests, and trees on which a rule must or must not fire
     Test(test::Test),
     /// Write the JSON Schemas of the source documents, or check written ones
     Schema(schema::Schema),
+    /// Print the completions of a shell
+    Completions(manual::Completions),
+    /// Write manual pages
+    Man(manual::Man),
 }
 
 /// How findings and data are shown.
@@ -103,9 +114,16 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => command.run(),
         Command::Trust(command) => command.run(),
         Command::Prove(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Docs(command) => command.run(),
         Command::Schedule(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Completions(command) => {
+            command.run();
+            Ok(())
+        }
+        Command::Man(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

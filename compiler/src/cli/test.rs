@@ -20,6 +20,9 @@ pub struct Test {
     /// Tell the lines of rules that no unit test reached
     #[arg(long)]
     coverage: bool,
+    /// Fail when the unit tests of a rule reach fewer of its lines than this, in whole percent
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    coverage_min: Option<u8>,
     /// Tell the tests that passed too
     #[arg(long)]
     verbose: bool,
@@ -47,10 +50,20 @@ impl Test {
                 }
             };
         }
-        if self.coverage {
-            for rule in &coverage {
-                let lines = rule.covered.len() + rule.missed.len();
-                let percent = (rule.covered.len() * 100).checked_div(lines).unwrap_or(100);
+        let wanted = self.coverage_min.map_or(0, usize::from);
+        for rule in &coverage {
+            let percent = percent(rule);
+            let thin = percent < wanted;
+            if thin {
+                failures += 1;
+                let _ = writeln!(
+                    text,
+                    "FAILED  {}: {} {percent} % of its lines are reached by unit tests, {wanted} % are asked for",
+                    rule.folder,
+                    code::RULE_TEST_FAILED
+                );
+            }
+            if self.coverage || thin {
                 let missed: Vec<String> = rule.missed.iter().map(u32::to_string).collect();
                 let told = match missed.as_slice() {
                     [] => String::new(),
@@ -71,4 +84,10 @@ impl Test {
         }
         Ok(())
     }
+}
+
+/// The whole percent of a rule's lines that its unit tests reach, rounded down: 100 means all of them.
+fn percent(rule: &testing::Coverage) -> usize {
+    let lines = rule.covered.len() + rule.missed.len();
+    (rule.covered.len() * 100).checked_div(lines).unwrap_or(0)
 }

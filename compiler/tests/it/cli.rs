@@ -11,13 +11,13 @@ use tempfile::TempDir;
 /// As of when everything here is judged and signed, so that statements are the same every day.
 const AT: &str = "2026-11-20T12:00:00Z";
 
-struct Ran {
-    status: i32,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
 }
 
-fn seawall(arguments: &[&str]) -> Ran {
+pub fn seawall(arguments: &[&str]) -> Ran {
     let output = Command::cargo_bin("seawall")
         .unwrap()
         .args(arguments)
@@ -281,6 +281,7 @@ fn two_folders_with_files_made_in_another_order_give_identical_bytes() {
     let mut files: Vec<PathBuf> = fs::read_dir(one.path("tree"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
         .collect();
     files.sort();
     fs::remove_dir_all(other.path("tree")).unwrap();

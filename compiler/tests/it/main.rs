@@ -11,10 +11,13 @@
 
 mod cli;
 mod compile;
+mod documentation;
+mod explain;
 mod invalid;
 mod policies;
 mod properties;
 mod provenance;
 mod render;
 mod schemas;
+mod starter;
 mod trees;

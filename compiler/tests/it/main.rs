@@ -12,9 +12,11 @@
 mod cli;
 mod compile;
 mod invalid;
+mod outputs;
 mod policies;
 mod properties;
 mod provenance;
 mod render;
+mod repository;
 mod schemas;
 mod trees;

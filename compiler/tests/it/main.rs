@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 
+mod ci_kit;
 mod cli;
 mod compile;
 mod invalid;

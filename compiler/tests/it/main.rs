@@ -17,6 +17,7 @@ mod outputs;
 mod policies;
 mod properties;
 mod provenance;
+mod pull_request;
 mod render;
 mod repository;
 mod schemas;

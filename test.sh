@@ -27,6 +27,7 @@ else
 fi
 stage build cargo build --quiet --locked --workspace --release --bins
 target=${CARGO_TARGET_DIR:-target}
+stage breaks scripts/breaks --dry
 stage tests cargo nextest run --locked --workspace --release --no-fail-fast "$@"
 stage rules "$target/release/seawall" test
 stage schemas "$target/release/seawall" schema --out schemas --check

@@ -176,8 +176,8 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
     match &arguments.command {
         Command::Run => forever(config),
         Command::Once => {
-            let mut daemon = Daemon::open(config, stop_on_signal()?)?;
-            let round = round::round(&mut daemon)?;
+            let daemon = Daemon::open(config, stop_on_signal()?)?;
+            let round = round::round(&daemon)?;
             if let Some(problem) = &round.followed.problem {
                 tell(problem, format);
             }
@@ -185,8 +185,8 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             Ok(round.exit_status())
         }
         Command::Plan => {
-            let mut daemon = reading(config)?;
-            let preview = round::preview(&mut daemon)?;
+            let daemon = reading(config)?;
+            let preview = round::preview(&daemon)?;
             show::preview(&preview, format)?;
             Ok(match &preview.followed.problem {
                 Some(problem) => {
@@ -197,8 +197,8 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             })
         }
         Command::Status => {
-            let mut daemon = reading(config)?;
-            let preview = round::stand(&mut daemon)?;
+            let daemon = reading(config)?;
+            let preview = round::stand(&daemon)?;
             let status = round::status_of(&daemon, &preview, clock::now())?;
             show::status(&status, format)?;
             Ok(u8::from(status.is_stalled()))
@@ -215,25 +215,25 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             show::slots(&slots, format).map(|()| 0)
         }
         Command::Backup { plan } => {
-            let mut daemon = Daemon::open(config, stop_on_signal()?)?;
-            let done = operate::backup(&mut daemon, plan)?;
+            let daemon = Daemon::open(config, stop_on_signal()?)?;
+            let done = operate::backup(&daemon, plan)?;
             ended(&done, format)
         }
         Command::Verify { backup_id } => {
-            let mut daemon = Daemon::open(config, stop_on_signal()?)?;
-            let done = operate::verify(&mut daemon, backup_id.as_ref())?;
+            let daemon = Daemon::open(config, stop_on_signal()?)?;
+            let done = operate::verify(&daemon, backup_id.as_ref())?;
             ended(&done, format)
         }
         Command::Restore(arguments) => {
             let request = request(arguments)?;
-            let mut daemon = Daemon::open(config, stop_on_signal()?)?;
-            let restored = restore::restore(&mut daemon, &request)?;
+            let daemon = Daemon::open(config, stop_on_signal()?)?;
+            let restored = restore::restore(&daemon, &request)?;
             show::restored(&restored, format).map(|()| 0)
         }
         Command::Receipts { command } => receipts::carry_out(config, command.as_ref(), format),
         Command::Doctor => {
-            let mut daemon = Daemon::open(config, Stop::default())?;
-            let findings = doctor::examine(&mut daemon);
+            let daemon = Daemon::open(config, Stop::default())?;
+            let findings = doctor::examine(&daemon);
             show::findings(&findings, format)?;
             Ok(u8::from(findings.iter().any(|finding| !finding.ok)))
         }
@@ -355,9 +355,9 @@ const TICK: Duration = Duration::from_millis(100);
 fn forever(config: Config) -> Result<u8, Failure> {
     let stop = stop_on_signal()?;
     let interval = Duration::from_secs(config.interval.get());
-    let mut daemon = Daemon::open(config, stop.clone())?;
+    let daemon = Daemon::open(config, stop.clone())?;
     while !stop.asked() {
-        match round::round(&mut daemon) {
+        match round::round(&daemon) {
             Ok(round) => {
                 tracing::info!(
                     light = ?round.status.light,

@@ -49,7 +49,7 @@ pub(super) fn carry_out(
         }
         Some(Command::Export { out }) => {
             let daemon = reading(config)?;
-            let copied = receipts::export(&daemon.log, &daemon.store, out)?;
+            let copied = receipts::export(&daemon.log(), &daemon.store, out)?;
             let told = format!(
                 "{} in {}",
                 count(copied.size, "receipt"),
@@ -62,8 +62,9 @@ pub(super) fn carry_out(
 
 fn list(daemon: &Daemon, format: Format) -> Result<(), Failure> {
     let mut all = Vec::new();
+    let log = daemon.log();
     for line in daemon.store.receipts()? {
-        all.push(open_line(line.as_bytes(), daemon.log.authority())?.receipt);
+        all.push(open_line(line.as_bytes(), log.authority())?.receipt);
     }
     if format == Format::Json {
         return json(&all);
@@ -133,7 +134,7 @@ fn verify(daemon: &Daemon, dir: Option<&Path>, format: Format) -> Result<(), Fai
     })?;
     let root = policy::roots(config, &stored.roots)?;
     let authority = Authority {
-        origin: daemon.log.authority().origin.clone(),
+        origin: daemon.log().authority().origin.clone(),
         keys: root.reconciler_keys(&config.environment, &config.reconciler_id),
     };
     let unreadable = |file: &Path, error: std::io::Error| {
@@ -154,7 +155,7 @@ fn verify(daemon: &Daemon, dir: Option<&Path>, format: Format) -> Result<(), Fai
         if !log.is_empty() {
             log.push(b'\n');
         }
-        (log, daemon.log.checkpoint().1.into_bytes())
+        (log, daemon.log().checkpoint().1.into_bytes())
     };
     let verified = verify_log(&log, Some(&checkpoint), &authority)?;
     let ledger = &verified.ledger;

@@ -10,7 +10,7 @@ use crate::control::restore::Restored;
 use crate::control::round::{Preview, Round};
 use crate::failure::Failure;
 use crate::plan::Plan;
-use crate::status::{Light, Status};
+use crate::status::{Light, Status, Word};
 use crate::store::{Outcome, Run, SlotRecord, Verification};
 
 type Shown = Result<(), Failure>;
@@ -222,7 +222,11 @@ pub fn status(status: &Status, format: Format) -> Shown {
             id,
             age,
             checked,
-            condition.why.clone(),
+            if condition.condition == Word::Ready {
+                String::new()
+            } else {
+                condition.why.clone()
+            },
         ]);
     }
     if table.is_empty() {

@@ -24,7 +24,7 @@ use crate::world::vault::{Helper, Portion};
 
 /// Reads a recovery point's repository again at every location that holds it.
 pub(super) fn check(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     planned: &Planned,
     verify: &Verify,
@@ -132,7 +132,7 @@ type Conclusion = (Outcome, Option<Failure>, String);
 
 /// Damage anywhere makes the point suspect. Without damage it is verified where it was read; unread everywhere proves nothing.
 pub(super) fn conclude(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     subject: &Subject,
     planned: &Planned,
     verify: &Verify,
@@ -201,14 +201,14 @@ pub(super) fn conclude(
         drafts.push(slot_receipt(subject, &id, &record, failure.as_ref()));
         changes.push(Change::SlotEnded(record));
     }
-    daemon.log.commit(&daemon.store, &changes, drafts, now)?;
+    daemon.commit(&changes, drafts, now)?;
     tracing::info!(point = "checked", "the check is recorded");
     Ok((outcome, failure, summary))
 }
 
 /// Copies what a location misses, and tells the catalog which points it holds now.
 pub(super) fn bring_forward(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     planned: &Planned,
     step: &CatchUp,
@@ -272,9 +272,7 @@ pub(super) fn bring_forward(
             .insert("objects".to_owned(), objects.to_string());
         draft.details.insert("bytes".to_owned(), moved.to_string());
     }
-    daemon
-        .log
-        .commit(&daemon.store, &changes, vec![draft], now)?;
+    daemon.commit(&changes, vec![draft], now)?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
         kind: planned.step.kind(),

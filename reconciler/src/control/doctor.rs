@@ -52,11 +52,14 @@ fn ill(subject: impl Into<String>, failure: Failure) -> Finding {
 }
 
 /// Looks at everything that a round needs.
-pub fn examine(daemon: &mut Daemon) -> Vec<Finding> {
+pub fn examine(daemon: &Daemon) -> Vec<Finding> {
     let mut findings = vec![well("configuration", "it reads")];
     findings.push(well(
         "store",
-        format!("receipt log of {} lines holds", daemon.log.ledger().size()),
+        format!(
+            "receipt log of {} lines holds",
+            daemon.log().ledger().size()
+        ),
     ));
     policy_findings(daemon, &mut findings);
     for (id, location) in &daemon.config.locations {
@@ -98,7 +101,7 @@ pub fn examine(daemon: &mut Daemon) -> Vec<Finding> {
     findings
 }
 
-fn policy_findings(daemon: &mut Daemon, findings: &mut Vec<Finding>) {
+fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
     match policy::peek(daemon, clock::now()) {
         Err(failure) => findings.push(ill("policy", failure)),
         Ok(followed) => {

@@ -48,11 +48,7 @@ pub struct Done {
 }
 
 /// Carries out one step. An error means that it could not be recorded, and ends the round.
-pub fn execute(
-    daemon: &mut Daemon,
-    followed: &Followed,
-    planned: &Planned,
-) -> Result<Done, Failure> {
+pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Result<Done, Failure> {
     let span = tracing::info_span!("operation", id = %planned.operation_id);
     let _entered = span.enter();
     tracing::info!(kind = planned.step.kind(), reason = %planned.reason, "step begins");
@@ -115,7 +111,7 @@ pub(super) fn seconds_until(deadline: Timestamp) -> u64 {
 }
 
 fn record_missed(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     planned: &Planned,
     missed: &Missed,
@@ -139,9 +135,7 @@ fn record_missed(
     );
     let subject = Subject::of(followed, &missed.plan_id);
     let draft = slot_receipt(&subject, &planned.operation_id, &slot, Some(&failure));
-    daemon
-        .log
-        .commit(&daemon.store, &[Change::SlotEnded(slot)], vec![draft], now)?;
+    daemon.commit(&[Change::SlotEnded(slot)], vec![draft], now)?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
         kind: planned.step.kind(),
@@ -188,7 +182,7 @@ pub(super) fn slot_receipt(
 
 /// The intent: recorded and signed before anything happens.
 pub(super) fn begin(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     subject: &Subject,
     kind: ExecutionKind,
     execution: Execution,
@@ -199,12 +193,7 @@ pub(super) fn begin(
     draft
         .details
         .insert("deadline".to_owned(), execution.deadline.to_string());
-    daemon.log.commit(
-        &daemon.store,
-        &[Change::ExecutionStarted(execution)],
-        vec![draft],
-        now,
-    )?;
+    daemon.commit(&[Change::ExecutionStarted(execution)], vec![draft], now)?;
     tracing::info!(point = "intent", "intent is recorded");
     Ok(())
 }
@@ -220,7 +209,7 @@ pub(super) const fn decision(kind: ExecutionKind) -> DecisionType {
 
 /// A backup and, where policy wants it before the point counts, its check.
 fn take(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     planned: &Planned,
     backup: &Backup,
@@ -253,7 +242,7 @@ fn take(
 }
 
 fn conclude(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     planned: &Planned,
     backup: &Backup,
@@ -455,7 +444,7 @@ pub(super) fn checksums(snapshot_id: &str, judged: &Judged) -> BTreeMap<String, 
 /// Records the recovery point, then checks it where policy wants that: the packs of earlier runs were read when they were
 /// written, and are read again at the tier's cadence.
 pub(super) fn took(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     planned: &Planned,
     backup: &Backup,
@@ -491,7 +480,7 @@ pub(super) fn took(
         drafts.push(slot_receipt(&subject, &id, &record, None));
         changes.push(Change::SlotEnded(record));
     }
-    daemon.log.commit(&daemon.store, &changes, drafts, now)?;
+    daemon.commit(&changes, drafts, now)?;
     tracing::info!(point = "recorded", "recovery point is in the catalog");
     let held = run.storage_locations.len();
     let summary = format!(
@@ -602,7 +591,7 @@ pub(super) fn ended(
 
 /// A run that left nothing: it ends its slot, and the catalog shows it as what it is.
 pub(super) fn failed(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     subject: &Subject,
     planned: &Planned,
     backup: &Backup,
@@ -662,13 +651,13 @@ pub(super) fn failed(
         drafts.push(slot_receipt(subject, &id, &record, Some(&failure)));
         changes.push(Change::SlotEnded(record));
     }
-    daemon.log.commit(&daemon.store, &changes, drafts, now)?;
+    daemon.commit(&changes, drafts, now)?;
     Ok(done(planned, backup, outcome, Some(failure), String::new()))
 }
 
 /// The child gave no answer: only a look at the locations tells what happened.
 pub(super) fn after_loss(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     planned: &Planned,
     backup: &Backup,

@@ -41,7 +41,7 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
     let mut copies = look_at_copies(daemon, followed, now);
     let mut observed = Observed {
         plans: BTreeMap::new(),
-        newest_receipt: daemon.log.ledger().newest(),
+        newest_receipt: daemon.log().ledger().newest(),
     };
     for (plan_id, policy) in own_plans(&followed.in_force) {
         let executions = executions.remove(plan_id).unwrap_or_default();

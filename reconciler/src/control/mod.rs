@@ -12,14 +12,15 @@ pub mod execute;
 pub mod look;
 pub mod operate;
 pub mod policy;
+mod queue;
 pub mod recover;
 pub mod restore;
 pub mod round;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use contract::id::{EnvironmentId, Kid, LocationId, PlanId};
@@ -29,10 +30,10 @@ use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::store::Store as _;
+use crate::store::{Change, Store as _};
 use crate::world::clock;
 use crate::world::keys;
-use crate::world::receipts::{self, ReceiptLog};
+use crate::world::receipts::{self, Draft, ReceiptLog};
 use crate::world::store_sqlite::SqliteStore;
 use crate::world::vault::{Place, RepositoryName, Vault};
 
@@ -59,8 +60,8 @@ pub struct Daemon {
     pub config: Config,
     /// The state.
     pub store: SqliteStore,
-    /// The receipts.
-    pub log: ReceiptLog,
+    /// The receipts; whoever holds them commits.
+    log: Mutex<ReceiptLog>,
     /// Whether to end.
     pub stop: Stop,
 }
@@ -101,9 +102,24 @@ impl Daemon {
         Ok(Self {
             config,
             store,
-            log,
+            log: Mutex::new(log),
             stop,
         })
+    }
+
+    /// The receipt log. A poisoned lock only means that a thread panicked between two commits; the log itself is whole.
+    pub fn log(&self) -> MutexGuard<'_, ReceiptLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records changes and receipts in one transaction.
+    pub fn commit(
+        &self,
+        changes: &[Change],
+        drafts: Vec<Draft>,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        Ok(self.log().commit(&self.store, changes, drafts, at)?)
     }
 
     /// An instant later than every effect so far, so that ids that are derived from it are new. Waits a second at most.
@@ -129,9 +145,10 @@ impl Daemon {
 
     /// A log that is shorter than one of its copies has lost its end, and with it what must not be done twice.
     fn nothing_was_lost(&self) -> Result<(), Failure> {
-        let ours = self.log.ledger().size();
+        let log = self.log();
+        let ours = log.ledger().size();
         for folder in self.receipt_folders().into_values() {
-            if let Some(found) = receipts::newest_copy(&folder, self.log.authority())
+            if let Some(found) = receipts::newest_copy(&folder, log.authority())
                 && found > ours
             {
                 return Err(Failure::from(receipts::CopyError::Ahead {

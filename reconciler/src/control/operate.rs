@@ -15,7 +15,7 @@ use crate::plan::{self, Plan, Planned, Reads, Step, Verify};
 use crate::review;
 
 /// Takes a recovery point of a plan now, outside its slots.
-pub fn backup(daemon: &mut Daemon, plan_id: &PlanId) -> Result<Vec<Done>, Failure> {
+pub fn backup(daemon: &Daemon, plan_id: &PlanId) -> Result<Vec<Done>, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     recover::recover(daemon, &followed)?;
@@ -26,7 +26,7 @@ pub fn backup(daemon: &mut Daemon, plan_id: &PlanId) -> Result<Vec<Done>, Failur
 
 /// The same under a policy that is known already; in-place restores begin with it.
 pub fn backup_under(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     plan_id: &PlanId,
     now: Timestamp,
@@ -58,7 +58,7 @@ pub fn backup_under(
 }
 
 /// Reads recovery points again: one, or the newest of each plan.
-pub fn verify(daemon: &mut Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, Failure> {
+pub fn verify(daemon: &Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     recover::recover(daemon, &followed)?;

@@ -49,7 +49,7 @@ pub fn roots(config: &Config, chain: &[Vec<u8>]) -> Result<TrustRoot, Refusal> {
 }
 
 /// Looks for newer policy and says what is in force now. The last good bundle stays in force whatever goes wrong.
-pub fn follow(daemon: &mut Daemon, now: Timestamp) -> Result<Followed, Failure> {
+pub fn follow(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     let problem = match published(&daemon.config) {
         Err(failure) => Some(failure),
         Ok(published) => consider(daemon, &published, now)?,
@@ -62,7 +62,7 @@ pub fn follow(daemon: &mut Daemon, now: Timestamp) -> Result<Followed, Failure> 
 
 /// What is in force according to the store, without a look at git.
 pub fn in_force(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     now: Timestamp,
     problem: Option<Failure>,
 ) -> Result<Followed, Failure> {
@@ -75,10 +75,10 @@ pub fn in_force(
             )
         }));
     };
-    let newest = daemon.log.ledger().newest();
+    let newest = daemon.log().ledger().newest();
     let accepted = reopen(&daemon.config, &stored, now)?.doubting_the_clock(newest, now);
     let followed = followed(&daemon.config, &accepted, &stored, problem);
-    daemon.log.follow(Policy {
+    daemon.log().follow(Policy {
         bundle: Some(Bundle {
             serial: accepted.bundle().statement().serial,
             payload: followed.payload,
@@ -90,14 +90,14 @@ pub fn in_force(
 }
 
 /// What would be in force after a look for newer policy; records nothing.
-pub fn peek(daemon: &mut Daemon, now: Timestamp) -> Result<Followed, Failure> {
+pub fn peek(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     let stored = daemon.store.accepted()?;
     let problem = match published(&daemon.config) {
         Err(failure) => failure,
         Ok(published) => match judge(&daemon.config, &published, stored.as_ref(), now) {
             Err(refusal) => Failure::from(refusal),
             Ok(accepted) => {
-                let newest = daemon.log.ledger().newest();
+                let newest = daemon.log().ledger().newest();
                 let accepted = accepted.doubting_the_clock(newest, now);
                 let remember = accepted.remember();
                 let accepted_at = match (accepted.novelty(), &stored) {
@@ -164,7 +164,7 @@ fn reopen(config: &Config, stored: &StoredBundle, now: Timestamp) -> Result<Acce
 
 /// Opens and accepts the published files, or records why not. The failure is a verdict on them, not on this process.
 fn consider(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     published: &Published,
     now: Timestamp,
 ) -> Result<Option<Failure>, Failure> {
@@ -216,7 +216,7 @@ fn judge(
 }
 
 fn record_acceptance(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     accepted: &Accepted,
     published: &Published,
     stored: Option<&StoredBundle>,
@@ -242,9 +242,7 @@ fn record_acceptance(
         // Another signature or a newer root under the same statement: nothing was decided anew.
         bundle.accepted_at = stored.accepted_at;
         let changes = [Change::BundleAccepted(Box::new(bundle))];
-        return Ok(daemon
-            .log
-            .commit(&daemon.store, &changes, Vec::new(), now)?);
+        return daemon.commit(&changes, Vec::new(), now);
     }
     let statement = accepted.bundle().statement();
     let mut draft = Draft::new(
@@ -259,7 +257,7 @@ fn record_acceptance(
     draft
         .details
         .insert("expires_at".to_owned(), statement.expires_at.to_string());
-    daemon.log.follow(Policy {
+    daemon.log().follow(Policy {
         bundle: Some(Bundle {
             serial: remember.serial,
             payload: remember.payload,
@@ -269,14 +267,12 @@ fn record_acceptance(
     });
     tracing::info!(serial = remember.serial.get(), "bundle accepted");
     let changes = [Change::BundleAccepted(Box::new(bundle))];
-    Ok(daemon
-        .log
-        .commit(&daemon.store, &changes, vec![draft], now)?)
+    daemon.commit(&changes, vec![draft], now)
 }
 
 /// A refusal is told once for the same files and the same reason, not at every round.
 fn record_refusal(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     published: &Published,
     failure: &Failure,
     now: Timestamp,
@@ -310,9 +306,7 @@ fn record_refusal(
         code,
         at: now,
     }];
-    Ok(daemon
-        .log
-        .commit(&daemon.store, &changes, vec![draft], now)?)
+    daemon.commit(&changes, vec![draft], now)
 }
 
 fn followed(

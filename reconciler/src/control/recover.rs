@@ -52,7 +52,7 @@ pub enum Probe {
 }
 
 /// Closes every effect that a former life of the process left open.
-pub fn recover(daemon: &mut Daemon, followed: &Followed) -> Result<u64, Failure> {
+pub fn recover(daemon: &Daemon, followed: &Followed) -> Result<u64, Failure> {
     let open: Vec<Execution> = daemon
         .store
         .executions()?
@@ -100,7 +100,7 @@ pub fn left_by(daemon: &Daemon, execution: &Execution) -> Judged {
 /// Looks how far an interrupted restore got, and says so. What it left at a target beside the live data is not to be used; over
 /// the live data, the connector can tell which of the two is there now.
 fn close_restore(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     execution: &Execution,
 ) -> Result<u64, Failure> {
@@ -132,9 +132,7 @@ fn close_restore(
         at: now,
     }];
     tracing::warn!(operation = %execution.operation_id, outcome = outcome.as_str(), "{failure}");
-    daemon
-        .log
-        .commit(&daemon.store, &changes, vec![draft], now)?;
+    daemon.commit(&changes, vec![draft], now)?;
     let _ = std::fs::remove_dir_all(spool_of(daemon, execution));
     Ok(1)
 }
@@ -307,7 +305,7 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
 /// Records what a lost effect turned out to be. Its slot stays open: a point that was found ends it by its check, and a slot
 /// without one is run again.
 pub fn close(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     execution: &Execution,
     probe: Probe,
@@ -347,9 +345,7 @@ pub fn close(
         at: now,
     });
     tracing::warn!(operation = %execution.operation_id, outcome = outcome.as_str(), "a lost outcome was looked at");
-    Ok(daemon
-        .log
-        .commit(&daemon.store, &changes, vec![draft], now)?)
+    daemon.commit(&changes, vec![draft], now)
 }
 
 /// Corrects, for all points of a repository, the locations that the catalog names.

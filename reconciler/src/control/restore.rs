@@ -19,8 +19,11 @@ use crate::failure::Failure;
 use crate::plan::{own_plans, stamp};
 use crate::store::{Change, Execution, ExecutionKind, Outcome, Restores, Run, Store as _};
 use crate::world::clock;
-use crate::world::connector::{self, Bounds, Cancel, Material, Mode, RestoreSummary};
+use crate::world::connector::{self, Bounds, Cancel, Material, Mode, Observation, RestoreSummary};
 use crate::world::vault::{Helper, RestoreOutcome, RestoreRequest};
+
+/// Live data that cannot be seen within this time are taken to be there.
+const LOOK_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Which state is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +97,7 @@ pub struct Restored {
 }
 
 /// Restores one dataset.
-pub fn restore(daemon: &mut Daemon, request: &Request) -> Result<Restored, Failure> {
+pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     recover::recover(daemon, &followed)?;
@@ -102,8 +105,10 @@ pub fn restore(daemon: &mut Daemon, request: &Request) -> Result<Restored, Failu
     let (plan_id, run) = choose(daemon, &followed, request)?;
     let restore_id = format!("rs.{}.{}", request.dataset, stamp(now));
     let mode = mode(request, &restore_id)?;
+    let nothing_there = request.mode == Wanted::InPlace && is_absent(daemon, &request.dataset);
     let before = match request.mode {
         Wanted::ExportOnly | Wanted::SideBySide => None,
+        Wanted::InPlace if nothing_there => None,
         Wanted::InPlace => Some(point_before(daemon, &followed, &plan_id, now)?),
     };
     let policy = operate::policy_of(&followed, &plan_id)?;
@@ -137,6 +142,7 @@ pub fn restore(daemon: &mut Daemon, request: &Request) -> Result<Restored, Failu
         restore_id: &restore_id,
         request,
         before: before.as_ref(),
+        nothing_there,
     };
     begin(daemon, &receipts, &execution)?;
     let within = Duration::from_secs(policy.backup_frequency.completion_window_s.get().max(1));
@@ -265,7 +271,7 @@ fn mode(request: &Request, restore_id: &str) -> Result<Mode, Failure> {
 
 /// In place, what is there now is taken first: without a good recovery point of it nothing is replaced.
 fn point_before(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     followed: &Followed,
     plan_id: &PlanId,
     now: Timestamp,
@@ -281,6 +287,15 @@ fn point_before(
             )
         })),
     }
+}
+
+/// Whether it is certain that there is no live data to lose. Data that cannot be looked at may be there.
+fn is_absent(daemon: &Daemon, dataset: &DatasetId) -> bool {
+    let bounds = Bounds::within(LOOK_DEADLINE, Cancel::new());
+    daemon.config.datasets.get(dataset).is_some_and(|binding| {
+        let seen = connector::observe(binding, &bounds);
+        matches!(seen.fingerprint, Observation::Absent { .. })
+    })
 }
 
 type Worked = (RestoreOutcome, RestoreSummary);
@@ -343,6 +358,7 @@ struct Receipts<'r> {
     restore_id: &'r str,
     request: &'r Request,
     before: Option<&'r BackupId>,
+    nothing_there: bool,
 }
 
 impl Receipts<'_> {
@@ -362,25 +378,22 @@ impl Receipts<'_> {
         if let Some(before) = self.before {
             tell("point_before", before.to_string());
         }
+        if self.nothing_there {
+            tell("point_before", "none, the live data were absent".to_owned());
+        }
         draft
     }
 }
 
-fn begin(
-    daemon: &mut Daemon,
-    receipts: &Receipts<'_>,
-    execution: &Execution,
-) -> Result<(), Failure> {
+fn begin(daemon: &Daemon, receipts: &Receipts<'_>, execution: &Execution) -> Result<(), Failure> {
     let draft = receipts.draft(Phase::Intent, execution);
     let changes = [Change::ExecutionStarted(execution.clone())];
     let at = execution.started_at;
-    Ok(daemon
-        .log
-        .commit(&daemon.store, &changes, vec![draft], at)?)
+    daemon.commit(&changes, vec![draft], at)
 }
 
 fn end(
-    daemon: &mut Daemon,
+    daemon: &Daemon,
     receipts: &Receipts<'_>,
     execution: &Execution,
     worked: &Result<Worked, Failure>,
@@ -423,7 +436,5 @@ fn end(
         error: failure.map(|failure| failure.code.to_string()),
         at: now,
     }];
-    Ok(daemon
-        .log
-        .commit(&daemon.store, &changes, vec![draft], now)?)
+    daemon.commit(&changes, vec![draft], now)
 }

@@ -1,20 +1,26 @@
 //! Owns one round: follow, close what was lost, look, plan, review, execute, record, copy. Decides nothing of these itself.
 //! The interesting function is [`round`].
 
+use std::thread::ScopedJoinHandle;
+
 use contract::code;
 use jiff::Timestamp;
 
 use super::execute::{self, Done};
 use super::policy::{self, Followed};
+use super::queue::{Busy, Queue};
 use super::{Daemon, look, recover};
 use crate::failure::Failure;
 use crate::observed::Observed;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, Planned};
 use crate::review::{self, Objection};
 use crate::status::{self, Status};
 use crate::store::{Change, Store as _};
 use crate::world::clock;
 use crate::world::receipts;
+
+/// At least this many plans are worked on at the same time, on the smallest machine too: one of them may hang.
+const WORKERS: usize = 2;
 
 /// What a round did.
 #[derive(Debug)]
@@ -49,7 +55,7 @@ pub struct Preview {
 }
 
 /// One whole round.
-pub fn round(daemon: &mut Daemon) -> Result<Round, Failure> {
+pub fn round(daemon: &Daemon) -> Result<Round, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     recover::recover(daemon, &followed)?;
@@ -59,18 +65,7 @@ pub fn round(daemon: &mut Daemon) -> Result<Round, Failure> {
     for objection in &objections {
         tracing::error!(code = %code::PLAN_OBJECTION, operation = %objection.operation_id, "{}", objection.why);
     }
-    let mut done = Vec::new();
-    for step in &planned.steps {
-        if daemon.stop.asked() {
-            break;
-        }
-        let objected = objections
-            .iter()
-            .any(|objection| objection.operation_id == step.operation_id);
-        if !objected {
-            done.push(execute::execute(daemon, &followed, step)?);
-        }
-    }
+    let done = carry_out(daemon, &followed, &planned, &objections)?;
     let status = settle(daemon, &followed, clock::now())?;
     let copy_failures = copy_receipts(daemon);
     Ok(Round {
@@ -84,15 +79,73 @@ pub fn round(daemon: &mut Daemon) -> Result<Round, Failure> {
     })
 }
 
+/// Carries out the steps that the review let pass, those of different plans side by side: a plan that hangs delays no other.
+fn carry_out(
+    daemon: &Daemon,
+    followed: &Followed,
+    plan: &Plan,
+    objections: &[Objection],
+) -> Result<Vec<Done>, Failure> {
+    let objected = |step: &Planned| {
+        let id = &step.operation_id;
+        objections
+            .iter()
+            .any(|objection| objection.operation_id == *id)
+    };
+    let passed: Vec<&Planned> = plan.steps.iter().filter(|step| !objected(step)).collect();
+    let queue = Queue::of(passed);
+    let workers = std::thread::available_parallelism().map_or(WORKERS, usize::from);
+    let ended = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..workers.clamp(WORKERS, queue.plans().max(WORKERS)))
+            .map(|_| scope.spawn(|| work(daemon, followed, &queue)))
+            .collect();
+        let joined: Vec<_> = all.into_iter().map(ScopedJoinHandle::join).collect();
+        joined
+    });
+    let mut done = Vec::new();
+    for worker in ended {
+        done.extend(worker.map_err(|_| {
+            let help = "report this as a bug; the next round looks at what was left";
+            Failure::new(code::EFFECT_PANICKED, "carrying out a step panicked", help)
+        })??);
+    }
+    done.sort_by_key(|(place, _)| *place);
+    Ok(done.into_iter().map(|(_, done)| done).collect())
+}
+
+/// Takes steps until none is left. A step that could not be recorded ends the round for everybody.
+fn work(
+    daemon: &Daemon,
+    followed: &Followed,
+    queue: &Queue<'_>,
+) -> Result<Vec<(usize, Done)>, Failure> {
+    let mut done = Vec::new();
+    while let Some((place, step)) = queue.take(&daemon.stop) {
+        // Given back even when the step panics, or the other workers would wait for this plan for ever.
+        let _busy = Busy {
+            queue,
+            plan_id: step.step.plan_id(),
+        };
+        match execute::execute(daemon, followed, step) {
+            Ok(one) => done.push((place, one)),
+            Err(failure) => {
+                queue.close();
+                return Err(failure);
+            }
+        }
+    }
+    Ok(done)
+}
+
 /// Looks and plans without doing or recording anything.
-pub fn preview(daemon: &mut Daemon) -> Result<Preview, Failure> {
+pub fn preview(daemon: &Daemon) -> Result<Preview, Failure> {
     let now = clock::now();
     let followed = policy::peek(daemon, now)?;
     look_and_plan(daemon, followed, now)
 }
 
 /// Looks and plans under the bundle in force, without a look at git.
-pub fn stand(daemon: &mut Daemon) -> Result<Preview, Failure> {
+pub fn stand(daemon: &Daemon) -> Result<Preview, Failure> {
     let now = clock::now();
     let problem = last_problem(daemon)?;
     let followed = policy::in_force(daemon, now, problem)?;
@@ -114,11 +167,7 @@ fn last_problem(daemon: &Daemon) -> Result<Option<Failure>, Failure> {
         }))
 }
 
-fn look_and_plan(
-    daemon: &mut Daemon,
-    followed: Followed,
-    now: Timestamp,
-) -> Result<Preview, Failure> {
+fn look_and_plan(daemon: &Daemon, followed: Followed, now: Timestamp) -> Result<Preview, Failure> {
     let observed = look::look(daemon, &followed, now)?;
     let plan = plan::plan(&followed.in_force, &observed, now);
     let objections = review::review(&plan, &observed, &followed.in_force, now);
@@ -151,7 +200,7 @@ pub fn status_of(daemon: &Daemon, preview: &Preview, now: Timestamp) -> Result<S
 }
 
 /// Looks again after the work, and remembers the conditions.
-fn settle(daemon: &mut Daemon, followed: &Followed, now: Timestamp) -> Result<Status, Failure> {
+fn settle(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Status, Failure> {
     let observed = look::look(daemon, followed, now)?;
     let plan = plan::plan(&followed.in_force, &observed, now);
     let before = daemon.store.conditions()?;
@@ -179,7 +228,7 @@ pub fn receipt_key_listed(daemon: &Daemon, followed: &Followed) -> bool {
         .root
         .reconciler_keys(&config.environment, &config.reconciler_id);
     daemon
-        .log
+        .log()
         .authority()
         .keys
         .first()
@@ -189,6 +238,7 @@ pub fn receipt_key_listed(daemon: &Daemon, followed: &Followed) -> bool {
 /// Copies the log and its checkpoint to every location that can be reached.
 pub fn copy_receipts(daemon: &Daemon) -> Vec<Failure> {
     let mut failures = Vec::new();
+    let log = daemon.log();
     for (id, location) in &daemon.config.locations {
         let Some(folder) = daemon.receipt_folders().remove(id) else {
             continue;
@@ -202,12 +252,10 @@ pub fn copy_receipts(daemon: &Daemon) -> Vec<Failure> {
             ));
             continue;
         }
-        if receipts::newest_copy(&folder, daemon.log.authority())
-            == Some(daemon.log.ledger().size())
-        {
+        if receipts::newest_copy(&folder, log.authority()) == Some(log.ledger().size()) {
             continue;
         }
-        if let Err(error) = receipts::export(&daemon.log, &daemon.store, &folder) {
+        if let Err(error) = receipts::export(&log, &daemon.store, &folder) {
             failures.push(error.into());
         }
     }

@@ -15,6 +15,7 @@ package seawall.rules.copies.three_two_one_one_zero
 
 import rego.v1
 
+import data.seawall.lib.plans
 import data.seawall.lib.tier
 
 # A dataset without any plan is another rule's business.
@@ -22,12 +23,11 @@ deny contains finding if {
 	some id, dataset in input.datasets
 	tier.backed_up(dataset)
 	tier.critical(dataset)
-	plans := [plan_id | some plan_id, plan in input.plans; id in plan.dataset_ids]
-	count(plans) > 0
+	count(plans.holding(id)) > 0
 	lacking := array.concat(array.concat(three(id), two(id)), array.concat(off_site(id, dataset), locked(id)))
 	count(lacking) > 0
 	finding := {
-		"at": ["plans", plans[0], "storage_profiles"],
+		"at": ["plans", min(plans.of[id]), "storage_profiles"],
 		"about": ["datasets", id],
 		"label": "kept here",
 		"msg": sprintf("`%s` falls short of 3-2-1-1-0: %s", [id, concat("; ", lacking)]),
@@ -63,8 +63,7 @@ locked(id) := [] if {
 
 # What nobody verified is no copy.
 verified(id) := [plan |
-	some plan in input.plans
-	id in plan.dataset_ids
+	some plan in plans.holding(id)
 	plan.verification.checksum_required == true
 ]
 

@@ -15,6 +15,7 @@ package seawall.rules.keys.key_custody_survives
 
 import rego.v1
 
+import data.seawall.lib.plans
 import data.seawall.lib.tier
 
 # The kinds that a domain stands in: itself and, for places, what holds it.
@@ -28,14 +29,10 @@ deny contains finding if {
 	tier.backed_up(dataset)
 	some index, demand in input.settings.tiers[dataset.criticality].survives
 	taken := {plan.encryption_key_ref |
-		some plan in input.plans
-		id in plan.dataset_ids
+		some plan in plans.holding(id)
 		lost_with(plan.encryption_key_ref, demand.lose)
 	}
-	kept := {custody(plan.encryption_key_ref) |
-		some plan in input.plans
-		id in plan.dataset_ids
-	}
+	kept := {custody(plan.encryption_key_ref) | some plan in plans.holding(id)}
 
 	# Keys held in two different domains of a kind are not lost together.
 	count(taken) > 0

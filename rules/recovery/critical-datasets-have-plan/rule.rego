@@ -16,13 +16,14 @@ package seawall.rules.recovery.critical_datasets_have_plan
 
 import rego.v1
 
+import data.seawall.lib.plans
 import data.seawall.lib.tier
 
 deny contains finding if {
 	some id, dataset in input.datasets
 	tier.critical(dataset)
 	tier.backed_up(dataset)
-	count([plan_id | some plan_id, plan in input.plans; id in plan.dataset_ids]) == 0
+	count(plans.holding(id)) == 0
 	finding := {
 		"at": ["datasets", id, "dataset_id"],
 		"label": "no plan names it",

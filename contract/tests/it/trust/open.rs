@@ -228,6 +228,13 @@ fn attacks_on_the_signatures() {
     for name in ["rec-1", "olga", "ada", "dev-ci"] {
         check(code::THRESHOLD_MISSED, |f| resign(f, payload(f), &[name]));
     }
+    // A hint at a key does not stand for its signature.
+    check(code::UNSIGNED, |f| {
+        resign(f, payload(f), &["mallory"]);
+        let mut envelope = Envelope::from_json(&f.envelope).unwrap();
+        envelope.signatures[0].keyid = Some(key("ci").public().key_id().to_string());
+        f.envelope = envelope.to_json().into_bytes();
+    });
     // The signature belongs to other content.
     check(code::UNSIGNED, |f| {
         let mut envelope = Envelope::from_json(&f.envelope).unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use contract::code;
-use reconciler::world::connector::{self, Binding, JsonlBinding, Mode, Target, Verdict};
+use reconciler::world::connector::{self, Binding, JsonlBinding, Material, Mode, Target, Verdict};
 
 use super::{Scratch, bounds, jsonl_at, restore, same_tree, side_by_side};
 
@@ -152,6 +152,30 @@ fn jsonl_comes_back_side_by_side_and_never_in_place() {
     )
     .unwrap_err();
     assert_eq!(error.code(), code::MODE_UNSUPPORTED);
+}
+
+#[test]
+fn content_that_contradicts_its_manifest_is_not_handed_over() {
+    let scratch = Scratch::new();
+    fs::write(scratch.live.join("a.jsonl"), "{\"n\":1}\n").unwrap();
+    let binding = Binding::Jsonl(jsonl_at(&scratch.live));
+    let prepared = scratch.prepare(&binding, None).unwrap();
+    let target = scratch.path("beside");
+    let restored = || {
+        let material = Material {
+            folder: &prepared.source,
+            manifest: prepared.manifest.as_ref(),
+        };
+        connector::restore(&binding, material, &side_by_side(&target), &bounds())
+    };
+    // Another line of the same length: only the checksum can tell.
+    fs::write(prepared.source.join("a.jsonl"), "{\"n\":2}\n").unwrap();
+    let error = restored().unwrap_err();
+    assert_eq!(error.code(), code::VALIDATION_FAILED, "{error}");
+    assert!(!target.exists(), "nothing half-made is left");
+    fs::write(prepared.source.join("a.jsonl"), "{\"n\":1}\n").unwrap();
+    restored().unwrap();
+    same_tree(&scratch.live, &target);
 }
 
 #[test]

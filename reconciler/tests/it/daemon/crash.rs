@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::world::{World, descendants, same};
+use super::world::{World, descendants, same, same_objects};
 
 /// What the log says at each point, in the order of a run; all words of a point stand in one line.
 const POINTS: [&[&str]; 23] = [
@@ -40,7 +40,7 @@ const POINTS: [&[&str]; 23] = [
 
 /// Who dies: the daemon alone, whose child then ends by itself, or everything at once, as when the power goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Victim {
+pub enum Victim {
     Daemon,
     Everything,
 }
@@ -58,7 +58,7 @@ fn strike(child: &mut Child, victim: Victim) {
 }
 
 /// Runs a command and strikes as soon as it says all these words in one line. False when it ended before.
-fn kill_at(world: &World, arguments: &[&str], words: &[&str], victim: Victim) -> bool {
+pub fn kill_at(world: &World, arguments: &[&str], words: &[&str], victim: Victim) -> bool {
     let mut child = world
         .command(arguments)
         .env("SEAWALLD_LOG", "warn,reconciler=debug")
@@ -95,7 +95,7 @@ fn made_whole(world: &World, after: &str) {
         .map(|run| run["backup_id"].as_str().unwrap())
         .collect();
     assert_eq!(points.len(), 1, "after {after}: {catalog}");
-    same(
+    same_objects(
         &world.path("loc_a/dev/bp_files"),
         &world.path("loc_b/dev/bp_files"),
     );

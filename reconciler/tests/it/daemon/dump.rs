@@ -65,7 +65,7 @@ fn stuck(server: &Server, world: &World) -> (Child, Pid) {
 }
 
 fn wait(until: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while !until() {
         assert!(Instant::now() < end, "it never happens");
         std::thread::sleep(Duration::from_millis(20));
@@ -127,4 +127,54 @@ fn a_daemon_that_is_killed_leaves_no_dump_running() {
     let round = world.json(0, &["once"]);
     assert_eq!(round["status"]["light"], "green", "{round}");
     assert_eq!(world.json(0, &["slots"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_plan_that_hangs_delays_no_other() {
+    let server = Server::start();
+    let mut world = world(&server);
+    let text = world.model.to_string();
+    let twin: serde_json::Value = serde_json::from_str(
+        &text
+            .replace("ds_files", "ds_more")
+            .replace("bp_files", "bp_more"),
+    )
+    .unwrap();
+    let mut dataset = twin["datasets"]["ds_more"].clone();
+    dataset["store_type"] = json!("files");
+    dataset["connector"] = json!("plain");
+    let mut plain = twin["settings"]["connectors"]["files"].clone();
+    plain["connector_id"] = json!("plain");
+    plain["consistency"] = json!("file");
+    world.model["settings"]["connectors"]["plain"] = plain;
+    world.model["datasets"]["ds_more"] = dataset;
+    world.model["plans"]["bp_more"] = twin["plans"]["bp_more"].clone();
+    let config = world.path("seawalld.yaml");
+    let bound = std::fs::read_to_string(&config).unwrap();
+    let live = world.path("live");
+    let more = format!(
+        "datasets: {{ ds_more: {{ files: {{ path: {} }} }}, ",
+        live.display()
+    );
+    std::fs::write(&config, bound.replace("datasets: { ", &more)).unwrap();
+    world.publish();
+
+    let held = lock(&server);
+    let (mut daemon, dump) = stuck(&server, &world);
+    let snapshots = world.path("loc_b/dev/bp_more/k1/snapshots");
+    wait(|| std::fs::read_dir(&snapshots).map_or(0, Iterator::count) == 1);
+    assert!(
+        daemon.try_wait().unwrap().is_none(),
+        "the other plan still hangs"
+    );
+    kill(dump, Signal::SIGKILL).unwrap();
+    assert_eq!(daemon.wait().unwrap().code(), Some(1));
+    drop(held);
+    let catalog = world.json(0, &["catalog"]);
+    let good = |plan: &str| {
+        let runs = catalog.as_array().unwrap();
+        let run = runs.iter().find(|run| run["plan_id"] == plan).unwrap();
+        run["status"] == "success"
+    };
+    assert!(good("bp_more") && !good("bp_files"), "{catalog}");
 }

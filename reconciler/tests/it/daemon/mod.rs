@@ -2,6 +2,7 @@
 //! program itself run in it.
 
 mod crash;
+mod doubt;
 mod dump;
 mod plans;
 mod store;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use reconciler::observed::{CopyState, Observation, Observed, PlanObserved, SlotOutcome};
 use reconciler::plan::{Forget, InForce, Plan, Planned, Reads, Step, plan};
 use reconciler::review::review;
-use reconciler::store::{Execution, ExecutionKind, Run, RunStatus, Verification};
+use reconciler::store::{BackupType, Execution, ExecutionKind, Run, RunStatus, Verification};
 use serde_json::{Value, json};
 
 fn at(text: &str) -> Timestamp {
@@ -559,4 +559,41 @@ fn checks_at_the_cadence_read_the_parts_in_turn() {
     }
     let part = |part| Reads::Part { part, of: 4 };
     assert_eq!(parts, [part(1), part(2), part(3), part(4), part(1)]);
+}
+
+/// The first run in a repository is full, and then the first one at or after each slot of the full schedule.
+#[test]
+fn a_run_is_full_when_the_full_schedule_says_so() {
+    let mut in_force = daily();
+    let policy = in_force.model.plans.get_mut(&id()).unwrap();
+    let mut weekly = policy.backup_frequency.clone();
+    // Counted from 1970, a Thursday.
+    weekly.every_s = serde_json::from_value(json!(604_800)).unwrap();
+    policy.full_frequency = Some(weekly);
+    let calendar = policy.backup_frequency.calendar(&in_force.zones).unwrap();
+    let thursday = at("2026-11-19T00:10:00Z");
+    let mut observed = observed(thursday);
+    let mut attempts = BTreeMap::new();
+    let mut full = Vec::new();
+    for day in 0..16 {
+        let now = thursday
+            .checked_add(jiff::SignedDuration::from_hours(24 * day))
+            .unwrap();
+        let mut planned = plan(&in_force, &observed, now);
+        planned
+            .steps
+            .retain(|step| matches!(step.step, Step::Backup(_)));
+        assert_eq!(planned.steps.len(), 1, "{planned:?}");
+        if backup_of(&mut planned.steps[0]).backup_type == BackupType::Full {
+            full.push(day);
+        }
+        carry_out(
+            &mut observed,
+            &planned,
+            Luck::Good,
+            &mut attempts,
+            &calendar,
+        );
+    }
+    assert_eq!(full, [0, 7, 14]);
 }

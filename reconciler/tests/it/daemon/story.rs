@@ -1,6 +1,6 @@
 //! The whole path from a published bundle to restored bytes, and what happens when a part of it is missing.
 
-use super::world::{World, same};
+use super::world::{World, same, same_objects};
 
 #[test]
 fn a_round_protects_and_the_next_finds_nothing_to_do() {
@@ -14,7 +14,7 @@ fn a_round_protects_and_the_next_finds_nothing_to_do() {
 
     let again = world.expect(0, &["once"]);
     assert!(again.starts_with("nothing to do"), "{again}");
-    same(
+    same_objects(
         &world.path("loc_a/dev/bp_files"),
         &world.path("loc_b/dev/bp_files"),
     );
@@ -73,6 +73,41 @@ fn every_way_back_gives_the_bytes_of_the_point() {
     );
     assert_eq!(world.json(0, &["catalog"]).as_array().unwrap().len(), 3);
     world.expect(0, &["receipts", "verify"]);
+}
+
+/// The disaster itself: the live data are gone. There is nothing to take a point of, and the restore in place works.
+#[test]
+fn data_that_are_gone_come_back_in_place() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    std::fs::rename(world.path("live"), world.path("gone")).unwrap();
+    let restored = world.json(
+        0,
+        &[
+            "restore",
+            "--dataset",
+            "ds_files",
+            "--mode",
+            "in-place",
+            "--point",
+            "latest",
+        ],
+    );
+    assert!(restored["before"].is_null(), "{restored}");
+    same(&world.path("live"), &world.path("gone"));
+    let receipts = world.json(0, &["receipts"]).to_string();
+    assert!(receipts.contains("the live data were absent"), "{receipts}");
+    // A source that is there and cannot be read is not absent: nothing is replaced without a point of it.
+    std::fs::remove_dir_all(world.path("live")).unwrap();
+    std::os::unix::fs::symlink("live", world.path("live")).unwrap();
+    let mut arguments = vec!["restore", "--dataset", "ds_files", "--mode", "in-place"];
+    arguments.extend(["--point", "latest"]);
+    world.refused(1, &arguments);
+    assert!(world.path("live").symlink_metadata().unwrap().is_symlink());
+    let receipts = world.json(0, &["receipts"]);
+    let restores = receipts.as_array().unwrap().iter();
+    let begun = restores.filter(|it| it["decision_type"] == "restore" && it["phase"] == "intent");
+    assert_eq!(begun.count(), 1, "the second was never begun: {receipts}");
 }
 
 #[test]
@@ -191,7 +226,7 @@ fn a_dark_location_catches_up_when_it_is_back() {
     std::fs::rename(world.path("dark"), world.path("loc_b")).unwrap();
     let round = world.json(0, &["once"]);
     assert_eq!(round["done"][0]["kind"], "catch_up", "{round}");
-    same(
+    same_objects(
         &world.path("loc_a/dev/bp_files"),
         &world.path("loc_b/dev/bp_files"),
     );

@@ -1,9 +1,10 @@
 //! Damage: it is found, it does not spread, and a restore goes to another copy.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use reconciler::world::vault::{LocationState, Portion, RestoreRequest, VaultError};
+use reconciler::world::vault::{Helper, LocationState, Portion, RestoreRequest, VaultError};
 
 use super::world::{World, assert_same, helper};
 
@@ -285,4 +286,56 @@ fn only_old_unfinished_writes_are_removed() {
     world.backup(1).unwrap();
     assert!(!old.exists());
     assert!(fresh.exists() && foreign.exists() && whole.exists());
+}
+
+/// A child that first lays a folder at the target, which its parent has just seen empty.
+fn helper_that_plants(world: &World, planted: &Path) -> Helper {
+    let script = world.path("planting");
+    let real = helper();
+    let text = format!(
+        "#!/bin/sh\n[ -e {out} ] || cp -a {planted} {out}\nexec {program} {arguments}\n",
+        out = world.path("out").display(),
+        planted = planted.display(),
+        program = real.program.display(),
+        arguments = real.arguments[0].to_str().unwrap(),
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    Helper {
+        program: script,
+        arguments: vec![],
+        ..real
+    }
+}
+
+/// The engine takes a file of the same size and time for restored. Reading it again tells, and the second attempt heals it.
+#[test]
+fn what_stands_at_the_target_is_read_before_it_is_believed() {
+    let mut world = World::new(2);
+    world.file("one", 1, 300_000);
+    world.file("two", 2, 1000);
+    let outcome = world.backup(2).unwrap();
+    let planted = world.path("planted");
+    fs::create_dir(&planted).unwrap();
+    let source = fs::metadata(world.path("src/one")).unwrap();
+    fs::write(planted.join("one"), super::world::noise(9, 300_000)).unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(planted.join("one"))
+        .unwrap();
+    file.set_modified(source.modified().unwrap()).unwrap();
+
+    let named = request(&world, &outcome.snapshot_id, Some("a"));
+    let planting = helper_that_plants(&world, &planted);
+    let error = world
+        .vault
+        .restore(&named, &planting, &mut |_| {})
+        .unwrap_err();
+    assert!(error.to_string().contains("one"), "{error}");
+
+    fs::remove_dir_all(world.path("out")).unwrap();
+    let any = request(&world, &outcome.snapshot_id, None);
+    let restored = world.vault.restore(&any, &planting, &mut |_| {}).unwrap();
+    assert_eq!(restored.failed.len(), 1, "{restored:?}");
+    assert_same(&world.path("src"), &world.path("out"));
 }

@@ -1,34 +1,54 @@
-//! Storage that fails when a test says so, around the real one.
+//! Storage that fails or holds back when a test says so, around the real one.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reconciler::world::vault::{Kind, Object, Objects, Store, StoreError};
 
 /// Writes that still succeed, shared between locations so that a test can stop them all at one moment.
 #[derive(Debug, Clone)]
-pub struct Fuse(Arc<AtomicU64>);
+pub struct Fuse {
+    left: Arc<AtomicU64>,
+    heals: bool,
+}
 
 impl Fuse {
     pub fn after(writes: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(writes)))
+        Self {
+            left: Arc::new(AtomicU64::new(writes)),
+            heals: false,
+        }
+    }
+
+    /// One write fails, and the ones after it succeed again.
+    pub fn once_after(writes: u64) -> Self {
+        Self {
+            heals: true,
+            ..Self::after(writes)
+        }
     }
 
     /// True while there is something left.
     fn burn(&self) -> bool {
-        self.0
+        let burnt = self
+            .left
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                 left.checked_sub(1)
             })
-            .is_ok()
+            .is_ok();
+        if !burnt && self.heals {
+            self.left.store(u64::MAX, Ordering::SeqCst);
+        }
+        burnt
     }
 
     /// True when the fault struck.
     pub fn is_blown(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+        self.left.load(Ordering::SeqCst) == 0
     }
 }
 
@@ -90,6 +110,65 @@ impl Store for Flaky {
 
     fn remove_unfinished(&self) -> Result<u64, StoreError> {
         self.alive("unfinished writes")?;
+        self.inner.remove_unfinished()
+    }
+}
+
+/// What a slow disk saw: whether an index arrived while a pack was still on its way.
+#[derive(Debug, Default)]
+pub struct Order {
+    packs_under_way: AtomicU64,
+    pub packs: AtomicU64,
+    pub index_came_early: AtomicBool,
+}
+
+/// A store that holds each pack back for a moment in which no index may arrive.
+pub struct Slow {
+    pub inner: Objects,
+    pub order: Arc<Order>,
+}
+
+impl Slow {
+    const MOMENT: Duration = Duration::from_millis(200);
+}
+
+impl Store for Slow {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
+    fn list(&self, kind: Kind) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.inner.list(kind)
+    }
+
+    fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
+        self.inner.read(object)
+    }
+
+    fn read_range(&self, object: &Object, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.inner.read_range(object, range)
+    }
+
+    fn write(&self, object: &Object, content: &[Bytes]) -> Result<(), StoreError> {
+        let order = &self.order;
+        if object.kind == Kind::Index && order.packs_under_way.load(Ordering::SeqCst) > 0 {
+            order.index_came_early.store(true, Ordering::SeqCst);
+        }
+        if object.kind != Kind::Pack {
+            return self.inner.write(object, content);
+        }
+        order.packs.fetch_add(1, Ordering::SeqCst);
+        order.packs_under_way.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Self::MOMENT);
+        let written = self.inner.write(object, content);
+        order.packs_under_way.fetch_sub(1, Ordering::SeqCst);
+        written
+    }
+
+    fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
+        self.inner.remove_lock(name)
+    }
+    fn remove_unfinished(&self) -> Result<u64, StoreError> {
         self.inner.remove_unfinished()
     }
 }

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use reconciler::world::vault::{LocationState, VaultError};
+use contract::digest::Digest;
+use reconciler::world::vault::{LocationState, Objects, Place, VaultError};
 
-use super::flaky::Fuse;
-use super::world::World;
+use super::flaky::{Fuse, Order, Slow};
+use super::world::{World, name};
 
 fn source(world: &World, round: u64) {
     for file in 0..4 {
@@ -55,6 +58,65 @@ fn a_location_that_fails_in_the_run_lags_and_gets_no_snapshot() {
     world.restic_ok("b", &["check", "--read-data"]);
     let again = world.vault.catch_up().unwrap();
     assert!(again.locations.is_empty(), "nothing is left to do");
+}
+
+/// The fault passes at once. What the location missed it misses, however well it is again.
+#[test]
+fn a_location_that_stumbled_once_gets_nothing_more_in_that_run() {
+    let mut world = World::new(3);
+    source(&world, 1);
+    world.backup(3).unwrap();
+    source(&world, 2);
+    // Its lock file is one write, so the fault strikes a pack.
+    world.make_flaky("b", &Fuse::once_after(1), false);
+    let seen = |world: &World| ["snapshots", "index"].map(|kind| world.objects("b", kind));
+    let before = seen(&world);
+    let outcome = world.backup(2).unwrap();
+    assert_eq!(
+        outcome.committed,
+        [world.locations[0].clone(), world.locations[2].clone()]
+    );
+    let failed = outcome.locations[1].ledger.failed.clone().unwrap();
+    assert!(failed.contains("injected fault"), "{failed}");
+    assert_eq!(seen(&world), before);
+    world.restic_ok("b", &["check", "--read-data"]);
+    world.vault.catch_up().unwrap();
+    world.assert_identical();
+}
+
+#[test]
+fn no_index_arrives_before_the_packs_that_it_names() {
+    let mut world = World::new(2);
+    source(&world, 1);
+    let order = Arc::new(Order::default());
+    let slow = Slow {
+        inner: Objects::new(Place::Folder(world.path("b")), name().to_string()),
+        order: Arc::clone(&order),
+    };
+    world
+        .vault
+        .set_store(world.locations[1].clone(), Arc::new(slow));
+    world.backup(2).unwrap();
+    assert!(order.packs.load(Ordering::SeqCst) > 0);
+    assert!(!order.index_came_early.load(Ordering::SeqCst));
+}
+
+/// Whoever can write to one location must not spread files to the others through us.
+#[test]
+fn a_file_that_our_key_does_not_open_is_not_copied_on() {
+    for kind in ["snapshots", "index"] {
+        let mut world = World::new(2);
+        source(&world, 1);
+        world.backup(2).unwrap();
+        let planted = super::world::noise(7, 400);
+        let file = format!("{kind}/{}", Digest::of(&planted));
+        fs::write(world.repository("a").join(&file), planted).unwrap();
+        let caught = world.vault.catch_up().unwrap();
+        assert!(caught.locations[0].stopped.is_some(), "{caught:?}");
+        assert_eq!(caught.damaged.len(), 1, "{caught:?}");
+        assert!(!world.repository("b").join(&file).exists());
+        world.restic_ok("b", &["check"]);
+    }
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn code(text: &str) -> String {
 /// The parts of a message in turn: text, what stands in backticks, text … A message with a stray backtick is all text.
 fn parts(message: &str) -> Vec<(bool, &str)> {
     let parts: Vec<&str> = message.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return vec![(false, message)];
     }
     parts

@@ -42,7 +42,8 @@ pub fn render(report: &Report<'_>) -> Value {
         let times = seen.entry(text.clone()).or_default();
         *times += 1;
         if *times > 1 {
-            text.push_str(&format!(":{times}"));
+            text.push(':');
+            text.push_str(&times.to_string());
         }
     }
     json!({

@@ -216,6 +216,7 @@ fn gone(base: &[Finding], left: &BTreeMap<Key<'_>, Vec<usize>>) -> Vec<Finding> 
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use contract::code;
 

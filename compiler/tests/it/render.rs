@@ -47,7 +47,7 @@ fn finding(sources: &SourceSet, dataset: &str) -> Diagnostic {
 fn report(sources: &SourceSet, findings: Vec<Finding>) -> Report<'_> {
     let environments = vec!["dev".parse().unwrap(), "production".parse().unwrap()];
     let mut report = Report::new(sources, environments, findings);
-    report.prefix = "policies/".to_owned();
+    "policies/".clone_into(&mut report.prefix);
     report
 }
 

@@ -1,6 +1,7 @@
 //! Compiles a policy tree into a proven, signed bundle. Pure but for `cli` and `world`.
 
 pub mod cli;
+pub mod compare;
 pub mod compile;
 pub mod diagnostic;
 pub mod docs;

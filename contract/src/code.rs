@@ -170,6 +170,8 @@ codes! {
     TRUST_DESCRIPTION_INVALID = 535 "trust-description-invalid" "the description of persons and roles cannot be read or contradicts itself";
     REBUILD_DIFFERS = 536 "rebuild-differs" "the tree compiles to other bytes than were published";
     SCHEMA_STALE = 537 "schema-stale" "a written JSON Schema is not what the types say";
+    BASE_UNREADABLE = 541 "base-unreadable" "the revision to compare with cannot be read from the repository";
+    BASE_UNJUDGED = 542 "base-unjudged" "the tree of the revision to compare with gives no model, so its findings are not known";
 
     // 10 plan
     PLAN_UNBOUND = 1001 "plan-unbound" "the configuration does not bind a dataset, location or key that the plan needs";

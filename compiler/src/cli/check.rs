@@ -1,19 +1,36 @@
-//! Owns `seawall check`: all problems of all files in all environments, in one run.
+//! Owns `seawall check`: all problems of all files in all environments, in one run, in the form that its reader needs.
+//! With `--base` also what the change brought and mended. The interesting function is [`Check::run`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use clap::Args;
-use contract::code::Severity;
+use clap::{Args, ValueEnum};
+use contract::code;
 use contract::id::EnvironmentId;
+use jiff::Timestamp;
 
 use super::failure::Failure;
-use super::{Format, Tree, compiled, environment};
-use crate::render::{self, Finding, Report, human, json};
-use crate::source::SourceSet;
-use crate::world::clock;
-use crate::world::terminal::{Stream, look, print};
+use super::{Tree, compiled, environment};
+use crate::compare::{self, Gate};
+use crate::diagnostic::{Diagnostic, RuleCode};
+use crate::render::{self, Finding, Report, github, human, json, junit, markdown, sarif};
+use crate::rules::RuleSet;
+use crate::source::{SourceSet, Span};
+use crate::world::base::{self, Base};
+use crate::world::terminal::{Stream, look, print, step_summary};
+use crate::world::{clock, files};
+
+const NOTES: &str = "\
+With --base the tree is compared with what it was where HEAD and REV parted, judged by the same rules as of the same
+instant. A finding is new, changed (the base tells it in other words) or old; those that are gone are fixed.
+With --fail-on new the status is 0 while all errors are old; old ones of reading, resolving or of a rule that gave no
+answer still count, for nobody knows what they hide.
+
+Exit status: 0 nothing stops, warnings too; 1 findings that stop; 2 wrong usage; 4 files or git, such as a revision that
+is not here.";
 
 #[derive(Args)]
+#[command(after_help = NOTES)]
 pub struct Check {
     #[command(flatten)]
     tree: Tree,
@@ -22,43 +39,231 @@ pub struct Check {
     environments: Vec<EnvironmentId>,
     /// How to show findings
     #[arg(long, value_enum, default_value = "human")]
-    format: Format,
+    format: Form,
+    /// Mark what is new, changed, old and fixed since this git revision, such as origin/main
+    #[arg(long, value_name = "REV")]
+    base: Option<String>,
+    /// Which findings make the command fail
+    #[arg(long, value_enum, default_value = "error", requires_if("new", "base"))]
+    fail_on: FailOn,
+}
+
+/// How findings are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    Human,
+    /// One JSON document with a `format`; its schema is `schemas/findings.json`.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, one suite an environment, one case a rule.
+    Junit,
+    /// GitHub annotations; what GitHub would not show goes to the file in GITHUB_STEP_SUMMARY.
+    Github,
+    /// A comment for a pull request.
+    Markdown,
+}
+
+/// Which findings make the command fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// Every error.
+    Error,
+    /// Errors that the base has not, or has in other words.
+    New,
+}
+
+/// One look at one tree.
+struct Run {
+    environments: Vec<EnvironmentId>,
+    unjudged: BTreeSet<EnvironmentId>,
+    findings: Vec<Finding>,
 }
 
 impl Check {
     pub fn run(self) -> Result<(), Failure> {
         let at = self.tree.at.unwrap_or_else(clock::now);
-        let read = compiled::read(&self.tree.folder)?;
+        let folder = &self.tree.folder;
+        let read = compiled::read(folder)?;
+        // A revision that is not here is told before any work is done.
+        let base = match &self.base {
+            Some(revision) => Some(base::read(folder, revision).map_err(Failure::Environment)?),
+            None => None,
+        };
         let (rules, invalid) = compiled::rules(self.tree.rules.as_deref())?;
         let mut environments = self.environments;
-        let mut runs = vec![(None, read.diagnostics), (None, invalid)];
+        let mut whole = [read.diagnostics, invalid.clone()].concat();
         if environments.is_empty() {
             let (declared, diagnostics) = crate::environments::environments(&read.sources);
             environments = declared;
             if environments.is_empty() {
-                runs.push((None, diagnostics));
+                whole.extend(diagnostics);
             }
         }
-        for environment in &environments {
-            let judged = compiled::judge(&read.sources, environment, &rules, at);
-            runs.push((Some(environment.clone()), judged.diagnostics));
-        }
-        let report = report(
-            &self.tree.folder,
-            &read.sources,
-            environments,
-            render::merge(runs),
-        );
-        let text = match self.format {
-            Format::Human => human::render(&report, look(Stream::Out)),
-            Format::Json => format!("{:#}\n", json::render(&report)),
+        let mut run = judge(&read.sources, whole, environments, &rules, at);
+        let compared = base
+            .as_ref()
+            .zip(self.base.as_deref())
+            .map(|(base, revision)| {
+                since(revision, base, &mut run, &read.sources, invalid, &rules, at)
+            });
+        let mut report = report(folder, &read.sources, run.environments, run.findings);
+        report.root = root(folder);
+        report.unjudged = run.unjudged;
+        report.checks = render::checks(&rules);
+        report.base = compared;
+        report.gate = match self.fail_on {
+            FailOn::Error => Gate::Errors,
+            FailOn::New => Gate::New,
         };
-        print(Stream::Out, &text);
-        if report.count(Severity::Error) > 0 {
+        show(&report, self.format)?;
+        if report.stopping() > 0 {
             return Err(Failure::Told);
         }
         Ok(())
     }
+}
+
+/// Judges a tree for these environments; `whole` holds what was found of the tree before.
+fn judge(
+    sources: &SourceSet,
+    whole: Vec<Diagnostic>,
+    environments: Vec<EnvironmentId>,
+    rules: &RuleSet,
+    at: Timestamp,
+) -> Run {
+    let mut runs = vec![(None, whole)];
+    let mut unjudged = BTreeSet::new();
+    for environment in &environments {
+        let judged = compiled::judge(sources, environment, rules, at);
+        if judged.compilation.model.is_none() {
+            unjudged.insert(environment.clone());
+        }
+        runs.push((Some(environment.clone()), judged.diagnostics));
+    }
+    Run {
+        environments,
+        unjudged,
+        findings: render::merge(runs),
+    }
+}
+
+/// Judges the base as the tree was judged, and marks the tree's findings.
+fn since<'a>(
+    revision: &str,
+    base: &'a Base,
+    run: &mut Run,
+    sources: &SourceSet,
+    invalid: Vec<Diagnostic>,
+    rules: &RuleSet,
+    at: Timestamp,
+) -> compare::Base<'a> {
+    let (mut environments, _) = crate::environments::environments(&base.sources);
+    let nothing_declared = environments.is_empty() && base.present;
+    environments.retain(|environment| run.environments.contains(environment));
+    let whole = [base.diagnostics.clone(), invalid].concat();
+    let before = judge(&base.sources, whole, environments, rules, at);
+    let changed = changed(&base.sources, sources);
+    let positions = sources.positions();
+    let touched = |span: Span| {
+        let line = positions.of(span).line;
+        let ranges = changed.get(sources.path(span.file));
+        ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(&line)))
+    };
+    let gone = compare::compare(&mut run.findings, &before.findings, &touched);
+    let fixed = compare::certain(gone, &run.unjudged, &silent(&run.findings, rules));
+    let unknown: Vec<EnvironmentId> = if nothing_declared {
+        run.environments.clone()
+    } else {
+        before.unjudged.into_iter().collect()
+    };
+    if !base.present {
+        let note = "the revision does not have the folder: every finding is new\n";
+        print(Stream::Err, note);
+    } else if !unknown.is_empty() {
+        let told = unjudged(revision, &run.unjudged, unknown);
+        run.findings.insert(0, told);
+    }
+    compare::Base {
+        revision: revision.to_owned(),
+        commit: base.commit.clone(),
+        sources: &base.sources,
+        fixed,
+    }
+}
+
+/// The codes of rules that gave no answer.
+fn silent(findings: &[Finding], rules: &RuleSet) -> BTreeSet<RuleCode> {
+    let failed = |folder: &str| {
+        let about = |finding: &Finding| matches!(finding.diagnostic.at.as_slice(), [rules, named] if rules == "rules" && named == folder);
+        findings.iter().any(about)
+    };
+    rules
+        .rules
+        .iter()
+        .filter(|rule| failed(&rule.folder))
+        .map(|rule| rule.metadata.code.clone())
+        .collect()
+}
+
+/// What rules would have found in a base without a model is not known, so nothing of theirs is taken for old.
+fn unjudged(
+    revision: &str,
+    now: &BTreeSet<EnvironmentId>,
+    environments: Vec<EnvironmentId>,
+) -> Finding {
+    let message =
+        format!("the tree at `{revision}` does not compile: what rules find now counts as new");
+    let help = if environments.iter().any(|id| now.contains(id)) {
+        "correct the tree; its own errors say where"
+    } else {
+        "nothing is to be done here: it is told because old findings may be shown as new"
+    };
+    let told = Diagnostic::warning(code::BASE_UNJUDGED, message)
+        .at(["base"])
+        .help(help);
+    Finding::new(told, environments)
+}
+
+/// The changed lines of each file.
+fn changed<'a>(
+    old: &SourceSet,
+    new: &'a SourceSet,
+) -> BTreeMap<&'a str, Vec<std::ops::RangeInclusive<usize>>> {
+    let before: BTreeMap<&str, &str> = old
+        .files
+        .iter()
+        .map(|file| (file.path.as_str(), file.text.as_str()))
+        .collect();
+    new.files
+        .iter()
+        .map(|file| {
+            let old = before.get(file.path.as_str()).copied().unwrap_or_default();
+            (file.path.as_str(), base::changed_lines(old, &file.text))
+        })
+        .collect()
+}
+
+fn show(report: &Report<'_>, form: Form) -> Result<(), Failure> {
+    let text = match form {
+        Form::Human => human::render(report, look(Stream::Out)),
+        Form::Json => format!("{:#}\n", json::render(report)),
+        Form::Sarif => format!("{:#}\n", sarif::render(report)),
+        Form::Junit => junit::render(report),
+        Form::Markdown => markdown::render(report),
+        Form::Github => {
+            let annotations = github::render(report);
+            print(Stream::Out, &annotations.commands);
+            if let (Some(rest), Some(path)) = (annotations.rest, step_summary()) {
+                files::append(&path, rest.as_bytes())
+                    .map_err(|error| Failure::unwritable(&path, &error))?;
+            }
+            return Ok(());
+        }
+    };
+    print(Stream::Out, &text);
+    Ok(())
 }
 
 /// A report whose paths lead from where the user stands into the tree.
@@ -68,20 +273,33 @@ pub fn report<'a>(
     environments: Vec<EnvironmentId>,
     findings: Vec<Finding>,
 ) -> Report<'a> {
+    let mut report = Report::new(sources, environments, findings);
+    report.prefix = typed(folder);
+    report
+}
+
+/// A folder as it was typed, as what stands before the paths of its files.
+fn typed(folder: &Path) -> String {
     let shown = folder.to_string_lossy();
     let shown = shown
         .strip_prefix("./")
         .unwrap_or(&shown)
         .trim_end_matches('/');
-    let prefix = match shown {
+    match shown {
         "" if folder.has_root() => "/".to_owned(),
         "" | "." => String::new(),
         folder => format!("{folder}/"),
-    };
-    Report {
-        sources,
-        prefix,
-        environments,
-        findings,
+    }
+}
+
+/// What stands before the paths of the tree from the root of the repository. Outside of one it is the folder as typed,
+/// unless that leads from somewhere else: no path of a machine stands in what other machines read.
+fn root(folder: &Path) -> String {
+    match base::inside(folder) {
+        Some(inside) if inside.is_empty() => String::new(),
+        Some(inside) => format!("{inside}/"),
+        None => Some(typed(folder))
+            .filter(|typed| !folder.has_root() && !typed.split('/').any(|part| part == ".."))
+            .unwrap_or_default(),
     }
 }

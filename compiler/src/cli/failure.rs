@@ -100,18 +100,10 @@ impl From<Refusal> for Failure {
 /// Writes findings without places to standard error.
 pub fn tell(diagnostics: Vec<Diagnostic>) {
     let sources = SourceSet::default();
-    let report = Report {
-        sources: &sources,
-        prefix: String::new(),
-        environments: Vec::new(),
-        findings: diagnostics
-            .into_iter()
-            .map(|diagnostic| Finding {
-                diagnostic,
-                environments: Vec::new(),
-            })
-            .collect(),
-    };
+    let findings = diagnostics
+        .into_iter()
+        .map(|diagnostic| Finding::new(diagnostic, Vec::new()));
+    let report = Report::new(&sources, Vec::new(), findings.collect());
     let text = human::frames(&report, terminal::look(Stream::Err));
     terminal::print(Stream::Err, &text);
 }

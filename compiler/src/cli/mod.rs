@@ -85,7 +85,7 @@ enum Command {
 enum Format {
     /// For people.
     Human,
-    /// One JSON document with a `version`.
+    /// One JSON document with a `format`.
     Json,
 }
 

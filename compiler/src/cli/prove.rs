@@ -68,7 +68,7 @@ impl Prove {
         let text = match self.format {
             Format::Json => format!(
                 "{:#}\n",
-                json!({ "version": 1, "environment": self.environment, "datasets": proven })
+                json!({ "format": 1, "environment": self.environment, "datasets": proven })
             ),
             Format::Human => table(&proven),
         };

@@ -66,7 +66,7 @@ impl Schedule {
                     .flat_map(|gap| [gap.from.to_string(), gap.to.to_string()])
                     .collect();
                 let value = json!({
-                    "version": 1,
+                    "format": 1,
                     "slots": slots.iter().map(ToString::to_string).collect::<Vec<_>>(),
                     "max_gap_seconds": gaps.widest.map(|gap| gap.length()),
                     "max_gap_pair": pair,

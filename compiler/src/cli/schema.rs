@@ -1,5 +1,5 @@
-//! Owns `seawall schema`: the JSON Schemas of the source documents as files, generated and compared. The schemas
-//! themselves come from the types in `kinds`.
+//! Owns `seawall schema`: the JSON Schemas of the source documents and of `check --format json` as files, generated and
+//! compared. The schemas themselves come from the types in `kinds` and `render::json`.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use contract::code;
 
 use super::failure::Failure;
 use crate::kinds::Kind;
+use crate::render::json;
 use crate::schema::json_schema;
 use crate::world::files::{self, Mode};
 use crate::world::terminal::{Stream, print};
@@ -17,9 +18,9 @@ const MAX_SCHEMA_BYTES: u64 = 16 << 20;
 
 #[derive(Args)]
 pub struct Schema {
-    /// Kinds of documents, such as BackupPlan [default: all]
-    #[arg(value_name = "KIND", value_parser = kind)]
-    kinds: Vec<Kind>,
+    /// Kinds of documents, such as BackupPlan, or Findings for what `check --format json` prints [default: all]
+    #[arg(value_name = "KIND", value_parser = subject)]
+    subjects: Vec<Subject>,
     /// Write a file for each kind into this folder, such as backup-plan.json, instead of printing
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -28,29 +29,65 @@ pub struct Schema {
     check: bool,
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
-    let known = Kind::ALL.iter().copied().find(|kind| kind.name() == text);
+/// What a schema is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Document(Kind),
+    Findings,
+}
+
+impl Subject {
+    fn all() -> Vec<Self> {
+        let documents = Kind::ALL.iter().copied().map(Self::Document);
+        documents.chain([Self::Findings]).collect()
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Document(kind) => kind.name(),
+            Self::Findings => "Findings",
+        }
+    }
+
+    fn file_name(self) -> String {
+        match self {
+            Self::Document(kind) => kind.file_name(),
+            Self::Findings => json::SCHEMA_FILE.to_owned(),
+        }
+    }
+
+    fn schema(self) -> serde_json::Value {
+        match self {
+            Self::Document(kind) => json_schema(kind),
+            Self::Findings => json::schema(),
+        }
+    }
+}
+
+fn subject(text: &str) -> Result<Subject, String> {
+    let all = Subject::all();
+    let known = all.iter().copied().find(|subject| subject.name() == text);
     known.ok_or_else(|| {
-        let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        let names: Vec<&str> = all.iter().map(|subject| subject.name()).collect();
         format!("the kinds are {}", names.join(", "))
     })
 }
 
 impl Schema {
     pub fn run(self) -> Result<(), Failure> {
-        let kinds = if self.kinds.is_empty() {
-            Kind::ALL.to_vec()
+        let subjects = if self.subjects.is_empty() {
+            Subject::all()
         } else {
-            self.kinds
+            self.subjects
         };
         let mut stale = Vec::new();
-        for kind in kinds {
-            let text = format!("{:#}\n", json_schema(kind));
+        for subject in subjects {
+            let text = format!("{:#}\n", subject.schema());
             let Some(out) = &self.out else {
                 print(Stream::Out, &text);
                 continue;
             };
-            let path = out.join(kind.file_name());
+            let path = out.join(subject.file_name());
             let stands = files::read_if_present(&path, MAX_SCHEMA_BYTES)
                 .map_err(|error| Failure::unreadable(&path, &error))?;
             if stands.as_deref() == Some(text.as_bytes()) {

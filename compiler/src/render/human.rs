@@ -2,17 +2,18 @@
 //! Never wraps or cuts a message. The interesting function is [`render`].
 
 use std::fmt::Write as _;
-use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Element, Group as Frame, Level, Renderer, Snippet};
 use contract::code::Severity;
 
-use super::{Finding, Group, Report};
-use crate::source::{SourceFile, Span};
+use super::{Finding, Group, Report, count, range};
+use crate::compare::Standing;
 
 /// How many other findings about the same object are told in full; the rest is counted.
 const TOLD_OTHERS: usize = 3;
+/// How many findings that the base had are told to be gone; the rest is counted.
+const TOLD_FIXED: usize = 20;
 /// What stands before a note: the margin, the bar and its space.
 const MARGIN: usize = 6;
 
@@ -27,35 +28,49 @@ pub struct Look {
 
 /// The whole report, ending with one line that counts errors and warnings.
 pub fn render(report: &Report<'_>, look: Look) -> String {
-    let frames = frames(report, look);
-    format!("{frames}{}\n", summary(report))
+    format!(
+        "{}{}{}\n",
+        frames(report, look),
+        fixed(report),
+        summary(report)
+    )
+}
+
+/// What the change mended, a line each.
+fn fixed(report: &Report<'_>) -> String {
+    let fixed = report.base.iter().flat_map(|base| &base.fixed);
+    let mut lines: Vec<String> = fixed
+        .clone()
+        .take(TOLD_FIXED)
+        .map(|finding| {
+            let diagnostic = &finding.diagnostic;
+            format!("fixed[{}]: {}\n", diagnostic.code, diagnostic.message)
+        })
+        .collect();
+    let more = fixed.count().saturating_sub(TOLD_FIXED);
+    if more > 0 {
+        lines.push(format!("and {more} more fixed\n"));
+    }
+    if !lines.is_empty() {
+        lines.push("\n".to_owned());
+    }
+    lines.concat()
 }
 
 /// The frames alone, each followed by an empty line.
 pub fn frames(report: &Report<'_>, look: Look) -> String {
-    let renderer = if look.styled {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    }
-    .decor_style(DecorStyle::Unicode)
-    .term_width(look.width);
     let mut out = String::new();
     for group in super::group(&report.findings) {
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{}\n", frame(report, &group, look, &renderer));
+        let _ = writeln!(out, "{}\n", frame(report, &group, look));
     }
     out
 }
 
-/// `3 errors, 1 warning in dev, staging, from 2 causes`.
-fn summary(report: &Report<'_>) -> String {
+/// `3 errors, 1 warning in dev, staging, from 2 causes; 1 new, 3 old, 2 fixed since main (1a2b3c4)`.
+pub(super) fn summary(report: &Report<'_>) -> String {
     let errors = report.count(Severity::Error);
     let warnings = report.count(Severity::Warning);
-    let count = |number: usize, word: &str| match number {
-        1 => format!("1 {word}"),
-        _ => format!("{number} {word}s"),
-    };
     let told = match (errors, warnings) {
         (0, 0) => "no findings".to_owned(),
         (0, _) => count(warnings, "warning"),
@@ -67,30 +82,68 @@ fn summary(report: &Report<'_>) -> String {
     } else {
         format!("{told} in {}", super::names(&report.environments))
     };
-    match super::group(&report.findings).len() {
+    let told = match super::group(&report.findings).len() {
         causes if causes == report.findings.len() => told,
         1 => format!("{told}, from one cause"),
         causes => format!("{told}, from {causes} causes"),
+    };
+    match &report.base {
+        None => told,
+        Some(base) => format!(
+            "{told}; {} since {} ({})",
+            standings(report),
+            base.revision,
+            base.short()
+        ),
     }
 }
 
-fn frame(report: &Report<'_>, group: &Group<'_>, look: Look, renderer: &Renderer) -> String {
+/// `1 new, 3 old, 2 fixed`.
+fn standings(report: &Report<'_>) -> String {
+    let number = |standing| {
+        let stands = |finding: &&Finding| finding.standing() == Some(standing);
+        report.findings.iter().filter(stands).count()
+    };
+    let fixed = report.base.as_ref().map_or(0, |base| base.fixed.len());
+    let counts = [
+        (number(Standing::New), "new"),
+        (number(Standing::Changed), "changed"),
+        (number(Standing::Old), "old"),
+        (fixed, "fixed"),
+    ];
+    let told: Vec<String> = counts
+        .iter()
+        .filter(|(number, word)| *number > 0 || *word != "changed")
+        .map(|(number, word)| format!("{number} {word}"))
+        .collect();
+    told.join(", ")
+}
+
+/// The frame of one group.
+pub(super) fn frame(report: &Report<'_>, group: &Group<'_>, look: Look) -> String {
+    let renderer = if look.styled {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    }
+    .decor_style(DecorStyle::Unicode)
+    .term_width(look.width);
     let diagnostic = &group.first.diagnostic;
-    let level = match diagnostic.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
+    let (level, word) = match diagnostic.severity {
+        Severity::Error => (Level::ERROR, "error"),
+        Severity::Warning => (Level::WARNING, "warning"),
+    };
+    let level = match group.standing() {
+        Some(standing @ (Standing::New | Standing::Changed)) => {
+            level.with_name(format!("{} {word}", standing.word()))
+        }
+        Some(Standing::Old) | None => level,
     };
     let title = level
         .primary_title(diagnostic.message.as_str())
         .id(diagnostic.code.to_string());
     let mut elements: Vec<Element<'_>> = snippets(report, group.first);
-    for note in diagnostic
-        .notes
-        .iter()
-        .cloned()
-        .chain(environments(report, group))
-        .chain(same_cause(group, look.width))
-    {
+    for note in notes(report, group, look.width) {
         elements.push(Level::NOTE.no_name().message(note).into());
     }
     if let Some(help) = &diagnostic.help {
@@ -98,6 +151,36 @@ fn frame(report: &Report<'_>, group: &Group<'_>, look: Look, renderer: &Renderer
     }
     let frame = Frame::with_title(title).elements(elements);
     renderer.render(&[frame])
+}
+
+/// All lines below a frame but the help.
+pub(super) fn notes(report: &Report<'_>, group: &Group<'_>, width: usize) -> Vec<String> {
+    let diagnostic = &group.first.diagnostic;
+    diagnostic
+        .notes
+        .iter()
+        .cloned()
+        .chain(environments(report, group))
+        .chain(before(group))
+        .chain(same_cause(group, width))
+        .collect()
+}
+
+/// What the base says instead; and how many of several findings the change brought, where it is not all of them.
+fn before(group: &Group<'_>) -> Vec<String> {
+    let compared = group.first.compared.as_ref();
+    let mut notes: Vec<String> = compared
+        .and_then(|compared| compared.before.as_ref())
+        .map(|before| format!("before: {before}"))
+        .into_iter()
+        .collect();
+    let all = group.all().count();
+    let new = |finding: &&Finding| finding.standing() == Some(Standing::New);
+    let new = group.all().filter(new).count();
+    if new > 0 && new < all {
+        notes.push(format!("{new} of the {all} findings of this cause are new"));
+    }
+    notes
 }
 
 /// One snippet a file, in the order in which the labels name files; the first label is the primary one.
@@ -134,26 +217,6 @@ fn snippets<'a>(report: &'a Report<'_>, finding: &'a Finding) -> Vec<Element<'a>
             )
         })
         .collect()
-}
-
-/// The span as a range that lies in the text, on character borders, and not on more than one line: a finding about a
-/// whole document points at its first line.
-fn range(source: &SourceFile, span: Span) -> Range<usize> {
-    let text = &source.text;
-    let border = |byte: u32| {
-        let mut byte = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
-        while !text.is_char_boundary(byte) {
-            byte -= 1;
-        }
-        byte
-    };
-    let start = border(span.start);
-    let end = border(span.end).max(start);
-    let line_end = text
-        .get(start..end)
-        .and_then(|part| part.find('\n'))
-        .map_or(end, |length| start + length);
-    start..line_end
 }
 
 /// Where the finding holds, unless that is everywhere; and whose numbers are shown where environments differ.
@@ -256,29 +319,4 @@ fn counted(
         line.push_str(comma);
     }
     Some(line)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_span_is_cut_to_its_first_line_and_never_leaves_the_text() {
-        let file = SourceFile {
-            path: "a".to_owned(),
-            text: "für\nzwei\n".to_owned(),
-        };
-        let whole = Span {
-            file: 0,
-            start: 0,
-            end: 900,
-        };
-        assert_eq!(range(&file, whole), 0..4);
-        let inside_ue = Span {
-            file: 0,
-            start: 2,
-            end: 2,
-        };
-        assert_eq!(range(&file, inside_ue), 1..1);
-    }
 }

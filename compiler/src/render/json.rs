@@ -1,61 +1,239 @@
-//! Owns the form for programs: one JSON document whose `version` changes when a reader must change.
-//! Never groups findings; every one stands for itself. The interesting function is [`render`].
+//! Owns the form for programs: one JSON document whose `format` changes when a reader must change. Its schema is
+//! generated from the types here. Never groups findings; every one stands for itself. The interesting function is [`render`].
 
 use contract::code::Severity;
-use serde_json::{Value, json};
+use contract::digest::Digest;
+use contract::id::EnvironmentId;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
-use super::{Finding, Report, position};
+use super::{Finding, Report};
+use crate::compare::Standing;
 use crate::diagnostic::{Label, RuleCode};
+use crate::source::{Exact, Positions, SourceSet};
 
 /// Raised when a field changes its meaning or goes away; new fields do not raise it.
-pub const VERSION: u32 = 1;
+pub const FORMAT: u32 = 1;
+/// What the schema is called in `schemas/`.
+pub const SCHEMA_FILE: &str = "findings.json";
 
-/// The report as a JSON document: `version`, `environments`, `findings` in their order, `summary`.
+/// The findings of `seawall check --format json`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Findings")]
+struct Document<'a> {
+    /// The version of this form; 1.
+    format: u32,
+    /// The environments that were looked at.
+    #[schemars(with = "Vec<String>")]
+    environments: &'a [EnvironmentId],
+    /// All findings, by file and line; those about no file first.
+    findings: Vec<One<'a>>,
+    /// What the tree was compared with; null without `--base`.
+    base: Option<Base<'a>>,
+    /// How many there are.
+    summary: Summary,
+}
+
+/// How many findings there are.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Summary {
+    /// Errors.
+    errors: usize,
+    /// Warnings.
+    warnings: usize,
+    /// Findings that make the command fail.
+    stopping: usize,
+    /// Findings that the base has not; null without `--base`.
+    new: Option<usize>,
+    /// Findings that the base has in other words; null without `--base`.
+    changed: Option<usize>,
+    /// Findings that the base has too; null without `--base`.
+    old: Option<usize>,
+    /// Findings of the base that are gone; null without `--base`.
+    fixed: Option<usize>,
+}
+
+/// What the tree was compared with.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Base<'a> {
+    /// The revision as it was given.
+    revision: &'a str,
+    /// The commit whose tree was read.
+    commit: &'a str,
+    /// What was found there and is found no more; places are those of that tree.
+    fixed: Vec<One<'a>>,
+}
+
+/// One finding.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct One<'a> {
+    /// Such as `SW0301`, or the code of an organisation's rule.
+    code: String,
+    /// The code's name; null for an organisation's rule.
+    name: Option<&'static str>,
+    /// How much it weighs.
+    severity: Weight,
+    /// One lowercase line, user values in backticks.
+    message: &'a str,
+    /// SHA-256 of code and `at`: stays the same when lines move or words change.
+    #[schemars(with = "String", regex(pattern = "^[0-9a-f]{64}$"))]
+    fingerprint: Digest,
+    /// How it stands to the base; null without `--base`.
+    standing: Option<Stands>,
+    /// The path in the model that it is about.
+    at: &'a [String],
+    /// The path of the object that suffers, where that is another; else empty.
+    about: &'a [String],
+    /// Where it holds; empty when it does not depend on the environment.
+    #[schemars(with = "Vec<String>")]
+    environments: &'a [EnvironmentId],
+    /// Places; the first is the primary one. Empty when the finding is about no file.
+    labels: Vec<Place<'a>>,
+    /// Further lines: witnesses, chains, numbers.
+    notes: &'a [String],
+    /// What to do.
+    help: Option<&'a str>,
+}
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Weight {
+    /// Stops signing.
+    Error,
+    /// Told, stops nothing.
+    Warning,
+}
+
+/// How a finding stands to the base.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Stands {
+    /// The base has no such finding.
+    New,
+    /// The base has it in other words.
+    Changed,
+    /// The base has the same.
+    Old,
+}
+
+/// A place and what it has to do with the finding.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Place<'a> {
+    /// The file, relative to the tree.
+    path: &'a str,
+    /// Where it begins.
+    start: Point,
+    /// The place after the last character.
+    end: Point,
+    /// One short lowercase line; may be empty.
+    text: &'a str,
+}
+
+/// A place in a file.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Point {
+    /// The line, from 1.
+    line: usize,
+    /// The column in characters, from 1.
+    column: usize,
+    /// The byte in the file, from 0.
+    byte: usize,
+}
+
+/// The report as a JSON document.
 pub fn render(report: &Report<'_>) -> Value {
-    json!({
-        "version": VERSION,
-        "environments": report.environments,
-        "findings": report.findings.iter().map(|finding| one(report, finding)).collect::<Vec<_>>(),
-        "summary": {
-            "errors": report.count(Severity::Error),
-            "warnings": report.count(Severity::Warning),
+    let number = |standing: Standing| {
+        let stands = |finding: &&Finding| finding.standing() == Some(standing);
+        let base = report.base.as_ref();
+        base.map(|_| report.findings.iter().filter(stands).count())
+    };
+    let document = Document {
+        format: FORMAT,
+        environments: &report.environments,
+        findings: all(report.sources, &report.findings),
+        base: report.base.as_ref().map(|base| Base {
+            revision: &base.revision,
+            commit: &base.commit,
+            fixed: all(base.sources, &base.fixed),
+        }),
+        summary: Summary {
+            errors: report.count(Severity::Error),
+            warnings: report.count(Severity::Warning),
+            stopping: report.stopping(),
+            new: number(Standing::New),
+            changed: number(Standing::Changed),
+            old: number(Standing::Old),
+            fixed: report.base.as_ref().map(|base| base.fixed.len()),
         },
-    })
+    };
+    // Texts and whole numbers alone: nothing in it can fail to be written.
+    serde_json::to_value(document).unwrap_or_default()
 }
 
-fn one(report: &Report<'_>, finding: &Finding) -> Value {
+/// The JSON Schema of that document.
+pub fn schema() -> Value {
+    schemars::schema_for!(Document<'static>).to_value()
+}
+
+fn all<'a>(sources: &'a SourceSet, findings: &'a [Finding]) -> Vec<One<'a>> {
+    let positions = sources.positions();
+    findings
+        .iter()
+        .map(|finding| one(sources, &positions, finding))
+        .collect()
+}
+
+fn one<'a>(sources: &'a SourceSet, positions: &Positions<'_>, finding: &'a Finding) -> One<'a> {
     let diagnostic = &finding.diagnostic;
-    let name = match &diagnostic.code {
-        RuleCode::Seawall(code) => Some(code.name()),
-        RuleCode::Organisation(_) => None,
-    };
-    json!({
-        "code": diagnostic.code.to_string(),
-        "name": name,
-        "severity": diagnostic.severity,
-        "message": diagnostic.message,
-        "fingerprint": diagnostic.fingerprint(),
-        "at": diagnostic.at,
-        "environments": finding.environments,
-        "labels": diagnostic.labels.iter().map(|place| label(report, place)).collect::<Vec<_>>(),
-        "notes": diagnostic.notes,
-        "help": diagnostic.help,
-    })
+    One {
+        code: diagnostic.code.to_string(),
+        name: match &diagnostic.code {
+            RuleCode::Seawall(code) => Some(code.name()),
+            RuleCode::Organisation(_) => None,
+        },
+        severity: match diagnostic.severity {
+            Severity::Error => Weight::Error,
+            Severity::Warning => Weight::Warning,
+        },
+        message: &diagnostic.message,
+        fingerprint: diagnostic.fingerprint(),
+        standing: finding.standing().map(|standing| match standing {
+            Standing::New => Stands::New,
+            Standing::Changed => Stands::Changed,
+            Standing::Old => Stands::Old,
+        }),
+        at: &diagnostic.at,
+        about: &diagnostic.about,
+        environments: &finding.environments,
+        labels: diagnostic
+            .labels
+            .iter()
+            .map(|label| place(sources, positions, label))
+            .collect(),
+        notes: &diagnostic.notes,
+        help: diagnostic.help.as_deref(),
+    }
 }
 
-/// Lines and columns count from 1, columns in characters; bytes count from 0; `end` is the place after the last one.
-fn label(report: &Report<'_>, label: &Label) -> Value {
-    let file = usize::try_from(label.span.file)
-        .ok()
-        .and_then(|index| report.sources.files.get(index));
-    let place = |byte: u32| {
-        let (line, column) = position(file.map_or("", |file| file.text.as_str()), byte);
-        json!({ "line": line, "column": column, "byte": byte })
+fn place<'a>(sources: &'a SourceSet, positions: &Positions<'_>, label: &'a Label) -> Place<'a> {
+    let point = |byte: u32| {
+        let Exact {
+            line, column, byte, ..
+        } = positions.at(label.span.file, byte);
+        Point { line, column, byte }
     };
-    json!({
-        "path": file.map(|file| file.path.as_str()),
-        "start": place(label.span.start),
-        "end": place(label.span.end),
-        "text": label.text,
-    })
+    Place {
+        path: sources.path(label.span.file),
+        start: point(label.span.start),
+        end: point(label.span.end),
+        text: &label.text,
+    }
 }

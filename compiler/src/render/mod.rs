@@ -1,16 +1,26 @@
 //! Owns how findings leave the compiler: which of them have one cause, and in which form they are shown.
-//! Never decides what a finding weighs. The interesting function is [`group`]; the forms are [`human`] and [`json`].
+//! Never decides what a finding weighs. The interesting function is [`group`]; each form has a file of its own.
 
+mod checks;
+pub mod github;
 pub mod human;
 pub mod json;
+pub mod junit;
+pub mod markdown;
+mod place;
+pub mod sarif;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use contract::code::Severity;
 use contract::id::EnvironmentId;
 
-use crate::diagnostic::Diagnostic;
-use crate::source::{SourceSet, Span};
+pub use checks::{Check, checks};
+
+use crate::compare::{Base, Compared, Gate, Standing};
+use crate::diagnostic::{Diagnostic, RuleCode};
+use crate::source::{SourceFile, SourceSet, Span};
 
 /// A finding and the environments in which it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +29,29 @@ pub struct Finding {
     pub diagnostic: Diagnostic,
     /// Where it holds; empty when it does not depend on the environment.
     pub environments: Vec<EnvironmentId>,
+    /// How it stands to the base; absent when nothing was compared.
+    pub compared: Option<Compared>,
+}
+
+impl Finding {
+    /// A finding of a run that is compared with nothing.
+    pub const fn new(diagnostic: Diagnostic, environments: Vec<EnvironmentId>) -> Self {
+        Self {
+            diagnostic,
+            environments,
+            compared: None,
+        }
+    }
+
+    /// How it stands to the base.
+    pub fn standing(&self) -> Option<Standing> {
+        self.compared.as_ref().map(|compared| compared.standing)
+    }
+
+    /// Whether it speaks of this environment, or of none in particular.
+    fn holds_in(&self, environment: &EnvironmentId) -> bool {
+        self.environments.is_empty() || self.environments.contains(environment)
+    }
 }
 
 /// What a renderer needs.
@@ -28,13 +61,52 @@ pub struct Report<'a> {
     pub sources: &'a SourceSet,
     /// What stands before the paths of the tree when they are shown to a person, with a trailing `/`; may be empty.
     pub prefix: String,
+    /// The same, from the root of the repository: what other programs find files by.
+    pub root: String,
     /// The environments that were looked at.
     pub environments: Vec<EnvironmentId>,
+    /// Those of them that gave no model, so that no rule ran.
+    pub unjudged: BTreeSet<EnvironmentId>,
     /// The findings in their order.
     pub findings: Vec<Finding>,
+    /// What was looked for.
+    pub checks: Vec<Check>,
+    /// What the tree was compared with.
+    pub base: Option<Base<'a>>,
+    /// Which findings stop.
+    pub gate: Gate,
 }
 
-impl Report<'_> {
+impl<'a> Report<'a> {
+    /// A report that was compared with nothing and tells no more than its findings.
+    pub fn new(
+        sources: &'a SourceSet,
+        environments: Vec<EnvironmentId>,
+        findings: Vec<Finding>,
+    ) -> Self {
+        Self {
+            sources,
+            prefix: String::new(),
+            root: String::new(),
+            environments,
+            unjudged: BTreeSet::new(),
+            findings,
+            checks: Vec::new(),
+            base: None,
+            gate: Gate::Errors,
+        }
+    }
+
+    /// How many findings make the command fail.
+    pub fn stopping(&self) -> usize {
+        let stops = |finding: &&Finding| self.gate.stops(finding);
+        self.findings.iter().filter(stops).count()
+    }
+
+    /// What else a reader of this group should know: its notes, where it holds, what it was before, what else has its cause.
+    fn notes(&self, group: &Group<'_>, width: usize) -> Vec<String> {
+        human::notes(self, group, width)
+    }
     /// How many findings weigh this much.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings
@@ -62,10 +134,8 @@ pub fn merge(runs: Vec<(Option<EnvironmentId>, Vec<Diagnostic>)>) -> Vec<Finding
                 continue;
             }
             places.push(findings.len());
-            findings.push(Finding {
-                diagnostic,
-                environments: environment.iter().cloned().collect(),
-            });
+            let environments = environment.iter().cloned().collect();
+            findings.push(Finding::new(diagnostic, environments));
         }
     }
     findings.sort_by_cached_key(|finding| finding.diagnostic.order());
@@ -81,14 +151,41 @@ pub struct Group<'a> {
     pub others: Vec<&'a Finding>,
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
+    /// All findings of the group.
+    fn all(&self) -> impl Iterator<Item = &'a Finding> {
+        [self.first].into_iter().chain(self.others.iter().copied())
+    }
+
+    /// How the group stands to the base: as the worst of its findings does.
+    pub fn standing(&self) -> Option<Standing> {
+        self.all().filter_map(Finding::standing).min()
+    }
+
+    /// Whether any of it makes the command fail.
+    fn stops(&self, gate: Gate) -> bool {
+        self.all().any(|finding| gate.stops(finding))
+    }
+
+    /// Before others: what the change touched, what it brought, what stops, what weighs more.
+    fn rank(&self, gate: Gate) -> (bool, Option<Standing>, bool, Severity) {
+        let touched = |finding: &Finding| finding.compared.as_ref().is_some_and(|at| at.in_diff);
+        (
+            !self.all().any(touched),
+            self.standing(),
+            !self.stops(gate),
+            self.first.diagnostic.severity,
+        )
+    }
+
     /// The environments in which any of them holds; empty when one does not depend on the environment.
     pub fn environments(&self) -> BTreeSet<&EnvironmentId> {
-        let all = || [self.first].into_iter().chain(self.others.iter().copied());
-        if all().any(|finding| finding.environments.is_empty()) {
+        if self.all().any(|finding| finding.environments.is_empty()) {
             return BTreeSet::new();
         }
-        all().flat_map(|finding| &finding.environments).collect()
+        self.all()
+            .flat_map(|finding| &finding.environments)
+            .collect()
     }
 }
 
@@ -120,20 +217,49 @@ pub fn group(findings: &[Finding]) -> Vec<Group<'_>> {
     groups
 }
 
-/// Line and column (both from 1, columns in characters) of a byte of a text.
-pub fn position(text: &str, byte: u32) -> (usize, usize) {
-    let byte = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
-    let before = text.as_bytes().get(..byte).unwrap_or_default();
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
-    let line = before.split(|byte| *byte == b'\n').count();
-    let column = String::from_utf8_lossy(before.get(line_start..).unwrap_or_default())
-        .chars()
-        .count()
-        + 1;
-    (line, column)
+/// The groups with what a reader must see first in front.
+fn ranked<'a>(report: &'a Report<'_>) -> Vec<Group<'a>> {
+    let mut groups = group(&report.findings);
+    groups.sort_by_key(|group| group.rank(report.gate));
+    groups
+}
+
+/// The name that stands beside a code: ours, or that of an organisation's rule.
+fn name<'a>(report: &'a Report<'_>, of: &RuleCode) -> &'a str {
+    let check = report.checks.iter().find(|check| check.code == *of);
+    match (check, of) {
+        (Some(check), _) => &check.name,
+        (None, RuleCode::Seawall(code)) => code.name(),
+        (None, RuleCode::Organisation(_)) => "",
+    }
+}
+
+/// `1 error`, `2 errors`.
+fn count(number: usize, word: &str) -> String {
+    match number {
+        1 => format!("1 {word}"),
+        _ => format!("{number} {word}s"),
+    }
+}
+
+/// The span as a range that lies in the text, on character borders, and not on more than one line: a finding about a
+/// whole document points at its first line.
+fn range(source: &SourceFile, span: Span) -> Range<usize> {
+    let text = &source.text;
+    let border = |byte: u32| {
+        let mut byte = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
+        while !text.is_char_boundary(byte) {
+            byte -= 1;
+        }
+        byte
+    };
+    let start = border(span.start);
+    let end = border(span.end).max(start);
+    let line_end = text
+        .get(start..end)
+        .and_then(|part| part.find(['\r', '\n']))
+        .map_or(end, |length| start + length);
+    start..line_end
 }
 
 /// Environments as people list them: `dev, staging`.
@@ -143,4 +269,29 @@ fn names<'a>(environments: impl IntoIterator<Item = &'a EnvironmentId>) -> Strin
         .map(EnvironmentId::as_str)
         .collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_cut_to_its_first_line_and_never_leaves_the_text() {
+        let file = SourceFile {
+            path: "a".to_owned(),
+            text: "für\nzwei\n".to_owned(),
+        };
+        let whole = Span {
+            file: 0,
+            start: 0,
+            end: 900,
+        };
+        assert_eq!(range(&file, whole), 0..4);
+        let inside_ue = Span {
+            file: 0,
+            start: 2,
+            end: 2,
+        };
+        assert_eq!(range(&file, inside_ue), 1..1);
+    }
 }

@@ -5,7 +5,7 @@ mod position;
 
 use contract::digest::Digest;
 
-pub use position::{Position, Positions};
+pub use position::{Exact, Position, Positions};
 
 /// Ten thousand documents take 4 MB; a file much larger than that is no policy that anybody reviews.
 pub const MAX_FILE_BYTES: usize = 16 << 20;

@@ -20,9 +20,14 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("it is larger than {limit} bytes")));
+        return Err(too_large(limit));
     }
     Ok(bytes)
+}
+
+/// What is said of a file with more bytes than that.
+pub(super) fn too_large(limit: u64) -> io::Error {
+    io::Error::other(format!("it is larger than {limit} bytes"))
 }
 
 /// Reads a file if it is there.
@@ -40,6 +45,15 @@ pub fn write(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
     let temporary = neighbour(path, bytes, mode)?;
     fs::rename(&temporary, path).inspect_err(|_| forget(&temporary))?;
     sync_folder(path)
+}
+
+/// Adds to the end of a file, which is made if it is not there.
+pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)?
+        .write_all(bytes)
 }
 
 /// Writes a file that must not exist yet.

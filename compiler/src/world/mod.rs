@@ -1,6 +1,7 @@
 //! Owns every effect of the compiler below the command line: files, git, clock, randomness, the terminal. Decides
 //! nothing about policy. The interesting function is [`tree::read`].
 
+pub mod base;
 pub mod clock;
 pub mod files;
 pub mod git;

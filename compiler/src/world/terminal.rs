@@ -1,6 +1,7 @@
 //! Owns what goes to standard output and standard error, and what the terminal can do.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 
 use crate::render::human::Look;
 
@@ -32,6 +33,12 @@ pub fn look(stream: Stream) -> Look {
         styled: terminal && !forbidden,
         width,
     }
+}
+
+/// Where a step of a GitHub workflow puts Markdown for people.
+pub fn step_summary() -> Option<PathBuf> {
+    let path = std::env::var_os("GITHUB_STEP_SUMMARY")?;
+    (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
 /// Writes a text. A reader that went away (`| head`) is no error of ours.

@@ -12,7 +12,7 @@ use crate::rules::Files;
 use crate::source::{MAX_FILE_BYTES, SourceFile, SourceSet};
 
 /// More files than any inventory needs; a home folder given by mistake is noticed before it is read.
-const MAX_FILES: usize = 20_000;
+pub(super) const MAX_FILES: usize = 20_000;
 
 /// The policy documents below a folder, sorted by the bytes of their paths, and what could not be taken.
 /// The error is about the folder itself.
@@ -85,13 +85,7 @@ fn walk(
             continue;
         }
         if files.len() == MAX_FILES {
-            diagnostics.push(
-                Diagnostic::error(
-                    code::INPUT_TOO_LARGE,
-                    format!("the folder holds more than {MAX_FILES} files"),
-                )
-                .help("give the folder of the policy tree, not one above it"),
-            );
+            diagnostics.push(too_many());
             break;
         }
         match text(path) {
@@ -104,20 +98,33 @@ fn walk(
     Ok(files)
 }
 
-type Told = Box<dyn FnOnce(&str) -> Diagnostic>;
+pub(super) fn too_many() -> Diagnostic {
+    let message = format!("the folder holds more than {MAX_FILES} files");
+    Diagnostic::error(code::INPUT_TOO_LARGE, message)
+        .help("give the folder of the policy tree, not one above it")
+}
+
+pub(super) type Told = Box<dyn FnOnce(&str) -> Diagnostic>;
 
 fn text(path: &Path) -> Result<String, Told> {
-    let bytes = super::files::read(path, MAX_FILE_BYTES as u64).map_err(|error| -> Told {
-        Box::new(move |name| {
-            let code = match error.kind() {
-                io::ErrorKind::Other => code::INPUT_TOO_LARGE,
-                _ => code::UNREADABLE_PATH,
-            };
-            Diagnostic::error(code, format!("`{name}` cannot be taken: {error}"))
-                .at(["files", name])
-                .help("make the file readable and keep it small, or move it out of the tree")
-        })
-    })?;
+    let bytes = super::files::read(path, MAX_FILE_BYTES as u64).map_err(untaken)?;
+    utf8(bytes)
+}
+
+/// A file that cannot be taken.
+pub(super) fn untaken(error: io::Error) -> Told {
+    Box::new(move |name| {
+        let code = match error.kind() {
+            io::ErrorKind::Other => code::INPUT_TOO_LARGE,
+            _ => code::UNREADABLE_PATH,
+        };
+        Diagnostic::error(code, format!("`{name}` cannot be taken: {error}"))
+            .at(["files", name])
+            .help("make the file readable and keep it small, or move it out of the tree")
+    })
+}
+
+pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, Told> {
     String::from_utf8(bytes).map_err(|error| -> Told {
         let at = error.utf8_error().valid_up_to();
         Box::new(move |name| {
@@ -131,7 +138,7 @@ fn text(path: &Path) -> Result<String, Told> {
     })
 }
 
-fn refused(root: &Path, path: &Path, reason: &str) -> Diagnostic {
+pub(super) fn refused(root: &Path, path: &Path, reason: &str) -> Diagnostic {
     let name = path.strip_prefix(root).unwrap_or(path);
     let name = name.to_string_lossy().replace(char::is_control, "?");
     Diagnostic::error(

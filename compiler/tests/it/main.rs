@@ -9,15 +9,19 @@
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 
+mod ci_kit;
 mod cli;
 mod compile;
 mod documentation;
 mod explain;
 mod invalid;
+mod outputs;
 mod policies;
 mod properties;
 mod provenance;
+mod pull_request;
 mod render;
+mod repository;
 mod schemas;
 mod starter;
 mod trees;

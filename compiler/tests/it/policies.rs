@@ -410,12 +410,8 @@ fn one_mistake_is_one_frame(#[case] document: &str, #[case] from: &str, #[case] 
         let findings = judge(&sources, environment).findings;
         (Some(environment.parse().unwrap()), findings)
     });
-    let report = Report {
-        sources: &sources,
-        prefix: String::new(),
-        environments: ENVIRONMENTS.map(|id| id.parse().unwrap()).to_vec(),
-        findings: merge(runs.to_vec()),
-    };
+    let environments = ENVIRONMENTS.map(|id| id.parse().unwrap()).to_vec();
+    let report = Report::new(&sources, environments, merge(runs.to_vec()));
     let look = Look {
         styled: false,
         width: 100,

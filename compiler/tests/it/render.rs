@@ -45,12 +45,10 @@ fn finding(sources: &SourceSet, dataset: &str) -> Diagnostic {
 }
 
 fn report(sources: &SourceSet, findings: Vec<Finding>) -> Report<'_> {
-    Report {
-        sources,
-        prefix: "policies/".to_owned(),
-        environments: vec!["dev".parse().unwrap(), "production".parse().unwrap()],
-        findings,
-    }
+    let environments = vec!["dev".parse().unwrap(), "production".parse().unwrap()];
+    let mut report = Report::new(sources, environments, findings);
+    "policies/".clone_into(&mut report.prefix);
+    report
 }
 
 #[test]
@@ -87,7 +85,7 @@ fn one_frame_shows_both_files_and_counts_the_same_cause() {
     assert!(render(&report, look(true)).contains('\u{1b}'));
 
     let json = compiler::render::json::render(&report);
-    assert_eq!(json["version"], 1);
+    assert_eq!(json["format"], 1);
     let findings = json["findings"].as_array().unwrap();
     assert_eq!(findings.len(), 6, "a program is told each finding");
     assert_eq!(

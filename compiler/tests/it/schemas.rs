@@ -1,6 +1,7 @@
 //! `schemas/` is generated from the kinds, and the kinds agree with the model.
 
 use compiler::kinds::Kind;
+use compiler::render::json;
 use compiler::schema::{self, Scalar, Shape};
 
 use crate::trees;
@@ -8,15 +9,20 @@ use crate::trees;
 #[test]
 fn published_schemas_are_the_kinds() {
     let folder = trees::repository().join("schemas");
-    let mut stale: Vec<String> = Kind::ALL
+    let kinds = Kind::ALL
         .iter()
-        .filter(|kind| {
-            let text = format!("{:#}\n", schema::json_schema(**kind));
-            std::fs::read_to_string(folder.join(kind.file_name())).ok() != Some(text)
+        .map(|kind| (kind.file_name(), schema::json_schema(*kind)));
+    let findings = (json::SCHEMA_FILE.to_owned(), json::schema());
+    let all: Vec<(String, serde_json::Value)> = kinds.chain([findings]).collect();
+    let mut stale: Vec<String> = all
+        .iter()
+        .filter(|(name, schema)| {
+            let text = format!("{schema:#}\n");
+            std::fs::read_to_string(folder.join(name)).ok() != Some(text)
         })
-        .map(|kind| kind.file_name())
+        .map(|(name, _)| name.clone())
         .collect();
-    let own: Vec<String> = Kind::ALL.iter().map(|kind| kind.file_name()).collect();
+    let own: Vec<String> = all.into_iter().map(|(name, _)| name).collect();
     let files = std::fs::read_dir(&folder).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     stale.extend(names.filter(|name| !own.contains(name)));

@@ -1,5 +1,6 @@
 //! Compiles a policy tree into a proven, signed bundle. Pure but for `cli` and `world`.
 
+pub mod alike;
 pub mod cli;
 pub mod compare;
 pub mod compile;
@@ -7,6 +8,7 @@ pub mod diagnostic;
 pub mod docs;
 pub mod environments;
 pub mod facts;
+pub mod judge;
 pub mod kinds;
 pub mod lower;
 pub mod object;

@@ -9,7 +9,7 @@ use contract::seal::{BundlePredicate, FindingCounts, Input, Lengths, Serial, Ver
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::compile::Compilation;
+use crate::compile::Sealed;
 use crate::diagnostic::Diagnostic;
 use crate::rules::{self, RuleSet};
 
@@ -40,7 +40,7 @@ pub struct Issue {
 /// What is said about a bundle. Lengths are set when the statement is made.
 pub fn predicate(
     model: &Model,
-    compilation: &Compilation,
+    sealed: &Sealed,
     rules: &RuleSet,
     facts: &Value,
     issue: &Issue,
@@ -76,8 +76,8 @@ pub fn predicate(
         expires_at,
         previous: issue.previous.map(|previous| previous.digest),
         trust_root_version: issue.trust_root_version,
-        policy_snapshot_hash: compilation.snapshot_hash,
-        inputs: inputs(compilation),
+        policy_snapshot_hash: sealed.snapshot_hash,
+        inputs: inputs(sealed),
         rules_digest,
         policy_version_ids: model.snapshot.policy_version_ids.clone(),
         source_commit: issue.source_commit.clone(),
@@ -96,8 +96,8 @@ pub fn predicate(
     })
 }
 
-fn inputs(compilation: &Compilation) -> Vec<Input> {
-    let inputs = compilation.inputs.iter();
+fn inputs(sealed: &Sealed) -> Vec<Input> {
+    let inputs = sealed.inputs.iter();
     inputs
         .map(|input| Input {
             path: input.path.clone(),

@@ -11,8 +11,11 @@ use jiff::Timestamp;
 
 use super::failure::Failure;
 use super::{Tree, compiled, environment};
+use crate::alike::Alike;
 use crate::compare::{self, Gate};
 use crate::diagnostic::{Diagnostic, RuleCode};
+use crate::judge;
+use crate::parse::{self, Parsed};
 use crate::render::{self, Finding, Report, github, human, json, junit, markdown, sarif};
 use crate::rules::RuleSet;
 use crate::source::{SourceSet, Span};
@@ -92,16 +95,17 @@ impl Check {
             None => None,
         };
         let (rules, invalid) = compiled::rules(self.tree.rules.as_deref())?;
+        let parsed = parse::parse(&read.sources);
         let mut environments = self.environments;
         let mut whole = [read.diagnostics, invalid.clone()].concat();
         if environments.is_empty() {
-            let (declared, diagnostics) = crate::environments::environments(&read.sources);
+            let (declared, diagnostics) = crate::environments::environments(&parsed);
             environments = declared;
             if environments.is_empty() {
                 whole.extend(diagnostics);
             }
         }
-        let mut run = judge(&read.sources, whole, environments, &rules, at);
+        let mut run = look_at(&read.sources, &parsed, whole, environments, &rules, at);
         let compared = base
             .as_ref()
             .zip(self.base.as_deref())
@@ -126,8 +130,9 @@ impl Check {
 }
 
 /// Judges a tree for these environments; `whole` holds what was found of the tree before.
-fn judge(
+fn look_at(
     sources: &SourceSet,
+    parsed: &Parsed,
     whole: Vec<Diagnostic>,
     environments: Vec<EnvironmentId>,
     rules: &RuleSet,
@@ -135,12 +140,17 @@ fn judge(
 ) -> Run {
     let mut runs = vec![(None, whole)];
     let mut unjudged = BTreeSet::new();
+    let alike = if rules.judge_each() {
+        Alike::of(parsed)
+    } else {
+        Alike::default()
+    };
     for environment in &environments {
-        let judged = compiled::judge(sources, environment, rules, at);
-        if judged.compilation.model.is_none() {
+        let found = judge::find(sources, parsed, &alike, environment, rules, at);
+        if !found.judged {
             unjudged.insert(environment.clone());
         }
-        runs.push((Some(environment.clone()), judged.diagnostics));
+        runs.push((Some(environment.clone()), found.diagnostics));
     }
     Run {
         environments,
@@ -159,11 +169,12 @@ fn since<'a>(
     rules: &RuleSet,
     at: Timestamp,
 ) -> compare::Base<'a> {
-    let (mut environments, _) = crate::environments::environments(&base.sources);
+    let parsed = parse::parse(&base.sources);
+    let (mut environments, _) = crate::environments::environments(&parsed);
     let nothing_declared = environments.is_empty() && base.present;
     environments.retain(|environment| run.environments.contains(environment));
     let whole = [base.diagnostics.clone(), invalid].concat();
-    let before = judge(&base.sources, whole, environments, rules, at);
+    let before = look_at(&base.sources, &parsed, whole, environments, rules, at);
     let changed = changed(&base.sources, sources);
     let positions = sources.positions();
     let touched = |span: Span| {

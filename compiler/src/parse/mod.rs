@@ -9,6 +9,7 @@ mod syntax;
 use std::collections::BTreeSet;
 
 use contract::code;
+use rayon::prelude::*;
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span as Mark, options};
 
 pub use node::{Entry, Mapping, Node, Value, Way};
@@ -33,7 +34,7 @@ pub struct Document {
 }
 
 /// All that could be read, and what could not.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Parsed {
     /// The documents, in the order of files and of places in them.
     pub documents: Vec<Document>,
@@ -43,22 +44,37 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads every document of every file.
+/// Reads every document of every file, files side by side.
 pub fn parse(sources: &SourceSet) -> Parsed {
+    let mut bytes = 0_usize;
+    let files: Vec<(u32, &SourceFile, usize)> = (0..)
+        .zip(&sources.files)
+        .map(|(index, file)| {
+            bytes = bytes.saturating_add(file.text.len());
+            (index, file, bytes)
+        })
+        .collect();
+    let read: Vec<Parsed> = files.into_par_iter().map(one).collect();
     let mut parsed = Parsed {
         lost: sources.incomplete,
         ..Parsed::default()
     };
-    let mut bytes = 0_usize;
-    for (index, file) in sources.files.iter().enumerate() {
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        bytes = bytes.saturating_add(file.text.len());
-        if file.text.len() > MAX_FILE_BYTES || bytes > MAX_TREE_BYTES {
-            parsed.lost = true;
-            parsed.diagnostics.push(too_large(index, file, bytes));
-        } else {
-            Reader::new(index, file, &mut parsed).read();
-        }
+    for file in read {
+        parsed.lost |= file.lost;
+        parsed.documents.extend(file.documents);
+        parsed.diagnostics.extend(file.diagnostics);
+    }
+    parsed
+}
+
+/// Reads a file; `tree` is the length of the tree up to its end.
+fn one((index, file, tree): (u32, &SourceFile, usize)) -> Parsed {
+    let mut parsed = Parsed::default();
+    if file.text.len() > MAX_FILE_BYTES || tree > MAX_TREE_BYTES {
+        parsed.lost = true;
+        parsed.diagnostics.push(too_large(index, file, tree));
+    } else {
+        Reader::new(index, file, &mut parsed).read();
     }
     parsed
 }

@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 
+mod alike;
 mod ci_kit;
 mod cli;
 mod compile;

@@ -368,6 +368,8 @@ mod tests {
         check(4, "new");
     }
 
+    type Step<'a> = (&'a str, &'a dyn Fn(), Option<InPlace>, &'a str);
+
     #[test]
     fn every_step_of_a_restore_is_told_for_what_it_is() {
         let world = world();
@@ -382,7 +384,7 @@ mod tests {
         let left = || InPlace::NotDone {
             left: swap.staging.display().to_string(),
         };
-        let steps: [(&str, &dyn Fn(), Option<InPlace>, &str); 8] = [
+        let steps: [Step<'_>; 8] = [
             ("nothing", &|| (), None, "old"),
             (
                 "stage",

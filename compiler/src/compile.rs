@@ -27,7 +27,7 @@ pub struct Compilation {
     pub json: Json,
     /// What is published; only of a tree that was compiled for that, and has a model.
     pub sealed: Option<Sealed>,
-    /// Where each value came from; as far as resolution got.
+    /// Where each value came from; nothing without a model.
     pub provenance: Provenance,
     /// How each value was written, at the model's paths with the field names of the source.
     pub written: Json,
@@ -65,7 +65,9 @@ pub fn resolved(parsed: Parsed, environment: &EnvironmentId) -> Compilation {
     let mut diagnostics = Vec::new();
     let is_whole = !parsed.lost;
     let selection = resolve::resolve(parsed, environment, &mut diagnostics);
+    let is_sound = is_whole && !diagnostic::has_errors(&diagnostics);
     let lowered = selection
+        .filter(|_| is_sound)
         .map(|selection| lower::lower(&selection))
         .unwrap_or_default();
     let mut compilation = Compilation {
@@ -77,7 +79,7 @@ pub fn resolved(parsed: Parsed, environment: &EnvironmentId) -> Compilation {
         written: lowered.written,
         diagnostics,
     };
-    if is_whole && !diagnostic::has_errors(&compilation.diagnostics) {
+    if is_sound {
         match Model::deserialize(&lowered.model) {
             Ok(model) => {
                 compilation.model = Some(model);

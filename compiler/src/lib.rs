@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod docs;
 pub mod environments;
 pub mod facts;
+pub mod forecast;
 pub mod kinds;
 pub mod lower;
 pub mod object;
@@ -18,6 +19,7 @@ pub mod resolve;
 pub mod rules;
 pub mod schema;
 pub mod source;
+pub mod waivers;
 #[expect(
     clippy::disallowed_methods,
     reason = "shell: files, git, clock, terminal"

@@ -15,6 +15,7 @@ use crate::facts;
 use crate::render::{self, human};
 use crate::rules::{self, Files, Input, RuleSet};
 use crate::source::SourceSet;
+use crate::waivers;
 use crate::world::terminal::{Stream, look, print};
 use crate::world::tree;
 
@@ -67,20 +68,31 @@ pub fn judge(
     at: Timestamp,
 ) -> Judged {
     let compilation = compile(sources, environment);
-    let mut diagnostics = compilation.diagnostics.clone();
-    let mut proven = Value::Null;
-    if let Some(model) = &compilation.model {
-        proven = facts::facts(model);
-        let json = serde_json::to_value(model).unwrap_or_default();
-        let input = Input::new(&json, &compilation.written, &proven, at.as_second());
-        let place = |path: &[String]| rules::place(&compilation, sources, path);
-        diagnostics.extend(rules::judge(&input, rules, &place));
-    }
-    crate::diagnostic::sort(&mut diagnostics);
-    Judged {
+    let proven = compilation.model.as_ref().map(facts::facts);
+    let mut judged = Judged {
         compilation,
-        facts: proven,
-        diagnostics,
+        facts: proven.unwrap_or_default(),
+        diagnostics: Vec::new(),
+    };
+    judged.diagnostics = judged.as_of(sources, rules, at);
+    judged
+}
+
+impl Judged {
+    /// The findings of the same tree as of another instant.
+    pub fn as_of(&self, sources: &SourceSet, rules: &RuleSet, at: Timestamp) -> Vec<Diagnostic> {
+        let compilation = &self.compilation;
+        let mut diagnostics = compilation.diagnostics.clone();
+        if let Some(model) = &compilation.model {
+            let json = serde_json::to_value(model).unwrap_or_default();
+            let input = Input::new(&json, &compilation.written, &self.facts, at.as_second());
+            let place = |path: &[String]| rules::place(compilation, sources, path);
+            let mut found = rules::judge(&input, rules, &place);
+            waivers::apply(model, &json, rules, at, &place, &mut found);
+            diagnostics.extend(found);
+        }
+        crate::diagnostic::sort(&mut diagnostics);
+        diagnostics
     }
 }
 

@@ -25,3 +25,4 @@ mod repository;
 mod schemas;
 mod starter;
 mod trees;
+mod waivers;

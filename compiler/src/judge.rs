@@ -3,18 +3,21 @@
 
 use std::collections::BTreeSet;
 
+use contract::code;
 use contract::id::EnvironmentId;
+use contract::model::Model;
 use jiff::Timestamp;
 use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::alike::Alike;
 use crate::compile::{self, Compilation};
-use crate::diagnostic::{self, Diagnostic};
+use crate::diagnostic::{self, Diagnostic, RuleCode, has_errors};
 use crate::facts;
 use crate::parse::Parsed;
 use crate::rules::{self, Input, RuleSet};
 use crate::source::SourceSet;
+use crate::waivers;
 
 /// A compiled tree with everything that is known of it for one environment.
 pub struct Judged {
@@ -42,7 +45,8 @@ fn findings(
     rules: &RuleSet,
     at: Timestamp,
 ) -> Judged {
-    let (facts, found) = ruled(&compilation, sources, rules, at);
+    let (facts, mut found) = ruled(&compilation, sources, rules, at);
+    accept(&compilation, sources, rules, at, &mut found);
     let mut diagnostics = [compilation.diagnostics.as_slice(), &found].concat();
     diagnostic::sort(&mut diagnostics);
     Judged {
@@ -70,10 +74,24 @@ fn ruled(
     (facts, found)
 }
 
+/// Lets the waivers of a model take what they accept.
+fn accept(
+    compilation: &Compilation,
+    sources: &SourceSet,
+    rules: &RuleSet,
+    at: Timestamp,
+    found: &mut Vec<Diagnostic>,
+) {
+    if let Some(model) = &compilation.model {
+        let place = |path: &[String]| rules::place(compilation, sources, path);
+        waivers::apply(model, &compilation.json, rules, at, &place, found);
+    }
+}
+
 /// What was found in a tree for one environment.
 pub struct Found {
-    /// Whether there is a model, so that rules ran.
-    pub judged: bool,
+    /// The model, in which documents that are alike may be missing; absent when no rule ran.
+    pub model: Option<Model>,
     /// The findings of the compiler and of the rules, in their order.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -88,41 +106,64 @@ pub fn find(
     at: Timestamp,
 ) -> Found {
     let compile = |parsed: Parsed| compile::resolved(parsed, environment);
+    find_in_parts(sources, parsed, alike, rules, at, &compile).unwrap_or_else(|| {
+        let whole = findings(compile(parsed.clone()), sources, rules, at);
+        Found {
+            model: whole.compilation.model,
+            diagnostics: whole.diagnostics,
+        }
+    })
+}
+
+/// The same, as long as nothing is found that depends on the tree as a whole.
+fn find_in_parts(
+    sources: &SourceSet,
+    parsed: &Parsed,
+    alike: &Alike<'_>,
+    rules: &RuleSet,
+    at: Timestamp,
+    compile: &(dyn Fn(Parsed) -> Compilation + Sync),
+) -> Option<Found> {
     let mut opened = BTreeSet::new();
     loop {
         let parts = alike.parts(parsed, &opened);
-        let judged = parts.par_iter().map(|places| {
+        let judged = parts.par_iter().enumerate().map(|(number, places)| {
             let compilation = compile(alike.only(parsed, places, &opened));
             let found = ruled(&compilation, sources, rules, at).1;
-            (compilation.model.is_some(), compilation.diagnostics, found)
+            let warned = compilation.diagnostics.clone();
+            let first = (number == 0).then_some(compilation);
+            Some((first, warned, found)).filter(|(.., warned, _)| !has_errors(warned))
         });
-        let judged: Vec<_> = judged.collect();
-        if judged.iter().any(|(has_model, ..)| !has_model) {
-            break;
+        let judged: Vec<_> = judged.collect::<Option<_>>()?;
+        let mut shared = None;
+        let (mut warned, mut found) = (Vec::new(), Vec::new());
+        for (first, of_part, by_rules) in judged {
+            shared = shared.or(first);
+            warned.extend(of_part);
+            found.extend(by_rules);
         }
-        let (mut compiled, found): (Vec<_>, Vec<_>) = judged
-            .into_iter()
-            .map(|(_, compiled, found)| (compiled, found))
-            .unzip();
-        if parts.len() > 1 && compiled.iter().any(|part| !part.is_empty()) {
-            // What the compiler finds may depend on the tree as a whole.
-            compiled = vec![compile(parsed.clone()).diagnostics];
+        if parts.len() > 1 && !warned.is_empty() {
+            // It may be missing from a part and not from the tree.
+            warned = compile(parsed.clone()).diagnostics;
         }
-        let mut diagnostics: Vec<Diagnostic> =
-            compiled.into_iter().chain(found).flatten().collect();
-        diagnostic::sort(&mut diagnostics);
-        let named = alike.named(&diagnostics);
-        if named.is_subset(&opened) {
-            return Found {
-                judged: true,
-                diagnostics,
-            };
+        diagnostic::sort(&mut found);
+        let named = alike.named([warned.as_slice(), &found].concat().as_slice());
+        if !named.is_subset(&opened) {
+            opened.extend(named);
+            continue;
         }
-        opened.extend(named);
-    }
-    let whole = findings(compile(parsed.clone()), sources, rules, at);
-    Found {
-        judged: whole.compilation.model.is_some(),
-        diagnostics: whole.diagnostics,
+        // Waivers and what they name are in every part.
+        let shared = shared.filter(|compilation| compilation.model.is_some())?;
+        accept(&shared, sources, rules, at, &mut found);
+        let unknown: RuleCode = code::WAIVER_TARGET_UNKNOWN.into();
+        if found.iter().any(|finding| finding.code == unknown) {
+            return None;
+        }
+        found.extend(warned);
+        diagnostic::sort(&mut found);
+        return Some(Found {
+            model: shared.model,
+            diagnostics: found,
+        });
     }
 }

@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod docs;
 pub mod environments;
 pub mod facts;
+pub mod forecast;
 pub mod judge;
 pub mod kinds;
 pub mod lower;
@@ -20,6 +21,7 @@ pub mod resolve;
 pub mod rules;
 pub mod schema;
 pub mod source;
+pub mod waivers;
 #[expect(
     clippy::disallowed_methods,
     reason = "shell: files, git, clock, terminal"

@@ -35,6 +35,10 @@ pub struct Issue {
     pub source_commit: Option<String>,
     /// Findings that stop nothing.
     pub warnings: u64,
+    /// Findings that waivers accept.
+    pub waived: u64,
+    /// The ids of those waivers.
+    pub waivers: Vec<String>,
 }
 
 /// What is said about a bundle. Lengths are set when the statement is made.
@@ -88,9 +92,9 @@ pub fn predicate(
             findings: FindingCounts {
                 errors: 0,
                 warnings: issue.warnings,
-                waived: 0,
+                waived: issue.waived,
             },
-            waivers: Vec::new(),
+            waivers: issue.waivers.clone(),
         },
         properties: properties(facts),
     })

@@ -19,6 +19,7 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::judge;
 use crate::publish::{self, Issue, Previous};
 use crate::render::{self, human};
+use crate::waivers;
 use crate::world::clock;
 use crate::world::files::{self, Mode};
 use crate::world::git::{self, Commit};
@@ -79,15 +80,15 @@ impl Build {
         }
         let folder = self.out.join(self.environment.as_str());
         let roots = published::roots(&self.out)?;
+        let count = |of: &dyn Fn(&&Diagnostic) -> bool| found.iter().filter(of).count() as u64;
         let issue = Issue {
             issued_at: at,
             previous: previous(&folder)?,
             trust_root_version: newest_version(&roots)?,
             source_commit: source_commit(&self.tree.folder),
-            warnings: found
-                .iter()
-                .filter(|d| d.severity == Severity::Warning)
-                .count() as u64,
+            warnings: count(&|d| d.severity == Severity::Warning && d.waived_by.is_none()),
+            waived: count(&|d| d.waived_by.is_some()),
+            waivers: waivers::used(&found),
         };
         let predicate = publish::predicate(model, sealed, &rules, &judged.facts, &issue)
             .map_err(|fault| *fault)

@@ -1,7 +1,7 @@
 //! Owns the `# METADATA` block of a rule, which the Rego engine does not hand out: what the rule is called, its code,
 //! its weight, the clauses of standards it serves. Never runs a rule. The interesting function is [`parse`].
 
-use contract::code::{Code, Severity};
+use contract::code::{Code, Severity, WAIVER_HYGIENE};
 use serde::Deserialize;
 
 use crate::diagnostic::RuleCode;
@@ -105,7 +105,7 @@ fn code(text: &str, owner: Owner) -> Result<RuleCode, String> {
     let known = Code::find(text);
     match owner {
         Owner::Seawall => known
-            .filter(|code| code.family() == 3)
+            .filter(|code| code.family() == 3 || *code == WAIVER_HYGIENE)
             .map(RuleCode::Seawall)
             .ok_or_else(|| format!("`{text}` is no code of built-in rules")),
         Owner::Organisation => {

@@ -117,7 +117,7 @@ impl Rule {
                     "a rule that does not run is never a pass: correct it, or give input for which it is defined",
                 ),
                 engine::RuleFault::Finding(reason) => failed(code::FINDING_INVALID, reason).help(
-                    "a finding has `at`, `msg`, and optional `about`, `cause`, `label`, `because`, `notes`, `help`",
+                    "a finding has `at`, `msg`, and optional `about`, `cause`, `label`, `because`, `notes`, `help`, `measure`",
                 ),
             })
         })
@@ -244,6 +244,7 @@ fn told(
     diagnostic.notes = raw.notes;
     diagnostic.help = raw.help;
     diagnostic.cause = place(&raw.cause).map(|place| place.set);
+    diagnostic.measure = raw.measure;
     if raw.about != raw.at {
         diagnostic.about = raw.about;
     }

@@ -26,3 +26,4 @@ mod repository;
 mod schemas;
 mod starter;
 mod trees;
+mod waivers;

@@ -41,6 +41,7 @@ deny contains finding if {
 		"because": [{"at": shown.because, "label": "demanded here"}],
 		"notes": array.concat(array.concat(witness(id, shown.fact.case), others(shown)), also(here)),
 		"help": help(id, here),
+		"measure": {"seconds": max([demand.seconds | some demand in here])},
 	}
 }
 

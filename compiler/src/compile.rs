@@ -54,6 +54,7 @@ pub fn compile(sources: &SourceSet, environment: &EnvironmentId) -> Compilation 
             .ok()
     };
     diagnostic::sort(&mut diagnostics);
+    diagnostic::cut(&mut diagnostics);
     let inputs = sources.inputs();
     let (model, bundle, provenance_bytes) = match sealed {
         Some((model, bundle, provenance)) => (Some(model), Some(bundle), Some(provenance)),

@@ -1,14 +1,17 @@
 //! Owns rules: which there are, who they belong to, and what they find in a compiled tree. Never reads a file: rules
 //! come as text, the built-in ones with the binary. The interesting function is [`judge`].
 
+mod bounded;
 pub mod engine;
 pub mod finding;
 mod load;
 pub mod metadata;
 mod reads;
 pub mod testing;
+mod unsound;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -94,6 +97,27 @@ impl Rule {
         modules
     }
 
+    /// The same, even where the engine itself has a bug that the rule meets.
+    fn answer(
+        &self,
+        rules: &RuleSet,
+        input: &regorus::Value,
+    ) -> Result<Vec<finding::RawFinding>, Box<Diagnostic>> {
+        let run = AssertUnwindSafe(|| self.run(rules, input));
+        catch_unwind(run).unwrap_or_else(|_| {
+            let message = format!(
+                "rule `{}` gave no answer: the engine broke on it",
+                self.folder
+            );
+            let failed = Diagnostic::error(code::RULE_FAILED, message)
+                .at(["rules", self.folder.as_str()])
+                .help(
+                    "write what it says in another way, and report this as a fault of the program",
+                );
+            Err(Box::new(failed))
+        })
+    }
+
     /// Runs the rule alone. Whatever keeps it from answering becomes an error finding, never a pass.
     fn run(
         &self,
@@ -104,8 +128,10 @@ impl Rule {
             let message = format!("rule `{}` gave no answer: {reason}", self.folder);
             Diagnostic::error(code, message).at(["rules", self.folder.as_str()])
         };
-        let mut engine = engine::prepare(&self.modules(rules))
-            .map_err(|reason| Box::new(failed(code::RULE_FAILED, reason)))?;
+        let mut engine = engine::prepare(&self.modules(rules)).map_err(|reason| {
+            let help = "correct the rule: the finding about its loading says the same";
+            Box::new(failed(code::RULE_FAILED, reason).help(help))
+        })?;
         engine::evaluate(&mut engine, &self.package, input).map_err(|fault| {
             Box::new(match fault {
                 engine::RuleFault::Failed(reason) => failed(code::RULE_FAILED, reason).help(
@@ -201,7 +227,7 @@ fn answers(rules: &RuleSet, input: &regorus::Value) -> Vec<Answer> {
             let Some(rule) = rules.rules.get(number) else {
                 return mine;
             };
-            mine.push((number, rule.run(rules, input)));
+            mine.push((number, rule.answer(rules, input)));
         }
     };
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -239,7 +265,10 @@ fn told(
             ),
         )
         .at(["rules", rule.folder.as_str()])
-        .note(format!("it says: {}", raw.msg));
+        .note(format!("it says: {}", raw.msg))
+        .help(
+            "paths begin as `input` does: `datasets`, `plans`, `scenarios`, `settings`, `facts` …",
+        );
     }
     let early = rule.metadata.effective_from.is_some_and(|from| at < from);
     let severity = if early {

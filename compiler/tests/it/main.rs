@@ -14,6 +14,7 @@ mod cli;
 mod compile;
 mod documentation;
 mod explain;
+mod frames;
 mod hostile;
 mod invalid;
 mod outputs;

@@ -17,6 +17,7 @@ mod explain;
 mod frames;
 mod hostile;
 mod invalid;
+mod order;
 mod outputs;
 mod policies;
 mod properties;

@@ -16,9 +16,6 @@ use compiler::parse::parse;
 use compiler::rules::{self, Files, Input};
 use compiler::world::tree;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let (sources, _) = tree::read(Path::new(&arguments[1])).unwrap();

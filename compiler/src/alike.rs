@@ -153,22 +153,16 @@ impl<'a> Alike<'a> {
         let documents = places
             .iter()
             .filter_map(|place| parsed.documents.get(*place));
-        Parsed {
-            documents: documents
-                .cloned()
-                .map(|mut document| {
-                    if let Value::Mapping(root) = &mut document.root.value
-                        && let Some(ids) = root.get_mut("dataset_ids")
-                        && let Value::List(ids) = &mut ids.value
-                    {
-                        ids.retain(|id| !is_gone(id));
-                    }
-                    document
-                })
-                .collect(),
-            lost: parsed.lost,
-            diagnostics: parsed.diagnostics.clone(),
-        }
+        let documents = documents.cloned().map(|mut document| {
+            if let Value::Mapping(root) = &mut document.root.value
+                && let Some(ids) = root.get_mut("dataset_ids")
+                && let Value::List(ids) = &mut ids.value
+            {
+                ids.retain(|id| !is_gone(id));
+            }
+            document
+        });
+        parsed.with(documents.collect())
     }
 }
 

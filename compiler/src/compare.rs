@@ -99,7 +99,7 @@ fn hides(code: &RuleCode) -> bool {
 type Key<'a> = (Digest, &'a [String], Option<&'a EnvironmentId>, bool);
 
 /// The keys of the base that a finding may stand at. What was accepted there and is not any more is new: nobody excuses it.
-fn stands<'a>((print, about, environment, waived): Key<'a>) -> impl Iterator<Item = Key<'a>> {
+fn stands((print, about, environment, waived): Key<'_>) -> impl Iterator<Item = Key<'_>> {
     [true, false]
         .into_iter()
         .filter(move |base| waived || !base)

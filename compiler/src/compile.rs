@@ -89,6 +89,7 @@ pub fn resolved(parsed: Parsed, environment: &EnvironmentId) -> Compilation {
         }
     }
     diagnostic::sort(&mut compilation.diagnostics);
+    diagnostic::cut(&mut compilation.diagnostics);
     compilation
 }
 

@@ -1,11 +1,11 @@
 //! Owns what a finding is: code, weight, message, places, advice; its fingerprint and the stable order of many.
 //! Never draws one (that is `render`) and never reads a file. The interesting function is [`sort`].
 
-use contract::code::{Code, Severity};
+use contract::code::{self, Code, Severity};
 use contract::digest::Digest;
 use jiff::Timestamp;
 
-use crate::source::Span;
+use crate::source::{MAX_FINDINGS, Span};
 
 /// The code of a finding: one of ours, or the text of an organisation's own rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -189,6 +189,21 @@ pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_by_cached_key(Diagnostic::order);
     diagnostics.dedup();
+}
+
+/// Leaves the first of very many sorted findings, and says that others are left out.
+pub fn cut(diagnostics: &mut Vec<Diagnostic>) {
+    let all = diagnostics.len();
+    if all <= MAX_FINDINGS {
+        return;
+    }
+    diagnostics.truncate(MAX_FINDINGS);
+    let message = format!("the tree has {all} findings, of which {MAX_FINDINGS} are told");
+    diagnostics.push(
+        Diagnostic::error(code::INPUT_TOO_LARGE, message)
+            .help("mend the first of them; so many have few causes"),
+    );
+    sort(diagnostics);
 }
 
 #[cfg(test)]

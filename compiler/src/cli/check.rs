@@ -130,6 +130,10 @@ impl Check {
             });
         let mut report = report(folder, &read.sources, run.environments, run.findings);
         report.root = root(folder);
+        // What is read elsewhere must not depend on what was typed here.
+        if self.format != Form::Human {
+            report.prefix.clone_from(&report.root);
+        }
         report.unjudged = run.unjudged;
         report.until = self.until.map(|until| (until, run.changes));
         report.checks = render::checks(&rules);

@@ -22,8 +22,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use contract::code;
 use contract::id::EnvironmentId;
 use jiff::Timestamp;
+
+use crate::diagnostic::Diagnostic;
+use crate::world::memory;
+use failure::Failure;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -105,7 +110,19 @@ struct Tree {
 
 /// Runs the command line and tells the exit status.
 pub fn run() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    if let Err(error) = memory::watch() {
+        let failure = Failure::Environment(Box::new(
+            Diagnostic::error(
+                code::RULE_FAILED,
+                format!("no thread can be started: {error}"),
+            )
+            .help("let the process have more threads"),
+        ));
+        failure.tell();
+        return ExitCode::from(failure.status());
+    }
+    let done = match arguments.command {
         Command::Init(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Build(command) => command.run(),

@@ -7,6 +7,7 @@ mod scalar;
 mod syntax;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use contract::code;
 use rayon::prelude::*;
@@ -15,7 +16,8 @@ use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span as M
 pub use node::{Entry, Mapping, Node, Value, Way};
 
 use crate::diagnostic::Diagnostic;
-use crate::source::{MAX_FILE_BYTES, MAX_TREE_BYTES, SourceFile, SourceSet, Span};
+use crate::source::hidden;
+use crate::source::{MAX_FILE_BYTES, MAX_LINE_BYTES, MAX_TREE_BYTES, SourceFile, SourceSet, Span};
 
 /// The deepest kind nests four levels; deeper input only wears down the stack of whoever walks it.
 pub const MAX_DEPTH: usize = 24;
@@ -23,6 +25,12 @@ pub const MAX_DEPTH: usize = 24;
 pub const MAX_SCALAR_BYTES: usize = 64 << 10;
 /// The longest honest key is a field name of some thirty letters.
 pub const MAX_KEY_BYTES: usize = 256;
+/// The widest kind has some thirty fields, and no field maps more than some hundred names.
+pub const MAX_ENTRIES: usize = 1000;
+/// A hundred thousand documents have fewer values; each takes a hundred bytes and more of memory.
+pub const MAX_VALUES: usize = 4_000_000;
+/// So many faults of writing have few causes, which the first of them show.
+const MAX_REFUSALS: usize = 1000;
 
 /// One YAML document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +50,21 @@ pub struct Parsed {
     pub lost: bool,
     /// What was refused.
     pub diagnostics: Vec<Diagnostic>,
+    /// A limit of the whole tree was met, and what comes after it is not read.
+    full: bool,
+}
+
+impl Parsed {
+    /// The same tree with other documents.
+    #[must_use]
+    pub fn with(&self, documents: Vec<Document>) -> Self {
+        Self {
+            documents,
+            lost: self.lost,
+            diagnostics: self.diagnostics.clone(),
+            full: self.full,
+        }
+    }
 }
 
 /// Reads every document of every file, files side by side.
@@ -54,11 +77,32 @@ pub fn parse(sources: &SourceSet) -> Parsed {
             (index, file, bytes)
         })
         .collect();
-    let read: Vec<Parsed> = files.into_par_iter().map(one).collect();
+    let values = AtomicUsize::new(0);
+    let read: Vec<Parsed> = files
+        .par_iter()
+        .map(|file| {
+            let mut parsed = Parsed::default();
+            one(*file, &values, &mut parsed);
+            parsed
+        })
+        .collect();
+    let refusals: usize = read.iter().map(|file| file.diagnostics.len()).sum();
     let mut parsed = Parsed {
         lost: sources.incomplete,
         ..Parsed::default()
     };
+    if read.iter().any(|file| file.full) || refusals >= MAX_REFUSALS {
+        // Where a limit of the tree is met must not depend on which file was quicker.
+        drop(read);
+        let values = AtomicUsize::new(0);
+        for file in files {
+            if parsed.full {
+                break;
+            }
+            one(file, &values, &mut parsed);
+        }
+        return parsed;
+    }
     for file in read {
         parsed.lost |= file.lost;
         parsed.documents.extend(file.documents);
@@ -67,16 +111,14 @@ pub fn parse(sources: &SourceSet) -> Parsed {
     parsed
 }
 
-/// Reads a file; `tree` is the length of the tree up to its end.
-fn one((index, file, tree): (u32, &SourceFile, usize)) -> Parsed {
-    let mut parsed = Parsed::default();
+/// Reads a file; `tree` is the length of the tree up to its end, `values` counts those of the tree.
+fn one((index, file, tree): (u32, &SourceFile, usize), values: &AtomicUsize, out: &mut Parsed) {
     if file.text.len() > MAX_FILE_BYTES || tree > MAX_TREE_BYTES {
-        parsed.lost = true;
-        parsed.diagnostics.push(too_large(index, file, tree));
+        out.lost = true;
+        out.diagnostics.push(too_large(index, file, tree));
     } else {
-        Reader::new(index, file, &mut parsed).read();
+        Reader::new(index, file, values, out).read();
     }
-    parsed
 }
 
 fn too_large(index: u32, file: &SourceFile, tree: usize) -> Diagnostic {
@@ -129,6 +171,7 @@ enum Key {
 struct Reader<'a> {
     index: u32,
     file: &'a SourceFile,
+    values: &'a AtomicUsize,
     out: &'a mut Parsed,
     open: Vec<Open>,
     root: Option<Node>,
@@ -137,10 +180,11 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(index: u32, file: &'a SourceFile, out: &'a mut Parsed) -> Self {
+    fn new(index: u32, file: &'a SourceFile, values: &'a AtomicUsize, out: &'a mut Parsed) -> Self {
         Self {
             index,
             file,
+            values,
             out,
             open: Vec::new(),
             root: None,
@@ -163,8 +207,17 @@ impl<'a> Reader<'a> {
             .help("save the file as UTF-8 without a byte order mark");
             self.tell(finding);
         }
+        if let Some(finding) = self.unfit() {
+            self.tell(finding);
+            self.out.lost = true;
+            return;
+        }
         let mut parser = Parser::new_from_str_with_options(&self.file.text, parser_options());
         while let Some(event) = parser.next_event() {
+            if self.out.full {
+                self.out.lost = true;
+                break;
+            }
             match event {
                 Ok((Event::StreamEnd, _)) => break,
                 Ok((event, mark)) => self.take(event, mark),
@@ -186,9 +239,75 @@ impl<'a> Reader<'a> {
     }
 
     fn tell(&mut self, finding: Diagnostic) {
+        if self.out.full {
+            return;
+        }
+        let path = self.file.path.as_str();
+        self.out.diagnostics.push(finding.at([path]));
+        if self.out.diagnostics.len() == MAX_REFUSALS {
+            let message =
+                format!("`{path}` is read no further: {MAX_REFUSALS} findings are enough");
+            self.stop(message, None, "mend these first; then the others are told");
+        }
+    }
+
+    /// Ends the reading of the whole tree.
+    fn stop(&mut self, message: String, place: Option<Span>, help: &str) {
+        let mut finding = Diagnostic::error(code::INPUT_TOO_LARGE, message).help(help);
+        if let Some(span) = place {
+            finding = finding.label(span, "");
+        }
+        self.out.full = true;
         self.out
             .diagnostics
             .push(finding.at([self.file.path.as_str()]));
+    }
+
+    /// Why the text as a whole is not read: what a reviewer sees of it is not what it says, or nobody reviews it.
+    fn unfit(&self) -> Option<Diagnostic> {
+        let text = self.file.text.as_str();
+        let place = |start: usize, length: usize| Span {
+            file: self.index,
+            start: u32::try_from(start).unwrap_or(u32::MAX),
+            end: u32::try_from(start.saturating_add(length)).unwrap_or(u32::MAX),
+        };
+        let mark = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        if let Some((at, letter)) = text.get(mark..).and_then(hidden::first) {
+            let message = format!(
+                "the character {} does not show, or changes how others are shown",
+                hidden::name(letter)
+            );
+            return Some(
+                Diagnostic::error(code::UNSUPPORTED_YAML, message)
+                    .label(place(mark + at, letter.len_utf8()), "")
+                    .help("remove it: a reviewer must see what is read"),
+            );
+        }
+        let mut start = 0;
+        let long = text.split_inclusive('\n').find(|line| {
+            let long = line.len() > MAX_LINE_BYTES;
+            start += if long { 0 } else { line.len() };
+            long
+        })?;
+        let message = format!(
+            "a line is {} bytes long, more than {MAX_LINE_BYTES}",
+            long.len()
+        );
+        Some(
+            Diagnostic::error(code::INPUT_TOO_LARGE, message)
+                .label(place(start, 0), "")
+                .help("break it into lines, or keep data out of the policy tree"),
+        )
+    }
+
+    /// Counts a value.
+    fn count(&mut self, span: Span) {
+        let before = self.values.fetch_add(1, Ordering::Relaxed);
+        if before >= MAX_VALUES && !self.out.full {
+            let message = format!("here the tree has more than {MAX_VALUES} values");
+            let help = "keep data out of the policy tree, or split it into several trees";
+            self.stop(message, Some(span), help);
+        }
     }
 
     /// Whether a syntax error stands right behind something on the same line that was refused: `*/5 * * * *` is first
@@ -231,6 +350,7 @@ impl<'a> Reader<'a> {
             Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) => {}
             Event::DocumentEnd => self.finish_document(),
             Event::Scalar(text, style, _, tag) => {
+                self.count(span);
                 let node = self.scalar(&text, style, span);
                 let refused = tag.is_some();
                 if refused {
@@ -243,6 +363,7 @@ impl<'a> Reader<'a> {
                 });
             }
             Event::SequenceStart(_, _, tag) => {
+                self.count(span);
                 if tag.is_some() {
                     self.refuse_tag(mark, span);
                 }
@@ -252,6 +373,7 @@ impl<'a> Reader<'a> {
                 });
             }
             Event::MappingStart(_, _, tag) => {
+                self.count(span);
                 if tag.is_some() {
                     self.refuse_tag(mark, span);
                 }
@@ -326,6 +448,19 @@ impl<'a> Reader<'a> {
                 Diagnostic::error(code::INPUT_TOO_LARGE, message)
                     .label(span, "")
                     .help("shorten it"),
+            );
+            return Node::new(span, Value::Refused);
+        }
+        // Raw ones are refused with the whole file; these come from escapes in quoted text.
+        if let Some((_, letter)) = hidden::first(text) {
+            let message = format!(
+                "the value holds {}, a character that does not show, or changes how others are shown",
+                hidden::name(letter)
+            );
+            self.refuse(
+                span,
+                message,
+                "leave it out: messages and evidence show this value to people",
             );
             return Node::new(span, Value::Refused);
         }
@@ -414,6 +549,17 @@ impl<'a> Reader<'a> {
         let Some(Open::Mapping { mapping, seen, .. }) = self.open.last_mut() else {
             return Key::Refused;
         };
+        if mapping.entries.len() == MAX_ENTRIES {
+            let told = std::mem::replace(&mut mapping.incomplete, true);
+            if !told {
+                let message = format!("a mapping has more than {MAX_ENTRIES} keys");
+                let finding = Diagnostic::error(code::INPUT_TOO_LARGE, message)
+                    .label(node.span, "the first one too many")
+                    .help("no field takes so many; look for a wrong indentation");
+                self.tell(finding);
+            }
+            return Key::Refused;
+        }
         if seen.insert(text.clone()) {
             return Key::Usable(text, node.span);
         }

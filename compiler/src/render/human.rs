@@ -2,6 +2,7 @@
 //! Never wraps or cuts a message. The interesting function is [`render`].
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Element, Group as Frame, Level, Renderer, Snippet};
@@ -10,9 +11,12 @@ use contract::code::Severity;
 use super::{Finding, Group, Report, count, range};
 use crate::compare::Standing;
 use crate::forecast::Change;
+use crate::source::{SourceFile, Span, hidden};
 
 /// How many other findings about the same object are told in full; the rest is counted.
 const TOLD_OTHERS: usize = 3;
+/// How many causes have a frame; nobody reads more of them, and the rest is counted.
+const SHOWN: usize = 200;
 /// How many findings that the base had are told to be gone; the rest is counted.
 const TOLD_FIXED: usize = 20;
 /// How many causes that waivers accept are told; the rest is counted.
@@ -125,9 +129,18 @@ fn waived(report: &Report<'_>) -> String {
 /// The frames alone, each followed by an empty line.
 pub fn frames(report: &Report<'_>, look: Look) -> String {
     let mut out = String::new();
-    for group in super::open(report) {
+    let groups = super::open(report);
+    for group in groups.iter().take(SHOWN) {
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{}\n", frame(report, &group, look));
+        let _ = writeln!(out, "{}\n", frame(report, group, look));
+    }
+    let more = groups.len().saturating_sub(SHOWN);
+    if more > 0 {
+        let more = count(more, "more cause");
+        let _ = writeln!(
+            out,
+            "{more} not shown: mend these first, or see all with `--format json`\n"
+        );
     }
     out
 }
@@ -276,27 +289,47 @@ fn snippets<'a>(report: &'a Report<'_>, finding: &'a Finding) -> Vec<Element<'a>
         .into_iter()
         .filter_map(|file| {
             let source = report.sources.files.get(usize::try_from(file).ok()?)?;
-            let annotations = labels
-                .iter()
-                .enumerate()
-                .filter(|(_, label)| label.span.file == file)
-                .map(|(index, label)| {
-                    let kind = if index == 0 {
-                        AnnotationKind::Primary
-                    } else {
-                        AnnotationKind::Context
-                    };
-                    let text = (!label.text.is_empty()).then_some(label.text.as_str());
-                    kind.span(range(source, label.span)).label(text)
-                });
+            let here = || {
+                let labels = labels.iter().enumerate();
+                labels.filter(move |(_, label)| label.span.file == file)
+            };
+            let window = window(source, here().map(|(_, label)| label.span));
+            let annotations = here().map(|(index, label)| {
+                let kind = if index == 0 {
+                    AnnotationKind::Primary
+                } else {
+                    AnnotationKind::Context
+                };
+                let text = (!label.text.is_empty()).then_some(label.text.as_str());
+                let range = range(source, label.span);
+                let range = range.start - window.start..range.end - window.start;
+                kind.span(range).label(text)
+            });
+            let text = source.text.get(window.clone()).unwrap_or_default();
+            let above = source.text.get(..window.start).unwrap_or_default();
             Some(
-                Snippet::source(source.text.as_str())
+                Snippet::source(hidden::shown(text))
+                    .line_start(above.matches('\n').count() + 1)
                     .path(format!("{}{}", report.prefix, source.path))
                     .annotations(annotations)
                     .into(),
             )
         })
         .collect()
+}
+
+/// The lines from the first of these places to the last: what is drawn must not cost more the longer the file is.
+fn window(source: &SourceFile, spans: impl Iterator<Item = Span>) -> Range<usize> {
+    let text = source.text.as_str();
+    let (first, last) = spans
+        .map(|span| range(source, span))
+        .fold((text.len(), 0), |(first, last), range| {
+            (first.min(range.start), last.max(range.end))
+        });
+    let start = text.get(..first).and_then(|above| above.rfind('\n'));
+    let end = text.get(last..).and_then(|below| below.find('\n'));
+    let start = start.map_or(0, |at| at + 1);
+    start..end.map_or(text.len(), |at| last + at).max(start)
 }
 
 /// Where the finding holds, unless that is everywhere; and whose numbers are shown where environments differ.

@@ -34,6 +34,7 @@ pub fn resolve(
         documents,
         lost,
         diagnostics,
+        ..
     } = parsed;
     out.extend(diagnostics);
     let mut tree = Tree::read(documents, lost, out);

@@ -248,8 +248,16 @@ impl<'a> Resolver<'a> {
             return refused(node);
         }
         let key = (kind, doc.id.clone());
-        if self.under_way.contains(&key) || self.under_way.len() > MAX_CHAIN {
+        if self.under_way.contains(&key) {
             self.cycle(node, text, &key, spot);
+            return refused(node);
+        }
+        if self.under_way.len() > MAX_CHAIN {
+            let message = format!("`{text}` is step {MAX_CHAIN} of a chain of references");
+            self.out.push(
+                spot.finding(code::REFERENCE_CYCLE, message, node)
+                    .help("refer to the document that holds the value"),
+            );
             return refused(node);
         }
         self.document(doc);

@@ -9,7 +9,10 @@ use crate::diagnostic::Diagnostic;
 use crate::kinds::{Kind, Place};
 use crate::parse::{Document, Node, Value};
 use crate::schema;
-use crate::source::Span;
+use crate::source::{MAX_FINDINGS, Span};
+
+/// So many faults of one document have few causes.
+const MAX_OF_DOCUMENT: usize = 100;
 
 /// A document of a known kind with an id.
 #[derive(Debug, Clone)]
@@ -63,6 +66,10 @@ impl Tree {
         }
         let mut numbers: BTreeMap<u32, usize> = BTreeMap::new();
         for document in documents {
+            if out.len() > MAX_FINDINGS {
+                tree.lost.extend(Kind::ALL);
+                break;
+            }
             let number = numbers.entry(document.file).or_default();
             *number += 1;
             tree.add(document, *number, out);
@@ -84,7 +91,14 @@ impl Tree {
         let id_node = document.root.get(kind.id_field());
         let id = id_node.and_then(Node::text).map(str::to_owned);
         let path = id.as_deref().map_or_else(nowhere, |id| at(kind, id));
-        let findings = schema::check(kind, &document.root, &path);
+        let mut findings = schema::check(kind, &document.root, &path);
+        let more = findings.len().saturating_sub(MAX_OF_DOCUMENT);
+        findings.truncate(MAX_OF_DOCUMENT);
+        if let Some(last) = findings.last_mut().filter(|_| more > 0) {
+            last.notes.push(format!(
+                "{more} more findings of this document are not told"
+            ));
+        }
         let sound = findings.is_empty() && !document.root.has_refused();
         out.extend(findings);
         let (Some(id), Some(id_span)) = (id, id_node.map(|node| node.span)) else {

@@ -9,6 +9,7 @@ use regorus::utils::limits::{ExecutionTimerConfig, PolicyLengthConfig};
 use regorus::{Engine, Value};
 
 use super::finding::{RawFinding, read};
+use super::unsound;
 
 /// A rule over a very large tree needs seconds; a rule without an end must not hold up a build for ever.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -51,10 +52,17 @@ pub fn prepare(modules: &[(&str, &str)]) -> Result<Engine, String> {
             }),
         )
         .map_err(|error| line(&error))?;
+    super::bounded::add(&mut engine).map_err(|error| line(&error))?;
     for (path, text) in modules {
+        if let Some(line) = unsound::nesting(text) {
+            return Err(format!("its brackets nest too deep at {path}:{line}"));
+        }
         engine
             .add_policy((*path).to_owned(), (*text).to_owned())
             .map_err(|error| line(&error))?;
+    }
+    if let Some(name) = unsound::recursion(&mut engine) {
+        return Err(format!("its function `{name}` leads back to itself"));
     }
     Ok(engine)
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::diagnostic::Measure;
+use crate::source::hidden;
 
 /// A finding as the rule wrote it, checked for shape.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,11 +114,17 @@ pub fn read(value: Value) -> Result<RawFinding, String> {
     }
     let lines = [&finding.msg, &finding.label]
         .into_iter()
+        .chain(
+            [&finding.at, &finding.about, &finding.cause]
+                .into_iter()
+                .flatten(),
+        )
+        .chain(finding.because.iter().flat_map(|(path, _)| path))
         .chain(&finding.notes)
         .chain(&finding.help)
         .chain(finding.because.iter().map(|(_, label)| label));
     for line in lines {
-        if line.chars().any(char::is_control) {
+        if line.contains(|letter: char| letter.is_control() || hidden::is_hidden(letter)) {
             return Err(format!("`{}` is not one line", line.escape_debug()));
         }
     }

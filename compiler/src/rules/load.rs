@@ -10,6 +10,7 @@ use contract::digest::Digest;
 use super::metadata::{self, Owner};
 use super::{Files, Rule, RuleSet, engine, reads};
 use crate::diagnostic::Diagnostic;
+use crate::source::hidden;
 
 const RULE_FILE: &str = "rule.rego";
 
@@ -103,6 +104,10 @@ fn rule(folder: &str, files: &Files, owner: Owner) -> Result<Rule, String> {
         .get(RULE_FILE)
         .ok_or("the folder has no `rule.rego`")?
         .clone();
+    if let Some((_, letter)) = hidden::first(&text) {
+        let letter = hidden::name(letter);
+        return Err(format!("it holds {letter}, a character that does not show"));
+    }
     let package = package(&text)?;
     check_package(
         &package,

@@ -1,14 +1,17 @@
 //! Owns rules: which there are, who they belong to, and what they find in a compiled tree. Never reads a file: rules
 //! come as text, the built-in ones with the binary. The interesting function is [`judge`].
 
+mod bounded;
 pub mod engine;
 pub mod finding;
 mod load;
 pub mod metadata;
 mod reads;
 pub mod testing;
+mod unsound;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use contract::code::{self, Severity};
 use contract::digest::Digest;
@@ -99,6 +102,27 @@ impl Rule {
         modules
     }
 
+    /// The same, even where the engine itself has a bug that the rule meets.
+    fn answer(
+        &self,
+        rules: &RuleSet,
+        input: &regorus::Value,
+    ) -> Result<Vec<finding::RawFinding>, Box<Diagnostic>> {
+        let run = AssertUnwindSafe(|| self.run(rules, input));
+        catch_unwind(run).unwrap_or_else(|_| {
+            let message = format!(
+                "rule `{}` gave no answer: the engine broke on it",
+                self.folder
+            );
+            let failed = Diagnostic::error(code::RULE_FAILED, message)
+                .at(["rules", self.folder.as_str()])
+                .help(
+                    "write what it says in another way, and report this as a fault of the program",
+                );
+            Err(Box::new(failed))
+        })
+    }
+
     /// Runs the rule alone. Whatever keeps it from answering becomes an error finding, never a pass.
     fn run(
         &self,
@@ -109,8 +133,10 @@ impl Rule {
             let message = format!("rule `{}` gave no answer: {reason}", self.folder);
             Diagnostic::error(code, message).at(["rules", self.folder.as_str()])
         };
-        let mut engine = engine::prepare(&self.modules(rules))
-            .map_err(|reason| Box::new(failed(code::RULE_FAILED, reason)))?;
+        let mut engine = engine::prepare(&self.modules(rules)).map_err(|reason| {
+            let help = "correct the rule: the finding about its loading says the same";
+            Box::new(failed(code::RULE_FAILED, reason).help(help))
+        })?;
         engine::evaluate(&mut engine, &self.package, input).map_err(|fault| {
             Box::new(match fault {
                 engine::RuleFault::Failed(reason) => failed(code::RULE_FAILED, reason).help(
@@ -181,7 +207,7 @@ pub fn judge(
     let value = regorus::Value::from(input.0.clone());
     // Each rule has an engine of its own, so they run side by side.
     let rules_aside = rules.rules.par_iter();
-    let answers: Vec<_> = rules_aside.map(|rule| rule.run(rules, &value)).collect();
+    let answers: Vec<_> = rules_aside.map(|rule| rule.answer(rules, &value)).collect();
     let mut diagnostics = Vec::new();
     for (rule, answer) in rules.rules.iter().zip(answers) {
         match answer {
@@ -219,7 +245,10 @@ fn told(
             ),
         )
         .at(["rules", rule.folder.as_str()])
-        .note(format!("it says: {}", raw.msg));
+        .note(format!("it says: {}", raw.msg))
+        .help(
+            "paths begin as `input` does: `datasets`, `plans`, `scenarios`, `settings`, `facts` …",
+        );
     }
     let early = rule.metadata.effective_from.is_some_and(|from| at < from);
     let severity = if early {

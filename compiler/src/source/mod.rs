@@ -1,6 +1,7 @@
 //! Owns the text of a policy tree and places in it: [`SourceSet`], [`SourceFile`], [`Span`]. Pure; reading the folder
 //! is the business of `world`. Never holds a byte that was not in a file.
 
+pub mod hidden;
 mod position;
 
 use contract::digest::Digest;
@@ -11,6 +12,10 @@ pub use position::{Exact, Position, Positions};
 pub const MAX_FILE_BYTES: usize = 16 << 20;
 /// A hundred thousand datasets and plans take 80 MB; a tree must fit in memory several times over on a small CI machine.
 pub const MAX_TREE_BYTES: usize = 128 << 20;
+/// The longest honest value on one line, quoted; whoever shows or counts columns walks the whole line each time.
+pub const MAX_LINE_BYTES: usize = 128 << 10;
+/// Nobody reads more findings of one tree; whoever mends these sees the others.
+pub const MAX_FINDINGS: usize = 10_000;
 
 /// One file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -143,7 +143,7 @@ impl Walk<'_> {
             let refuse = |reason| tree::refused(Path::new(""), Path::new(&lossy), reason);
             let plain = std::str::from_utf8(bytes)
                 .ok()
-                .filter(|name| !name.chars().any(char::is_control));
+                .filter(|name| tree::is_plain(name));
             if entry.kind() == Some(ObjectType::Tree) {
                 if depth == MAX_DEPTH {
                     self.diagnostics.push(refuse("it lies too deep"));
@@ -155,7 +155,7 @@ impl Walk<'_> {
             }
             let symlink = entry.filemode() == 0o120_000;
             match (plain, entry.kind()) {
-                (None, _) => self.diagnostics.push(refuse("its name is not UTF-8")),
+                (None, _) => self.diagnostics.push(refuse("its name is not plain UTF-8")),
                 (_, _) if symlink => self.diagnostics.push(refuse("it is a symbolic link")),
                 (_, _) if !tree::is_policy(Path::new(&lossy)) => {}
                 (Some(_), Some(ObjectType::Blob)) => self.blob(entry.id(), &lossy)?,

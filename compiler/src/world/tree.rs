@@ -1,6 +1,7 @@
 //! Owns reading a folder of text: the policy tree and folders of rules. What cannot be taken is a finding, never
 //! skipped. Symlinks are refused: what they lead to is not part of what a signature names. See [`read`].
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -9,7 +10,7 @@ use contract::code;
 
 use crate::diagnostic::Diagnostic;
 use crate::rules::Files;
-use crate::source::{MAX_FILE_BYTES, SourceFile, SourceSet};
+use crate::source::{MAX_FILE_BYTES, MAX_TREE_BYTES, SourceFile, SourceSet, hidden};
 
 /// More files than any inventory needs; a home folder given by mistake is noticed before it is read.
 pub(super) const MAX_FILES: usize = 20_000;
@@ -50,6 +51,8 @@ fn walk(
 ) -> io::Result<Files> {
     fs::read_dir(root)?;
     let mut files = Files::new();
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    let mut bytes = 0_usize;
     let entries = walkdir::WalkDir::new(root)
         .min_depth(1)
         .sort_by_file_name()
@@ -70,7 +73,7 @@ fn walk(
             continue;
         }
         let Some(name) = relative(root, path) else {
-            diagnostics.push(refused(root, path, "its name is not UTF-8"));
+            diagnostics.push(refused(root, path, "its name is not plain UTF-8"));
             continue;
         };
         if entry.file_type().is_symlink() {
@@ -88,8 +91,18 @@ fn walk(
             diagnostics.push(too_many());
             break;
         }
+        if let Some(other) = known.insert(name.to_lowercase(), name.clone()) {
+            let reason = format!("beside `{other}` it cannot stand where case does not count");
+            diagnostics.push(refused(root, path, &reason));
+            continue;
+        }
         match text(path) {
             Ok(text) => {
+                bytes = bytes.saturating_add(text.len());
+                if bytes > MAX_TREE_BYTES {
+                    diagnostics.push(too_much());
+                    break;
+                }
                 files.insert(name, text);
             }
             Err(diagnostic) => diagnostics.push(diagnostic(&name)),
@@ -102,6 +115,12 @@ pub(super) fn too_many() -> Diagnostic {
     let message = format!("the folder holds more than {MAX_FILES} files");
     Diagnostic::error(code::INPUT_TOO_LARGE, message)
         .help("give the folder of the policy tree, not one above it")
+}
+
+fn too_much() -> Diagnostic {
+    let message = format!("the files of the folder have more than {MAX_TREE_BYTES} bytes");
+    Diagnostic::error(code::INPUT_TOO_LARGE, message)
+        .help("keep data out of the folder, or split it into several")
 }
 
 pub(super) type Told = Box<dyn FnOnce(&str) -> Diagnostic>;
@@ -140,7 +159,7 @@ pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, Told> {
 
 pub(super) fn refused(root: &Path, path: &Path, reason: &str) -> Diagnostic {
     let name = path.strip_prefix(root).unwrap_or(path);
-    let name = name.to_string_lossy().replace(char::is_control, "?");
+    let name = name.to_string_lossy().replace(not_plain, "?");
     Diagnostic::error(
         code::UNREADABLE_PATH,
         format!("`{name}` cannot be taken: {reason}"),
@@ -157,7 +176,16 @@ fn relative(root: &Path, path: &Path) -> Option<String> {
         .components()
         .map(|part| part.as_os_str().to_str())
         .collect();
-    Some(parts?.join("/")).filter(|name| !name.chars().any(char::is_control))
+    Some(parts?.join("/")).filter(|name| is_plain(name))
+}
+
+/// Whether a name shows as what it is, on one line.
+pub(super) fn is_plain(name: &str) -> bool {
+    !name.contains(not_plain)
+}
+
+fn not_plain(letter: char) -> bool {
+    letter.is_control() || hidden::is_hidden(letter)
 }
 
 /// Whether a folder is absent or has nothing in it.

@@ -25,13 +25,13 @@ fn fixtures() -> Vec<String> {
     names
 }
 
-fn code_of(name: &str) -> Option<code::Code> {
+pub fn code_of(name: &str) -> Option<code::Code> {
     code::Code::find(name.split('-').next()?)
 }
 
 /// The tree of a fixture, what it expects by `path:line` (or `-`), and its environment. The tree is laid out in a folder
 /// and read as the program reads one, so that links and bytes that are no text are met as they are.
-fn load(name: &str) -> (SourceSet, Vec<Diagnostic>, Placed, String) {
+pub fn load(name: &str) -> (SourceSet, Vec<Diagnostic>, Placed, String) {
     let folder = trees::repository().join("fixtures/invalid").join(name);
     let tree = tempfile::tempdir().unwrap();
     if !folder.join("ALONE").exists() {
@@ -83,7 +83,7 @@ fn load(name: &str) -> (SourceSet, Vec<Diagnostic>, Placed, String) {
 }
 
 /// `path:line` (or `-`) and code.
-type Placed = Vec<(String, String)>;
+pub type Placed = Vec<(String, String)>;
 
 /// What a fixture gives, what it expects, and the words.
 fn found(name: &str) -> (Placed, Placed, String) {

@@ -5,7 +5,9 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::too_many_lines,
+    clippy::case_sensitive_file_extension_comparisons,
     clippy::disallowed_methods,
+    clippy::format_collect,
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 
@@ -15,7 +17,10 @@ mod cli;
 mod compile;
 mod documentation;
 mod explain;
+mod frames;
+mod hostile;
 mod invalid;
+mod order;
 mod outputs;
 mod policies;
 mod properties;

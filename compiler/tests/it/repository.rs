@@ -18,24 +18,39 @@ pub struct Ran {
 }
 
 pub struct Repository {
-    folder: TempDir,
+    /// Gone with the repository.
+    _folder: TempDir,
+    root: PathBuf,
 }
 
 impl Repository {
     /// The files of a folder of ours, committed on `main`; written in the order of their names or backwards.
     pub fn of(tree: &str, backwards: bool) -> Self {
-        let repository = Self::bare(tree, backwards);
+        Self::below("", tree, backwards)
+    }
+
+    /// The same in a folder of this name, which may lie deep.
+    pub fn below(name: &str, tree: &str, backwards: bool) -> Self {
+        let repository = Self::files(name, tree, backwards);
         let mut options = git2::RepositoryInitOptions::new();
         options.initial_head("main");
-        git2::Repository::init_opts(repository.folder.path(), &options).unwrap();
+        git2::Repository::init_opts(&repository.root, &options).unwrap();
         repository.commit();
         repository
     }
 
     /// The same without any git.
     pub fn bare(tree: &str, backwards: bool) -> Self {
+        Self::files("", tree, backwards)
+    }
+
+    fn files(name: &str, tree: &str, backwards: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join(name);
+        fs::create_dir_all(&root).unwrap();
         let repository = Self {
-            folder: tempfile::tempdir().unwrap(),
+            _folder: folder,
+            root,
         };
         let mut files = trees::read(tree).files;
         if backwards {
@@ -48,7 +63,7 @@ impl Repository {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.root.join(name)
     }
 
     pub fn write(&self, name: &str, text: &str) {
@@ -65,7 +80,7 @@ impl Repository {
 
     /// Commits all that is there and gives back the commit.
     pub fn commit(&self) -> String {
-        let repository = git2::Repository::open(self.folder.path()).unwrap();
+        let repository = git2::Repository::open(&self.root).unwrap();
         let mut index = repository.index().unwrap();
         index.clear().unwrap();
         index
@@ -97,7 +112,7 @@ impl Repository {
         let output = Command::cargo_bin("seawall")
             .unwrap()
             .args(arguments)
-            .current_dir(self.folder.path())
+            .current_dir(&self.root)
             .env_clear()
             .env("COLUMNS", "110")
             .envs(variables.iter().copied())

@@ -321,7 +321,7 @@ mod tests {
         };
         let (open, taken) = (finding("a", "same", &[]), waived(finding("a", "same", &[])));
         let mut now = [open.clone()];
-        let fixed = compare(&mut now, &[taken.clone()], &|_| false);
+        let fixed = compare(&mut now, std::slice::from_ref(&taken), &|_| false);
         assert_eq!((told(&now), fixed), (vec![("new", "same")], vec![]));
         assert!(Gate::New.stops(&now[0]));
         let mut now = [taken];

@@ -135,7 +135,7 @@ const KINDLESS: &str = "kind: Objective\nobjective_id: o\nrto: PT1H\nrpo: ";
 #[case::deep_flow_mapping(format!("{}1{}", "{a: ".repeat(DEEP), "}".repeat(DEEP)), "SW0104", "a line is 500001 bytes long")]
 #[case::deep_block_list(format!("{}a\n", "- ".repeat(DEEP / 2)), "SW0104", "deeper than 24 levels")]
 #[case::deep_block_keys(format!("{}a\n", "? ".repeat(DEEP / 2)), "SW0104", "deeper than 24 levels")]
-#[case::deep_block_mapping((0..2000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect(), "SW0104", "deeper than 24 levels")]
+#[case::deep_block_mapping(staircase(), "SW0104", "deeper than 24 levels")]
 #[case::alias_bomb(bomb(), "SW0103", "the anchor `&a` is not supported")]
 #[case::long_line(format!("a: {}\n", "x".repeat(15 << 20)), "SW0104", "bytes long, more than 131072")]
 #[case::long_key(format!("{}: a\n", "x".repeat(100_000)), "SW0104", "bytes long, more than")]
@@ -165,6 +165,12 @@ fn a_text_that_hurts_is_refused(#[case] text: String, #[case] code: &str, #[case
     for form in ["json", "sarif", "junit", "github", "markdown"] {
         check(folder.path(), &["--format", form]).bounded(TREE_MEMORY);
     }
+}
+
+/// Each line one blank deeper.
+fn staircase() -> String {
+    let lines: Vec<String> = (0..2000).map(|depth| " ".repeat(depth)).collect();
+    lines.join("a:\n")
 }
 
 /// Each name stands for ten of the one before.

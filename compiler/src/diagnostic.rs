@@ -105,7 +105,7 @@ impl Diagnostic {
         Self {
             code: code.into(),
             severity,
-            message: message.into(),
+            message: line(message.into()),
             labels: Vec::new(),
             notes: Vec::new(),
             help: None,
@@ -122,7 +122,7 @@ impl Diagnostic {
     pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label {
             span,
-            text: text.into(),
+            text: line(text.into()),
         });
         self
     }
@@ -130,14 +130,14 @@ impl Diagnostic {
     /// Adds a line.
     #[must_use]
     pub fn note(mut self, text: impl Into<String>) -> Self {
-        self.notes.push(text.into());
+        self.notes.push(line(text.into()));
         self
     }
 
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(text.into());
+        self.help = Some(line(text.into()));
         self
     }
 
@@ -177,6 +177,38 @@ impl Diagnostic {
         let bytes = contract::canonical::to_bytes(&(self.code.to_string(), &self.at));
         Digest::of(&bytes.unwrap_or_default())
     }
+}
+
+/// The longest line that is told whole; a value in it may have sixty thousand letters.
+const MAX_LINE: usize = 2000;
+/// How many letters of a longer one are told, of its beginning and of its end.
+const TOLD: (usize, usize) = (1200, 300);
+
+/// A text as one line of bounded length: values that users write may have several lines.
+fn line(text: String) -> String {
+    let breaks = ['\n', '\r', '\t'];
+    let text = if text.contains(breaks) {
+        let escaped = |letter: char| {
+            if breaks.contains(&letter) {
+                letter.escape_default().to_string()
+            } else {
+                letter.to_string()
+            }
+        };
+        text.chars().map(escaped).collect()
+    } else {
+        text
+    };
+    if text.len() <= MAX_LINE {
+        return text;
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let (first, last) = (
+        letters.iter().take(TOLD.0),
+        letters.len().saturating_sub(TOLD.1),
+    );
+    let last = letters.iter().skip(last.max(TOLD.0));
+    first.chain([' ', '…', ' '].iter()).chain(last).collect()
 }
 
 /// Whether any finding stops signing.
@@ -231,6 +263,16 @@ mod tests {
         sort(&mut other);
         assert_eq!(one, other);
         assert_eq!(one, [nowhere, early, late]);
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        let told = Diagnostic::error(code::INVALID_ID, "`a\nb\tc\r` is no id").help("two\nlines");
+        assert_eq!(told.message, "`a\\nb\\tc\\r` is no id");
+        assert_eq!(told.help.as_deref(), Some("two\\nlines"));
+        let long = Diagnostic::error(code::INVALID_ID, format!("`{}` is no id", "ü".repeat(9000)));
+        assert_eq!(long.message.chars().count(), 1503);
+        assert!(long.message.starts_with("`üü") && long.message.ends_with("ü` is no id"));
     }
 
     #[test]

@@ -9,16 +9,16 @@ use regorus::LimitError;
 
 use super::terminal::{Stream, print};
 
-/// A tree of ten thousand documents and all rules on it need a third of it; a small CI machine has three times as much.
-const RULES: u64 = 2 << 30;
+/// A tree of ten thousand documents, with all rules on it, stays below two thirds of it; a small CI machine has twice as much.
+const RULES: u64 = 3 << 30;
 /// What a rule may take in one step before the process ends: there is no way to end the step alone.
-const PROCESS: u64 = 3 << 30;
+const PROCESS: u64 = 4 << 30;
 /// Often enough that little more is taken meanwhile; a look costs nothing.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Told in plain words of which none is allocated.
 const TOLD: &str = "\
-error[SW0401]: the run needs more than 3 GiB of memory and was ended: what it would have found is not known
+error[SW0401]: the run needs more than 4 GiB of memory and was ended: what it would have found is not known
   help: a rule builds a value without end, or the tree is far too large: leave `--rules` out to learn which
 ";
 

@@ -48,3 +48,8 @@ test_an_approver_who_may_not if {
 test_one_role_for_both if {
 	count(rule.deny) == 1 with input as tree(prod, 1) with input.settings.roles.two.may as ["purge", "suspend"]
 }
+
+test_approvals_that_nobody_can_give if {
+	found := rule.deny with input as tree(prod, 1) with input.settings.approvals.purge.roles as []
+	"`purge` asks for approvals, and no role can give them" in {finding.msg | some finding in found}
+}

@@ -36,3 +36,5 @@ test_live_data_alone_takes_no_key if count(rule.deny) == 0 with input as tree("n
 test_an_unknown_key_survives_nothing if {
 	count(rule.deny) == 1 with input as tree("region", "host:safe") with input.settings.keys as {}
 }
+
+test_a_lost_key_takes_itself if count(rule.deny) == 1 with input as tree("key", "host:safe")

@@ -92,3 +92,23 @@ test_a_lost_key_is_the_cause_where_it_is_kept if {
 	finding.cause == ["settings", "keys", "k", "custody"]
 	finding.label == "the key is lost"
 }
+
+test_several_domains_of_a_kind_are_counted if {
+	east := {"domain": "region:east", "case": "region:east"}
+	west := tree([fact(7200), object.union(fact(7200), east)], 3600).facts.datasets.d.loss["region:west"]
+	found := rpo_covered.deny with input as tree([fact(7200), object.union(fact(7200), east)], 3600)
+		with input.facts.datasets.d.loss["region:east"] as west
+	count(found) == 1
+	some finding in found
+	"1 more of kind region exceed it too" in finding.notes
+}
+
+test_what_dataset_and_tier_both_demand_is_told_once if {
+	none := {"lose": "none", "domain": "none", "case": "none", "seconds": 4500, "bounded": true}
+	survives := [{"lose": "region", "objective": {"rpo_s": 3600}}, {"lose": "none", "objective": {"rpo_s": 3600}}]
+	found := rpo_covered.deny with input as tree([fact(7200), none], 4500)
+		with input.settings.tiers.t.survives as survives
+	count(found) == 1
+	some finding in found
+	[note | some note in finding.notes; startswith(note, "also ")] == ["also `lose: none`: 1 h 15 min, 1 h allowed"]
+}

@@ -95,6 +95,22 @@ deny contains finding if {
 	}
 }
 
+# A restore without a dataset stands for all of the scenario. Beside others that name theirs it would hide a forgotten one.
+deny contains finding if {
+	some id, scenario in input.scenarios
+	some index, step in runbook(scenario)
+	step.action == "restore"
+	not step.dataset
+	some other in runbook(scenario)
+	other.action == "restore"
+	other.dataset
+	finding := {
+		"at": ["scenarios", id, "runbook", index],
+		"msg": sprintf("step `%s` of `%s` restores all of the scenario, other steps one dataset each", [step.step, id]),
+		"help": "give the step its `dataset`, or let one restore without a dataset stand for all",
+	}
+}
+
 # A restore that nobody looks at is not known to have worked.
 deny contains finding if {
 	some id, scenario in input.scenarios

@@ -62,7 +62,15 @@ test_a_dataset_that_nothing_brings_back if {
 }
 
 test_a_restore_without_a_dataset_stands_for_all if {
-	count(rule.deny) == 0 with input as tree([declare, one, object.remove(two, {"dataset"}), check])
+	runbook := [declare, object.remove(one, {"dataset"}), object.remove(two, {"dataset"}), check]
+	count(rule.deny) == 0 with input as tree(runbook)
+}
+
+test_a_forgotten_dataset_beside_others if {
+	found := rule.deny with input as tree([declare, one, object.remove(two, {"dataset"}), check])
+	told(found) == {"step `two` of `s` restores all of the scenario, other steps one dataset each"}
+	some finding in found
+	finding.at == ["scenarios", "s", "runbook", 2]
 }
 
 test_a_dataset_that_the_scenario_does_not_name if {

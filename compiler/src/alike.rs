@@ -13,6 +13,7 @@ use contract::id;
 use crate::diagnostic::Diagnostic;
 use crate::kinds::Kind;
 use crate::parse::{Document, Node, Parsed, Value};
+use crate::rules::RuleSet;
 
 /// A plan and its datasets that are compared with others; larger families are kept as they are, because putting their
 /// members into one order is no longer worth it.
@@ -54,6 +55,15 @@ struct Member<'a> {
 }
 
 impl<'a> Alike<'a> {
+    /// Finds what is alike as far as these rules allow to judge it once.
+    pub fn under(rules: &RuleSet, parsed: &'a Parsed) -> Self {
+        if rules.judge_each() {
+            Self::of(parsed)
+        } else {
+            Self::default()
+        }
+    }
+
     /// Finds what is alike. Trees that were not read whole are left as they are: their findings count documents.
     pub fn of(parsed: &'a Parsed) -> Self {
         let mut found = Self::default();

@@ -50,7 +50,12 @@ pub struct Sealed {
 
 /// Compiles a tree for one environment, to be published. Judges nothing: rules, dates and evidence come later.
 pub fn compile(sources: &SourceSet, environment: &EnvironmentId) -> Compilation {
-    let mut compilation = resolved(parse::parse(sources), environment);
+    to_publish(parse::parse(sources), sources, environment)
+}
+
+/// The same of what was parsed already.
+pub fn to_publish(parsed: Parsed, sources: &SourceSet, environment: &EnvironmentId) -> Compilation {
+    let mut compilation = resolved(parsed, environment);
     if compilation.model.is_some() {
         match seal(&compilation, sources) {
             Ok(sealed) => compilation.sealed = Some(sealed),

@@ -16,16 +16,28 @@ use serde_json::{Map, Value, json};
 pub fn facts(model: &Model) -> Value {
     let zones = Zones::bundled();
     let recovery = Recovery::new(model, &zones);
-    let datasets: Map<String, Value> = model
-        .datasets
-        .iter()
-        .filter_map(|(id, dataset)| Some((id.to_string(), one(model, &recovery, id, dataset)?)))
-        .collect();
+    let mut datasets = Map::new();
+    each(model, &recovery, &mut |id, fact| {
+        datasets.insert(id.to_string(), fact);
+    });
     json!({
         "datasets": datasets,
         "plans": plans(model, &recovery, &zones),
         "scenarios": scenarios(model),
     })
+}
+
+/// What is proven of one dataset after the other, so that nobody has to hold all of it.
+pub fn of_datasets(model: &Model, take: &mut dyn FnMut(&DatasetId, Value)) {
+    each(model, &Recovery::new(model, &Zones::bundled()), take);
+}
+
+fn each(model: &Model, recovery: &Recovery<'_>, take: &mut dyn FnMut(&DatasetId, Value)) {
+    for (id, dataset) in &model.datasets {
+        if let Some(fact) = one(model, recovery, id, dataset) {
+            take(id, fact);
+        }
+    }
 }
 
 /// The loss of each dataset in a case that nobody declared, for a what-if.

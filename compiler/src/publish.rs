@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::compile::Sealed;
 use crate::diagnostic::Diagnostic;
+use crate::facts;
 use crate::rules::{self, RuleSet};
 
 /// The statement before.
@@ -46,7 +47,6 @@ pub fn predicate(
     model: &Model,
     sealed: &Sealed,
     rules: &RuleSet,
-    facts: &Value,
     issue: &Issue,
 ) -> Result<BundlePredicate, Box<Diagnostic>> {
     let impossible = |message: &str| Box::new(Diagnostic::error(code::STATEMENT_INVALID, message));
@@ -96,7 +96,7 @@ pub fn predicate(
             },
             waivers: issue.waivers.clone(),
         },
-        properties: properties(facts),
+        properties: properties(model),
     })
 }
 
@@ -111,26 +111,19 @@ fn inputs(sealed: &Sealed) -> Vec<Input> {
 }
 
 /// The proven numbers without their witnesses, which `seawall prove` shows.
-fn properties(facts: &Value) -> Value {
+fn properties(model: &Model) -> Value {
     let mut datasets = Map::new();
-    let proven = facts.get("datasets").and_then(Value::as_object);
-    for (id, fact) in proven.into_iter().flatten() {
+    facts::of_datasets(model, &mut |id, fact| {
         let cases = fact.get("loss").and_then(Value::as_object);
+        let seconds = |loss: &Value| loss.get("seconds").cloned().unwrap_or_default();
         let loss: Map<String, Value> = cases
             .into_iter()
             .flatten()
-            .map(|(case, loss)| {
-                (
-                    case.clone(),
-                    loss.get("seconds").cloned().unwrap_or_default(),
-                )
-            })
+            .map(|(case, loss)| (case.clone(), seconds(loss)))
             .collect();
         let coverage = fact.get("coverage").cloned().unwrap_or_default();
-        datasets.insert(
-            id.clone(),
-            json!({ "coverage": coverage, "loss_seconds": loss }),
-        );
-    }
+        let proven = json!({ "coverage": coverage, "loss_seconds": loss });
+        datasets.insert(id.to_string(), proven);
+    });
     json!({ "datasets": datasets })
 }

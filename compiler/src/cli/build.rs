@@ -15,8 +15,11 @@ use contract::seal::{
 use super::failure::{self, Failure};
 use super::published;
 use super::{Tree, check, compiled, environment, keys};
+use crate::alike::Alike;
+use crate::compile;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::judge;
+use crate::parse::parse;
 use crate::publish::{self, Issue, Previous};
 use crate::render::{self, human};
 use crate::waivers;
@@ -59,25 +62,29 @@ impl Build {
         let at = self.tree.at.unwrap_or_else(clock::now);
         let read = compiled::read(&self.tree.folder)?;
         let (rules, invalid) = compiled::rules(self.tree.rules.as_deref())?;
-        let judged = judge::judge(&read.sources, &self.environment, &rules, at);
+        let (sources, environment) = (&read.sources, &self.environment);
+        let parsed = parse(sources);
+        let alike = Alike::under(&rules, &parsed);
+        let judged = judge::find(sources, &parsed, &alike, environment, &rules, at);
         let findings = render::merge(vec![
             (None, read.diagnostics),
             (None, invalid),
-            (Some(self.environment.clone()), judged.diagnostics.clone()),
+            (Some(environment.clone()), judged.diagnostics),
         ]);
         let found: Vec<Diagnostic> = findings.iter().map(|f| f.diagnostic.clone()).collect();
         if !found.is_empty() {
-            let environments = vec![self.environment.clone()];
-            let report = check::report(&self.tree.folder, &read.sources, environments, findings);
+            let environments = vec![environment.clone()];
+            let report = check::report(&self.tree.folder, sources, environments, findings);
             print(Stream::Err, &human::render(&report, look(Stream::Err)));
         }
-        let compiled = &judged.compilation;
-        let (Some(model), Some(sealed)) = (&compiled.model, &compiled.sealed) else {
-            return Err(nothing_written());
-        };
-        if has_errors(&found) {
+        if has_errors(&found) || judged.model.is_none() {
             return Err(nothing_written());
         }
+        let compiled = compile::to_publish(parsed, sources, environment);
+        let (Some(model), Some(sealed)) = (&compiled.model, &compiled.sealed) else {
+            failure::tell(compiled.diagnostics);
+            return Err(nothing_written());
+        };
         let folder = self.out.join(self.environment.as_str());
         let roots = published::roots(&self.out)?;
         let count = |of: &dyn Fn(&&Diagnostic) -> bool| found.iter().filter(of).count() as u64;
@@ -90,7 +97,7 @@ impl Build {
             waived: count(&|d| d.waived_by.is_some()),
             waivers: waivers::used(&found),
         };
-        let predicate = publish::predicate(model, sealed, &rules, &judged.facts, &issue)
+        let predicate = publish::predicate(model, sealed, &rules, &issue)
             .map_err(|fault| *fault)
             .map_err(|fault| Failure::Failed(Box::new(fault)))?;
         let serial = predicate.serial;

@@ -192,11 +192,7 @@ fn look_at(
     let mut runs = vec![(None, whole)];
     let mut changes = Vec::new();
     let mut unjudged = BTreeSet::new();
-    let alike = if rules.judge_each() {
-        Alike::of(parsed)
-    } else {
-        Alike::default()
-    };
+    let alike = Alike::under(rules, parsed);
     for environment in &environments {
         let found = judge::find(sources, parsed, &alike, environment, rules, at);
         if found.model.is_none() {

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use contract::canonical::{self, CanonicalError};
-use serde_json::{Map, Value as Json, json};
+use serde::Serialize;
 
 use crate::parse::Node;
 use crate::source::{Position, SourceSet, Span};
@@ -116,36 +115,73 @@ impl Provenance {
         found
     }
 
-    /// The bytes of `provenance.json`: canonical JSON, `values` by JSON pointer into the bundle.
-    pub fn to_bytes(&self, sources: &SourceSet) -> Result<Vec<u8>, CanonicalError> {
+    /// The bytes of `provenance.json`: canonical JSON, `values` by JSON pointer into the bundle. They are written one after
+    /// the other, for there are a hundred of each document: fields and values stand in the order of the canonical form.
+    pub fn to_bytes(&self, sources: &SourceSet) -> Result<Vec<u8>, serde_json::Error> {
         let positions = sources.positions();
-        let place = |span: Span| -> Map<String, Json> {
+        let place = |span: Span| {
             let Position { line, column } = positions.of(span);
-            let file = sources.path(span.file);
-            [
-                ("file", json!(file)),
-                ("line", json!(line)),
-                ("column", json!(column)),
-            ]
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+            (sources.path(span.file), line, column)
         };
-        let mut values = Map::new();
-        for (path, origin) in self.scalars() {
-            let mut entry = place(origin.span);
-            if !origin.chain.is_empty() {
-                let chain = origin.chain.iter().map(|link| {
-                    let mut step = place(link.span);
-                    step.insert("text".to_owned(), json!(link.text));
-                    Json::Object(step)
-                });
-                entry.insert("chain".to_owned(), chain.collect());
-            }
-            // Ids and field names have neither `/` nor `~`, so a pointer needs no escapes.
-            values.insert(format!("/{}", path.join("/")), Json::Object(entry));
-        }
-        canonical::to_bytes(&json!({ "format": 1, "values": values }))
+        // Ids and field names have neither `/` nor `~`, so a pointer needs no escapes, and they are ASCII, so bytes order them.
+        let mut origins: Vec<(String, &Origin)> = self
+            .scalars()
+            .into_iter()
+            .map(|(path, origin)| (format!("/{}", path.join("/")), origin))
+            .collect();
+        origins.sort_by(|one, other| one.0.cmp(&other.0));
+        let values = Entries(origins.iter().map(|(pointer, origin)| {
+            let (file, line, column) = place(origin.span);
+            let chain = origin.chain.iter().map(|link| {
+                let (file, line, column) = place(link.span);
+                Step {
+                    column,
+                    file,
+                    line,
+                    text: &link.text,
+                }
+            });
+            let entry = Entry {
+                chain: chain.collect(),
+                column,
+                file,
+                line,
+            };
+            (pointer, entry)
+        }));
+        serde_json::to_vec(&Written { format: 1, values })
+    }
+}
+
+#[derive(Serialize)]
+struct Written<V> {
+    format: u8,
+    values: V,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    chain: Vec<Step<'a>>,
+    column: usize,
+    file: &'a str,
+    line: usize,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    column: usize,
+    file: &'a str,
+    line: usize,
+    text: &'a str,
+}
+
+/// A mapping that is made while it is written.
+struct Entries<I>(I);
+
+impl<'a, I: Iterator<Item = (&'a String, Entry<'a>)> + Clone> Serialize for Entries<I> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.clone())
     }
 }
 

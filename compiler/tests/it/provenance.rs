@@ -90,6 +90,8 @@ fn provenance_covers_exactly_the_bundle(#[case] folder: &str, #[case] environmen
     }
     let file: serde_json::Value = serde_json::from_slice(&sealed.provenance).unwrap();
     assert_eq!(file["format"], 1);
+    let canonical = contract::canonical::to_bytes(&file).unwrap();
+    assert!(canonical == sealed.provenance, "it is in canonical form");
     assert_eq!(
         file["values"].as_object().unwrap().len(),
         compilation.provenance.scalars().len()

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::code::{Code, Severity};
+use contract::code::Code;
 use contract::digest::Digest;
 use contract::id::EnvironmentId;
 
@@ -82,7 +82,7 @@ impl Gate {
                 finding.standing() == Some(Standing::Old) && !hides(&finding.diagnostic.code)
             }
         };
-        finding.diagnostic.severity == Severity::Error && !excused
+        finding.diagnostic.stops() && !excused
     }
 }
 
@@ -95,8 +95,16 @@ fn hides(code: &RuleCode) -> bool {
     }
 }
 
-/// What a finding is known by.
-type Key<'a> = (Digest, &'a [String], Option<&'a EnvironmentId>);
+/// What a finding is known by; the last is whether a waiver accepts it.
+type Key<'a> = (Digest, &'a [String], Option<&'a EnvironmentId>, bool);
+
+/// The keys of the base that a finding may stand at. What was accepted there and is not any more is new: nobody excuses it.
+fn stands((print, about, environment, waived): Key<'_>) -> impl Iterator<Item = Key<'_>> {
+    [true, false]
+        .into_iter()
+        .filter(move |base| waived || !base)
+        .map(move |base| (print, about, environment, base))
+}
 
 /// Marks findings and gives back those of the base that are gone. `touched` says whether the change altered a line of a
 /// span.
@@ -124,8 +132,8 @@ pub fn compare(
     for (index, finding) in findings.iter().enumerate() {
         let diagnostic = &finding.diagnostic;
         for key in keys(diagnostic, &finding.environments) {
-            let known = left.get_mut(&key);
-            let taken = known.and_then(|known| {
+            let taken = stands(key).find_map(|key| {
+                let known = left.get_mut(&key)?;
                 let same = known
                     .iter()
                     .position(|index| message(*index) == diagnostic.message)?;
@@ -137,8 +145,10 @@ pub fn compare(
         }
     }
     for (index, key) in open {
-        let known = left.get_mut(&key).filter(|known| !known.is_empty());
-        let taken = known.map(|known| known.remove(0));
+        let taken = stands(key).find_map(|key| {
+            let known = left.get_mut(&key).filter(|known| !known.is_empty());
+            known.map(|known| known.remove(0))
+        });
         if let Some(matched) = matched.get_mut(index) {
             matched.push(taken);
         }
@@ -190,17 +200,26 @@ fn keys<'a>(
     environments: &'a [EnvironmentId],
 ) -> impl Iterator<Item = Key<'a>> {
     let fingerprint = diagnostic.fingerprint();
+    let waived = diagnostic.waived_by.is_some();
     let everywhere = environments.is_empty().then_some(None);
     everywhere
         .into_iter()
         .chain(environments.iter().map(Some))
-        .map(move |environment| (fingerprint, diagnostic.about.as_slice(), environment))
+        .map(move |environment| {
+            (
+                fingerprint,
+                diagnostic.about.as_slice(),
+                environment,
+                waived,
+            )
+        })
 }
 
 /// The findings of the base that nothing took, in their order, each with the environments where it is gone.
 fn gone(base: &[Finding], left: &BTreeMap<Key<'_>, Vec<usize>>) -> Vec<Finding> {
     let mut places: BTreeMap<usize, Vec<EnvironmentId>> = BTreeMap::new();
-    for ((_, _, environment), indices) in left {
+    // What was accepted stood in nobody's way.
+    for ((_, _, environment, _), indices) in left.iter().filter(|((.., waived), _)| !waived) {
         for index in indices {
             let environments = places.entry(*index).or_default();
             environments.extend(environment.cloned());
@@ -285,6 +304,30 @@ mod tests {
         assert_eq!(left[0].environments.len(), 1);
         let silent = BTreeSet::from([code::RPO_COVERED.into()]);
         assert_eq!(certain(fixed, &BTreeSet::new(), &silent), []);
+    }
+
+    /// A waiver that is taken away or expires gives back what it took, and nobody excuses it as old.
+    #[test]
+    fn what_was_accepted_and_is_not_any_more_is_new() {
+        let waived = |finding: Finding| {
+            let mut waived = finding;
+            waived.diagnostic.waived_by = Some(crate::diagnostic::Waived {
+                waiver: "wv".to_owned(),
+                expiry: jiff::Timestamp::UNIX_EPOCH,
+                reason: "r".to_owned(),
+                span: None,
+            });
+            waived
+        };
+        let (open, taken) = (finding("a", "same", &[]), waived(finding("a", "same", &[])));
+        let mut now = [open.clone()];
+        let fixed = compare(&mut now, std::slice::from_ref(&taken), &|_| false);
+        assert_eq!((told(&now), fixed), (vec![("new", "same")], vec![]));
+        assert!(Gate::New.stops(&now[0]));
+        let mut now = [taken];
+        let fixed = compare(&mut now, &[open], &|_| false);
+        assert_eq!((told(&now), fixed), (vec![("old", "same")], vec![]));
+        assert!(!Gate::New.stops(&now[0]) && !Gate::Errors.stops(&now[0]));
     }
 
     /// Nothing that is worse than before, or that hides what is worse, gets through.

@@ -1,16 +1,17 @@
 //! Owns the first of the product's functions: a policy tree and an environment in, the resolved model out, with its
 //! canonical bytes, the origin of every value, and every finding. Pure: the same tree gives the same bytes. See [`compile`].
 
+use contract::canonical;
 use contract::code;
 use contract::digest::Digest;
 use contract::id::EnvironmentId;
 use contract::model::Model;
-use contract::{canonical, model};
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::diagnostic::{self, Diagnostic};
-use crate::lower::{self, Lowered, Provenance};
-use crate::parse;
+use crate::lower::{self, Provenance};
+use crate::parse::{self, Parsed};
 use crate::resolve;
 use crate::source::{self, Input, SourceSet};
 
@@ -22,82 +23,112 @@ pub struct Compilation {
     /// The model; absent when a finding of reading or resolving is an error, or when the tree is incomplete: a model of a
     /// part of it would prove the loss of what the rest protects.
     pub model: Option<Model>,
-    /// The canonical bytes of the model, `bundle.json`; present exactly when the model is.
-    pub bundle: Option<Vec<u8>>,
-    /// Where each value came from; as far as resolution got.
+    /// The model as JSON, as rules read it; null exactly when the model is absent.
+    pub json: Json,
+    /// What is published; only of a tree that was compiled for that, and has a model.
+    pub sealed: Option<Sealed>,
+    /// Where each value came from; nothing without a model.
     pub provenance: Provenance,
-    /// The canonical bytes of `provenance.json`; present exactly when the model is.
-    pub provenance_bytes: Option<Vec<u8>>,
     /// How each value was written, at the model's paths with the field names of the source.
     pub written: Json,
-    /// The policy snapshot hash.
-    pub snapshot_hash: Digest,
-    /// The files that it covers.
-    pub inputs: Vec<Input>,
     /// Findings of reading and resolving, sorted.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Compiles a tree for one environment. Judges nothing: rules, dates and evidence come later.
+/// The bytes of a model, and what they were made of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// The canonical bytes of the model, `bundle.json`.
+    pub bundle: Vec<u8>,
+    /// The canonical bytes of `provenance.json`.
+    pub provenance: Vec<u8>,
+    /// The policy snapshot hash.
+    pub snapshot_hash: Digest,
+    /// The files that it covers.
+    pub inputs: Vec<Input>,
+}
+
+/// Compiles a tree for one environment, to be published. Judges nothing: rules, dates and evidence come later.
 pub fn compile(sources: &SourceSet, environment: &EnvironmentId) -> Compilation {
+    let mut compilation = resolved(parse::parse(sources), environment);
+    if compilation.model.is_some() {
+        match seal(&compilation, sources) {
+            Ok(sealed) => compilation.sealed = Some(sealed),
+            Err(finding) => compilation.refuse(*finding),
+        }
+    }
+    compilation
+}
+
+/// Compiles what was parsed of a tree for one environment, without the bytes that would be published.
+pub fn resolved(parsed: Parsed, environment: &EnvironmentId) -> Compilation {
     let mut diagnostics = Vec::new();
-    let parsed = parse::parse(sources);
+    let is_whole = !parsed.lost;
     let selection = resolve::resolve(parsed, environment, &mut diagnostics);
+    let is_sound = is_whole && !diagnostic::has_errors(&diagnostics);
     let lowered = selection
+        .filter(|_| is_sound)
         .map(|selection| lower::lower(&selection))
         .unwrap_or_default();
-    let sealed = if sources.incomplete || diagnostic::has_errors(&diagnostics) {
-        None
-    } else {
-        finish(&lowered, sources)
-            .map_err(|finding| diagnostics.push(*finding))
-            .ok()
-    };
-    diagnostic::sort(&mut diagnostics);
-    diagnostic::cut(&mut diagnostics);
-    let inputs = sources.inputs();
-    let (model, bundle, provenance_bytes) = match sealed {
-        Some((model, bundle, provenance)) => (Some(model), Some(bundle), Some(provenance)),
-        None => (None, None, None),
-    };
-    Compilation {
+    let mut compilation = Compilation {
         environment: environment.clone(),
-        model,
-        bundle,
+        model: None,
+        json: Json::Null,
+        sealed: None,
         provenance: lowered.provenance,
-        provenance_bytes,
         written: lowered.written,
-        snapshot_hash: source::snapshot_hash(&inputs),
-        inputs,
         diagnostics,
+    };
+    if is_sound {
+        match Model::deserialize(&lowered.model) {
+            Ok(model) => {
+                compilation.model = Some(model);
+                compilation.json = lowered.model;
+            }
+            Err(error) => compilation.refuse(broken(&error.to_string())),
+        }
+    }
+    diagnostic::sort(&mut compilation.diagnostics);
+    diagnostic::cut(&mut compilation.diagnostics);
+    compilation
+}
+
+impl Compilation {
+    /// Takes the model back.
+    fn refuse(&mut self, finding: Diagnostic) {
+        self.model = None;
+        self.json = Json::Null;
+        self.diagnostics.push(finding);
+        diagnostic::sort(&mut self.diagnostics);
     }
 }
 
-/// Reads the lowered JSON as the model and writes the bytes. The schemas let nothing through that fails here, but a
-/// bundle that cannot be read back must never leave the compiler.
-fn finish(
-    lowered: &Lowered,
-    sources: &SourceSet,
-) -> Result<(Model, Vec<u8>, Vec<u8>), Box<Diagnostic>> {
-    let broken = |what: String| {
-        Box::new(
-            Diagnostic::error(
-                code::WRONG_TYPE,
-                format!("the resolved model cannot be written: {what}"),
-            )
-            .help("report this as a fault of the program, with the policy tree"),
-        )
-    };
-    let model: model::Model =
-        serde_json::from_value(lowered.model.clone()).map_err(|error| broken(error.to_string()))?;
-    let bundle = canonical::to_bytes(&model).map_err(|error| broken(error.to_string()))?;
-    let provenance = lowered
+/// The schemas let nothing through of which this is told.
+fn broken(what: &str) -> Diagnostic {
+    Diagnostic::error(
+        code::WRONG_TYPE,
+        format!("the resolved model cannot be written: {what}"),
+    )
+    .help("report this as a fault of the program, with the policy tree")
+}
+
+/// Writes the bytes of a model. A bundle that cannot be read back must never leave the compiler.
+fn seal(compilation: &Compilation, sources: &SourceSet) -> Result<Sealed, Box<Diagnostic>> {
+    let told = |error: &dyn std::fmt::Display| Box::new(broken(&error.to_string()));
+    let bundle = canonical::to_bytes(&compilation.model).map_err(|error| told(&error))?;
+    let provenance = compilation
         .provenance
         .to_bytes(sources)
-        .map_err(|error| broken(error.to_string()))?;
+        .map_err(|error| told(&error))?;
     // Provenance speaks of the lowered JSON; it is true of the bundle only when the two are the same.
-    if serde_json::to_value(&model).ok() != Some(lowered.model.clone()) {
-        return Err(broken("it changes when it is read back".to_owned()));
+    if canonical::to_bytes(&compilation.json).ok().as_ref() != Some(&bundle) {
+        return Err(told(&"it changes when it is read back"));
     }
-    Ok((model, bundle, provenance))
+    let inputs = sources.inputs();
+    Ok(Sealed {
+        bundle,
+        provenance,
+        snapshot_hash: source::snapshot_hash(&inputs),
+        inputs,
+    })
 }

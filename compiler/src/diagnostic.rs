@@ -3,6 +3,7 @@
 
 use contract::code::{self, Code, Severity};
 use contract::digest::Digest;
+use jiff::Timestamp;
 
 use crate::source::{MAX_FINDINGS, Span};
 
@@ -39,6 +40,28 @@ pub struct Label {
     pub text: String,
 }
 
+/// The number that a finding is about; a larger one is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Measure {
+    /// A length of time, such as a worst-case loss.
+    Seconds(u64),
+    /// How many there are of something, such as copies that are missing.
+    Count(u64),
+}
+
+/// Who accepted a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waived {
+    /// The id of the waiver.
+    pub waiver: String,
+    /// Until when.
+    pub expiry: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Where the waiver is written.
+    pub span: Option<Span>,
+}
+
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -60,6 +83,10 @@ pub struct Diagnostic {
     pub about: Vec<String>,
     /// The text that findings with one cause share, where it is not the places alone.
     pub cause: Option<Span>,
+    /// The number that it is about, if it has one.
+    pub measure: Option<Measure>,
+    /// Who accepted it; such a finding is told and stops nothing.
+    pub waived_by: Option<Waived>,
 }
 
 impl Diagnostic {
@@ -85,6 +112,8 @@ impl Diagnostic {
             at: Vec::new(),
             about: Vec::new(),
             cause: None,
+            measure: None,
+            waived_by: None,
         }
     }
 
@@ -110,6 +139,19 @@ impl Diagnostic {
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help = Some(line(text.into()));
         self
+    }
+
+    /// The path of what suffers: what a waiver names.
+    pub fn subject(&self) -> &[String] {
+        match self.about.as_slice() {
+            [] => &self.at,
+            about => about,
+        }
+    }
+
+    /// Whether it stops signing: an error that nobody accepted.
+    pub fn stops(&self) -> bool {
+        self.severity == Severity::Error && self.waived_by.is_none()
     }
 
     /// Says what path in `input` the finding is about.
@@ -171,9 +213,7 @@ fn line(text: String) -> String {
 
 /// Whether any finding stops signing.
 pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.severity == Severity::Error)
+    diagnostics.iter().any(Diagnostic::stops)
 }
 
 /// Puts findings into their one order, whatever order they were found in: by primary place (findings about no file

@@ -8,12 +8,10 @@ use contract::id::EnvironmentId;
 
 use crate::diagnostic::Diagnostic;
 use crate::kinds::Kind;
-use crate::parse;
-use crate::source::SourceSet;
+use crate::parse::Parsed;
 
 /// The environments of a tree, sorted; when there is none, the findings that say why.
-pub fn environments(sources: &SourceSet) -> (Vec<EnvironmentId>, Vec<Diagnostic>) {
-    let parsed = parse::parse(sources);
+pub fn environments(parsed: &Parsed) -> (Vec<EnvironmentId>, Vec<Diagnostic>) {
     let declared: BTreeSet<EnvironmentId> = parsed
         .documents
         .iter()
@@ -26,7 +24,7 @@ pub fn environments(sources: &SourceSet) -> (Vec<EnvironmentId>, Vec<Diagnostic>
     if !declared.is_empty() {
         return (declared.into_iter().collect(), Vec::new());
     }
-    let mut diagnostics = parsed.diagnostics;
+    let mut diagnostics = parsed.diagnostics.clone();
     // What was lost has a finding of its own, and may have been the environment.
     if diagnostics.is_empty() && !parsed.lost {
         diagnostics.push(if parsed.documents.is_empty() {

@@ -1,5 +1,6 @@
 //! Compiles a policy tree into a proven, signed bundle. Pure but for `cli` and `world`.
 
+pub mod alike;
 pub mod cli;
 pub mod compare;
 pub mod compile;
@@ -7,6 +8,8 @@ pub mod diagnostic;
 pub mod docs;
 pub mod environments;
 pub mod facts;
+pub mod forecast;
+pub mod judge;
 pub mod kinds;
 pub mod lower;
 pub mod object;
@@ -18,6 +21,7 @@ pub mod resolve;
 pub mod rules;
 pub mod schema;
 pub mod source;
+pub mod waivers;
 #[expect(
     clippy::disallowed_methods,
     reason = "shell: files, git, clock, terminal"

@@ -9,7 +9,7 @@ use contract::seal::{BundlePredicate, FindingCounts, Input, Lengths, Serial, Ver
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::compile::Compilation;
+use crate::compile::Sealed;
 use crate::diagnostic::Diagnostic;
 use crate::rules::{self, RuleSet};
 
@@ -35,12 +35,16 @@ pub struct Issue {
     pub source_commit: Option<String>,
     /// Findings that stop nothing.
     pub warnings: u64,
+    /// Findings that waivers accept.
+    pub waived: u64,
+    /// The ids of those waivers.
+    pub waivers: Vec<String>,
 }
 
 /// What is said about a bundle. Lengths are set when the statement is made.
 pub fn predicate(
     model: &Model,
-    compilation: &Compilation,
+    sealed: &Sealed,
     rules: &RuleSet,
     facts: &Value,
     issue: &Issue,
@@ -76,8 +80,8 @@ pub fn predicate(
         expires_at,
         previous: issue.previous.map(|previous| previous.digest),
         trust_root_version: issue.trust_root_version,
-        policy_snapshot_hash: compilation.snapshot_hash,
-        inputs: inputs(compilation),
+        policy_snapshot_hash: sealed.snapshot_hash,
+        inputs: inputs(sealed),
         rules_digest,
         policy_version_ids: model.snapshot.policy_version_ids.clone(),
         source_commit: issue.source_commit.clone(),
@@ -88,16 +92,16 @@ pub fn predicate(
             findings: FindingCounts {
                 errors: 0,
                 warnings: issue.warnings,
-                waived: 0,
+                waived: issue.waived,
             },
-            waivers: Vec::new(),
+            waivers: issue.waivers.clone(),
         },
         properties: properties(facts),
     })
 }
 
-fn inputs(compilation: &Compilation) -> Vec<Input> {
-    let inputs = compilation.inputs.iter();
+fn inputs(sealed: &Sealed) -> Vec<Input> {
+    let inputs = sealed.inputs.iter();
     inputs
         .map(|input| Input {
             path: input.path.clone(),

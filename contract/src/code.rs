@@ -172,6 +172,15 @@ codes! {
     SCHEMA_STALE = 537 "schema-stale" "a written JSON Schema is not what the types say";
     BASE_UNREADABLE = 541 "base-unreadable" "the revision to compare with cannot be read from the repository";
     BASE_UNJUDGED = 542 "base-unjudged" "the tree of the revision to compare with gives no model, so its findings are not known";
+    ARGUMENTS_CONTRADICT = 543 "arguments-contradict" "arguments of a command exclude each other or make no sense together";
+
+    // 06 waivers
+    WAIVER_TARGET_UNKNOWN = 601 "waiver-target-unknown" "a waiver names something that the model does not have";
+    NOT_WAIVABLE = 602 "not-waivable" "a waiver names a code that no waiver can accept";
+    WAIVER_EXPIRED = 603 "waiver-expired" "a waiver is past its expiry and accepts nothing any more";
+    WAIVER_BOUND_UNFIT = 604 "waiver-bound-unfit" "a waiver has no bound where its finding has a number, or a bound where it has none";
+    WAIVER_UNUSED = 605 "waiver-unused" "a waiver accepts a finding that nothing gives";
+    WAIVER_HYGIENE = 606 "waiver-hygiene" "a waiver gives no reason, lasts longer than policy allows, or repeats another";
 
     // 10 plan
     PLAN_UNBOUND = 1001 "plan-unbound" "the configuration does not bind a dataset, location or key that the plan needs";

@@ -127,6 +127,8 @@ ids! { check:
     ApprovalId;
     /// A role of people.
     RoleId;
+    /// A waiver.
+    WaiverId;
     /// An environment.
     EnvironmentId;
     /// A reconciler: one process that acts at one or more sites.

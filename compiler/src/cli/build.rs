@@ -16,8 +16,10 @@ use super::failure::{self, Failure};
 use super::published;
 use super::{Tree, check, compiled, environment, keys};
 use crate::diagnostic::{Diagnostic, has_errors};
+use crate::judge;
 use crate::publish::{self, Issue, Previous};
 use crate::render::{self, human};
+use crate::waivers;
 use crate::world::clock;
 use crate::world::files::{self, Mode};
 use crate::world::git::{self, Commit};
@@ -57,7 +59,7 @@ impl Build {
         let at = self.tree.at.unwrap_or_else(clock::now);
         let read = compiled::read(&self.tree.folder)?;
         let (rules, invalid) = compiled::rules(self.tree.rules.as_deref())?;
-        let judged = compiled::judge(&read.sources, &self.environment, &rules, at);
+        let judged = judge::judge(&read.sources, &self.environment, &rules, at);
         let findings = render::merge(vec![
             (None, read.diagnostics),
             (None, invalid),
@@ -70,11 +72,7 @@ impl Build {
             print(Stream::Err, &human::render(&report, look(Stream::Err)));
         }
         let compiled = &judged.compilation;
-        let (Some(model), Some(bundle), Some(provenance)) = (
-            &compiled.model,
-            &compiled.bundle,
-            &compiled.provenance_bytes,
-        ) else {
+        let (Some(model), Some(sealed)) = (&compiled.model, &compiled.sealed) else {
             return Err(nothing_written());
         };
         if has_errors(&found) {
@@ -82,22 +80,21 @@ impl Build {
         }
         let folder = self.out.join(self.environment.as_str());
         let roots = published::roots(&self.out)?;
+        let count = |of: &dyn Fn(&&Diagnostic) -> bool| found.iter().filter(of).count() as u64;
         let issue = Issue {
             issued_at: at,
             previous: previous(&folder)?,
             trust_root_version: newest_version(&roots)?,
             source_commit: source_commit(&self.tree.folder),
-            warnings: found
-                .iter()
-                .filter(|d| d.severity == Severity::Warning)
-                .count() as u64,
+            warnings: count(&|d| d.severity == Severity::Warning && d.waived_by.is_none()),
+            waived: count(&|d| d.waived_by.is_some()),
+            waivers: waivers::used(&found),
         };
-        let predicate =
-            publish::predicate(model, &judged.compilation, &rules, &judged.facts, &issue)
-                .map_err(|fault| *fault)
-                .map_err(|fault| Failure::Failed(Box::new(fault)))?;
+        let predicate = publish::predicate(model, sealed, &rules, &judged.facts, &issue)
+            .map_err(|fault| *fault)
+            .map_err(|fault| Failure::Failed(Box::new(fault)))?;
         let serial = predicate.serial;
-        let statement = Statement::about_bundle(predicate, bundle, provenance);
+        let statement = Statement::about_bundle(predicate, &sealed.bundle, &sealed.provenance);
         let payload = statement
             .to_payload()
             .map_err(|fault| Failure::from(Refusal::Statement(fault)))?;
@@ -105,8 +102,8 @@ impl Build {
         let envelope = Envelope::sign(payload, &keys.iter().collect::<Vec<_>>()).to_json();
         // The statement is written last: until then the folder speaks of the bundle before, and a reader that sees new
         // files under the old statement refuses them.
-        put(&folder.join(BUNDLE_FILE), bundle)?;
-        put(&folder.join(PROVENANCE_FILE), provenance)?;
+        put(&folder.join(BUNDLE_FILE), &sealed.bundle)?;
+        put(&folder.join(PROVENANCE_FILE), &sealed.provenance)?;
         put(&folder.join(ENVELOPE_FILE), envelope.as_bytes())?;
         foretell(&self.out, &self.environment)?;
         print(

@@ -11,8 +11,12 @@ use jiff::Timestamp;
 
 use super::failure::Failure;
 use super::{Tree, compiled, environment};
+use crate::alike::Alike;
 use crate::compare::{self, Gate};
 use crate::diagnostic::{Diagnostic, RuleCode};
+use crate::forecast::{self, Change};
+use crate::judge;
+use crate::parse::{self, Parsed};
 use crate::render::{self, Finding, Report, github, human, json, junit, markdown, sarif};
 use crate::rules::RuleSet;
 use crate::source::{SourceSet, Span};
@@ -25,6 +29,8 @@ With --base the tree is compared with what it was where HEAD and REV parted, jud
 instant. A finding is new, changed (the base tells it in other words) or old; those that are gone are fixed.
 With --fail-on new the status is 0 while all errors are old; old ones of reading, resolving or of a rule that gave no
 answer still count, for nobody knows what they hide.
+
+With --until the status is 1 too when something will become an error by then.
 
 Exit status: 0 nothing stops, warnings too; 1 findings that stop; 2 wrong usage; 4 files or git, such as a revision that
 is not here.";
@@ -46,6 +52,10 @@ pub struct Check {
     /// Which findings make the command fail
     #[arg(long, value_enum, default_value = "error", requires_if("new", "base"))]
     fail_on: FailOn,
+    /// Tell too what changes by itself until this day or instant, such as 2027-03-01: waivers and keys that end, rules
+    /// and settings that take effect; for --format human and json
+    #[arg(long, value_name = "DATE", value_parser = day_or_instant)]
+    until: Option<Timestamp>,
 }
 
 /// How findings are shown.
@@ -79,11 +89,13 @@ struct Run {
     environments: Vec<EnvironmentId>,
     unjudged: BTreeSet<EnvironmentId>,
     findings: Vec<Finding>,
+    changes: Vec<Change>,
 }
 
 impl Check {
     pub fn run(self) -> Result<(), Failure> {
         let at = self.tree.at.unwrap_or_else(clock::now);
+        self.check_until(at)?;
         let folder = &self.tree.folder;
         let read = compiled::read(folder)?;
         // A revision that is not here is told before any work is done.
@@ -92,16 +104,24 @@ impl Check {
             None => None,
         };
         let (rules, invalid) = compiled::rules(self.tree.rules.as_deref())?;
+        let parsed = parse::parse(&read.sources);
         let mut environments = self.environments;
         let mut whole = [read.diagnostics, invalid.clone()].concat();
         if environments.is_empty() {
-            let (declared, diagnostics) = crate::environments::environments(&read.sources);
+            let (declared, diagnostics) = crate::environments::environments(&parsed);
             environments = declared;
             if environments.is_empty() {
                 whole.extend(diagnostics);
             }
         }
-        let mut run = judge(&read.sources, whole, environments, &rules, at);
+        let mut run = look_at(
+            &read.sources,
+            &parsed,
+            whole,
+            environments,
+            &rules,
+            (at, self.until),
+        );
         let compared = base
             .as_ref()
             .zip(self.base.as_deref())
@@ -115,6 +135,7 @@ impl Check {
             report.prefix.clone_from(&report.root);
         }
         report.unjudged = run.unjudged;
+        report.until = self.until.map(|until| (until, run.changes));
         report.checks = render::checks(&rules);
         report.base = compared;
         report.gate = match self.fail_on {
@@ -122,34 +143,77 @@ impl Check {
             FailOn::New => Gate::New,
         };
         show(&report, self.format)?;
-        if report.stopping() > 0 {
+        if report.stopping() > 0 || report.will_stop() {
             return Err(Failure::Told);
         }
         Ok(())
     }
+
+    fn check_until(&self, at: Timestamp) -> Result<(), Failure> {
+        let Some(until) = self.until else {
+            return Ok(());
+        };
+        let wrong = |message: String, help: &str| {
+            let told = Diagnostic::error(code::ARGUMENTS_CONTRADICT, message);
+            Err(Failure::Usage(Box::new(told.help(help))))
+        };
+        if until <= at {
+            return wrong(
+                format!("`--until` {until} is not after {at}, as of when the tree is judged"),
+                "give a later date, or an earlier `--at`",
+            );
+        }
+        match self.format {
+            Form::Human | Form::Json => Ok(()),
+            Form::Sarif | Form::Junit | Form::Github | Form::Markdown => wrong(
+                "`--until` has no place in this format".to_owned(),
+                "use `--format human` or `--format json`",
+            ),
+        }
+    }
+}
+
+/// A day in UTC, which stands for its first second, or an instant.
+fn day_or_instant(text: &str) -> Result<Timestamp, String> {
+    let day = format!("{text}T00:00:00Z");
+    contract::seal::parse_instant(text)
+        .or_else(|fault| contract::seal::parse_instant(&day).map_err(|_| fault))
 }
 
 /// Judges a tree for these environments; `whole` holds what was found of the tree before.
-fn judge(
+fn look_at(
     sources: &SourceSet,
+    parsed: &Parsed,
     whole: Vec<Diagnostic>,
     environments: Vec<EnvironmentId>,
     rules: &RuleSet,
-    at: Timestamp,
+    (at, until): (Timestamp, Option<Timestamp>),
 ) -> Run {
     let mut runs = vec![(None, whole)];
+    let mut changes = Vec::new();
     let mut unjudged = BTreeSet::new();
+    let alike = if rules.judge_each() {
+        Alike::of(parsed)
+    } else {
+        Alike::default()
+    };
     for environment in &environments {
-        let judged = compiled::judge(sources, environment, rules, at);
-        if judged.compilation.model.is_none() {
+        let found = judge::find(sources, parsed, &alike, environment, rules, at);
+        if found.model.is_none() {
             unjudged.insert(environment.clone());
         }
-        runs.push((Some(environment.clone()), judged.diagnostics));
+        if let (Some(model), Some(until)) = (&found.model, until) {
+            let as_of =
+                |at| judge::find(sources, parsed, &alike, environment, rules, at).diagnostics;
+            changes.extend(forecast::forecast(model, rules, (at, until), &as_of));
+        }
+        runs.push((Some(environment.clone()), found.diagnostics));
     }
     Run {
         environments,
         unjudged,
         findings: render::merge(runs),
+        changes: forecast::merge(changes),
     }
 }
 
@@ -163,11 +227,19 @@ fn since<'a>(
     rules: &RuleSet,
     at: Timestamp,
 ) -> compare::Base<'a> {
-    let (mut environments, _) = crate::environments::environments(&base.sources);
+    let parsed = parse::parse(&base.sources);
+    let (mut environments, _) = crate::environments::environments(&parsed);
     let nothing_declared = environments.is_empty() && base.present;
     environments.retain(|environment| run.environments.contains(environment));
     let whole = [base.diagnostics.clone(), invalid].concat();
-    let before = judge(&base.sources, whole, environments, rules, at);
+    let before = look_at(
+        &base.sources,
+        &parsed,
+        whole,
+        environments,
+        rules,
+        (at, None),
+    );
     let changed = changed(&base.sources, sources);
     let positions = sources.positions();
     let touched = |span: Span| {

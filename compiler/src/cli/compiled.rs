@@ -1,19 +1,17 @@
-//! Owns the way from folders to findings that `check`, `build`, `prove` and `verify` share: read, compile, prove, judge.
+//! Owns the way from folders to findings that the commands share: read, compile.
 //! Decides nothing itself.
 
 use std::path::Path;
 
 use contract::id::EnvironmentId;
-use jiff::Timestamp;
-use serde_json::Value;
 
 use super::check;
 use super::failure::Failure;
-use crate::compile::{Compilation, compile};
+use crate::compile::{self, Compilation, compile};
 use crate::diagnostic::Diagnostic;
-use crate::facts;
+use crate::parse::parse;
 use crate::render::{self, human};
-use crate::rules::{self, Files, Input, RuleSet};
+use crate::rules::{self, Files, RuleSet};
 use crate::source::SourceSet;
 use crate::world::terminal::{Stream, look, print};
 use crate::world::tree;
@@ -23,16 +21,6 @@ pub struct Read {
     /// The documents.
     pub sources: SourceSet,
     /// What could not be taken.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-/// A compiled tree with everything that is known of it for one environment.
-pub struct Judged {
-    /// What was compiled.
-    pub compilation: Compilation,
-    /// What was proven; null when there is no model.
-    pub facts: Value,
-    /// The findings of the compiler and of the rules, in their order.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -59,38 +47,24 @@ pub fn rules(own: Option<&Path>) -> Result<(RuleSet, Vec<Diagnostic>), Failure> 
     Ok((rules, diagnostics))
 }
 
-/// Compiles and judges. Without a model no rule runs: the compiler's own errors say why.
-pub fn judge(
-    sources: &SourceSet,
-    environment: &EnvironmentId,
-    rules: &RuleSet,
-    at: Timestamp,
-) -> Judged {
-    let compilation = compile(sources, environment);
-    let mut diagnostics = compilation.diagnostics.clone();
-    let mut proven = Value::Null;
-    if let Some(model) = &compilation.model {
-        proven = facts::facts(model);
-        let json = serde_json::to_value(model).unwrap_or_default();
-        let input = Input::new(&json, &compilation.written, &proven, at.as_second());
-        let place = |path: &[String]| rules::place(&compilation, sources, path);
-        diagnostics.extend(rules::judge(&input, rules, &place));
-    }
-    crate::diagnostic::sort(&mut diagnostics);
-    Judged {
-        compilation,
-        facts: proven,
-        diagnostics,
-    }
+/// Compiles a folder for one environment, to be published, without judging it. Findings that leave no model are told.
+pub fn to_publish(folder: &Path, environment: &EnvironmentId) -> Result<Compilation, Failure> {
+    tree_by(compile, folder, environment).map(|(_, compilation)| compilation)
 }
 
 /// Compiles a folder for one environment, without judging it. Findings that leave no model are told.
-pub fn tree(folder: &Path, environment: &EnvironmentId) -> Result<Compilation, Failure> {
-    tree_with_sources(folder, environment).map(|(_, compilation)| compilation)
+pub fn tree(
+    folder: &Path,
+    environment: &EnvironmentId,
+) -> Result<(SourceSet, Compilation), Failure> {
+    let resolved = |sources: &SourceSet, environment: &EnvironmentId| {
+        compile::resolved(parse(sources), environment)
+    };
+    tree_by(resolved, folder, environment)
 }
 
-/// The same, with the text that places lead into.
-pub fn tree_with_sources(
+fn tree_by(
+    compile: impl Fn(&SourceSet, &EnvironmentId) -> Compilation,
     folder: &Path,
     environment: &EnvironmentId,
 ) -> Result<(SourceSet, Compilation), Failure> {

@@ -36,7 +36,7 @@ impl Docs {
             failure::tell(invalid);
             return Err(Failure::Told);
         }
-        let (sources, compilation) = compiled::tree_with_sources(&self.folder, &self.environment)?;
+        let (sources, compilation) = compiled::tree(&self.folder, &self.environment)?;
         let Some(model) = &compilation.model else {
             return Err(Failure::Told);
         };

@@ -15,6 +15,8 @@ use crate::compile::Compilation;
 use crate::diagnostic::Diagnostic;
 use crate::object::{self, NotFound, Object, Resolved};
 use crate::pages::{self, Page, markdown::Block, plain};
+use crate::parse::parse;
+
 use crate::schema::did_you_mean;
 use crate::source::{Position, Positions, SourceSet, Span};
 use crate::world::terminal::{Stream, look, print};
@@ -75,7 +77,7 @@ impl Explain {
             Some(environment) => environment.clone(),
             None => only(&self.folder, what)?,
         };
-        let (sources, compilation) = compiled::tree_with_sources(&self.folder, &environment)?;
+        let (sources, compilation) = compiled::tree(&self.folder, &environment)?;
         let model = serde_json::to_value(&compilation.model).unwrap_or_default();
         let object = object::find(&model, what).map_err(|fault| missing(what, fault))?;
         let values = object::values(&compilation, &model, &object);
@@ -185,7 +187,7 @@ fn sections(blocks: &[Block]) -> Vec<Value> {
 /// The environment of a tree that declares exactly one.
 fn only(folder: &Path, what: &str) -> Result<EnvironmentId, Failure> {
     let read = compiled::read(folder)?;
-    let (declared, _) = crate::environments::environments(&read.sources);
+    let (declared, _) = crate::environments::environments(&parse(&read.sources));
     if let [one] = declared.as_slice() {
         return Ok(one.clone());
     }

@@ -34,7 +34,7 @@ pub struct Prove {
 
 impl Prove {
     pub fn run(self) -> Result<(), Failure> {
-        let compilation = compiled::tree(&self.folder, &self.environment)?;
+        let (_, compilation) = compiled::tree(&self.folder, &self.environment)?;
         let Some(model) = &compilation.model else {
             return Err(Failure::Told);
         };

@@ -122,17 +122,17 @@ fn environment(folder: &Path) -> Result<EnvironmentId, Failure> {
 }
 
 fn rebuild(tree: &Path, environment: &EnvironmentId, published: &Published) -> Result<(), Failure> {
-    let compiled = super::compiled::tree(tree, environment)?;
+    let compiled = super::compiled::to_publish(tree, environment)?;
     let pairs = [
         (
             BUNDLE_FILE,
             Some(&published.bundle),
-            compiled.bundle.as_ref(),
+            compiled.sealed.as_ref().map(|sealed| &sealed.bundle),
         ),
         (
             PROVENANCE_FILE,
             Some(&published.provenance),
-            compiled.provenance_bytes.as_ref(),
+            compiled.sealed.as_ref().map(|sealed| &sealed.provenance),
         ),
     ];
     for (name, stands, made) in pairs {

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::html::Html;
 use super::{Entry, facts, id, mark, settings};
 use crate::compile::Compilation;
-use crate::source::{Position, Positions, SourceSet};
+use crate::source::{self, Position, Positions, SourceSet};
 
 /// What the page is made of.
 pub struct Documented<'a> {
@@ -98,7 +98,10 @@ impl Documented<'_> {
                 "In force from",
                 Html::text(&snapshot.effective_from.to_string()),
             ),
-            ("Policy snapshot hash", id(self.compilation.snapshot_hash)),
+            (
+                "Policy snapshot hash",
+                id(source::snapshot_hash(&self.sources.inputs())),
+            ),
             (
                 "Proven for",
                 Html::text(

@@ -1,11 +1,13 @@
-//! Owns the shapes of Tier, ApprovalPolicy, Role and Environment: what must be survived, who decides, and where.
+//! Owns the shapes of Tier, ApprovalPolicy, Role, Environment and Waiver: what must be survived, who decides, where, and
+//! what is accepted all the same.
 
 use schemars::JsonSchema;
 
 use super::inventory::Plane;
 use super::text::{
-    Anything, Count, Duration, DurationOrNone, EnvironmentId, Flag, Id, Optional, OrDefault,
-    OverridePath, Percent, Policy, RoleId, SetOf, SomeOf, Text, TierId,
+    Anything, Count, Duration, DurationOrNone, EnvironmentId, FindingCode, Flag, Id, Instant,
+    Optional, OrDefault, OverridePath, Percent, Policy, RoleId, SetOf, SomeOf, Text, TierId,
+    WaiverTarget,
 };
 use super::time::Objective;
 
@@ -149,6 +151,8 @@ pub struct Environment {
     pub planes: SomeOf<Plane>,
     /// How long a bundle is fresh after it was issued.
     pub bundle_validity: OrDefault<Duration>,
+    /// A waiver may have at most this long to go when it is judged; without it, only each waiver's own expiry counts.
+    pub waiver_limit: Optional<Duration>,
     /// What this environment sets otherwise, in this order.
     pub overrides: Optional<Vec<Override>>,
 }
@@ -161,4 +165,29 @@ pub struct Override {
     pub at: OverridePath,
     /// What stands there instead.
     pub value: Anything,
+}
+
+/// A finding that was accepted: exactly this one, up to a bound, until a date.
+#[derive(Debug, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waiver {
+    /// Its id.
+    pub waiver_id: Id,
+    /// The code of the findings that it accepts: of a rule, ours or your own.
+    pub code: FindingCode,
+    /// What suffers, each as an exact path of the model: what `seawall check --format json` tells as `about`, or as `at`
+    /// where `about` is empty.
+    pub targets: SomeOf<WaiverTarget>,
+    /// The environments in which it holds; all of them where none is named.
+    pub environments: Optional<SomeOf<EnvironmentId>>,
+    /// The role that answers for it.
+    pub owner: RoleId,
+    /// Why the finding is accepted, and what ends it.
+    pub reason: Text,
+    /// From this instant on it accepts nothing, and its findings return.
+    pub expiry: Instant,
+    /// The largest length of time that it accepts, such as a worst-case loss; demanded where the finding has one.
+    pub bound: Optional<Duration>,
+    /// The largest number that it accepts, such as copies that are missing; demanded where the finding has one.
+    pub bound_count: Optional<Count>,
 }

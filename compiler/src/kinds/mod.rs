@@ -19,7 +19,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 pub enum Place {
     /// `settings.<collection>.<id>`: may hold policy numbers, may be overridden.
     Settings,
-    /// `<collection>.<id>`: inventory, plans and scenarios.
+    /// `<collection>.<id>`: inventory, plans, scenarios and waivers.
     Top,
     /// The one header of the tree.
     Header,
@@ -104,6 +104,8 @@ kinds! {
     BackupPlan: plan::BackupPlan, "plans", "plan_id", Top;
     /// What happens in a disaster.
     Scenario: scenario::Scenario, "scenarios", "scenario_id", Top;
+    /// A finding that was accepted.
+    Waiver: governance::Waiver, "waivers", "waiver_id", Top;
 }
 
 impl Kind {

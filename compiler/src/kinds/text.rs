@@ -68,6 +68,10 @@ texts! {
     Percent = { "type": "integer", "minimum": 1, "maximum": 100 };
     /// A Zstandard level; 0 stores without compression.
     CompressionLevel = { "type": "integer", "minimum": 0, "maximum": 22 };
+    /// The code of a rule, `SW0301` or one of your own.
+    FindingCode = { "type": "string", "format": "finding-code" };
+    /// An exact path of the model, `datasets/ds_orders`.
+    WaiverTarget = { "type": "string", "format": "waiver-target" };
     /// Yes or no.
     Flag = { "type": "boolean" };
     /// Any value; checked against the field that it is put into.

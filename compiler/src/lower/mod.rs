@@ -34,16 +34,18 @@ pub struct Lowered {
 /// Lowers a selection.
 pub fn lower(selection: &Selection) -> Lowered {
     let mut lowered = Lowered {
-        model: json!({ "format": FORMAT, "settings": {}, "datasets": {}, "plans": {}, "scenarios": {} }),
-        written: json!({ "settings": {}, "datasets": {}, "plans": {}, "scenarios": {} }),
+        model: json!({ "format": FORMAT }),
+        written: json!({}),
         provenance: Provenance::default(),
     };
-    for kind in Kind::ALL
-        .iter()
-        .filter(|kind| kind.place() == Place::Settings)
-    {
+    for kind in Kind::ALL {
+        let collection = match kind.place() {
+            Place::Settings => &["settings", kind.collection()][..],
+            Place::Top => &[kind.collection()],
+            Place::Header | Place::Environment => continue,
+        };
         for root in [&mut lowered.model, &mut lowered.written] {
-            put(root, &["settings", kind.collection()], json!({}));
+            put(root, collection, json!({}));
         }
     }
     for ((kind, id), selected) in selection {

@@ -7,8 +7,10 @@ mod scalar;
 mod syntax;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use contract::code;
+use rayon::prelude::*;
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span as Mark, options};
 
 pub use node::{Entry, Mapping, Node, Value, Way};
@@ -40,7 +42,7 @@ pub struct Document {
 }
 
 /// All that could be read, and what could not.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Parsed {
     /// The documents, in the order of files and of places in them.
     pub documents: Vec<Document>,
@@ -48,33 +50,75 @@ pub struct Parsed {
     pub lost: bool,
     /// What was refused.
     pub diagnostics: Vec<Diagnostic>,
-    /// Values so far.
-    values: usize,
     /// A limit of the whole tree was met, and what comes after it is not read.
     full: bool,
 }
 
-/// Reads every document of every file.
+impl Parsed {
+    /// The same tree with other documents.
+    #[must_use]
+    pub fn with(&self, documents: Vec<Document>) -> Self {
+        Self {
+            documents,
+            lost: self.lost,
+            diagnostics: self.diagnostics.clone(),
+            full: self.full,
+        }
+    }
+}
+
+/// Reads every document of every file, files side by side.
 pub fn parse(sources: &SourceSet) -> Parsed {
+    let mut bytes = 0_usize;
+    let files: Vec<(u32, &SourceFile, usize)> = (0..)
+        .zip(&sources.files)
+        .map(|(index, file)| {
+            bytes = bytes.saturating_add(file.text.len());
+            (index, file, bytes)
+        })
+        .collect();
+    let values = AtomicUsize::new(0);
+    let read: Vec<Parsed> = files
+        .par_iter()
+        .map(|file| {
+            let mut parsed = Parsed::default();
+            one(*file, &values, &mut parsed);
+            parsed
+        })
+        .collect();
+    let refusals: usize = read.iter().map(|file| file.diagnostics.len()).sum();
     let mut parsed = Parsed {
         lost: sources.incomplete,
         ..Parsed::default()
     };
-    let mut bytes = 0_usize;
-    for (index, file) in sources.files.iter().enumerate() {
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        if parsed.full {
-            break;
+    if read.iter().any(|file| file.full) || refusals >= MAX_REFUSALS {
+        // Where a limit of the tree is met must not depend on which file was quicker.
+        drop(read);
+        let values = AtomicUsize::new(0);
+        for file in files {
+            if parsed.full {
+                break;
+            }
+            one(file, &values, &mut parsed);
         }
-        bytes = bytes.saturating_add(file.text.len());
-        if file.text.len() > MAX_FILE_BYTES || bytes > MAX_TREE_BYTES {
-            parsed.lost = true;
-            parsed.diagnostics.push(too_large(index, file, bytes));
-        } else {
-            Reader::new(index, file, &mut parsed).read();
-        }
+        return parsed;
+    }
+    for file in read {
+        parsed.lost |= file.lost;
+        parsed.documents.extend(file.documents);
+        parsed.diagnostics.extend(file.diagnostics);
     }
     parsed
+}
+
+/// Reads a file; `tree` is the length of the tree up to its end, `values` counts those of the tree.
+fn one((index, file, tree): (u32, &SourceFile, usize), values: &AtomicUsize, out: &mut Parsed) {
+    if file.text.len() > MAX_FILE_BYTES || tree > MAX_TREE_BYTES {
+        out.lost = true;
+        out.diagnostics.push(too_large(index, file, tree));
+    } else {
+        Reader::new(index, file, values, out).read();
+    }
 }
 
 fn too_large(index: u32, file: &SourceFile, tree: usize) -> Diagnostic {
@@ -127,6 +171,7 @@ enum Key {
 struct Reader<'a> {
     index: u32,
     file: &'a SourceFile,
+    values: &'a AtomicUsize,
     out: &'a mut Parsed,
     open: Vec<Open>,
     root: Option<Node>,
@@ -135,10 +180,11 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(index: u32, file: &'a SourceFile, out: &'a mut Parsed) -> Self {
+    fn new(index: u32, file: &'a SourceFile, values: &'a AtomicUsize, out: &'a mut Parsed) -> Self {
         Self {
             index,
             file,
+            values,
             out,
             open: Vec::new(),
             root: None,
@@ -256,8 +302,8 @@ impl<'a> Reader<'a> {
 
     /// Counts a value.
     fn count(&mut self, span: Span) {
-        self.out.values += 1;
-        if self.out.values > MAX_VALUES && !self.out.full {
+        let before = self.values.fetch_add(1, Ordering::Relaxed);
+        if before >= MAX_VALUES && !self.out.full {
             let message = format!("here the tree has more than {MAX_VALUES} values");
             let help = "keep data out of the policy tree, or split it into several trees";
             self.stop(message, Some(span), help);

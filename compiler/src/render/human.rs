@@ -10,6 +10,7 @@ use contract::code::Severity;
 
 use super::{Finding, Group, Report, count, range};
 use crate::compare::Standing;
+use crate::forecast::Change;
 use crate::source::{SourceFile, Span, hidden};
 
 /// How many other findings about the same object are told in full; the rest is counted.
@@ -18,6 +19,8 @@ const TOLD_OTHERS: usize = 3;
 const SHOWN: usize = 200;
 /// How many findings that the base had are told to be gone; the rest is counted.
 const TOLD_FIXED: usize = 20;
+/// How many causes that waivers accept are told; the rest is counted.
+const TOLD_WAIVED: usize = 20;
 /// What stands before a note: the margin, the bar and its space.
 const MARGIN: usize = 6;
 
@@ -33,10 +36,12 @@ pub struct Look {
 /// The whole report, ending with one line that counts errors and warnings.
 pub fn render(report: &Report<'_>, look: Look) -> String {
     format!(
-        "{}{}{}\n",
+        "{}{}{}{}\n{}",
         frames(report, look),
         fixed(report),
-        summary(report)
+        waived(report),
+        summary(report),
+        until(report)
     )
 }
 
@@ -61,10 +66,70 @@ fn fixed(report: &Report<'_>) -> String {
     lines.concat()
 }
 
+/// What changes by itself, in the order of dates; below each date the errors that it brings.
+fn until(report: &Report<'_>) -> String {
+    let Some((until, changes)) = &report.until else {
+        return String::new();
+    };
+    let mut out = format!("\nuntil {until}:\n");
+    for Change {
+        at,
+        what,
+        environments,
+        errors,
+    } in changes
+    {
+        let names = super::names(environments);
+        for what in what {
+            let _ = writeln!(out, "{at}  {what} in {names}");
+        }
+        for error in errors {
+            let _ = writeln!(out, "    error[{}]: {}", error.code, error.message);
+        }
+    }
+    let number = |changes: &[Change]| changes.iter().map(|change| change.errors.len()).sum();
+    match (changes.len(), number(changes)) {
+        (0, _) => out.push_str("nothing changes by itself\n"),
+        (_, 0) => out.push_str("nothing becomes an error\n"),
+        (_, errors) => {
+            let _ = writeln!(out, "{} to come", count(errors, "error"));
+        }
+    }
+    out
+}
+
+/// What waivers accept, a line each.
+fn waived(report: &Report<'_>) -> String {
+    let groups = super::waived(report);
+    let mut lines: Vec<String> = groups
+        .iter()
+        .take(TOLD_WAIVED)
+        .map(|(group, waived)| {
+            let diagnostic = &group.first.diagnostic;
+            let others = match group.others.len() {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            format!(
+                "waived[{}]: {}{others}; by `{}` until {}\n",
+                diagnostic.code, diagnostic.message, waived.waiver, waived.expiry
+            )
+        })
+        .collect();
+    let more = groups.len().saturating_sub(TOLD_WAIVED);
+    if more > 0 {
+        lines.push(format!("and {more} more waived\n"));
+    }
+    if !lines.is_empty() {
+        lines.push("\n".to_owned());
+    }
+    lines.concat()
+}
+
 /// The frames alone, each followed by an empty line.
 pub fn frames(report: &Report<'_>, look: Look) -> String {
     let mut out = String::new();
-    let groups = super::group(&report.findings);
+    let groups = super::open(report);
     for group in groups.iter().take(SHOWN) {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{}\n", frame(report, group, look));
@@ -90,13 +155,17 @@ pub(super) fn summary(report: &Report<'_>) -> String {
         (_, 0) => count(errors, "error"),
         _ => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
     };
+    let told = match report.waived() {
+        0 => told,
+        waived => format!("{told}, {waived} waived"),
+    };
     let told = if report.environments.is_empty() {
         told
     } else {
         format!("{told} in {}", super::names(&report.environments))
     };
-    let told = match super::group(&report.findings).len() {
-        causes if causes == report.findings.len() => told,
+    let told = match super::open(report).len() {
+        causes if causes == report.findings.len() - report.waived() => told,
         1 => format!("{told}, from one cause"),
         causes => format!("{told}, from {causes} causes"),
     };
@@ -147,6 +216,7 @@ pub(super) fn frame(report: &Report<'_>, group: &Group<'_>, look: Look) -> Strin
         Severity::Warning => (Level::WARNING, "warning"),
     };
     let level = match group.standing() {
+        _ if group.first.is_waived() => Level::NOTE.with_name(format!("waived {word}")),
         Some(standing @ (Standing::New | Standing::Changed)) => {
             level.with_name(format!("{} {word}", standing.word()))
         }
@@ -173,10 +243,20 @@ pub(super) fn notes(report: &Report<'_>, group: &Group<'_>, width: usize) -> Vec
         .notes
         .iter()
         .cloned()
+        .chain(accepted(group))
         .chain(environments(report, group))
         .chain(before(group))
         .chain(same_cause(group, width))
         .collect()
+}
+
+/// Who accepted it, until when and why.
+fn accepted(group: &Group<'_>) -> Option<String> {
+    let waived = group.first.diagnostic.waived_by.as_ref()?;
+    Some(format!(
+        "accepted by waiver `{}` until {}: {}",
+        waived.waiver, waived.expiry, waived.reason
+    ))
 }
 
 /// What the base says instead; and how many of several findings the change brought, where it is not all of them.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Finding, Report};
 use crate::compare::Standing;
-use crate::diagnostic::{Label, RuleCode};
+use crate::diagnostic::{Diagnostic, Label, Measure, RuleCode};
 use crate::source::{Exact, Positions, SourceSet};
 
 /// Raised when a field changes its meaning or goes away; new fields do not raise it.
@@ -34,6 +34,45 @@ struct Document<'a> {
     base: Option<Base<'a>>,
     /// How many there are.
     summary: Summary,
+    /// What changes by itself; null without `--until`.
+    until: Option<Until<'a>>,
+}
+
+/// What changes by itself.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Until<'a> {
+    /// The instant up to which changes are told, RFC 3339 in UTC.
+    until: String,
+    /// The changes in the order of dates.
+    changes: Vec<Change<'a>>,
+}
+
+/// One instant at which something changes.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Change<'a> {
+    /// When, RFC 3339 in UTC.
+    at: String,
+    /// What happens then.
+    what: Vec<Happening<'a>>,
+    /// Where.
+    #[schemars(with = "Vec<String>")]
+    environments: &'a [EnvironmentId],
+    /// Errors that stop from then on and did not before.
+    errors: Vec<One<'a>>,
+}
+
+/// One thing that happens.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Happening<'a> {
+    /// `waiver_expires`, `key_too_short`, `key_ends`, `rule_takes_effect` or `policy_takes_effect`.
+    kind: &'static str,
+    /// The id of the waiver, key or snapshot, or the code of the rule.
+    id: &'a str,
+    /// One line for people.
+    message: String,
 }
 
 /// How many findings there are.
@@ -44,6 +83,8 @@ struct Summary {
     errors: usize,
     /// Warnings.
     warnings: usize,
+    /// Findings that waivers accept; they are no errors and no warnings.
+    waived: usize,
     /// Findings that make the command fail.
     stopping: usize,
     /// Findings that the base has not; null without `--base`.
@@ -98,6 +139,32 @@ struct One<'a> {
     notes: &'a [String],
     /// What to do.
     help: Option<&'a str>,
+    /// The number that it is about, a larger one is worse; null where it has none.
+    measure: Option<Number>,
+    /// Who accepted it; null where nobody did.
+    waived_by: Option<Accepted<'a>>,
+}
+
+/// The number that a finding is about.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Number {
+    /// A length of time.
+    Seconds(u64),
+    /// How many there are of something.
+    Count(u64),
+}
+
+/// Who accepted a finding.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Accepted<'a> {
+    /// The id of the waiver.
+    waiver: &'a str,
+    /// Until when, RFC 3339 in UTC.
+    expiry: String,
+    /// Why.
+    reason: &'a str,
 }
 
 /// How much a finding weighs.
@@ -167,15 +234,52 @@ pub fn render(report: &Report<'_>) -> Value {
         summary: Summary {
             errors: report.count(Severity::Error),
             warnings: report.count(Severity::Warning),
+            waived: report.waived(),
             stopping: report.stopping(),
             new: number(Standing::New),
             changed: number(Standing::Changed),
             old: number(Standing::Old),
             fixed: report.base.as_ref().map(|base| base.fixed.len()),
         },
+        until: until(report),
     };
     // Texts and whole numbers alone: nothing in it can fail to be written.
     serde_json::to_value(document).unwrap_or_default()
+}
+
+fn until<'a>(report: &'a Report<'_>) -> Option<Until<'a>> {
+    let (until, changes) = report.until.as_ref()?;
+    let positions = report.sources.positions();
+    let changes = changes.iter().map(|change| Change {
+        at: change.at.to_string(),
+        what: change
+            .what
+            .iter()
+            .map(|what| Happening {
+                kind: what.word(),
+                id: what.id(),
+                message: what.to_string(),
+            })
+            .collect(),
+        environments: &change.environments,
+        errors: change
+            .errors
+            .iter()
+            .map(|error| {
+                told(
+                    report.sources,
+                    &positions,
+                    error,
+                    &change.environments,
+                    None,
+                )
+            })
+            .collect(),
+    });
+    Some(Until {
+        until: until.to_string(),
+        changes: changes.collect(),
+    })
 }
 
 /// The JSON Schema of that document.
@@ -192,7 +296,23 @@ fn all<'a>(sources: &'a SourceSet, findings: &'a [Finding]) -> Vec<One<'a>> {
 }
 
 fn one<'a>(sources: &'a SourceSet, positions: &Positions<'_>, finding: &'a Finding) -> One<'a> {
-    let diagnostic = &finding.diagnostic;
+    let standing = finding.standing();
+    told(
+        sources,
+        positions,
+        &finding.diagnostic,
+        &finding.environments,
+        standing,
+    )
+}
+
+fn told<'a>(
+    sources: &'a SourceSet,
+    positions: &Positions<'_>,
+    diagnostic: &'a Diagnostic,
+    environments: &'a [EnvironmentId],
+    standing: Option<Standing>,
+) -> One<'a> {
     One {
         code: diagnostic.code.to_string(),
         name: match &diagnostic.code {
@@ -205,14 +325,14 @@ fn one<'a>(sources: &'a SourceSet, positions: &Positions<'_>, finding: &'a Findi
         },
         message: &diagnostic.message,
         fingerprint: diagnostic.fingerprint(),
-        standing: finding.standing().map(|standing| match standing {
+        standing: standing.map(|standing| match standing {
             Standing::New => Stands::New,
             Standing::Changed => Stands::Changed,
             Standing::Old => Stands::Old,
         }),
         at: &diagnostic.at,
         about: &diagnostic.about,
-        environments: &finding.environments,
+        environments,
         labels: diagnostic
             .labels
             .iter()
@@ -220,6 +340,15 @@ fn one<'a>(sources: &'a SourceSet, positions: &Positions<'_>, finding: &'a Findi
             .collect(),
         notes: &diagnostic.notes,
         help: diagnostic.help.as_deref(),
+        measure: diagnostic.measure.map(|measure| match measure {
+            Measure::Seconds(seconds) => Number::Seconds(seconds),
+            Measure::Count(count) => Number::Count(count),
+        }),
+        waived_by: diagnostic.waived_by.as_ref().map(|waived| Accepted {
+            waiver: &waived.waiver,
+            expiry: waived.expiry.to_string(),
+            reason: &waived.reason,
+        }),
     }
 }
 

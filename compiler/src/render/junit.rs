@@ -22,6 +22,8 @@ enum Outcome<'a> {
     Failed(Vec<&'a Finding>),
     /// It did not run, and a finding says why.
     Broken(Vec<&'a Finding>),
+    /// All that it found is accepted by waivers.
+    Waived(Vec<&'a Finding>),
     Skipped,
 }
 
@@ -79,7 +81,7 @@ fn counts(cases: &[Case<'_>]) -> [usize; 4] {
         cases.len(),
         number(|outcome| matches!(outcome, Outcome::Failed(_))),
         number(|outcome| matches!(outcome, Outcome::Broken(_))),
-        number(|outcome| matches!(outcome, Outcome::Skipped)),
+        number(|outcome| matches!(outcome, Outcome::Skipped | Outcome::Waived(_))),
     ]
 }
 
@@ -126,6 +128,8 @@ fn cases<'a>(report: &'a Report<'_>, environment: Option<&EnvironmentId>) -> Vec
 fn outcome<'a>(report: &Report<'_>, found: Vec<&'a Finding>) -> Outcome<'a> {
     if found.is_empty() {
         Outcome::Passed
+    } else if found.iter().all(|finding| finding.is_waived()) {
+        Outcome::Waived(found)
     } else if found.iter().any(|finding| report.gate.stops(finding)) {
         Outcome::Failed(found)
     } else {
@@ -145,6 +149,12 @@ fn write_case(out: &mut String, report: &Report<'_>, case: &Case<'_>) {
         Outcome::Skipped => writeln!(
             out,
             "{open}>\n      <skipped message=\"the tree gives no model, so the rule did not run\"/>\n    </testcase>"
+        ),
+        Outcome::Waived(found) => writeln!(
+            out,
+            "{open}>\n      <skipped message=\"accepted by {}\"/>\n      <system-out>{}</system-out>\n    </testcase>",
+            text(&waivers(found)),
+            text(&frames(report, found))
         ),
         Outcome::Warned(found) => writeln!(
             out,
@@ -186,6 +196,15 @@ fn failed(
         text(&message),
         text(&frames(report, found))
     )
+}
+
+/// ``waiver `wv_a` until 2027-01-01T00:00:00Z``, each once.
+fn waivers(found: &[&Finding]) -> String {
+    let waived = found.iter().filter_map(|f| f.diagnostic.waived_by.as_ref());
+    let told: std::collections::BTreeSet<String> = waived
+        .map(|waived| format!("waiver `{}` until {}", waived.waiver, waived.expiry))
+        .collect();
+    told.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// The frames of these findings, one a cause.

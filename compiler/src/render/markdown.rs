@@ -24,7 +24,7 @@ const LOOK: Look = Look {
 /// The whole comment.
 pub fn render(report: &Report<'_>) -> String {
     let groups = ranked(report);
-    let icon = match (report.stopping(), report.findings.len()) {
+    let icon = match (report.stopping(), report.findings.len() - report.waived()) {
         (0, 0) => "✅",
         (0, _) => "⚠️",
         _ => "❌",
@@ -47,7 +47,45 @@ pub fn render(report: &Report<'_>) -> String {
             "\n<details><summary>{title}</summary>\n\n{rows}\n</details>\n"
         );
     }
+    out.push_str(&waived(
+        report,
+        MAX.saturating_sub(size(&out) + size(&fixed)),
+    ));
     out.push_str(&fixed);
+    out
+}
+
+/// What waivers accept, as many lines as there is room for.
+fn waived(report: &Report<'_>, room: usize) -> String {
+    let groups = super::waived(report);
+    if groups.is_empty() {
+        return String::new();
+    }
+    let mut out = format!(
+        "\n<details><summary>{} waived</summary>\n\n",
+        count(report.waived(), "finding")
+    );
+    let mut left_out = 0;
+    for (group, waived) in groups {
+        let diagnostic = &group.first.diagnostic;
+        let row = format!(
+            "- {} {}; by {} until {}: {}\n",
+            code_name(&diagnostic.code),
+            inline(&diagnostic.message),
+            code(&waived.waiver),
+            waived.expiry,
+            inline(&waived.reason),
+        );
+        if size(&out) + size(&row) + 100 > room {
+            left_out += 1;
+            continue;
+        }
+        out.push_str(&row);
+    }
+    if left_out > 0 {
+        let _ = writeln!(out, "- and {left_out} more");
+    }
+    out.push_str("\n</details>\n");
     out
 }
 

@@ -15,11 +15,13 @@ use std::ops::Range;
 
 use contract::code::Severity;
 use contract::id::EnvironmentId;
+use jiff::Timestamp;
 
 pub use checks::{Check, checks};
 
 use crate::compare::{Base, Compared, Gate, Standing};
-use crate::diagnostic::{Diagnostic, RuleCode};
+use crate::diagnostic::{Diagnostic, RuleCode, Waived};
+use crate::forecast::Change;
 use crate::source::{SourceFile, SourceSet, Span};
 
 /// A finding and the environments in which it was found.
@@ -46,6 +48,11 @@ impl Finding {
     /// How it stands to the base.
     pub fn standing(&self) -> Option<Standing> {
         self.compared.as_ref().map(|compared| compared.standing)
+    }
+
+    /// Whether a waiver accepts it.
+    pub const fn is_waived(&self) -> bool {
+        self.diagnostic.waived_by.is_some()
     }
 
     /// Whether it speaks of this environment, or of none in particular.
@@ -75,6 +82,8 @@ pub struct Report<'a> {
     pub base: Option<Base<'a>>,
     /// Which findings stop.
     pub gate: Gate,
+    /// What changes by itself until an instant, in the order of dates, where that was asked for.
+    pub until: Option<(Timestamp, Vec<Change>)>,
 }
 
 impl<'a> Report<'a> {
@@ -94,6 +103,7 @@ impl<'a> Report<'a> {
             checks: Vec::new(),
             base: None,
             gate: Gate::Errors,
+            until: None,
         }
     }
 
@@ -107,12 +117,25 @@ impl<'a> Report<'a> {
     fn notes(&self, group: &Group<'_>, width: usize) -> Vec<String> {
         human::notes(self, group, width)
     }
-    /// How many findings weigh this much.
+
+    /// How many findings weigh this much, those apart that a waiver accepts.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings
             .iter()
-            .filter(|finding| finding.diagnostic.severity == severity)
+            .filter(|finding| finding.diagnostic.severity == severity && !finding.is_waived())
             .count()
+    }
+
+    /// Whether anything will stop by the instant that was asked about.
+    pub fn will_stop(&self) -> bool {
+        let changes = self.until.iter().flat_map(|(_, changes)| changes);
+        changes.into_iter().any(|change| !change.errors.is_empty())
+    }
+
+    /// How many findings waivers accept.
+    pub fn waived(&self) -> usize {
+        let waived = |finding: &&Finding| finding.is_waived();
+        self.findings.iter().filter(waived).count()
     }
 }
 
@@ -203,7 +226,8 @@ pub fn group(findings: &[Finding]) -> Vec<Group<'_>> {
         let place = if cause.is_empty() {
             groups.len()
         } else {
-            let key = (diagnostic.code.clone(), diagnostic.severity, cause);
+            let waiver = diagnostic.waived_by.as_ref().map(|waived| &waived.waiver);
+            let key = (diagnostic.code.clone(), diagnostic.severity, waiver, cause);
             *known.entry(key).or_insert(groups.len())
         };
         match groups.get_mut(place) {
@@ -217,9 +241,27 @@ pub fn group(findings: &[Finding]) -> Vec<Group<'_>> {
     groups
 }
 
-/// The groups with what a reader must see first in front.
-fn ranked<'a>(report: &'a Report<'_>) -> Vec<Group<'a>> {
+/// The groups that nobody accepted, in the order of their first.
+fn open<'a>(report: &'a Report<'_>) -> Vec<Group<'a>> {
     let mut groups = group(&report.findings);
+    groups.retain(|group| !group.first.is_waived());
+    groups
+}
+
+/// The groups that waivers accept, as lines: code, who until when, message.
+fn waived<'a>(report: &'a Report<'_>) -> Vec<(Group<'a>, &'a Waived)> {
+    let groups = group(&report.findings).into_iter();
+    groups
+        .filter_map(|group| {
+            let waived = group.first.diagnostic.waived_by.as_ref()?;
+            Some((group, waived))
+        })
+        .collect()
+}
+
+/// The open groups with what a reader must see first in front.
+fn ranked<'a>(report: &'a Report<'_>) -> Vec<Group<'a>> {
+    let mut groups = open(report);
     groups.sort_by_key(|group| group.rank(report.gate));
     groups
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::place::{Place, place, primary, uri};
 use super::{Check, Finding, Group, Report, group};
 use crate::compare::Standing;
-use crate::diagnostic::RuleCode;
+use crate::diagnostic::{RuleCode, Waived};
 use crate::source::Positions;
 
 const SCHEMA: &str =
@@ -142,11 +142,32 @@ fn result(
         if !related.is_empty() {
             fields.insert("relatedLocations".to_owned(), Value::Array(related));
         }
+        if let Some(waived) = &diagnostic.waived_by {
+            fields.insert(
+                "suppressions".to_owned(),
+                json!([suppression(report, positions, waived)]),
+            );
+        }
         if let Some(state) = state {
             fields.insert("baselineState".to_owned(), state.into());
         }
     }
     result
+}
+
+/// A waiver: a decision that stands elsewhere than the place, signed with the bundle.
+fn suppression(report: &Report<'_>, positions: &Positions<'_>, waived: &Waived) -> Value {
+    let mut suppression = json!({
+        "kind": "external",
+        "status": "accepted",
+        "justification": waived.reason,
+        "properties": { "waiver": waived.waiver, "expiry": waived.expiry.to_string() },
+    });
+    let place = waived.span.and_then(|span| place(report, positions, span));
+    if let (Some(place), Some(fields)) = (place, suppression.as_object_mut()) {
+        fields.insert("location".to_owned(), location(&place));
+    }
+    suppression
 }
 
 /// The message, what else is known, and what to do, a line each.

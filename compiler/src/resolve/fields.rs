@@ -31,6 +31,7 @@ pub fn check(tree: &Tree, out: &mut Vec<Diagnostic>) {
             Kind::Dataset => judge.dataset(),
             Kind::BackupPlan => judge.plan(),
             Kind::Scenario => judge.scenario(),
+            Kind::Waiver => judge.waiver(),
             Kind::Snapshot
             | Kind::Defaults
             | Kind::Objective
@@ -276,6 +277,24 @@ impl Judge<'_> {
                 }
                 self.path.pop();
             }
+        }
+    }
+
+    fn waiver(&mut self) {
+        let root = &self.doc.root;
+        if let (Some(length), Some(number)) =
+            (key_span(root, "bound"), key_span(root, "bound_count"))
+        {
+            let finding = self
+                .finding(
+                    code::CONTRADICTING_FIELDS,
+                    "`bound` and `bound_count` exclude each other".to_owned(),
+                    "bound_count",
+                    number,
+                )
+                .label(length, "given here too")
+                .help("keep the one that the finding has: a length of time, or a number");
+            self.out.push(finding);
         }
     }
 

@@ -198,10 +198,10 @@ impl<'a> Resolver<'a> {
                 .take(7)
                 .map(|doc| format!("`{}`", doc.id))
                 .collect();
-            let choice = if known.is_empty() || known.len() > 6 {
-                String::new()
-            } else {
-                format!("name one of {}, or ", known.join(", "))
+            let choice = match known.as_slice() {
+                [only] => format!("name {only}, or "),
+                [_, ..] if known.len() < 7 => format!("name one of {}, or ", known.join(", ")),
+                _ => String::new(),
             };
             format!(
                 "{choice}declare a document `kind: {}` with `{}: {id}`",

@@ -54,6 +54,10 @@ pub fn select(
                 false
             }
             Kind::Environment => doc.id == environment.id,
+            Kind::Waiver => {
+                let mut named = texts(&doc.root, "environments").peekable();
+                named.peek().is_none() || named.any(|id| id == environment.id)
+            }
             Kind::BackupPlan | Kind::Scenario | Kind::Defaults => false,
             Kind::Dataset
             | Kind::Snapshot

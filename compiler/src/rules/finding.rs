@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::diagnostic::Measure;
 use crate::source::hidden;
 
 /// A finding as the rule wrote it, checked for shape.
@@ -24,6 +25,8 @@ pub struct RawFinding {
     pub notes: Vec<String>,
     /// What to do.
     pub help: Option<String>,
+    /// The number that it is about; a larger one is worse.
+    pub measure: Option<Measure>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +46,15 @@ struct Written {
     notes: Vec<String>,
     #[serde(default)]
     help: Option<String>,
+    #[serde(default)]
+    measure: Option<Measured>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum Measured {
+    Seconds(u64),
+    Count(u64),
 }
 
 #[derive(Deserialize)]
@@ -86,6 +98,10 @@ pub fn read(value: Value) -> Result<RawFinding, String> {
         because,
         notes: written.notes,
         help: written.help,
+        measure: written.measure.map(|measure| match measure {
+            Measured::Seconds(seconds) => Measure::Seconds(seconds),
+            Measured::Count(count) => Measure::Count(count),
+        }),
     };
     for (name, path) in [
         ("at", &finding.at),
@@ -151,6 +167,27 @@ mod tests {
         assert_eq!(finding.at.last().unwrap(), "0");
         assert_eq!(finding.because[1].1, "from here");
         assert_eq!((&finding.about, &finding.cause), (&finding.at, &finding.at));
+    }
+
+    #[test]
+    fn a_measure_has_one_unit() {
+        let with = |measure: serde_json::Value| {
+            read(json!({ "at": ["a"], "msg": "m", "measure": measure })).map(|raw| raw.measure)
+        };
+        assert_eq!(
+            with(json!({ "seconds": 7200 })),
+            Ok(Some(Measure::Seconds(7200)))
+        );
+        assert_eq!(with(json!({ "count": 1 })), Ok(Some(Measure::Count(1))));
+        for bad in [
+            json!({ "seconds": -1 }),
+            json!({ "count": 1.5 }),
+            json!({ "hours": 2 }),
+            json!({ "seconds": 1, "count": 1 }),
+            json!(7200),
+        ] {
+            assert!(with(bad.clone()).is_err(), "{bad}");
+        }
     }
 
     #[rstest::rstest]

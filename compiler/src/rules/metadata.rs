@@ -1,7 +1,7 @@
 //! Owns the `# METADATA` block of a rule, which the Rego engine does not hand out: what the rule is called, its code,
 //! its weight, the clauses of standards it serves. Never runs a rule. The interesting function is [`parse`].
 
-use contract::code::{Code, Severity};
+use contract::code::{Code, Severity, WAIVER_HYGIENE};
 use serde::Deserialize;
 
 use crate::diagnostic::RuleCode;
@@ -19,6 +19,8 @@ pub struct Metadata {
     pub severity: Severity,
     /// Clauses of standards that it serves.
     pub controls: Vec<String>,
+    /// It judges each dataset and plan by what it says, never by what it is called or by how many there are.
+    pub judges_each: bool,
     /// Before this instant (unix seconds) its findings are warnings.
     pub effective_from: Option<i64>,
 }
@@ -47,6 +49,8 @@ struct Custom {
     severity: Severity,
     #[serde(default)]
     controls: Vec<String>,
+    #[serde(default)]
+    judges_each: bool,
     #[serde(default)]
     effective_from: Option<String>,
 }
@@ -81,6 +85,7 @@ pub fn parse(text: &str, owner: Owner) -> Result<Metadata, String> {
         code: code(&written.custom.code, owner)?,
         severity: written.custom.severity,
         controls: written.custom.controls,
+        judges_each: written.custom.judges_each,
         effective_from,
     })
 }
@@ -100,7 +105,7 @@ fn code(text: &str, owner: Owner) -> Result<RuleCode, String> {
     let known = Code::find(text);
     match owner {
         Owner::Seawall => known
-            .filter(|code| code.family() == 3)
+            .filter(|code| code.family() == 3 || *code == WAIVER_HYGIENE)
             .map(RuleCode::Seawall)
             .ok_or_else(|| format!("`{text}` is no code of built-in rules")),
         Owner::Organisation => {

@@ -12,12 +12,11 @@ mod unsound;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use contract::code::{self, Severity};
 use contract::digest::Digest;
 use include_dir::{Dir, include_dir};
+use rayon::prelude::*;
 use serde_json::Value;
 
 pub use load::load;
@@ -80,6 +79,12 @@ pub fn built_in() -> Files {
 }
 
 impl RuleSet {
+    /// Whether all rules judge each dataset and plan by what it says, so that documents that are alike can be judged once.
+    pub fn judge_each(&self) -> bool {
+        let by_each = |rule: &Rule| rule.owner == Owner::Seawall || rule.metadata.judges_each;
+        self.rules.iter().all(by_each)
+    }
+
     /// Path and text of the libraries.
     pub fn library_modules(&self) -> Vec<(&str, &str)> {
         let libraries = self.libraries.iter();
@@ -138,7 +143,7 @@ impl Rule {
                     "a rule that does not run is never a pass: correct it, or give input for which it is defined",
                 ),
                 engine::RuleFault::Finding(reason) => failed(code::FINDING_INVALID, reason).help(
-                    "a finding has `at`, `msg`, and optional `about`, `cause`, `label`, `because`, `notes`, `help`",
+                    "a finding has `at`, `msg`, and optional `about`, `cause`, `label`, `because`, `notes`, `help`, `measure`",
                 ),
             })
         })
@@ -200,8 +205,11 @@ pub fn judge(
         .and_then(Value::as_i64)
         .unwrap_or(i64::MAX);
     let value = regorus::Value::from(input.0.clone());
+    // Each rule has an engine of its own, so they run side by side.
+    let rules_aside = rules.rules.par_iter();
+    let answers: Vec<_> = rules_aside.map(|rule| rule.answer(rules, &value)).collect();
     let mut diagnostics = Vec::new();
-    for (rule, answer) in rules.rules.iter().zip(answers(rules, &value)) {
+    for (rule, answer) in rules.rules.iter().zip(answers) {
         match answer {
             Err(failed) => diagnostics.push(*failed),
             Ok(findings) => diagnostics.extend(
@@ -213,34 +221,6 @@ pub fn judge(
     }
     sort(&mut diagnostics);
     diagnostics
-}
-
-type Answer = Result<Vec<finding::RawFinding>, Box<Diagnostic>>;
-
-/// The answers of all rules in their order. Each rule has an engine of its own, so they run side by side.
-fn answers(rules: &RuleSet, input: &regorus::Value) -> Vec<Answer> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut mine = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(rule) = rules.rules.get(number) else {
-                return mine;
-            };
-            mine.push((number, rule.answer(rules, input)));
-        }
-    };
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let mut answers: Vec<(usize, Answer)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let ended = workers.into_iter().map(thread::ScopedJoinHandle::join);
-        ended
-            // The engine's panic is ours: a rule that did not answer is no pass.
-            .flat_map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    answers.sort_by_key(|(number, _)| *number);
-    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 /// A finding of a rule with its places. One that speaks of nothing in `input` is itself an error.
@@ -293,6 +273,7 @@ fn told(
     diagnostic.notes = raw.notes;
     diagnostic.help = raw.help;
     diagnostic.cause = place(&raw.cause).map(|place| place.set);
+    diagnostic.measure = raw.measure;
     if raw.about != raw.at {
         diagnostic.about = raw.about;
     }

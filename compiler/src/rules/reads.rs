@@ -19,7 +19,7 @@ const SUFFIXES: [&str; 3] = ["_bytes_per_second", "_bytes", "_s"];
 /// Fields that only the source has.
 const SOURCE_ONLY: [&str; 4] = ["for_each", "overridable_in", "overrides", "kind"];
 /// Mappings from ids to documents, or from loss cases to losses: any key is right.
-const BY_ID: [&str; 17] = [
+const BY_ID: [&str; 18] = [
     "objectives",
     "schedules",
     "retention",
@@ -35,6 +35,7 @@ const BY_ID: [&str; 17] = [
     "datasets",
     "plans",
     "scenarios",
+    "waivers",
     "loss",
     "x",
 ];

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use contract::code::Severity;
 
 use super::{Files, Input, Rule, RuleSet, engine};
-use crate::compile::compile;
+use crate::compile;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::environments::environments;
 use crate::facts;
+use crate::parse;
 use crate::source::{SourceFile, SourceSet};
 
 /// Folder of the documents under every tree of the same owner.
@@ -187,7 +188,8 @@ fn tree(rules: &RuleSet, rule: &Rule, files: &Files, fires: bool) -> Result<(), 
         text: text.clone(),
     });
     let sources = SourceSet::new(files.collect());
-    let (environments, diagnostics) = environments(&sources);
+    let parsed = parse::parse(&sources);
+    let (environments, diagnostics) = environments(&parsed);
     if environments.is_empty() {
         return Err(told(&diagnostics));
     }
@@ -197,16 +199,20 @@ fn tree(rules: &RuleSet, rule: &Rule, files: &Files, fires: bool) -> Result<(), 
     };
     let mut found = Vec::new();
     for environment in &environments {
-        let compilation = compile(&sources, environment);
+        let compilation = compile::resolved(parsed.clone(), environment);
         let Some(model) = &compilation.model else {
             return Err(format!(
                 "the tree does not compile: {}",
                 told(&compilation.diagnostics)
             ));
         };
-        let json = serde_json::to_value(model).map_err(|error| error.to_string())?;
         let at = model.snapshot.effective_from.as_second();
-        let input = Input::new(&json, &compilation.written, &facts::facts(model), at);
+        let input = Input::new(
+            &compilation.json,
+            &compilation.written,
+            &facts::facts(model),
+            at,
+        );
         let place = |path: &[String]| super::place(&compilation, &sources, path);
         found.extend(super::judge(&input, &alone, &place));
     }

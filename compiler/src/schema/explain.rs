@@ -205,9 +205,25 @@ pub fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>)
     known
         .into_iter()
         .map(|word| (strsim::osa_distance(written, word), word))
-        .filter(|(distance, word)| *distance <= 1 + word.len().min(written.len()) / 4)
+        .filter(|(distance, word)| {
+            *distance <= 1 + word.len().min(written.len()) / 4
+                || extends(written, word)
+                || extends(word, written)
+        })
         .min()
         .map(|(_, word)| format!("did you mean `{word}`?"))
+}
+
+/// Whether a name is another one with words before or behind it, as `backup_frequency` is of `frequency`.
+fn extends(long: &str, short: &str) -> bool {
+    let behind = long
+        .strip_prefix(short)
+        .and_then(|rest| rest.chars().next());
+    let before = long
+        .strip_suffix(short)
+        .and_then(|rest| rest.chars().next_back());
+    let seams = behind.into_iter().chain(before);
+    !short.is_empty() && seams.into_iter().any(|seam| "_-.".contains(seam))
 }
 
 fn unknown_fields(
@@ -440,4 +456,23 @@ fn repeated(place: &Place<'_>, at: &[String]) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("retantion", Some("retention"))]
+    #[case("retention_class", Some("retention"))]
+    #[case("frequency", Some("backup_frequency"))]
+    #[case("backup", Some("backup_frequency"))]
+    #[case("ret", None)]
+    #[case("frequenc", None)]
+    #[case("", None)]
+    fn what_is_near_is_suggested(#[case] written: &str, #[case] meant: Option<&str>) {
+        let known = ["plan_id", "backup_frequency", "retention"];
+        let meant = meant.map(|word| format!("did you mean `{word}`?"));
+        assert_eq!(did_you_mean(written, known), meant);
+    }
 }

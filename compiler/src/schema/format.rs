@@ -23,6 +23,8 @@ pub const ALL: &[&str] = &[
     "reference",
     "key-reference",
     "override-path",
+    "finding-code",
+    "waiver-target",
 ];
 
 /// Why a text does not have a format.
@@ -52,6 +54,8 @@ pub fn check(format: &str, text: &str) -> Result<(), Refusal> {
         "reference" => reference(text),
         "key-reference" => key_reference(text),
         "override-path" => override_path(text),
+        "finding-code" => finding_code(text),
+        "waiver-target" => waiver_target(text),
         _ => Ok(()),
     }
 }
@@ -300,6 +304,50 @@ fn override_path(text: &str) -> Result<(), Refusal> {
             "write `gsmd:<collection>/<id>` or `gsmd:<collection>/<id>/<field>`, with `*` for every id",
         ),
     }
+}
+
+fn finding_code(text: &str) -> Result<(), Refusal> {
+    let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
+    let digits = text.get(letters..).unwrap_or_default();
+    let formed = (2..=8).contains(&letters)
+        && (3..=6).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if formed {
+        return Ok(());
+    }
+    let named = code::ALL.iter().find(|code| code.name() == text);
+    refuse(
+        code::MALFORMED_REFERENCE,
+        format!("`{text}` is no code of a finding"),
+        named.map_or_else(
+            || "write the code as `seawall check` shows it, for example `SW0301`".to_owned(),
+            |code| format!("write `{code}`"),
+        ),
+    )
+}
+
+fn waiver_target(text: &str) -> Result<(), Refusal> {
+    if text.contains('*') {
+        return refuse(
+            code::MALFORMED_REFERENCE,
+            format!("`{text}` is a pattern, and a waiver names exact targets"),
+            "name each target on its own: what a pattern would take tomorrow, nobody has accepted",
+        );
+    }
+    let step = |step: &str| {
+        !step.is_empty()
+            && step
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_.:,-".contains(&byte))
+    };
+    if text.split('/').all(step) {
+        return Ok(());
+    }
+    refuse(
+        code::MALFORMED_REFERENCE,
+        format!("`{text}` is no path of the model"),
+        "write what `seawall check --format json` tells as `about`, or as `at` where that is empty, joined by `/`, for example `datasets/ds_orders`",
+    )
 }
 
 #[cfg(test)]

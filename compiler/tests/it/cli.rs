@@ -157,6 +157,38 @@ fn snapshot(name: &str, text: &str) {
     });
 }
 
+/// A waiver stands in the signed bundle and in its verdict; an error that nobody accepted still stops signing.
+#[test]
+fn a_waiver_lets_a_bundle_be_signed_and_stands_in_it() {
+    let world = World::new();
+    world.edit("settings.yaml", "rpo: PT4H", "rpo: PT2H");
+    let refused = world.build(&["build", "alice"]);
+    assert_eq!(refused.status, 1, "{}", refused.err);
+    let role = "kind: Role\nrole_id: team\nname: Team\nmay: [restore_export]\n---\n";
+    let waiver = "kind: Waiver\nwaiver_id: wv\ncode: SW0301\ntargets: [datasets/ds_documents]\nowner: team\n\
+        reason: the second region is built until spring\nexpiry: 2027-03-01T00:00:00Z\nbound: PT4H\n";
+    fs::write(world.path("tree/waivers.yaml"), format!("{role}{waiver}")).unwrap();
+    let built = world.build(&["build", "alice"]);
+    assert_eq!(built.status, 0, "{}", built.err);
+    let [(_, bundle), _, (_, envelope)] = <[_; 3]>::try_from(world.published()).unwrap();
+    let bundle: Value = serde_json::from_slice(&bundle).unwrap();
+    assert_eq!(bundle["waivers"]["wv"]["bound_s"], 14_400);
+    let envelope: Value = serde_json::from_slice(&envelope).unwrap();
+    let payload: Value =
+        serde_json::from_slice(&base64(envelope["payload"].as_str().unwrap())).unwrap();
+    let verdict = &payload["predicate"]["verdict"];
+    assert_eq!(
+        verdict["findings"],
+        serde_json::json!({ "errors": 0, "warnings": 0, "waived": 1 })
+    );
+    assert_eq!(verdict["waivers"], serde_json::json!(["wv"]));
+    // The next bundle without the waiver's finding warns that it is unused, and is signed all the same.
+    world.edit("settings.yaml", "rpo: PT2H", "rpo: PT4H");
+    let mended = world.build(&["build", "alice"]);
+    assert_eq!(mended.status, 0, "{}", mended.err);
+    assert!(mended.err.contains("SW0605"), "{}", mended.err);
+}
+
 #[test]
 fn the_starter_tree_is_built_signed_and_verified() {
     let world = World::new();

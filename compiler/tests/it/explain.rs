@@ -141,7 +141,7 @@ fn with_example(example: &str) -> SourceSet {
 /// The codes of all findings in all environments.
 fn codes_of(example: &str) -> BTreeSet<String> {
     let sources = with_example(example);
-    let (declared, findings) = environments(&sources);
+    let (declared, findings) = environments(&compiler::parse::parse(&sources));
     let compiled = declared
         .iter()
         .flat_map(|environment| compile(&sources, environment).diagnostics);

@@ -135,7 +135,7 @@ fn frames_of_rules() {
             ..rules.clone()
         };
         let mut findings = Vec::new();
-        for environment in environments(&sources).0 {
+        for environment in environments(&compiler::parse::parse(&sources)).0 {
             let compilation = compiler::compile::compile(&sources, &environment);
             let model = compilation.model.as_ref().unwrap();
             let json = serde_json::to_value(model).unwrap();
@@ -176,6 +176,20 @@ fn frames_of_rules() {
         .unwrap();
     }
     trees::snapshot("frames_03", &all);
+}
+
+/// What is told of waivers; that each points at the marked line is a test of theirs.
+#[test]
+fn frames_of_waivers() {
+    let (rules, at) = (rule_set(), "2026-11-21T00:00:00Z".parse().unwrap());
+    let mut all = String::new();
+    for name in folders(6) {
+        let (sources, _, _, environment) = invalid::load(&name);
+        let environment = environment.parse().unwrap();
+        let judged = compiler::judge::judge(&sources, &environment, &rules, at);
+        write!(all, "== {name}\n{}", frames(&sources, judged.diagnostics)).unwrap();
+    }
+    trees::snapshot("frames_06", &all);
 }
 
 /// What is told of rules that cannot be loaded, run or tested, as the program tells it.

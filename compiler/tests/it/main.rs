@@ -5,10 +5,13 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::too_many_lines,
+    clippy::case_sensitive_file_extension_comparisons,
     clippy::disallowed_methods,
+    clippy::format_collect,
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 
+mod alike;
 mod ci_kit;
 mod cli;
 mod compile;
@@ -28,3 +31,4 @@ mod repository;
 mod schemas;
 mod starter;
 mod trees;
+mod waivers;

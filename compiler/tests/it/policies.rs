@@ -349,6 +349,14 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "account: vault-nordic",
         &["SW0301", "SW0302"],
     ),
+    (
+        "SW0606",
+        "environment_id: production",
+        "overrides: []",
+        "overrides: []\n---\nkind: Waiver\nwaiver_id: wv\ncode: SW0315\ntargets: [datasets/ds_orchestrator]\n\
+         owner: service_owner\nreason: known issue\nexpiry: 2026-12-01T00:00:00Z",
+        &[],
+    ),
 ];
 
 /// The tree with one text of one document changed; both must be there exactly once.

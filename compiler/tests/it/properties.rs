@@ -79,10 +79,8 @@ proptest! {
         for environment in ["dev", "production"] {
             let one = trees::compiled(&sorted, environment);
             let two = trees::compiled(&shuffled, environment);
-            prop_assert!(one.bundle.is_some());
-            prop_assert_eq!(&one.bundle, &two.bundle);
-            prop_assert_eq!(&one.provenance_bytes, &two.provenance_bytes);
-            prop_assert_eq!(one.snapshot_hash, two.snapshot_hash);
+            prop_assert!(one.sealed.is_some());
+            prop_assert_eq!(&one.sealed, &two.sealed);
             prop_assert_eq!(one.written, two.written);
         }
     }
@@ -96,7 +94,7 @@ proptest! {
         let files = vec![SourceFile { path: "a.yaml".to_owned(), text }];
         let sources = SourceSet::new(files);
         let compilation = trees::compiled(&sources, "dev");
-        prop_assert!(compilation.bundle.is_none());
+        prop_assert!(compilation.sealed.is_none());
         prop_assert!(!compilation.diagnostics.is_empty());
         for label in compilation.diagnostics.iter().flat_map(|finding| &finding.labels) {
             let text = &sources.files[label.span.file as usize].text;
@@ -108,7 +106,7 @@ proptest! {
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let sources = SourceSet::new(vec![SourceFile { path: "a.yaml".to_owned(), text }]);
-        prop_assert!(trees::compiled(&sources, "dev").bundle.is_none());
+        prop_assert!(trees::compiled(&sources, "dev").sealed.is_none());
     }
 }
 
@@ -133,6 +131,6 @@ proptest! {
         let sources = SourceSet::new(files.collect());
         let compilation = trees::compiled(&sources, "production");
         let errors = compiler::diagnostic::has_errors(&compilation.diagnostics);
-        prop_assert!(compilation.bundle.is_some() != errors);
+        prop_assert!(compilation.sealed.is_some() != errors);
     }
 }

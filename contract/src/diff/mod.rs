@@ -3,6 +3,7 @@
 //! Never decides who must sign, and never skips a leaf: every struct is taken apart field by field, so a new field does not
 //! compile before it is judged. The interesting function is [`compare`]; `judge` holds the vocabulary, the other files the model.
 
+mod governance;
 mod inventory;
 mod judge;
 mod plan;
@@ -99,6 +100,7 @@ pub fn compare(old: &Model, new: &Model, zones: &Zones) -> Comparison {
         datasets,
         plans,
         scenarios,
+        waivers,
     } = old;
     judge.binding("format", format, &new.format);
     judge.at("environment", |judge| {
@@ -124,6 +126,13 @@ pub fn compare(old: &Model, new: &Model, zones: &Zones) -> Comparison {
     judge.at("scenarios", |judge| {
         judge.each(scenarios, &new.scenarios, |_, id| id, scenario::compare);
     });
+    judge.entries(
+        "waivers",
+        waivers,
+        &new.waivers,
+        |_| Effect::Weaker,
+        governance::compare,
+    );
     judge.finish()
 }
 
@@ -133,6 +142,7 @@ fn compare_environment(judge: &mut Judge, old: &Environment, new: &Environment) 
         production,
         planes,
         bundle_validity_s,
+        waiver_limit_s,
     } = old;
     judge.binding("environment_id", environment_id, &new.environment_id);
     judge.demand("production", *production, new.production);
@@ -142,6 +152,7 @@ fn compare_environment(judge: &mut Judge, old: &Environment, new: &Environment) 
         *bundle_validity_s,
         new.bundle_validity_s,
     );
+    judge.shorter_if_any("waiver_limit_s", *waiver_limit_s, new.waiver_limit_s);
 }
 
 fn compare_snapshot(judge: &mut Judge, old: &Snapshot, new: &Snapshot) {

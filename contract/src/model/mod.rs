@@ -5,6 +5,7 @@
 //! RFC 3339 in UTC. A value that a reference led to stands in place of the reference, with its own id.
 
 mod domain;
+mod governance;
 mod inventory;
 mod plan;
 mod scenario;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use domain::{DomainKind, FaultDomain, FaultDomains, InvalidDomain};
+pub use governance::Waiver;
 pub use inventory::{Dataset, Eligibility, Plane, Sizing};
 pub use plan::{Plan, Verification};
 pub use scenario::{RunbookStep, Scenario, StepAction, Strategy, Trigger};
@@ -24,7 +26,7 @@ pub use settings::{
     Settings, Site, Snapshot, StorageClass, StorageProfile, Survival, Tier, VerificationCadence,
 };
 
-use crate::id::{DatasetId, PlanId, ReconcilerId, ScenarioId};
+use crate::id::{DatasetId, PlanId, ReconcilerId, ScenarioId, WaiverId};
 
 /// The only bundle format that this version reads and writes.
 pub const FORMAT: u32 = 1;
@@ -47,6 +49,9 @@ pub struct Model {
     pub plans: BTreeMap<PlanId, Plan>,
     /// What happens in a disaster.
     pub scenarios: BTreeMap<ScenarioId, Scenario>,
+    /// Findings that were accepted.
+    #[serde(default)]
+    pub waivers: BTreeMap<WaiverId, Waiver>,
 }
 
 impl Model {

@@ -472,4 +472,7 @@ pub struct Environment {
     pub planes: BTreeSet<Plane>,
     /// How long a bundle is fresh after it was issued.
     pub bundle_validity_s: Seconds,
+    /// A waiver may have at most this long to go; absent where policy sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiver_limit_s: Option<Seconds>,
 }

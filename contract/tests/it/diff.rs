@@ -6,7 +6,7 @@ use contract::calendar::Zones;
 use contract::diff::{Change, Comparison, Effect, compare};
 use contract::duration::Seconds;
 use contract::model::{
-    Action, ApprovalPolicy, Model, Role, RunbookStep, StepAction, StorageProfile,
+    Action, ApprovalPolicy, Model, Role, RunbookStep, StepAction, StorageProfile, Waiver,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -85,6 +85,9 @@ fn full() -> Model {
     let tier = settings.tiers.get_mut("tier1").unwrap();
     tier.restore_test_every_s = Some(Seconds::days(30));
     tier.drill_every_s = Some(Seconds::days(90));
+    model.environment.waiver_limit_s = Some(Seconds::days(90));
+    let waiver = waiver();
+    model.waivers.insert(waiver.waiver_id.clone(), waiver);
     let dataset = model.datasets.get_mut("ds").unwrap();
     dataset.tenant = Some("acme".to_owned());
     dataset.layer = Some("gold".to_owned());
@@ -92,6 +95,20 @@ fn full() -> Model {
     dataset.derived_from.insert("ds_other".parse().unwrap());
     dataset.formerly = Some("ds_before".parse().unwrap());
     model
+}
+
+fn waiver() -> Waiver {
+    Waiver {
+        waiver_id: "wv".parse().unwrap(),
+        code: "SW0301".to_owned(),
+        targets: BTreeSet::from(["datasets/ds".to_owned()]),
+        environments: BTreeSet::from(["test".parse().unwrap()]),
+        owner: "operator".parse().unwrap(),
+        reason: "a second region is built until spring".to_owned(),
+        expiry: "2027-01-01T00:00:00Z".parse().unwrap(),
+        bound_s: Some(Seconds::hours(70)),
+        bound_count: Some(2),
+    }
 }
 
 fn check(old: &Model, new: &Model) -> Comparison {
@@ -348,6 +365,48 @@ fn more_power_is_weaker() {
             "Weaker: `settings/approvals/ap/approvals` from `2` to `1`",
             "Weaker: `settings/approvals/ap/roles` with `intern`",
             "Weaker: `settings/roles/operator/may` with `purge`",
+        ]
+    );
+}
+
+/// A waiver is a hole: one more, a longer, a wider one or one with a higher bound needs owners.
+#[test]
+fn more_waived_is_weaker() {
+    let model = full();
+    let mut less = model.clone();
+    less.waivers.clear();
+    assert_eq!(told(&check(&less, &model)), ["Weaker: `waivers` with `wv`"]);
+    let changed = |change: &dyn Fn(&mut Waiver)| {
+        let mut other = model.clone();
+        change(other.waivers.get_mut("wv").unwrap());
+        told(&check(&model, &other))
+    };
+    assert_eq!(
+        changed(&|waiver| waiver.expiry = "2027-06-01T00:00:00Z".parse().unwrap()),
+        ["Weaker: `waivers/wv/expiry` from `2027-01-01T00:00:00Z` to `2027-06-01T00:00:00Z`"]
+    );
+    assert_eq!(
+        changed(&|waiver| waiver.bound_s = Some(Seconds::hours(71))),
+        ["Weaker: `waivers/wv/bound_s` from `252000` to `255600`"]
+    );
+    assert_eq!(
+        changed(&|waiver| waiver.bound_count = Some(1)),
+        ["Stronger: `waivers/wv/bound_count` from `2` to `1`"]
+    );
+    assert_eq!(
+        changed(&|waiver| {
+            waiver.targets.insert("datasets/ds_other".to_owned());
+        }),
+        ["Weaker: `waivers/wv/targets` with `datasets/ds_other`"]
+    );
+    assert_eq!(
+        changed(&|waiver| waiver.bound_s = None),
+        ["Incomparable: `waivers/wv/bound_s` without `252000`"]
+    );
+    assert_eq!(
+        changed(&|waiver| waiver.reason = "other words for the same".to_owned()),
+        [
+            "Equal: `waivers/wv/reason` from `a second region is built until spring` to `other words for the same`"
         ]
     );
 }

@@ -200,6 +200,7 @@ pub fn model(plan: Plan) -> Model {
             production: false,
             planes: BTreeSet::from([Plane::ProductCloud]),
             bundle_validity_s: Seconds::days(7),
+            waiver_limit_s: None,
         },
         snapshot: Snapshot {
             snapshot_id: "s".to_owned(),
@@ -221,6 +222,7 @@ pub fn model(plan: Plan) -> Model {
         datasets: BTreeMap::from([("ds".parse().unwrap(), dataset("ds"))]),
         plans: BTreeMap::from([(plan.plan_id.clone(), plan)]),
         scenarios: BTreeMap::new(),
+        waivers: BTreeMap::new(),
     }
 }
 

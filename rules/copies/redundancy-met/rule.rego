@@ -33,6 +33,7 @@ deny contains finding if {
 		"because": [["settings", "redundancy", profile(plan), "distinct", kind]],
 		"cause": ["settings", "redundancy", profile(plan), "distinct", kind],
 		"help": sprintf("add a storage profile with a location in another %s", [kind]),
+		"measure": missing(count(found), demanded),
 	}
 }
 
@@ -48,6 +49,7 @@ deny contains finding if {
 		"because": [["settings", "redundancy", profile(plan), field]],
 		"cause": ["settings", "redundancy", profile(plan), field],
 		"help": "add a storage profile, or choose a redundancy profile that the plan can meet",
+		"measure": missing(count(places(plan)), demanded),
 	}
 }
 
@@ -63,6 +65,7 @@ deny contains finding if {
 		"because": [["settings", "redundancy", profile(plan), "immutable_copies"]],
 		"cause": ["settings", "redundancy", profile(plan), "immutable_copies"],
 		"help": "add a storage profile with a location that is immutable",
+		"measure": missing(found, demanded),
 	}
 }
 
@@ -79,6 +82,7 @@ deny contains finding if {
 		"because": [["settings", "redundancy", profile(plan), "distinct", "engine"]],
 		"cause": ["settings", "redundancy", profile(plan), "distinct", "engine"],
 		"help": "add a plan with a connector that another engine writes, or demand fewer engines",
+		"measure": missing(found, demanded),
 	}
 }
 
@@ -90,6 +94,12 @@ enough(found, demanded) if {
 	is_number(demanded)
 	found >= demanded
 }
+
+# How many too few; where a number cannot be read, more than any waiver accepts.
+missing(found, demanded) := {"count": demanded - found} if {
+	is_number(found)
+	is_number(demanded)
+} else := {"count": 9007199254740991}
 
 profile(plan) := object.get(plan, ["redundancy_profile", "redundancy_id"], "unknown")
 

@@ -29,6 +29,7 @@ deny contains finding if {
 		]),
 		"because": [["datasets", dataset_id, objective]],
 		"help": "refer to the objective of the strictest dataset, or leave the target out",
+		"measure": {"seconds": measured(promised)},
 	}
 }
 
@@ -37,6 +38,10 @@ no_looser(promised, demanded) if {
 	is_number(demanded)
 	promised <= demanded
 }
+
+measured(promised) := promised if {
+	is_number(promised)
+} else := 9007199254740991
 
 name(objective) := upper(trim_suffix(objective, "_s"))
 

@@ -41,6 +41,7 @@ deny contains finding if {
 		"because": [{"at": shown.because, "label": "demanded here"}],
 		"notes": array.concat(array.concat(witness(id, shown.fact.case), others(shown)), also(here)),
 		"help": help(id, here),
+		"measure": {"seconds": max([demand.seconds | some demand in here])},
 	}
 }
 
@@ -157,10 +158,11 @@ cause(id, demand) := ["settings", "keys", kid, "custody"] if {
 
 label(id, case) := trim_prefix(input.facts.datasets[id].loss[case].told, "unbounded: ") if {
 	input.facts.datasets[id].loss[case].bounded == false
-} else := sprintf("up to %s between the slots that count", [duration.human(gap)]) if {
+} else := sprintf("up to %s between the slots that count%s", [duration.human(gap), missed]) if {
 	gap := input.facts.datasets[id].loss[case].gap_seconds
 	is_number(gap)
 	gap > 0
+	missed := {true: sprintf(", %d missed", [misses(id, case)]), false: ""}[misses(id, case) > 0]
 } else := "no usable copy or no key is left"
 
 witness(id, case) := [sprintf("witness: point %s, next usable %s, failure just before", [minute(point), minute(next)])] if {
@@ -200,15 +202,24 @@ repeated(here, index) if {
 }
 
 # What the gap between slots would have to be for everything else as it is, so that every demand is met.
-help(id, here) := sprintf("slots that count at most %s apart would meet it", [duration.human(widest)]) if {
+help(id, here) := sprintf("slots at most %s apart would meet it%s", [duration.human(apart), missed]) if {
 	widest := min({left(id, demand) | some demand in here})
 	count([demand | some demand in here; is_number(left(id, demand))]) == count(here)
-	widest > 0
+	tolerated := misses(id, here[0].fact.case)
+	apart := floor(widest / (tolerated + 1))
+	apart > 0
+	missed := {true: sprintf(", with %d missed in a row", [tolerated]), false: ""}[tolerated > 0]
 } else := "take a schedule with shorter gaps and windows, or shorten the profile's `copy_within`" if {
 	every demand in here {
 		told_in_full(demand.fact)
 	}
 } else := "keep a copy, and the custody of its key, outside of what is lost"
+
+# How many slots in a row the schedule of the plan that proves best may miss.
+misses(id, case) := number if {
+	number := input.plans[input.facts.datasets[id].loss[case].plan].backup_frequency.tolerated_misses
+	is_number(number)
+} else := 0
 
 left(id, demand) := gap - (demand.seconds - demand.rpo) if {
 	told_in_full(demand.fact)

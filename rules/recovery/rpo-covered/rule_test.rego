@@ -30,8 +30,17 @@ test_above_is_told_with_its_witness if {
 	some finding in found
 	finding.at == ["plans", "p", "backup_frequency"]
 	finding.msg == "worst-case loss of `d` without region `west` is 2 h, t allows 1 h"
-	finding.help == "slots that count at most 40 min apart would meet it"
+	finding.help == "slots at most 40 min apart would meet it"
 	finding.notes == ["witness: point 2027-03-08T00:00+01:00, next usable 2027-03-08T02:00:30+01:00, failure just before"]
+}
+
+# What may be missed lies between the slots that count, so slots must be that much nearer.
+test_missed_slots_are_told if {
+	found := rpo_covered.deny with input as tree([fact(7200)], 3600)
+		with input.plans.p.backup_frequency.tolerated_misses as 1
+	some finding in found
+	finding.label == "up to 1 h 40 min between the slots that count, 1 missed"
+	finding.help == "slots at most 20 min apart would meet it, with 1 missed in a row"
 }
 
 test_unbounded_never_passes if {
@@ -68,7 +77,7 @@ test_all_that_is_exceeded_at_a_place_is_one_finding if {
 	"also `lose: none`: 1 h 15 min, 1 h allowed" in finding.notes
 
 	# Both must be met.
-	finding.help == "slots that count at most 15 min apart would meet it"
+	finding.help == "slots at most 15 min apart would meet it"
 }
 
 test_a_lost_key_is_the_cause_where_it_is_kept if {

@@ -31,7 +31,7 @@ deny contains finding if {
 	finding := {
 		"at": ["snapshot", "snapshot_id"],
 		"msg": sprintf("no scenario is written for %s", [what]),
-		"notes": [sprintf("%d datasets of tier 0 or 1 need it", [count(critical)])],
+		"notes": ["data of tier 0 or 1 needs it"],
 		"help": sprintf("add a Scenario with `trigger: %s`", [trigger]),
 	}
 }

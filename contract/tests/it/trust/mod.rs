@@ -105,6 +105,7 @@ pub fn model() -> Model {
             production: true,
             planes: BTreeSet::new(),
             bundle_validity_s: contract::duration::Seconds::days(30),
+            waiver_limit_s: None,
         },
         snapshot: Snapshot {
             snapshot_id: "s1".into(),
@@ -117,6 +118,7 @@ pub fn model() -> Model {
         datasets: BTreeMap::new(),
         plans: BTreeMap::new(),
         scenarios: BTreeMap::new(),
+        waivers: BTreeMap::new(),
     }
 }
 

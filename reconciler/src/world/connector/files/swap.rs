@@ -74,13 +74,12 @@ pub(in crate::world::connector) fn probe(
     Ok(match swap.progress() {
         Progress::Exchanged => Some(InPlace::Exchanged),
         Progress::Unclear => None,
-        Progress::NotReady | Progress::Staged if is_there(&swap.staging) => {
-            Some(InPlace::NotDone {
-                left: swap.staging.display().to_string(),
-            })
-        }
+        // Old data are put aside only after the exchange, and what says so goes before the staging folder does.
         Progress::NotReady | Progress::Staged if is_there(&swap.kept) => Some(InPlace::Done {
             kept: swap.kept.display().to_string(),
+        }),
+        Progress::NotReady | Progress::Staged if is_there(&swap.fresh) => Some(InPlace::NotDone {
+            left: swap.staging.display().to_string(),
         }),
         Progress::NotReady | Progress::Staged => None,
     })
@@ -367,6 +366,64 @@ mod tests {
         check(2, "old");
         check(3, "new");
         check(4, "new");
+    }
+
+    type Step<'a> = (&'a str, &'a dyn Fn(), Option<InPlace>, &'a str);
+
+    #[test]
+    fn every_step_of_a_restore_is_told_for_what_it_is() {
+        let world = world();
+        let swap = Swap::new(&world.live, "r1").unwrap();
+        let material = Material {
+            folder: &world.from,
+            manifest: None,
+        };
+        let kept = || InPlace::Done {
+            kept: swap.kept.display().to_string(),
+        };
+        let left = || InPlace::NotDone {
+            left: swap.staging.display().to_string(),
+        };
+        let steps: [Step<'_>; 8] = [
+            ("nothing", &|| (), None, "old"),
+            (
+                "stage",
+                &|| drop(swap.stage(material, &bounds()).unwrap()),
+                Some(left()),
+                "old",
+            ),
+            ("mark", &|| swap.mark_ready().unwrap(), Some(left()), "old"),
+            (
+                "exchange",
+                &|| swap.exchange().unwrap(),
+                Some(InPlace::Exchanged),
+                "new",
+            ),
+            (
+                "put aside",
+                &|| fs::rename(&swap.fresh, &swap.kept).unwrap(),
+                Some(InPlace::Exchanged),
+                "new",
+            ),
+            (
+                "unmark",
+                &|| fs::remove_file(&swap.ready).unwrap(),
+                Some(kept()),
+                "new",
+            ),
+            (
+                "clear",
+                &|| fs::remove_dir(&swap.staging).unwrap(),
+                Some(kept()),
+                "new",
+            ),
+            ("over", &|| (), Some(kept()), "new"),
+        ];
+        for (name, step, seen, live) in steps {
+            step();
+            assert_eq!(probe(&world.binding, "r1").unwrap(), seen, "after {name}");
+            assert_eq!(content(&world.live), live, "after {name}");
+        }
     }
 
     #[test]

@@ -1,0 +1,472 @@
+//! Owns which documents of a tree are alike: datasets and plans that differ in nothing but what they are called. A large
+//! inventory holds few different ones, so each is judged once; where something is found, all of its kind are judged.
+//!
+//! To keep a document is always right. One is left out only when nothing but its own plan, or its own datasets, speaks
+//! of it, and another that is kept says the same. What is kept and spoken of by nothing else is judged in parts, so that
+//! a tree in which all differ takes time and not memory. The interesting function is [`Alike::of`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use contract::digest::Digest;
+use contract::id;
+
+use crate::diagnostic::Diagnostic;
+use crate::kinds::Kind;
+use crate::parse::{Document, Node, Parsed, Value};
+
+/// A plan and its datasets that are compared with others; larger families are kept as they are, because putting their
+/// members into one order is no longer worth it.
+const MAX_FAMILY: usize = 64;
+
+/// Families that are judged at once: their facts take some 100 MiB, and what all of them share is compiled each time.
+const FAMILIES_AT_ONCE: usize = 400;
+
+/// What can be left out of a tree, and what of the rest can be judged apart. The default leaves out nothing.
+#[derive(Debug, Default)]
+pub struct Alike<'a> {
+    /// By document.
+    members: HashMap<usize, Part>,
+    /// Ids of datasets that are left out, with their class.
+    datasets: HashMap<&'a str, usize>,
+    /// Ids of kept documents that stand for others, with their classes: a plan and a dataset may have one id.
+    stands: HashMap<&'a str, Vec<usize>>,
+}
+
+/// Where a document belongs of which nothing but its own family speaks.
+#[derive(Debug)]
+struct Part {
+    family: usize,
+    /// The class of which another one stands for it.
+    left_out: Option<usize>,
+}
+
+/// A dataset or plan that could be left out.
+struct Member<'a> {
+    document: usize,
+    kind: Kind,
+    id: &'a str,
+    /// What it says, without what it is called and whom it names.
+    content: Digest,
+    /// Something else speaks of it.
+    fixed: bool,
+    /// Places of its plans, or of its datasets.
+    others: Vec<usize>,
+}
+
+impl<'a> Alike<'a> {
+    /// Finds what is alike. Trees that were not read whole are left as they are: their findings count documents.
+    pub fn of(parsed: &'a Parsed) -> Self {
+        let mut found = Self::default();
+        let Some((mut members, each)) = members(parsed) else {
+            return found;
+        };
+        fix_generated(&mut members, &each, parsed);
+        let merged = merge_datasets(&members);
+        let mut firsts: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut classes = HashSet::new();
+        for (number, family) in families(&members).iter().enumerate() {
+            let class = signature(&members, &merged, family)
+                .map_or(number, |says| *firsts.entry(says).or_insert(number));
+            let of_family = || family.iter().filter_map(|place| members.get(*place));
+            let is_apart = !of_family().any(|member| member.fixed);
+            for (place, member) in family.iter().zip(of_family()) {
+                let left_out = (class != number || merged.contains(place)).then_some(class);
+                match left_out {
+                    Some(_) if member.kind == Kind::Dataset => {
+                        found.datasets.insert(member.id, class);
+                    }
+                    Some(_) => {}
+                    None => found.stands.entry(member.id).or_default().push(class),
+                }
+                classes.extend(left_out);
+                if is_apart || left_out.is_some() {
+                    let part = Part {
+                        family: number,
+                        left_out,
+                    };
+                    found.members.insert(member.document, part);
+                }
+            }
+        }
+        found.stands.retain(|_, of| {
+            of.retain(|class| classes.contains(class));
+            !of.is_empty()
+        });
+        found
+    }
+
+    /// The classes of which a finding speaks, by the ids of those that stand for them.
+    pub fn named(&self, findings: &[Diagnostic]) -> BTreeSet<usize> {
+        let texts = findings.iter().flat_map(|finding| {
+            let labels = finding.labels.iter().map(|label| &label.text);
+            [&finding.message]
+                .into_iter()
+                .chain(labels)
+                .chain(&finding.notes)
+                .chain(&finding.help)
+                .chain(&finding.at)
+                .chain(&finding.about)
+        });
+        let mut named = BTreeSet::new();
+        for text in texts {
+            words(text, &mut |word| {
+                named.extend(self.stands.get(word).into_iter().flatten());
+            });
+        }
+        named
+    }
+
+    /// The documents that are judged, in parts: what is left out stays out but for the opened classes, and what is not
+    /// apart is in every part.
+    pub fn parts(&self, parsed: &Parsed, opened: &BTreeSet<usize>) -> Vec<Vec<usize>> {
+        let mut shared = Vec::new();
+        let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for place in 0..parsed.documents.len() {
+            match self.members.get(&place) {
+                None => shared.push(place),
+                Some(part) if part.left_out.is_none_or(|class| opened.contains(&class)) => {
+                    families.entry(part.family).or_default().push(place);
+                }
+                Some(_) => {}
+            }
+        }
+        let families: Vec<Vec<usize>> = families.into_values().collect();
+        let apart = families.chunks(FAMILIES_AT_ONCE).map(|some| {
+            let mut places = [shared.clone(), some.concat()].concat();
+            places.sort_unstable();
+            places
+        });
+        let parts: Vec<Vec<usize>> = apart.collect();
+        if parts.is_empty() {
+            vec![shared]
+        } else {
+            parts
+        }
+    }
+
+    /// The tree with these documents alone.
+    pub fn only(&self, parsed: &Parsed, places: &[usize], opened: &BTreeSet<usize>) -> Parsed {
+        let is_gone = |id: &Node| {
+            let class = id.text().and_then(|id| self.datasets.get(id));
+            class.is_some_and(|class| !opened.contains(class))
+        };
+        let documents = places
+            .iter()
+            .filter_map(|place| parsed.documents.get(*place));
+        let documents = documents.cloned().map(|mut document| {
+            if let Value::Mapping(root) = &mut document.root.value
+                && let Some(ids) = root.get_mut("dataset_ids")
+                && let Value::List(ids) = &mut ids.value
+            {
+                ids.retain(|id| !is_gone(id));
+            }
+            document
+        });
+        parsed.with(documents.collect())
+    }
+}
+
+/// The datasets and plans that could be left out, and the ids of the plans with `for_each`.
+fn members(parsed: &Parsed) -> Option<(Vec<Member<'_>>, Vec<&str>)> {
+    if parsed.lost || !parsed.diagnostics.is_empty() {
+        return None;
+    }
+    let mut members = Vec::new();
+    let mut each = Vec::new();
+    let mut named: HashSet<&str> = HashSet::new();
+    let mut known: HashMap<(Kind, &str), usize> = HashMap::new();
+    let mut contents: HashSet<Digest> = HashSet::new();
+    let mut plans: Vec<(usize, Vec<&str>)> = Vec::new();
+    let mut bytes = Vec::new();
+    for (place, document) in parsed.documents.iter().enumerate() {
+        let (kind, id) = called(document)?;
+        *known.entry((kind, id)).or_default() += 1;
+        let Some(own) = own_fields(kind, document) else {
+            if kind == Kind::BackupPlan {
+                each.push(id);
+            }
+            names(&document.root, &[], &mut named);
+            continue;
+        };
+        bytes.clear();
+        bytes.extend(kind.name().bytes());
+        content(&document.root, own, &mut bytes);
+        let content = Digest::of(&bytes);
+        if contents.insert(content) {
+            names(&document.root, own, &mut named);
+        }
+        if kind == Kind::BackupPlan {
+            let ids = document
+                .root
+                .get("dataset_ids")
+                .map_or(&[][..], Node::items);
+            plans.push((members.len(), ids.iter().filter_map(Node::text).collect()));
+        }
+        members.push(Member {
+            document: place,
+            kind,
+            id,
+            content,
+            fixed: false,
+            others: Vec::new(),
+        });
+    }
+    let mut datasets: HashMap<&str, usize> = HashMap::new();
+    for (place, member) in members.iter_mut().enumerate() {
+        member.fixed =
+            known.get(&(member.kind, member.id)) != Some(&1) || named.contains(member.id);
+        if member.kind == Kind::Dataset {
+            datasets.insert(member.id, place);
+        }
+    }
+    for (plan, ids) in plans {
+        for id in ids {
+            match datasets.get(id) {
+                Some(dataset) => {
+                    link(&mut members, plan, *dataset);
+                    link(&mut members, *dataset, plan);
+                }
+                // It names something that is no candidate: the plan is judged for itself.
+                None => fix(&mut members, plan),
+            }
+        }
+    }
+    Some((members, each))
+}
+
+fn link(members: &mut [Member<'_>], from: usize, to: usize) {
+    if let Some(member) = members.get_mut(from) {
+        member.others.push(to);
+    }
+}
+
+fn fix(members: &mut [Member<'_>], place: usize) {
+    if let Some(member) = members.get_mut(place) {
+        member.fixed = true;
+    }
+}
+
+/// The kind and id of a document; nothing where either is in doubt.
+fn called(document: &Document) -> Option<(Kind, &str)> {
+    let kind = Kind::named(document.root.get("kind")?.text()?)?;
+    let id = document.root.get(kind.id_field())?.text()?;
+    Some((kind, id))
+}
+
+/// The fields by which documents may differ and still be alike; nothing for a document that is always kept.
+fn own_fields(kind: Kind, document: &Document) -> Option<&'static [&'static str]> {
+    let root = &document.root;
+    let fields: &[&str] = match kind {
+        Kind::Dataset => &["dataset_id", "name"],
+        Kind::BackupPlan => &["plan_id", "name", "dataset_ids"],
+        _ => return None,
+    };
+    let is_called = root
+        .get("name")?
+        .text()
+        .is_some_and(|name| !name.is_empty());
+    let is_sound = is_called && !root.has_refused() && id::check(called(document)?.1).is_ok();
+    if !is_sound {
+        return None;
+    }
+    if kind == Kind::BackupPlan {
+        let ids = root.get("dataset_ids")?;
+        let Value::List(items) = &ids.value else {
+            return None;
+        };
+        let different: HashSet<&str> = items.iter().filter_map(Node::text).collect();
+        if items.is_empty() || different.len() != items.len() {
+            return None;
+        }
+    }
+    Some(fields)
+}
+
+/// Everything that a document says but its own fields, in a form that tells different ones apart.
+fn content(root: &Node, own: &[&str], out: &mut Vec<u8>) {
+    fn text(text: &str, out: &mut Vec<u8>) {
+        out.extend(text.len().to_be_bytes());
+        out.extend(text.bytes());
+    }
+    fn value(node: &Node, own: &[&str], out: &mut Vec<u8>) {
+        match &node.value {
+            Value::Null => out.push(0),
+            Value::Refused => out.push(1),
+            Value::Flag(flag) => out.extend([2, u8::from(*flag)]),
+            Value::Integer(number) => {
+                out.push(3);
+                out.extend(number.to_be_bytes());
+            }
+            Value::Text(written) => {
+                out.push(4);
+                text(written, out);
+            }
+            Value::List(items) => {
+                out.push(5);
+                for item in items {
+                    value(item, &[], out);
+                }
+                out.push(6);
+            }
+            Value::Mapping(mapping) => {
+                out.push(7);
+                for entry in &mapping.entries {
+                    if !own.contains(&entry.key.as_str()) {
+                        text(&entry.key, out);
+                        value(&entry.node, &[], out);
+                    }
+                }
+                out.push(8);
+            }
+        }
+    }
+    value(root, own, out);
+}
+
+/// Every word of a document that could be an id, but for its own fields.
+fn names<'a>(root: &'a Node, own: &[&str], out: &mut HashSet<&'a str>) {
+    match &root.value {
+        Value::Null | Value::Flag(_) | Value::Integer(_) | Value::Refused => {}
+        Value::Text(text) => words(text, &mut |word| {
+            out.insert(word);
+        }),
+        Value::List(items) => {
+            for item in items {
+                names(item, &[], out);
+            }
+        }
+        Value::Mapping(mapping) => {
+            for entry in &mapping.entries {
+                if !own.contains(&entry.key.as_str()) {
+                    out.insert(&entry.key);
+                    names(&entry.node, &[], out);
+                }
+            }
+        }
+    }
+}
+
+/// The words of a text that could be ids; of one with dots also its parts, as in `<plan_id>.<dataset_id>`.
+fn words<'a>(text: &'a str, take: &mut dyn FnMut(&'a str)) {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.".contains(c);
+    for word in text.split(|c| !is_part(c)) {
+        take(word);
+        for (dot, _) in word.match_indices('.') {
+            take(word.get(..dot).unwrap_or_default());
+            take(word.get(dot + 1..).unwrap_or_default());
+        }
+    }
+}
+
+/// Plans with `for_each` make ids of those of datasets; one that is no id, or is taken, is a finding about that dataset.
+fn fix_generated(members: &mut [Member<'_>], each: &[&str], parsed: &Parsed) {
+    if each.is_empty() {
+        return;
+    }
+    let declared: HashSet<&str> = parsed
+        .documents
+        .iter()
+        .filter_map(called)
+        .filter(|(kind, _)| *kind == Kind::BackupPlan)
+        .map(|(_, id)| id)
+        .collect();
+    for member in members {
+        let clashes = |plan: &&str| {
+            let made = format!("{plan}.{}", member.id);
+            id::check(&made).is_err() || declared.contains(made.as_str())
+        };
+        member.fixed |= each.iter().any(clashes);
+    }
+}
+
+/// Datasets that are alike and stand in the same plans: those that another one stands for.
+fn merge_datasets(members: &[Member<'_>]) -> HashSet<usize> {
+    let mut firsts = HashSet::new();
+    let mut merged = HashSet::new();
+    for place in in_order(members) {
+        let Some(member) = members.get(place) else {
+            continue;
+        };
+        let could = member.kind == Kind::Dataset && !member.fixed && !member.others.is_empty();
+        if could && !firsts.insert((member.content, member.others.as_slice())) {
+            merged.insert(place);
+        }
+    }
+    merged
+}
+
+/// Places by id, so that what stands for others does not depend on the order of files.
+fn in_order(members: &[Member<'_>]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..members.len()).collect();
+    places.sort_by_key(|place| members.get(*place).map(|member| (member.id, member.kind)));
+    places
+}
+
+/// Members that name each other, directly or through others.
+fn families(members: &[Member<'_>]) -> Vec<Vec<usize>> {
+    let mut seen = vec![false; members.len()];
+    let mut families = Vec::new();
+    for start in in_order(members) {
+        let mut family = Vec::new();
+        let mut open = vec![start];
+        while let Some(place) = open.pop() {
+            let (Some(seen), Some(member)) = (seen.get_mut(place), members.get(place)) else {
+                continue;
+            };
+            if !std::mem::replace(seen, true) {
+                family.push(place);
+                open.extend(&member.others);
+            }
+        }
+        if !family.is_empty() {
+            families.push(family);
+        }
+    }
+    families
+}
+
+/// What a family says, in a form that two families share only when one can stand for the other; nothing for one that is
+/// too large to be told.
+fn signature(members: &[Member<'_>], merged: &HashSet<usize>, family: &[usize]) -> Option<Vec<u8>> {
+    let mut kept: Vec<(usize, &Member<'_>)> = family
+        .iter()
+        .filter(|place| !merged.contains(place))
+        .filter_map(|place| Some((*place, members.get(*place)?)))
+        .collect();
+    if kept.len() > MAX_FAMILY {
+        return None;
+    }
+    kept.sort_by_cached_key(|(_, member)| {
+        let others = member.others.iter().filter(|place| !merged.contains(place));
+        let mut around: Vec<Digest> = others
+            .filter_map(|place| Some(members.get(*place)?.content))
+            .collect();
+        around.sort();
+        (member.content, around)
+    });
+    let order: HashMap<usize, usize> = kept
+        .iter()
+        .enumerate()
+        .map(|(at, (place, _))| (*place, at))
+        .collect();
+    let mut bytes = Vec::new();
+    for (_, member) in &kept {
+        bytes.extend(member.content.to_string().bytes());
+        // Nothing stands for one that something else speaks of.
+        if member.fixed {
+            bytes.extend(member.id.bytes());
+        }
+        bytes.push(b':');
+        let mut edges: Vec<usize> = member
+            .others
+            .iter()
+            .filter_map(|place| order.get(place).copied())
+            .collect();
+        edges.sort_unstable();
+        for edge in edges {
+            bytes.extend(edge.to_be_bytes());
+        }
+        bytes.push(b';');
+    }
+    Some(bytes)
+}

@@ -1,0 +1,169 @@
+//! Owns the way from documents to findings: compile, prove, let the rules judge. Pure. The entries are [`judge`] for one
+//! environment as a whole, and [`find`] for its findings alone.
+
+use std::collections::BTreeSet;
+
+use contract::code;
+use contract::id::EnvironmentId;
+use contract::model::Model;
+use jiff::Timestamp;
+use rayon::prelude::*;
+use serde_json::Value;
+
+use crate::alike::Alike;
+use crate::compile::{self, Compilation};
+use crate::diagnostic::{self, Diagnostic, RuleCode, has_errors};
+use crate::facts;
+use crate::parse::Parsed;
+use crate::rules::{self, Input, RuleSet};
+use crate::source::SourceSet;
+use crate::waivers;
+
+/// A compiled tree with everything that is known of it for one environment.
+pub struct Judged {
+    /// What was compiled.
+    pub compilation: Compilation,
+    /// What was proven; null when there is no model.
+    pub facts: Value,
+    /// The findings of the compiler and of the rules, in their order.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Compiles and judges. Without a model no rule runs: the compiler's own errors say why.
+pub fn judge(
+    sources: &SourceSet,
+    environment: &EnvironmentId,
+    rules: &RuleSet,
+    at: Timestamp,
+) -> Judged {
+    findings(compile::compile(sources, environment), sources, rules, at)
+}
+
+fn findings(
+    compilation: Compilation,
+    sources: &SourceSet,
+    rules: &RuleSet,
+    at: Timestamp,
+) -> Judged {
+    let (facts, mut found) = ruled(&compilation, sources, rules, at);
+    accept(&compilation, sources, rules, at, &mut found);
+    let mut diagnostics = [compilation.diagnostics.as_slice(), &found].concat();
+    diagnostic::sort(&mut diagnostics);
+    Judged {
+        compilation,
+        facts,
+        diagnostics,
+    }
+}
+
+/// What is proven of a model, and what the rules find in it; nothing without a model.
+fn ruled(
+    compilation: &Compilation,
+    sources: &SourceSet,
+    rules: &RuleSet,
+    at: Timestamp,
+) -> (Value, Vec<Diagnostic>) {
+    let Some(model) = &compilation.model else {
+        return (Value::Null, Vec::new());
+    };
+    let facts = facts::facts(model);
+    let at = at.as_second();
+    let input = Input::new(&compilation.json, &compilation.written, &facts, at);
+    let place = |path: &[String]| rules::place(compilation, sources, path);
+    let found = rules::judge(&input, rules, &place);
+    (facts, found)
+}
+
+/// Lets the waivers of a model take what they accept.
+fn accept(
+    compilation: &Compilation,
+    sources: &SourceSet,
+    rules: &RuleSet,
+    at: Timestamp,
+    found: &mut Vec<Diagnostic>,
+) {
+    if let Some(model) = &compilation.model {
+        let place = |path: &[String]| rules::place(compilation, sources, path);
+        waivers::apply(model, &compilation.json, rules, at, &place, found);
+    }
+}
+
+/// What was found in a tree for one environment.
+pub struct Found {
+    /// The model, in which documents that are alike may be missing; absent when no rule ran.
+    pub model: Option<Model>,
+    /// The findings of the compiler and of the rules, in their order.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Finds what [`judge`] finds. Documents that are alike are judged once; of what has a finding, all are judged.
+pub fn find(
+    sources: &SourceSet,
+    parsed: &Parsed,
+    alike: &Alike<'_>,
+    environment: &EnvironmentId,
+    rules: &RuleSet,
+    at: Timestamp,
+) -> Found {
+    let compile = |parsed: Parsed| compile::resolved(parsed, environment);
+    find_in_parts(sources, parsed, alike, rules, at, &compile).unwrap_or_else(|| {
+        let whole = findings(compile(parsed.clone()), sources, rules, at);
+        Found {
+            model: whole.compilation.model,
+            diagnostics: whole.diagnostics,
+        }
+    })
+}
+
+/// The same, as long as nothing is found that depends on the tree as a whole.
+fn find_in_parts(
+    sources: &SourceSet,
+    parsed: &Parsed,
+    alike: &Alike<'_>,
+    rules: &RuleSet,
+    at: Timestamp,
+    compile: &(dyn Fn(Parsed) -> Compilation + Sync),
+) -> Option<Found> {
+    let mut opened = BTreeSet::new();
+    loop {
+        let parts = alike.parts(parsed, &opened);
+        let judged = parts.par_iter().enumerate().map(|(number, places)| {
+            let compilation = compile(alike.only(parsed, places, &opened));
+            let found = ruled(&compilation, sources, rules, at).1;
+            let warned = compilation.diagnostics.clone();
+            let first = (number == 0).then_some(compilation);
+            Some((first, warned, found)).filter(|(.., warned, _)| !has_errors(warned))
+        });
+        let judged: Vec<_> = judged.collect::<Option<_>>()?;
+        let mut shared = None;
+        let (mut warned, mut found) = (Vec::new(), Vec::new());
+        for (first, of_part, by_rules) in judged {
+            shared = shared.or(first);
+            warned.extend(of_part);
+            found.extend(by_rules);
+        }
+        if parts.len() > 1 && !warned.is_empty() {
+            // It may be missing from a part and not from the tree.
+            warned = compile(parsed.clone()).diagnostics;
+        }
+        diagnostic::sort(&mut found);
+        let named = alike.named([warned.as_slice(), &found].concat().as_slice());
+        if !named.is_subset(&opened) {
+            opened.extend(named);
+            continue;
+        }
+        // Waivers and what they name are in every part.
+        let shared = shared.filter(|compilation| compilation.model.is_some())?;
+        accept(&shared, sources, rules, at, &mut found);
+        let unknown: RuleCode = code::WAIVER_TARGET_UNKNOWN.into();
+        if found.iter().any(|finding| finding.code == unknown) {
+            return None;
+        }
+        found.extend(warned);
+        diagnostic::sort(&mut found);
+        return Some(Found {
+            model: shared.model,
+            diagnostics: found,
+        });
+    }
+}

@@ -1,0 +1,366 @@
+//! Documents that are alike are judged once, and nobody can tell: every tree has the findings that it has when each of
+//! its documents is judged.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use compiler::alike::Alike;
+use compiler::diagnostic::Diagnostic;
+use compiler::environments::environments;
+use compiler::judge::find;
+use compiler::parse::parse;
+use compiler::rules::{self, Files, RuleSet};
+use compiler::source::{SourceFile, SourceSet};
+use proptest::prelude::*;
+
+use crate::trees;
+
+fn rules() -> RuleSet {
+    rules::load(&rules::built_in(), &Files::new()).0
+}
+
+/// Findings as one text each, so that a difference can be read.
+fn told(findings: &[Diagnostic]) -> Vec<String> {
+    findings
+        .iter()
+        .map(|finding| format!("{finding:?}"))
+        .collect()
+}
+
+/// Judges a tree both ways for one environment, and says how many documents were left out at first.
+fn both_ways(sources: &SourceSet, environment: &str) -> (Vec<Diagnostic>, usize) {
+    let (environment, at) = (
+        environment.parse().unwrap(),
+        "2026-11-21T12:00:00Z".parse().unwrap(),
+    );
+    let (parsed, rules) = (parse(sources), rules());
+    let alike = Alike::of(&parsed);
+    let of_each = find(
+        sources,
+        &parsed,
+        &Alike::default(),
+        &environment,
+        &rules,
+        at,
+    );
+    let of_kinds = find(sources, &parsed, &alike, &environment, &rules, at);
+    assert_eq!(told(&of_kinds.diagnostics), told(&of_each.diagnostics));
+    assert_eq!(of_kinds.model.is_some(), of_each.model.is_some());
+    let kept: BTreeSet<usize> = alike
+        .parts(&parsed, &BTreeSet::new())
+        .concat()
+        .into_iter()
+        .collect();
+    (of_each.diagnostics, parsed.documents.len() - kept.len())
+}
+
+fn with(extra: &str) -> SourceSet {
+    let mut files = trees::read("policies").files;
+    files.push(SourceFile {
+        path: "many.yaml".to_owned(),
+        text: extra.to_owned(),
+    });
+    SourceSet::new(files)
+}
+
+/// Faults that datasets and plans can have, most of them found by rules, some by the compiler.
+const DATASETS: [(&str, &str, &str); 9] = [
+    ("", "", ""),
+    ("size", "10GiB", "90TiB"),
+    ("site", "product_eu_west", "product_eu_central"),
+    ("rpo", "gsmd:objectives/tier2_standard/rpo", "PT1H"),
+    ("tier", "criticality: tier2", "criticality: tier0"),
+    ("plane", "product_cloud", "edge"),
+    ("residency", "[eu]", "[us]"),
+    ("excluded", "backed_up", "excluded, justification: short"),
+    ("unknown", "connector: sqlite", "connector: sqlite_x"),
+];
+const PLANS: [(&str, &str, &str); 6] = [
+    ("", "", ""),
+    ("slow", "every_30m", "every_6h"),
+    ("literal", "gsmd:schedules/every_30m", "{ every: PT30M }"),
+    ("profile", "tier1_dual_provider", "tier2_dual_region"),
+    ("plane", "product_cloud", "edge"),
+    ("key", "backup-product-01", "backup-none-01"),
+];
+
+fn dataset(id: &str, name: &str, fault: (&str, &str, &str)) -> String {
+    format!(
+        "---\nkind: Dataset\ndataset_id: {id}\nname: {name}\nplane: product_cloud\nsite: product_eu_west\nstore_type: sqlite\n\
+         criticality: tier2\ndata_classification: confidential\nresidency: [eu]\nrpo: gsmd:objectives/tier2_standard/rpo\n\
+         rto: gsmd:objectives/tier2_standard/rto\neligibility: backed_up\nsizing: {{ size: 10GiB, change_per_day: 500MiB }}\n\
+         connector: sqlite\n"
+    )
+    .replace(fault.1, fault.2)
+    .replace(", justification", "\njustification")
+}
+
+fn plan(id: &str, datasets: &[String], fault: (&str, &str, &str)) -> String {
+    format!(
+        "---\nkind: BackupPlan\nplan_id: {id}\nname: {id}\ndataset_ids: [{}]\nplane: product_cloud\n\
+         backup_frequency: gsmd:schedules/every_30m\ntarget_rpo: gsmd:objectives/tier2_standard/rpo\n\
+         retention: gsmd:retention/service_state\nstorage_profiles: [remote, vault]\n\
+         redundancy_profile: tier1_dual_provider\nencryption_key_ref: kid:backup-product-01\n",
+        datasets.join(", ")
+    )
+    .replace(fault.1, fault.2)
+}
+
+/// One family: how many datasets, how many plans, which of them is faulty, and how; and what is odd about its names.
+#[derive(Debug, Clone)]
+struct Family {
+    datasets: usize,
+    plans: usize,
+    dataset: usize,
+    plan: usize,
+    odd: u8,
+}
+
+fn family() -> impl Strategy<Value = Family> {
+    // Most are sound, or no two would be alike.
+    let fault = |count: usize| prop_oneof![12 => Just(0), 1 => 0..count];
+    let odd = prop_oneof![12 => Just(0_u8), 1 => 1..8_u8];
+    (
+        0..4_usize,
+        0..3_usize,
+        fault(DATASETS.len()),
+        fault(PLANS.len()),
+        odd,
+    )
+        .prop_map(|(datasets, plans, dataset, plan, odd)| Family {
+            datasets,
+            plans,
+            dataset,
+            plan,
+            odd,
+        })
+}
+
+fn write(families: &[Family], each: bool) -> String {
+    let mut text = String::new();
+    for (number, family) in families.iter().enumerate() {
+        let mut ids: Vec<String> = (0..family.datasets)
+            .map(|one| format!("ds_m{number}_{one}"))
+            .collect();
+        let mut name = format!("Many {number}");
+        match family.odd {
+            1 => "\"\"".clone_into(&mut name),
+            2 => ids.iter_mut().for_each(|id| id.push_str(&"x".repeat(110))),
+            3 => ids.extend(ids.first().cloned()),
+            4 => ids.push("ds_nobody".to_owned()),
+            5 if !ids.is_empty() => "Ds Bad".clone_into(&mut ids[0]),
+            6 if !ids.is_empty() => "ds_same".clone_into(&mut ids[0]),
+            _ => {}
+        }
+        let written: BTreeSet<&String> = ids.iter().filter(|id| *id != "ds_nobody").collect();
+        for (one, id) in written.into_iter().enumerate() {
+            let fault = if one == 0 {
+                DATASETS[family.dataset]
+            } else {
+                DATASETS[0]
+            };
+            text.push_str(&dataset(id, &name, fault));
+        }
+        for one in 0..family.plans {
+            let fault = if one == 0 {
+                PLANS[family.plan]
+            } else {
+                PLANS[0]
+            };
+            if !ids.is_empty() {
+                text.push_str(&plan(&format!("bp_m{number}_{one}"), &ids, fault));
+            }
+        }
+        if family.odd == 7 && !ids.is_empty() {
+            let _ = writeln!(
+                text,
+                "{}derived_from: [{}]",
+                dataset(&format!("ds_view_{number}"), "A view", DATASETS[0])
+                    .replace("backed_up", "reconstructed"),
+                ids[0]
+            );
+        }
+    }
+    if each {
+        text.push_str(&plan("bp_each", &[], PLANS[0]).replace(
+            "dataset_ids: []",
+            "for_each: { store_type: sqlite, criticality: tier2 }",
+        ));
+    }
+    text
+}
+
+/// A waiver for something about a plan or a dataset that is there, or is not.
+fn waiver(number: usize, (family, what, days): (usize, usize, usize)) -> String {
+    let (code, target) = [
+        ("SW0303", format!("plans/bp_m{family}_0/backup_frequency")),
+        ("SW0303", format!("datasets/ds_m{family}_0/rpo")),
+        ("SW0305", format!("datasets/ds_m{family}_0")),
+    ][what]
+        .clone();
+    format!(
+        "---\nkind: Waiver\nwaiver_id: w{number}\ncode: {code}\ntargets: [{target}]\nenvironments: [production]\nowner: data_steward\n\
+         reason: it is moved to the new platform this quarter\nexpiry: 2026-11-{:02}T00:00:00Z\n",
+        20 + days
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn judging_kinds_finds_what_judging_each_finds(
+        families in proptest::collection::vec(family(), 0..30),
+        each in proptest::bool::weighted(0.2),
+        waivers in proptest::collection::vec((0..30_usize, 0..3_usize, 0..9_usize), 0..3),
+    ) {
+        let waivers = waivers.into_iter().enumerate();
+        let waivers: String = waivers.map(|(number, of)| waiver(number, of)).collect();
+        both_ways(&with(&format!("{}{waivers}", write(&families, each))), "production");
+    }
+}
+
+/// The same of the shipped policies and of the trees on which rules are tested, in all of their environments.
+#[test]
+fn no_tree_of_the_repository_tells_the_difference() {
+    let mut layers: Vec<Vec<String>> = vec![vec!["policies".to_owned()]];
+    for path in rules::built_in().keys() {
+        if let Some(rule) = path.strip_suffix("/rule.rego") {
+            let folder = |name: &str| format!("rules/{rule}/{name}");
+            layers.push(vec![
+                "rules/lib/tree".to_owned(),
+                folder("good"),
+                folder("bad"),
+            ]);
+        }
+    }
+    assert!(layers.len() > 15, "{layers:?}");
+    let mut findings = 0;
+    for folders in layers {
+        let mut files = std::collections::BTreeMap::new();
+        for file in folders.iter().flat_map(|folder| trees::read(folder).files) {
+            files.insert(file.path.clone(), file);
+        }
+        let sources = SourceSet::new(files.into_values().collect());
+        let declared = environments(&parse(&sources)).0;
+        assert!(!declared.is_empty(), "{folders:?}");
+        for environment in declared {
+            findings += both_ways(&sources, environment.as_str()).0.len();
+        }
+    }
+    assert!(findings > 40, "{findings}");
+}
+
+/// A large inventory is thinned to one of each kind, and a fault in one of many is told of exactly that one.
+#[test]
+fn one_of_many_is_judged_and_a_fault_in_one_is_found() {
+    let sound = Family {
+        datasets: 2,
+        plans: 1,
+        dataset: 0,
+        plan: 0,
+        odd: 0,
+    };
+    let mut families = vec![sound; 200];
+    let (found, left_out) = both_ways(&with(&write(&families, false)), "production");
+    assert_eq!((found.len(), left_out), (0, 200 * 3 - 2));
+    families[77].plan = 2;
+    let (found, left_out) = both_ways(&with(&write(&families, false)), "production");
+    assert_eq!(left_out, 200 * 3 - 4);
+    assert!(!found.is_empty());
+    for finding in found {
+        assert_eq!(finding.at[..2], ["plans", "bp_m77_0"], "{finding:?}");
+    }
+    // All of them at fault: all are told.
+    for family in &mut families {
+        family.plan = 2;
+    }
+    let (found, _) = both_ways(&with(&write(&families, false)), "production");
+    let plans: BTreeSet<_> = found.iter().map(|finding| &finding.at[1]).collect();
+    assert_eq!(plans.len(), 200);
+}
+
+/// What is missing from the tree as a whole is told in the same words, however many miss it.
+#[test]
+fn a_finding_about_the_whole_tree_does_not_count() {
+    let mut text = String::new();
+    for number in 0..5 {
+        let id = format!("ds_many_{number}");
+        text.push_str(&dataset(&id, "Many", DATASETS[4]));
+    }
+    let mut sources = with(&text);
+    for file in &mut sources.files {
+        file.text = file
+            .text
+            .replace("trigger: corruption", "trigger: region_loss");
+    }
+    let (found, left_out) = both_ways(&sources, "production");
+    assert_eq!(left_out, 4);
+    let about = |id: &str| found.iter().any(|finding| finding.at[0] == id);
+    assert!(about("snapshot") && about("datasets"), "{found:?}");
+}
+
+/// Where no two are alike they are judged in parts, with what all of them share; nobody can tell that either.
+#[test]
+fn what_differs_is_judged_in_parts() {
+    let mut text = String::new();
+    for number in 0..900 {
+        let id = format!("ds_d{number}");
+        let size = format!("{}MiB", 1000 + number);
+        let fault = if number % 300 == 7 {
+            PLANS[2]
+        } else {
+            PLANS[0]
+        };
+        text.push_str(&dataset(&id, "Different", ("", "", "")).replace("10GiB", &size));
+        text.push_str(&plan(&format!("bp_d{number}"), &[id], fault));
+    }
+    let each =
+        plan("bp_each", &[], PLANS[0]).replace("dataset_ids: []", "for_each: { tenant: nobody }");
+    let sources = with(&format!("{text}{each}"));
+    let parsed = parse(&sources);
+    let parts = Alike::of(&parsed).parts(&parsed, &BTreeSet::new());
+    assert_eq!(parts.len(), 3);
+    let (found, left_out) = both_ways(&sources, "production");
+    assert_eq!(left_out, 0);
+    let about = |id: &str| {
+        found
+            .iter()
+            .filter(|finding| finding.at.contains(&id.to_owned()))
+            .count()
+    };
+    assert_eq!(
+        [
+            about("bp_d7"),
+            about("bp_d307"),
+            about("bp_d607"),
+            about("bp_each")
+        ],
+        [1, 1, 1, 1]
+    );
+}
+
+/// What anything else speaks of is never left out, nor is what a plan would make a bad id of.
+#[test]
+fn what_something_else_speaks_of_is_kept() {
+    let mut text = String::new();
+    for id in ["ds_a", "ds_b", "ds_c"] {
+        text.push_str(&dataset(id, id, DATASETS[0]));
+        text.push_str(&plan(&id.replace("ds", "bp"), &[id.to_owned()], PLANS[0]));
+    }
+    let count = |extra: &str| both_ways(&with(&format!("{text}{extra}")), "production").1;
+    assert_eq!(count(""), 4);
+    let view = dataset("ds_view", "A view", DATASETS[0]).replace("backed_up", "reconstructed");
+    assert_eq!(count(&format!("{view}derived_from: [ds_c]\n")), 2);
+    let each =
+        plan("bp_each", &[], PLANS[0]).replace("dataset_ids: []", "for_each: { tenant: nobody }");
+    assert_eq!(count(&each), 4);
+    let taken = plan("bp_each.ds_b", &["ds_view".to_owned()], PLANS[0]);
+    assert_eq!(
+        count(&format!(
+            "{each}{taken}{}",
+            dataset("ds_view", "v", DATASETS[1])
+        )),
+        2
+    );
+}

@@ -17,14 +17,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use compiler::alike::Alike;
 use compiler::compile::compile;
 use compiler::diagnostic::{Diagnostic, has_errors};
 use compiler::environments::environments;
+use compiler::judge::{find, judge};
 use compiler::parse::parse;
 use compiler::render::{self, Report, github, human, json, junit, markdown, sarif};
-use compiler::rules::{self, Files, Input, RuleSet};
+use compiler::rules::{self, Files, RuleSet};
 use compiler::schema::format;
 use compiler::source::{SourceFile, SourceSet, hidden};
+use jiff::Timestamp;
 
 /// One tree: path and text of its files.
 type Tree = Vec<(String, String)>;
@@ -364,30 +367,32 @@ fn reference_target(tree: &Tree) -> BTreeSet<String> {
 /// The whole of `seawall check`, without files.
 fn check_target(tree: &Tree, rules: &RuleSet) -> BTreeSet<String> {
     let sources = set(tree);
-    let (mut declared, mut told) = environments(&sources);
+    let parsed = parse(&sources);
+    let alike = Alike::of(&parsed);
+    let (mut declared, mut told) = environments(&parsed);
     declared.truncate(2);
+    let at = Timestamp::from_second(1_795_132_800).unwrap();
     let mut signs = BTreeSet::new();
     let mut runs = Vec::new();
     for environment in &declared {
-        let compilation = compile(&sources, environment);
+        let judged = judge(&sources, environment, rules, at);
+        let compilation = &judged.compilation;
         let errors = has_errors(&compilation.diagnostics);
         assert!(
             compilation.model.is_some() != errors,
             "a model beside an error, or neither"
         );
-        let mut findings = compilation.diagnostics.clone();
-        if let Some(model) = &compilation.model {
-            let facts = compiler::facts::facts(model);
-            let json = serde_json::to_value(model).unwrap();
-            let input = Input::new(&json, &compilation.written, &facts, 1_795_132_800);
-            findings.extend(rules::judge(&input, rules, &|path: &[String]| {
-                rules::place(&compilation, &sources, path)
-            }));
+        if compilation.model.is_some() {
             let again = compile(&sources, environment);
-            assert!(again.bundle == compilation.bundle, "two bundles");
+            assert!(again.sealed == compilation.sealed, "two bundles");
         }
-        signs.extend(sound(&sources, &findings));
-        runs.push((Some(environment.clone()), findings));
+        let found = find(&sources, &parsed, &alike, environment, rules, at);
+        assert_eq!(
+            found.diagnostics, judged.diagnostics,
+            "what is alike is judged otherwise"
+        );
+        signs.extend(sound(&sources, &judged.diagnostics));
+        runs.push((Some(environment.clone()), judged.diagnostics));
     }
     if declared.is_empty() {
         assert!(!told.is_empty(), "no environment without a word");

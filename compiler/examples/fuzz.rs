@@ -35,6 +35,8 @@ type Tree = Vec<(String, String)>;
 /// Runs one tree, and says what is told of it.
 type Target = dyn Fn(&Tree) -> BTreeSet<String>;
 
+/// The instant of every judgement.
+const AT: Timestamp = Timestamp::constant(1_795_132_800, 0);
 /// An input that takes longer is a finding too.
 const SLOW: Duration = Duration::from_secs(20);
 /// More seeds than this are thinned out, so that the pool follows what is new.
@@ -364,18 +366,32 @@ fn reference_target(tree: &Tree) -> BTreeSet<String> {
     signs
 }
 
+/// The datasets and plans of a tree once more, under other names: alike, unless something else speaks of the first.
+fn others(tree: &Tree) -> String {
+    let documents = tree.iter().flat_map(|(_, text)| text.split("\n---\n"));
+    let renamed = documents
+        .filter(|text| text.contains("kind: Dataset") || text.contains("kind: BackupPlan"))
+        .map(|text| text.replace("ds_", "ds_other_").replace("bp_", "bp_other_"));
+    renamed.collect::<Vec<_>>().join("\n---\n")
+}
+
 /// The whole of `seawall check`, without files.
 fn check_target(tree: &Tree, rules: &RuleSet) -> BTreeSet<String> {
-    let sources = set(tree);
+    let mut tree = tree.clone();
+    let length: usize = tree.iter().map(|(_, text)| text.len()).sum();
+    if length.is_multiple_of(2) {
+        let others = others(&tree);
+        tree.push(("others.yaml".to_owned(), others));
+    }
+    let sources = set(&tree);
     let parsed = parse(&sources);
     let alike = Alike::of(&parsed);
     let (mut declared, mut told) = environments(&parsed);
     declared.truncate(2);
-    let at = Timestamp::from_second(1_795_132_800).unwrap();
     let mut signs = BTreeSet::new();
     let mut runs = Vec::new();
     for environment in &declared {
-        let judged = judge(&sources, environment, rules, at);
+        let judged = judge(&sources, environment, rules, AT);
         let compilation = &judged.compilation;
         let errors = has_errors(&compilation.diagnostics);
         assert!(
@@ -386,13 +402,11 @@ fn check_target(tree: &Tree, rules: &RuleSet) -> BTreeSet<String> {
             let again = compile(&sources, environment);
             assert!(again.sealed == compilation.sealed, "two bundles");
         }
-        let found = find(&sources, &parsed, &alike, environment, rules, at);
-        assert_eq!(
-            found.diagnostics, judged.diagnostics,
-            "what is alike is judged otherwise"
-        );
-        signs.extend(sound(&sources, &judged.diagnostics));
-        runs.push((Some(environment.clone()), judged.diagnostics));
+        let found = find(&sources, &parsed, &alike, environment, rules, AT);
+        let findings = judged.diagnostics;
+        assert!(found.diagnostics == findings, "alike documents tell others");
+        signs.extend(sound(&sources, &findings));
+        runs.push((Some(environment.clone()), findings));
     }
     if declared.is_empty() {
         assert!(!told.is_empty(), "no environment without a word");

@@ -13,9 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
+use compiler::compile::compile;
+use compiler::facts;
 use compiler::kinds::Kind;
 use compiler::parse::{Node, Value, parse};
-use compiler::rules::{self, Files, RuleSet};
+use compiler::rules::{self, Files, Input, RuleSet};
 use compiler::schema::{self, Need, Scalar, Shape, format};
 use compiler::source::{SourceFile, SourceSet};
 use contract::calendar::Zones;
@@ -272,9 +274,14 @@ fn changes(sources: &SourceSet) -> Vec<Change> {
 /// The model of a tree, and whether anything is found.
 fn judge(sources: &SourceSet, rules: &RuleSet) -> (Option<Model>, bool) {
     let environment: EnvironmentId = ENVIRONMENT.parse().unwrap();
-    let at = Timestamp::from_second(AT).unwrap();
-    let judged = compiler::judge::judge(sources, &environment, rules, at);
-    (judged.compilation.model, !judged.diagnostics.is_empty())
+    let compilation = compile(sources, &environment);
+    let mut findings = compilation.diagnostics.clone();
+    if let Some(model) = &compilation.model {
+        let json = serde_json::to_value(model).unwrap();
+        let input = Input::new(&json, &compilation.written, &facts::facts(model), AT);
+        findings.extend(rules::judge(&input, rules, &|_| None));
+    }
+    (compilation.model, !findings.is_empty())
 }
 
 fn read(folder: &Path) -> SourceSet {

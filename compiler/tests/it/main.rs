@@ -12,6 +12,7 @@
 mod ci_kit;
 mod cli;
 mod compile;
+mod continuity;
 mod documentation;
 mod explain;
 mod invalid;

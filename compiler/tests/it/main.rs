@@ -14,6 +14,7 @@ mod cli;
 mod compile;
 mod continuity;
 mod documentation;
+mod evolution;
 mod explain;
 mod invalid;
 mod outputs;

@@ -214,6 +214,18 @@ fn condition(plan: &PlanId, broken: &Condition) -> Value {
             vec!["plans", plan.as_str(), "retention"],
             format!("retention keeps fewer than the newest {needed} points after the slot {after}"),
         ),
+        Condition::SlotFrozen { window, slot } => {
+            let place = vec![
+                "environment".to_owned(),
+                "freeze_windows".to_owned(),
+                window.to_string(),
+            ];
+            return told(
+                broken,
+                &json!(place),
+                format!("a freeze window removes the slot {slot}"),
+            );
+        }
         Condition::MaxDurationWithinLoss {
             max_seconds,
             loss_seconds,
@@ -226,12 +238,16 @@ fn condition(plan: &PlanId, broken: &Condition) -> Value {
             ),
         ),
     };
+    told(broken, &json!(at), message)
+}
+
+fn told(broken: &Condition, at: &Value, message: String) -> Value {
     let mut fact = serde_json::to_value(broken).unwrap_or_default();
     if let Value::Object(fields) = &mut fact {
         let code = fields.remove("condition").unwrap_or_default();
         fields.insert("code".to_owned(), code);
         fields.insert("message".to_owned(), Value::from(message));
-        fields.insert("at".to_owned(), json!(at));
+        fields.insert("at".to_owned(), at.clone());
     }
     fact
 }

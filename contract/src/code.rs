@@ -125,6 +125,10 @@ codes! {
     CRITICAL_DATA_TESTED = 318 "critical-data-tested" "data of tier 0 or 1 is not verified, test-restored or drilled";
     LOCATION_STANDS_AT_SITE = 319 "location-stands-at-site" "a location names another region or residency than its site";
     THREE_TWO_ONE_ONE_ZERO = 320 "three-two-one-one-zero" "data of tier 0 or 1 has fewer, nearer or weaker copies than 3-2-1-1-0 advises";
+    STANDBY_SOUND = 321 "standby-sound" "a standby falls with its primary, lies too far behind, or is missing where a scenario fails over";
+    GROUP_HOLDS_TOGETHER = 322 "group-holds-together" "a dataset of a group comes back older than the group may be, or without the others";
+    RETENTION_WITHIN_LAW = 323 "retention-within-law" "recovery points are kept shorter or longer than governance says";
+    ALERTS_REACH_SOMEBODY = 324 "alerts-reach-somebody" "a critical tier is not watched, or an alert policy tells nobody";
 
     // 04 rules engine
     RULE_FAILED = 401 "rule-failed" "a rule erred, timed out or did not run; that is never a pass";

@@ -127,6 +127,16 @@ ids! { check:
     ApprovalId;
     /// A role of people.
     RoleId;
+    /// A group of datasets.
+    GroupId;
+    /// A standby.
+    StandbyId;
+    /// What governance says of some data.
+    DataRetentionId;
+    /// An alert policy.
+    AlertId;
+    /// A channel by which people hear of something.
+    ChannelId;
     /// A waiver.
     WaiverId;
     /// An environment.

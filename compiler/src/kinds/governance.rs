@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 
 use super::inventory::Plane;
 use super::text::{
-    Anything, Count, Duration, DurationOrNone, EnvironmentId, FindingCode, Flag, Id, Instant,
-    Optional, OrDefault, OverridePath, Percent, Policy, RoleId, SetOf, SomeOf, Text, TierId,
-    WaiverTarget,
+    Anything, Count, CronExpression, Duration, DurationOrNone, EnvironmentId, FindingCode, Flag,
+    Id, Instant, Optional, OrDefault, OverridePath, Percent, Policy, RoleId, SetOf, SomeOf, Text,
+    TierId, TimeZone, WaiverTarget,
 };
 use super::time::Objective;
 
@@ -153,8 +153,50 @@ pub struct Environment {
     pub bundle_validity: OrDefault<Duration>,
     /// A waiver may have at most this long to go when it is judged; without it, only each waiver's own expiry counts.
     pub waiver_limit: Optional<Duration>,
+    /// Times in which no backup starts; none of them may contain a slot of a plan.
+    pub freeze_windows: Optional<Vec<FreezeWindow>>,
+    /// Times in which heavy work that can wait is done; any time where none is given.
+    pub maintenance_windows: Optional<Vec<MaintenanceWindow>>,
+    /// How much may be deleted before a person looks; nothing where it is absent.
+    pub delete_budget: Optional<DeleteBudget>,
     /// What this environment sets otherwise, in this order.
     pub overrides: Optional<Vec<Override>>,
+}
+
+/// A time in which no backup starts.
+#[derive(Debug, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeWindow {
+    /// Its first second.
+    pub from: Instant,
+    /// The first second after it.
+    pub to: Instant,
+    /// The planes that it freezes.
+    pub planes: SomeOf<Plane>,
+    /// Why.
+    pub reason: Text,
+}
+
+/// A time that comes again and again, in which heavy work is done.
+#[derive(Debug, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceWindow {
+    /// When it begins.
+    pub cron: CronExpression,
+    /// The zone in which `cron` is read.
+    pub timezone: TimeZone,
+    /// How long it lasts.
+    pub lasts: Duration,
+}
+
+/// How much may be deleted within a time.
+#[derive(Debug, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteBudget {
+    /// Recovery points.
+    pub points: Count,
+    /// Counted over this long.
+    pub within: Duration,
 }
 
 /// One value that an environment sets otherwise.

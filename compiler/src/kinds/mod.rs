@@ -2,15 +2,18 @@
 //! the one source of the JSON Schemas and, through them, of what the compiler reads; no value of these types ever
 //! exists, a document stays a tree with spans until it is the model. The list is [`Kind`].
 
+pub mod continuity;
 pub mod governance;
 pub mod header;
 pub mod inventory;
 pub mod keeping;
+pub mod lifecycle;
 pub mod places;
 pub mod plan;
 pub mod scenario;
 pub mod text;
 pub mod time;
+pub mod watch;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -96,12 +99,22 @@ kinds! {
     ApprovalPolicy: governance::ApprovalPolicy, "approvals", "approval_id", Settings;
     /// A role of people.
     Role: governance::Role, "roles", "role_id", Settings;
+    /// What governance says of data.
+    DataRetention: lifecycle::DataRetention, "data_retention", "data_retention_id", Settings;
+    /// What is watched, and who hears of it.
+    AlertPolicy: watch::AlertPolicy, "alerts", "alert_id", Settings;
+    /// A channel by which people hear of something.
+    NotificationChannel: watch::NotificationChannel, "channels", "channel_id", Settings;
     /// An environment.
     Environment: governance::Environment, "environments", "environment_id", Environment;
     /// What is protected.
     Dataset: inventory::Dataset, "datasets", "dataset_id", Top;
     /// How it is protected.
     BackupPlan: plan::BackupPlan, "plans", "plan_id", Top;
+    /// Datasets that come back together.
+    DatasetGroup: continuity::DatasetGroup, "groups", "group_id", Top;
+    /// A second running copy of a dataset.
+    Standby: continuity::Standby, "standbys", "standby_id", Top;
     /// What happens in a disaster.
     Scenario: scenario::Scenario, "scenarios", "scenario_id", Top;
     /// A finding that was accepted.

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use super::inventory::{Plane, Selector};
 use super::keeping::RetentionClass;
 use super::text::{
-    CompressionLevel, DatasetId, Flag, Id, KeyReference, Optional, OrDefault, Policy, Positive,
-    RedundancyId, Rpo, Rto, SomeOf, StorageId, Text,
+    CompressionLevel, Count, DatasetId, Flag, Id, KeyReference, Optional, OrDefault, Policy,
+    Positive, Rate, RedundancyId, Rpo, Rto, SomeOf, StorageId, Text,
 };
 use super::time::Schedule;
 
@@ -46,6 +46,10 @@ pub struct BackupPlan {
     pub compression: OrDefault<CompressionLevel>,
     /// Parallel readers of a dump or restore.
     pub parallel_jobs: OrDefault<Positive>,
+    /// How often a run that failed is tried again within its completion window; not at all where it is absent.
+    pub retries: Optional<Count>,
+    /// What a run may send in a second; without limit where it is absent.
+    pub bandwidth: Optional<Rate>,
 }
 
 /// What a plan demands of verification.

@@ -98,6 +98,8 @@ texts! {
     StorageId = { "type": "string", "format": "id", "pattern": ID_PATTERN, "x-refers-to": "storage" };
     /// The id of a redundancy profile.
     RedundancyId = { "type": "string", "format": "id", "pattern": ID_PATTERN, "x-refers-to": "redundancy" };
+    /// The id of a notification channel.
+    ChannelId = { "type": "string", "format": "id", "pattern": ID_PATTERN, "x-refers-to": "channels" };
     /// The id of a dataset.
     DatasetId = { "type": "string", "format": "id", "pattern": ID_PATTERN, "x-refers-to": "datasets" };
     /// A recovery point objective, as a literal.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::code::{self, Code};
 use contract::duration::{self, Seconds};
+use contract::model::Watch;
 
 use super::graph;
 use super::tree::{Doc, Tree};
@@ -30,8 +31,13 @@ pub fn check(tree: &Tree, out: &mut Vec<Diagnostic>) {
             Kind::Tier => judge.tier(),
             Kind::Dataset => judge.dataset(),
             Kind::BackupPlan => judge.plan(),
-            Kind::Scenario => judge.scenario(),
+            Kind::Scenario => judge.order(&STEPS),
             Kind::Waiver => judge.waiver(),
+            Kind::Standby => judge.standby(),
+            Kind::DatasetGroup => judge.order(&MEMBERS),
+            Kind::DataRetention => judge.data_retention(),
+            Kind::AlertPolicy => judge.alerts(),
+            Kind::Environment => judge.windows(),
             Kind::Snapshot
             | Kind::Defaults
             | Kind::Objective
@@ -42,10 +48,37 @@ pub fn check(tree: &Tree, out: &mut Vec<Diagnostic>) {
             | Kind::Connector
             | Kind::ApprovalPolicy
             | Kind::Role
-            | Kind::Environment => {}
+            | Kind::NotificationChannel => {}
         }
     }
 }
+
+/// A list whose entries wait for each other.
+struct Order {
+    list: &'static str,
+    id: &'static str,
+    waits: &'static str,
+    /// What an entry is called.
+    entry: &'static str,
+    /// What never begins when entries wait in a circle.
+    whole: &'static str,
+}
+
+const STEPS: Order = Order {
+    list: "runbook",
+    id: "step",
+    waits: "depends_on",
+    entry: "step",
+    whole: "the runbook",
+};
+
+const MEMBERS: Order = Order {
+    list: "members",
+    id: "dataset",
+    waits: "after",
+    entry: "member",
+    whole: "the restore",
+};
 
 struct Judge<'a> {
     doc: &'a Doc,
@@ -298,12 +331,164 @@ impl Judge<'_> {
         }
     }
 
-    fn scenario(&mut self) {
-        let steps = self.doc.root.get("runbook").map_or(&[][..], Node::items);
+    fn standby(&mut self) {
+        let root = &self.doc.root;
+        self.ordered(root, "heartbeat", "lag_limit");
+        let (Some(primary), Some(standby)) = (root.get("primary"), root.get("standby")) else {
+            return;
+        };
+        if primary.text() == standby.text() {
+            let finding = self
+                .finding(
+                    code::CONTRADICTING_FIELDS,
+                    format!("standby `{}` runs where its primary runs", self.doc.id),
+                    "standby",
+                    standby.span,
+                )
+                .label(primary.span, "the same site")
+                .help("name the site that is left when the primary's is lost");
+            self.out.push(finding);
+        }
+    }
+
+    fn data_retention(&mut self) {
+        let root = &self.doc.root;
+        if root.get("data_classification").is_none() && root.get("layer").is_none() {
+            self.tell(
+                format!("`{}` is about no data in particular", self.doc.id),
+                "data_classification",
+                self.anchor,
+                "give `data_classification`, `layer` or both",
+            );
+        }
+        self.ordered(root, "min_duration", "max_duration");
+        self.ordered(root, "archive_after", "purge_after");
+        let held = root
+            .get("legal_hold")
+            .filter(|hold| hold.value == Value::Flag(true));
+        let purged = root
+            .get("purge_after")
+            .filter(|after| after.text() != Some("none"));
+        if let (Some(held), Some(purged)) = (held, purged) {
+            let finding = self
+                .finding(
+                    code::CONTRADICTING_FIELDS,
+                    format!("`{}` is held and purged", self.doc.id),
+                    "purge_after",
+                    purged.span,
+                )
+                .label(held.span, "held here")
+                .help("write `purge_after: none` as long as the hold lasts");
+            self.out.push(finding);
+        }
+    }
+
+    fn alerts(&mut self) {
+        let root = &self.doc.root;
+        let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+        for one in root.get("thresholds").map_or(&[][..], Node::items) {
+            let Some((watch, node)) = one.get("watch").and_then(|node| Some((node.text()?, node)))
+            else {
+                continue;
+            };
+            if let Some(first) = seen.insert(watch, node.span) {
+                let message = format!("`{watch}` is watched twice in `{}`", self.doc.id);
+                let finding = self
+                    .finding(code::CONTRADICTING_FIELDS, message, "thresholds", node.span)
+                    .label(first, "first here")
+                    .help("keep the one that is heard of earlier");
+                self.out.push(finding);
+            }
+            let more_is_worse =
+                serde_json::from_value::<Watch>(watch.into()).is_ok_and(Watch::more_is_worse);
+            let (first, then) = if more_is_worse {
+                ("warning_percent", "critical_percent")
+            } else {
+                ("critical_percent", "warning_percent")
+            };
+            if let (Some(small), Some(large)) = (one.get(first), one.get(then))
+                && let (Value::Integer(less), Value::Integer(more)) = (&small.value, &large.value)
+                && less > more
+            {
+                let message = format!("`{watch}` is critical before it is a warning");
+                let finding = self
+                    .finding(
+                        code::CONTRADICTING_FIELDS,
+                        message,
+                        "thresholds",
+                        small.span,
+                    )
+                    .label(large.span, "the bound")
+                    .help(format!("write at most {more} in `{first}`"));
+                self.out.push(finding);
+            }
+        }
+        let mut before: Option<(Seconds, Span)> = None;
+        for step in root.get("escalation").map_or(&[][..], Node::items) {
+            let Some((after, node)) = step
+                .get("after")
+                .and_then(|node| Some((seconds(node)?, node)))
+            else {
+                continue;
+            };
+            if let Some((earlier, span)) = before
+                && after <= earlier
+            {
+                let finding = self
+                    .finding(
+                        code::CONTRADICTING_FIELDS,
+                        format!(
+                            "a step of the escalation of `{}` is not later than the one before",
+                            self.doc.id
+                        ),
+                        "escalation",
+                        node.span,
+                    )
+                    .label(span, "the one before")
+                    .help("write the steps in the order in which they come");
+                self.out.push(finding);
+            }
+            before = Some((after, node.span));
+        }
+    }
+
+    fn windows(&mut self) {
+        let windows = self.doc.root.get("freeze_windows");
+        for window in windows.map_or(&[][..], Node::items) {
+            let (Some(from), Some(to)) = (window.get("from"), window.get("to")) else {
+                continue;
+            };
+            let instant = |node: &Node| node.text()?.parse::<jiff::Timestamp>().ok();
+            if let (Some(first), Some(last)) = (instant(from), instant(to))
+                && first >= last
+            {
+                let finding = self
+                    .finding(
+                        code::CONTRADICTING_FIELDS,
+                        format!("a freeze window of `{}` ends before it begins", self.doc.id),
+                        "freeze_windows",
+                        to.span,
+                    )
+                    .label(from.span, "it begins here")
+                    .help("write a later `to`");
+                self.out.push(finding);
+            }
+        }
+    }
+
+    fn order(&mut self, order: &Order) {
+        let Order {
+            list,
+            id: name,
+            waits,
+            entry,
+            whole,
+        } = order;
+        let steps = self.doc.root.get(list).map_or(&[][..], Node::items);
         let mut index: BTreeMap<&str, usize> = BTreeMap::new();
         for (number, step) in steps.iter().enumerate() {
             let Some((id, node)) = step
-                .get("step")
+                .get(name)
                 .and_then(|node| node.text().map(|id| (id, node)))
             else {
                 continue;
@@ -312,12 +497,16 @@ impl Judge<'_> {
                 let mut finding = self
                     .finding(
                         code::DUPLICATE_ID,
-                        format!("the step `{id}` is declared twice in `{}`", self.doc.id),
-                        "runbook",
+                        format!("the {entry} `{id}` is declared twice in `{}`", self.doc.id),
+                        list,
                         node.span,
                     )
-                    .help("rename one of the two");
-                if let Some(first) = steps.get(first).and_then(|step| step.get("step")) {
+                    .help(if *entry == "step" {
+                        "rename one of the two"
+                    } else {
+                        "keep one of the two"
+                    });
+                if let Some(first) = steps.get(first).and_then(|step| step.get(name)) {
                     finding = finding.label(first.span, "declared first");
                 }
                 self.out.push(finding);
@@ -325,7 +514,7 @@ impl Judge<'_> {
         }
         let mut edges = vec![Vec::new(); steps.len()];
         for (step, out_edges) in steps.iter().zip(&mut edges) {
-            for node in step.get("depends_on").map_or(&[][..], Node::items) {
+            for node in step.get(waits).map_or(&[][..], Node::items) {
                 let Some(id) = node.text() else {
                     continue;
                 };
@@ -334,13 +523,13 @@ impl Judge<'_> {
                     continue;
                 }
                 let help = did_you_mean(id, index.keys().copied())
-                    .unwrap_or_else(|| "name a step of this runbook".to_owned());
+                    .unwrap_or_else(|| format!("name a {entry} of `{}`", self.doc.id));
                 let message = format!(
-                    "`depends_on` names the step `{id}`, which `{}` does not have",
+                    "`{waits}` names the {entry} `{id}`, which `{}` does not have",
                     self.doc.id
                 );
                 let finding = self
-                    .finding(code::UNKNOWN_REFERENCE, message, "runbook", node.span)
+                    .finding(code::UNKNOWN_REFERENCE, message, list, node.span)
                     .help(help);
                 self.out.push(finding);
             }
@@ -348,7 +537,7 @@ impl Judge<'_> {
         for cycle in graph::cycles(&edges) {
             let named: Vec<&Node> = cycle
                 .iter()
-                .filter_map(|step| steps.get(*step)?.get("step"))
+                .filter_map(|step| steps.get(*step)?.get(name))
                 .collect();
             let Some(first) = named.first() else {
                 continue;
@@ -363,14 +552,14 @@ impl Judge<'_> {
                 .finding(
                     code::REFERENCE_CYCLE,
                     format!(
-                        "the runbook of `{}` never begins: {}",
+                        "{whole} of `{}` never begins: {}",
                         self.doc.id,
                         words.join(" → ")
                     ),
-                    "runbook",
+                    list,
                     first.span,
                 )
-                .help("take one of these `depends_on` away");
+                .help(format!("take one of these `{waits}` away"));
             self.out.push(finding);
         }
     }

@@ -58,7 +58,11 @@ pub fn select(
                 let mut named = texts(&doc.root, "environments").peekable();
                 named.peek().is_none() || named.any(|id| id == environment.id)
             }
-            Kind::BackupPlan | Kind::Scenario | Kind::Defaults => false,
+            Kind::BackupPlan
+            | Kind::Scenario
+            | Kind::DatasetGroup
+            | Kind::Standby
+            | Kind::Defaults => false,
             Kind::Dataset
             | Kind::Snapshot
             | Kind::Objective
@@ -72,6 +76,9 @@ pub fn select(
             | Kind::Connector
             | Kind::Tier
             | Kind::ApprovalPolicy
+            | Kind::DataRetention
+            | Kind::AlertPolicy
+            | Kind::NotificationChannel
             | Kind::Role => true,
         };
         if keep {
@@ -93,6 +100,12 @@ pub fn select(
     chosen.rebuilt(&selection, out);
     for doc in of(resolved, Kind::BackupPlan).filter(|doc| doc.sound) {
         chosen.plan(doc, runs(doc), &mut selection, out);
+    }
+    for doc in of(resolved, Kind::Standby).filter(|doc| doc.sound) {
+        chosen.standby(doc, &mut selection);
+    }
+    for doc in of(resolved, Kind::DatasetGroup).filter(|doc| doc.sound) {
+        chosen.group(doc, &mut selection);
     }
     for doc in of(resolved, Kind::Scenario).filter(|doc| doc.sound) {
         chosen.scenario(doc, &mut selection);
@@ -289,6 +302,43 @@ impl Chosen<'_> {
         }
     }
 
+    /// A standby goes with its dataset.
+    fn standby(&self, doc: &Doc, selection: &mut Selection) {
+        let dataset = doc.root.get("dataset").and_then(Node::text);
+        if dataset.is_some_and(|id| !self.left_out.contains(id)) {
+            self.put(doc.clone(), selection);
+        }
+    }
+
+    /// A group loses the members that the environment does not run; what waited for them waits for what they waited for.
+    fn group(&self, doc: &Doc, selection: &mut Selection) {
+        let mut group = doc.clone();
+        let members = group.root.get("members").map_or(&[][..], Node::items);
+        let goes = |member: &Node| {
+            let dataset = member.get("dataset").and_then(Node::text);
+            dataset.is_some_and(|id| self.left_out.contains(id))
+        };
+        if members.iter().any(goes) {
+            let left = bridge(members, ("dataset", "after"), &goes);
+            if left.is_empty() {
+                return;
+            }
+            if let Value::Mapping(root) = &mut group.root.value
+                && let Some(node) = root.get_mut("members")
+            {
+                node.value = Value::List(left);
+            }
+        }
+        self.put(group, selection);
+    }
+
+    fn put(&self, doc: Doc, selection: &mut Selection) {
+        if let Some(source) = self.tree.get(doc.kind, &doc.id) {
+            let written = source.root.clone();
+            selection.insert((doc.kind, doc.id.clone()), Selected { doc, written });
+        }
+    }
+
     /// A scenario loses the datasets that the environment does not run, and the steps that act on them; what depended
     /// on such a step depends on what that step depended on.
     fn scenario(&self, doc: &Doc, selection: &mut Selection) {
@@ -311,7 +361,7 @@ impl Chosen<'_> {
                 .is_some_and(|id| self.left_out.contains(id))
         };
         if steps.iter().any(goes) {
-            let runbook = bridge(steps, &goes);
+            let runbook = bridge(steps, ("step", "depends_on"), &goes);
             if let Value::Mapping(root) = &mut scenario.root.value
                 && let Some(node) = root.get_mut("runbook")
             {
@@ -342,10 +392,10 @@ fn keep_only(root: &mut Node, field: &str, left_out: &BTreeSet<&str>) {
 }
 
 /// The steps that stay, with dependencies led past those that go. Runbooks are acyclic by now, and short.
-fn bridge(steps: &[Node], goes: &dyn Fn(&Node) -> bool) -> Vec<Node> {
+fn bridge(steps: &[Node], (id, waits): (&str, &str), goes: &dyn Fn(&Node) -> bool) -> Vec<Node> {
     let by_id: BTreeMap<&str, &Node> = steps
         .iter()
-        .filter_map(|step| Some((step.get("step")?.text()?, step)))
+        .filter_map(|step| Some((step.get(id)?.text()?, step)))
         .collect();
     steps
         .iter()
@@ -354,7 +404,7 @@ fn bridge(steps: &[Node], goes: &dyn Fn(&Node) -> bool) -> Vec<Node> {
             let mut reached: BTreeMap<String, Node> = BTreeMap::new();
             let mut seen = BTreeSet::new();
             let mut open: Vec<&Node> = step
-                .get("depends_on")
+                .get(waits)
                 .map_or(&[][..], Node::items)
                 .iter()
                 .collect();
@@ -363,7 +413,7 @@ fn bridge(steps: &[Node], goes: &dyn Fn(&Node) -> bool) -> Vec<Node> {
                     continue;
                 };
                 match by_id.get(id).filter(|step| goes(step)) {
-                    Some(gone) => open.extend(gone.get("depends_on").map_or(&[][..], Node::items)),
+                    Some(gone) => open.extend(gone.get(waits).map_or(&[][..], Node::items)),
                     None => {
                         reached.insert(id.to_owned(), node.clone());
                     }
@@ -371,7 +421,7 @@ fn bridge(steps: &[Node], goes: &dyn Fn(&Node) -> bool) -> Vec<Node> {
             }
             let mut step = step.clone();
             if let Value::Mapping(fields) = &mut step.value
-                && let Some(node) = fields.get_mut("depends_on")
+                && let Some(node) = fields.get_mut(waits)
             {
                 node.value = Value::List(reached.into_values().collect());
             }

@@ -19,7 +19,7 @@ const SUFFIXES: [&str; 3] = ["_bytes_per_second", "_bytes", "_s"];
 /// Fields that only the source has.
 const SOURCE_ONLY: [&str; 4] = ["for_each", "overridable_in", "overrides", "kind"];
 /// Mappings from ids to documents, or from loss cases to losses: any key is right.
-const BY_ID: [&str; 18] = [
+const BY_ID: [&str; 23] = [
     "objectives",
     "schedules",
     "retention",
@@ -36,6 +36,11 @@ const BY_ID: [&str; 18] = [
     "plans",
     "scenarios",
     "waivers",
+    "groups",
+    "standbys",
+    "data_retention",
+    "alerts",
+    "channels",
     "loss",
     "x",
 ];

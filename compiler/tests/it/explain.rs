@@ -332,8 +332,15 @@ fn every_value_of_every_object_is_told() {
     let sources = trees::read("policies");
     let compilation = trees::compiled(&sources, "production");
     let model = serde_json::to_value(compilation.model.as_ref().unwrap()).unwrap();
-    let collections =
-        ["datasets", "plans", "scenarios"].map(|name| (name.to_owned(), &model[name]));
+    let collections = [
+        "datasets",
+        "plans",
+        "groups",
+        "standbys",
+        "scenarios",
+        "waivers",
+    ]
+    .map(|name| (name.to_owned(), &model[name]));
     let settings = model["settings"].as_object().unwrap();
     let settings = settings.iter().map(|(name, value)| (name.clone(), value));
     let mut told = 0;

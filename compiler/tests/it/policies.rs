@@ -263,7 +263,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "retention_id: economy",
         "max_duration: P90D",
         "max_duration: P7D",
-        &[],
+        &["SW0323"],
     ),
     (
         "SW0309",
@@ -348,6 +348,34 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "account: backup-central",
         "account: vault-nordic",
         &["SW0301", "SW0302"],
+    ),
+    (
+        "SW0321",
+        "standby_id: sb_tenant_registry",
+        "lag_limit: PT1M",
+        "lag_limit: P1D",
+        &[],
+    ),
+    (
+        "SW0322",
+        "scenario_id: core_service_loss",
+        "dataset: ds_policy_registry, depends_on: [restore_trust]",
+        "dataset: ds_policy_registry, depends_on: [fence]",
+        &[],
+    ),
+    (
+        "SW0323",
+        "data_retention_id: restricted_data",
+        "max_duration: P400D",
+        "max_duration: P300D",
+        &[],
+    ),
+    (
+        "SW0324",
+        "channel_id: on_call",
+        "medium: paging",
+        "medium: chat",
+        &[],
     ),
     (
         "SW0606",

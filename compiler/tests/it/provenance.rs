@@ -216,9 +216,16 @@ fn settings_fields(sources: &SourceSet) -> Vec<(usize, usize)> {
     {
         for (number, line) in source.text.lines().enumerate() {
             let is_field = line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(':');
-            let free = ["kind:", "overridable_in:", "overrides:", "waiver_limit:"]
-                .iter()
-                .any(|name| line.starts_with(name));
+            let free = [
+                "kind:",
+                "overridable_in:",
+                "overrides:",
+                "waiver_limit:",
+                "maintenance_windows:",
+                "delete_budget:",
+            ]
+            .iter()
+            .any(|name| line.starts_with(name));
             if is_field && !free && !source.path.ends_with("defaults.yaml") {
                 found.push((file, number));
             }

@@ -365,7 +365,8 @@ fn fixtures_give_their_codes_at_their_lines() {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
-        if !name.starts_with("SW06") {
+        let prefixes = ["SW06", "SW0307", "SW0321", "SW0322", "SW0323", "SW0324"];
+        if !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
         let world = Repository::of("fixtures/valid/minimal", false);
@@ -406,5 +407,5 @@ fn fixtures_give_their_codes_at_their_lines() {
     }
     let family = code::ALL.iter().filter(|code| code.family() == 6);
     let wanted: BTreeSet<String> = family.map(ToString::to_string).collect();
-    assert_eq!(seen, wanted);
+    assert!(wanted.is_subset(&seen), "{seen:?}");
 }

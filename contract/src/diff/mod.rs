@@ -3,19 +3,21 @@
 //! Never decides who must sign, and never skips a leaf: every struct is taken apart field by field, so a new field does not
 //! compile before it is judged. The interesting function is [`compare`]; `judge` holds the vocabulary, the other files the model.
 
+mod continuity;
 mod governance;
 mod inventory;
 mod judge;
 mod plan;
 mod scenario;
 mod settings;
+mod watch;
 
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::calendar::Zones;
-use crate::model::{Environment, Model, Snapshot};
+use crate::model::{DeleteBudget, Environment, Model, Snapshot};
 use judge::Judge;
 
 /// What a change does to protection.
@@ -99,6 +101,8 @@ pub fn compare(old: &Model, new: &Model, zones: &Zones) -> Comparison {
         settings,
         datasets,
         plans,
+        groups,
+        standbys,
         scenarios,
         waivers,
     } = old;
@@ -123,6 +127,17 @@ pub fn compare(old: &Model, new: &Model, zones: &Zones) -> Comparison {
     judge.at("plans", |judge| {
         judge.each(plans, &new.plans, |_, id| id, plan::compare);
     });
+    judge.at("groups", |judge| {
+        judge.each(groups, &new.groups, |_, id| id, continuity::compare_group);
+    });
+    judge.at("standbys", |judge| {
+        judge.each(
+            standbys,
+            &new.standbys,
+            |_, id| id,
+            continuity::compare_standby,
+        );
+    });
     judge.at("scenarios", |judge| {
         judge.each(scenarios, &new.scenarios, |_, id| id, scenario::compare);
     });
@@ -143,6 +158,9 @@ fn compare_environment(judge: &mut Judge, old: &Environment, new: &Environment) 
         planes,
         bundle_validity_s,
         waiver_limit_s,
+        freeze_windows,
+        maintenance_windows,
+        delete_budget,
     } = old;
     judge.binding("environment_id", environment_id, &new.environment_id);
     judge.demand("production", *production, new.production);
@@ -153,6 +171,37 @@ fn compare_environment(judge: &mut Judge, old: &Environment, new: &Environment) 
         new.bundle_validity_s,
     );
     judge.shorter_if_any("waiver_limit_s", *waiver_limit_s, new.waiver_limit_s);
+    // A window more is time in which nothing is taken; another one is neither more nor less.
+    if freeze_windows.len() == new.freeze_windows.len() {
+        judge.binding("freeze_windows", freeze_windows, &new.freeze_windows);
+    } else {
+        let (was, is) = (freeze_windows.len(), new.freeze_windows.len());
+        judge.fewer("freeze_windows", &was, &is);
+    }
+    judge.binding(
+        "maintenance_windows",
+        maintenance_windows,
+        &new.maintenance_windows,
+    );
+    match (delete_budget, &new.delete_budget) {
+        (Some(was), Some(is)) => judge.at("delete_budget", |judge| {
+            let DeleteBudget { points, within_s } = was;
+            judge.fewer("points", points, &is.points);
+            judge.longer("within_s", *within_s, is.within_s);
+        }),
+        (None, None) => {}
+        // Without a budget nothing may be deleted.
+        (was, is) => {
+            let says =
+                |budget: &Option<DeleteBudget>| budget.as_ref().map(|b| b.points.to_string());
+            let effect = if is.is_none() {
+                Effect::Stronger
+            } else {
+                Effect::Weaker
+            };
+            judge.change("delete_budget", says(was), says(is), effect);
+        }
+    }
 }
 
 fn compare_snapshot(judge: &mut Judge, old: &Snapshot, new: &Snapshot) {

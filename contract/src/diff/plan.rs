@@ -23,6 +23,8 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Plan, new: &'a Plan) {
         verification,
         compression,
         parallel_jobs,
+        retries,
+        bandwidth_bytes_per_second,
     } = old;
     judge.label("plan_id", plan_id, &new.plan_id);
     judge.label("name", name, &new.name);
@@ -98,4 +100,16 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Plan, new: &'a Plan) {
     });
     judge.label("compression", compression, &new.compression);
     judge.label("parallel_jobs", parallel_jobs, &new.parallel_jobs);
+    let tries = |retries: Option<u32>| retries.unwrap_or(0);
+    if tries(*retries) == tries(new.retries) {
+        judge.label("retries", retries, &new.retries);
+    } else {
+        judge.more("retries", &tries(*retries), &tries(new.retries));
+    }
+    // Slower is safer for the source and worse for the window, which the proof counts on whatever the rate.
+    judge.binding(
+        "bandwidth_bytes_per_second",
+        bandwidth_bytes_per_second,
+        &new.bandwidth_bytes_per_second,
+    );
 }

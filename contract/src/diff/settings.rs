@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Effect;
 use super::judge::Judge;
+use super::watch;
 use crate::model::{
     ApprovalPolicy, CatchUp, Connector, Consistency, Distinct, FaultDomains, Keep, Key, Location,
     LoseCase, Objective, Redundancy, Retention, Role, Schedule, Settings, Site, StorageClass,
@@ -25,6 +26,9 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Settings, new: &'a Set
         tiers,
         approvals,
         roles,
+        data_retention,
+        alerts,
+        channels,
     } = old;
     // Whatever can be used to protect is worth having; removing it needs owners even when nothing uses it today.
     fn protects<T>(_: &T) -> Effect {
@@ -102,6 +106,27 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Settings, new: &'a Set
         }
     };
     judge.entries("roles", roles, &new.roles, permits, compare_role);
+    judge.entries(
+        "data_retention",
+        data_retention,
+        &new.data_retention,
+        protects,
+        watch::compare_data_retention,
+    );
+    judge.entries(
+        "alerts",
+        alerts,
+        &new.alerts,
+        protects,
+        watch::compare_alert,
+    );
+    judge.entries(
+        "channels",
+        channels,
+        &new.channels,
+        protects,
+        watch::compare_channel,
+    );
 }
 
 pub(super) fn compare_objective(judge: &mut Judge, old: &Objective, new: &Objective) {

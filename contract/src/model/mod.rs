@@ -4,29 +4,36 @@
 //! Field names are those of the source documents; durations gain the suffix `_s` and are whole seconds, instants are
 //! RFC 3339 in UTC. A value that a reference led to stands in place of the reference, with its own id.
 
+mod continuity;
 mod domain;
 mod governance;
 mod inventory;
+mod lifecycle;
 mod plan;
 mod scenario;
 mod settings;
+mod watch;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use continuity::{DatasetGroup, GroupMember, Replication, Standby};
 pub use domain::{DomainKind, FaultDomain, FaultDomains, InvalidDomain};
 pub use governance::Waiver;
 pub use inventory::{Dataset, Eligibility, Plane, Sizing};
+pub use lifecycle::DataRetention;
 pub use plan::{Plan, Verification};
 pub use scenario::{RunbookStep, Scenario, StepAction, Strategy, Trigger};
 pub use settings::{
-    Action, ApprovalPolicy, Capability, CatchUp, Connector, Consistency, Continuous, Distinct,
-    Environment, Keep, Key, Location, LoseCase, Objective, Redundancy, Retention, Role, Schedule,
-    Settings, Site, Snapshot, StorageClass, StorageProfile, Survival, Tier, VerificationCadence,
+    Action, ApprovalPolicy, Capability, CatchUp, Connector, Consistency, Continuous, DeleteBudget,
+    Distinct, Environment, FreezeWindow, Keep, Key, Location, LoseCase, MaintenanceWindow,
+    Objective, Redundancy, Retention, Role, Schedule, Settings, Site, Snapshot, StorageClass,
+    StorageProfile, Survival, Tier, VerificationCadence,
 };
+pub use watch::{AlertPolicy, EscalationStep, Medium, NotificationChannel, Threshold, Watch};
 
-use crate::id::{DatasetId, PlanId, ReconcilerId, ScenarioId, WaiverId};
+use crate::id::{DatasetId, GroupId, PlanId, ReconcilerId, ScenarioId, StandbyId, WaiverId};
 
 /// The only bundle format that this version reads and writes.
 pub const FORMAT: u32 = 1;
@@ -47,6 +54,12 @@ pub struct Model {
     pub datasets: BTreeMap<DatasetId, Dataset>,
     /// How it is protected.
     pub plans: BTreeMap<PlanId, Plan>,
+    /// Datasets that come back together.
+    #[serde(default)]
+    pub groups: BTreeMap<GroupId, DatasetGroup>,
+    /// Second running copies.
+    #[serde(default)]
+    pub standbys: BTreeMap<StandbyId, Standby>,
     /// What happens in a disaster.
     pub scenarios: BTreeMap<ScenarioId, Scenario>,
     /// Findings that were accepted.

@@ -48,6 +48,12 @@ pub struct Plan {
     pub compression: u32,
     /// Parallel readers of a dump or restore.
     pub parallel_jobs: u32,
+    /// How often a run that failed is tried again within its completion window; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// What a run may send in a second; absent where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth_bytes_per_second: Option<u64>,
 }
 
 /// What a plan demands of verification.

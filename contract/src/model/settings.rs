@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::domain::{DomainKind, FaultDomain, FaultDomains};
 use super::inventory::Plane;
+use super::lifecycle::DataRetention;
+use super::watch::{AlertPolicy, NotificationChannel};
 use crate::duration::Seconds;
 use crate::id::{
-    ApprovalId, ConnectorId, EnvironmentId, Kid, LocationId, ObjectiveId, ReconcilerId,
-    RedundancyId, RetentionId, RoleId, ScheduleId, SiteId, StorageId, TierId,
+    AlertId, ApprovalId, ChannelId, ConnectorId, DataRetentionId, EnvironmentId, Kid, LocationId,
+    ObjectiveId, ReconcilerId, RedundancyId, RetentionId, RoleId, ScheduleId, SiteId, StorageId,
+    TierId,
 };
 
 /// All settings of the model, by collection.
@@ -41,6 +44,15 @@ pub struct Settings {
     pub approvals: BTreeMap<ApprovalId, ApprovalPolicy>,
     /// Roles by id.
     pub roles: BTreeMap<RoleId, Role>,
+    /// What governance says of data, by id.
+    #[serde(default)]
+    pub data_retention: BTreeMap<DataRetentionId, DataRetention>,
+    /// Alert policies by id.
+    #[serde(default)]
+    pub alerts: BTreeMap<AlertId, AlertPolicy>,
+    /// Notification channels by id.
+    #[serde(default)]
+    pub channels: BTreeMap<ChannelId, NotificationChannel>,
 }
 
 /// The header of the settings.
@@ -475,4 +487,49 @@ pub struct Environment {
     /// A waiver may have at most this long to go; absent where policy sets no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiver_limit_s: Option<Seconds>,
+    /// Times in which no backup starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze_windows: Vec<FreezeWindow>,
+    /// Times in which heavy work that can wait is done; any time where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
+    /// How much may be deleted; absent where nothing may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_budget: Option<DeleteBudget>,
+}
+
+/// A time in which no backup starts. It must not contain a slot of a plan: policy that counts on a slot is not frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeWindow {
+    /// Its first second.
+    pub from: Timestamp,
+    /// The first second after it.
+    pub to: Timestamp,
+    /// The planes that it freezes.
+    pub planes: BTreeSet<Plane>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A time that comes again and again, in which heavy work is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceWindow {
+    /// When it begins, as five cron fields.
+    pub cron: String,
+    /// The IANA zone in which `cron` is read.
+    pub timezone: String,
+    /// How long it lasts.
+    pub lasts_s: Seconds,
+}
+
+/// How much may be deleted within a time, before a person looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteBudget {
+    /// Recovery points.
+    pub points: u32,
+    /// Counted over this long.
+    pub within_s: Seconds,
 }

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{LossCase, Recovery, terms};
-use crate::calendar::Timing;
+use crate::calendar::{Calendar, Timing};
 use crate::duration::Seconds;
 use crate::id::PlanId;
+use crate::model::Plan;
 
 /// A condition that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,6 +39,13 @@ pub enum Condition {
         needed: u32,
         /// The slot after which fewer are kept, with its UTC offset.
         after: String,
+    },
+    /// A freeze window removes slots that the proofs count on.
+    SlotFrozen {
+        /// The window, by its place in the environment's list.
+        window: usize,
+        /// The first slot in it, with its UTC offset; for a continuous plan, which never pauses, the window's begin.
+        slot: String,
     },
     /// Points are removed by age before the next one is usable.
     MaxDurationWithinLoss {
@@ -70,9 +78,13 @@ impl Recovery<'_> {
         };
         let written = |at: Timestamp| known.calendar.written(at);
         match timing {
-            Timing::Continuous { .. } => return broken,
+            Timing::Continuous { .. } => {
+                broken.extend(self.frozen(plan, None));
+                return broken;
+            }
             Timing::Cron { .. } | Timing::Every { .. } => {}
         }
+        broken.extend(self.frozen(plan, Some(&known.calendar)));
         let gaps = known.gaps.get(&schedule.tolerated_misses);
         if let Some(narrowest) = gaps.and_then(|gaps| gaps.narrowest)
             && schedule.completion_window_s > narrowest.length()
@@ -108,5 +120,26 @@ impl Recovery<'_> {
             });
         }
         broken
+    }
+
+    /// The freeze windows that remove a slot of a plan.
+    fn frozen(&self, plan: &Plan, calendar: Option<&Calendar>) -> Vec<Condition> {
+        let windows = self.model.environment.freeze_windows.iter().enumerate();
+        windows
+            .filter(|(_, window)| window.planes.contains(&plan.plane))
+            .filter_map(|(number, window)| {
+                let slot = match calendar {
+                    Some(calendar) => {
+                        let first = calendar.slots(window.from, window.to).next()?;
+                        calendar.written(first)
+                    }
+                    None => window.from.to_string(),
+                };
+                Some(Condition::SlotFrozen {
+                    window: number,
+                    slot,
+                })
+            })
+            .collect()
     }
 }

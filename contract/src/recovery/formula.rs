@@ -32,7 +32,8 @@ impl Recovery<'_> {
         let losses = self
             .plans_of(id)
             .iter()
-            .map(|plan| self.plan_loss(plan, id, dataset, case));
+            .map(|plan| self.plan_loss(plan, id, dataset, case))
+            .chain(self.standby_losses(id, case));
         if let Some(least) = losses.reduce(Loss::least) {
             return least;
         }
@@ -52,6 +53,22 @@ impl Recovery<'_> {
                 worst.unwrap_or(Loss::unbounded(Unbounded::NoSource))
             }
         }
+    }
+
+    /// The lag limits of the standbys whose sites are left. Corruption reaches a standby as it reaches the primary.
+    fn standby_losses(&self, id: &DatasetId, case: &LossCase) -> Vec<Loss> {
+        let lost = match case {
+            LossCase::Corruption => return Vec::new(),
+            LossCase::None | LossCase::Domains(_) => case.domains(),
+        };
+        let standbys = self.standbys.get(id).into_iter().flatten();
+        standbys
+            .filter(|standby| !self.site_is_lost(&standby.standby, &lost))
+            .map(|standby| Loss::Replicated {
+                standby: standby.standby_id.clone(),
+                lag: standby.lag_limit_s,
+            })
+            .collect()
     }
 
     /// The formula of the design for one plan and one of its datasets.

@@ -8,13 +8,20 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::duration::Seconds;
-use crate::id::PlanId;
+use crate::id::{PlanId, StandbyId};
 
 /// The worst-case loss of a dataset in one loss case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loss {
     /// At most this much.
     Bounded(Bound),
+    /// At most how far a standby may lie behind: its site is left.
+    Replicated {
+        /// The standby.
+        standby: StandbyId,
+        /// Its lag limit.
+        lag: Seconds,
+    },
     /// No number holds.
     Unbounded {
         /// Why.
@@ -154,6 +161,7 @@ impl Loss {
     pub fn seconds(&self) -> Seconds {
         match self {
             Loss::Bounded(bound) => bound.total(),
+            Loss::Replicated { lag, .. } => *lag,
             Loss::Unbounded { .. } => Seconds::MAX,
         }
     }
@@ -161,15 +169,16 @@ impl Loss {
     /// Whether a number holds.
     pub fn is_bounded(&self) -> bool {
         match self {
-            Loss::Bounded(_) => true,
+            Loss::Bounded(_) | Loss::Replicated { .. } => true,
             Loss::Unbounded { .. } => false,
         }
     }
 
-    /// The plan that gives the loss.
+    /// The plan that gives the loss; none where a standby does.
     pub fn plan(&self) -> Option<&PlanId> {
         match self {
             Loss::Bounded(bound) => Some(&bound.plan),
+            Loss::Replicated { .. } => None,
             Loss::Unbounded { plan, .. } => plan.as_ref(),
         }
     }
@@ -189,6 +198,9 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Loss::Bounded(bound) => f.write_str(&bound.total().human()),
+            Loss::Replicated { standby, lag } => {
+                write!(f, "{} on standby `{standby}`", lag.human())
+            }
             Loss::Unbounded { why, .. } => write!(f, "unbounded: {}", why.as_str()),
         }
     }
@@ -209,6 +221,11 @@ impl Serialize for Loss {
                 fact.serialize_field("source_lag_seconds", &bound.source_lag)?;
                 fact.serialize_field("detected_within_seconds", &bound.detected_within)?;
                 fact.serialize_field("witness", &bound.witness)?;
+            }
+            Loss::Replicated { standby, lag } => {
+                fact.serialize_field("gap_seconds", lag)?;
+                fact.serialize_field("witness", &None::<Witness>)?;
+                fact.serialize_field("standby", standby)?;
             }
             Loss::Unbounded { why, .. } => {
                 fact.serialize_field("gap_seconds", &Seconds::MAX)?;

@@ -26,8 +26,8 @@ pub use survivors::{CutSets, MAX_CUT_SETS, MAX_CUT_SIZE};
 
 use crate::calendar::{Calendar, Gaps, Timing, Zones};
 use crate::duration::Seconds;
-use crate::id::{DatasetId, LocationId, PlanId};
-use crate::model::{DomainKind, Eligibility, FaultDomain, LoseCase, Model, Plan, Trigger};
+use crate::id::{DatasetId, LocationId, PlanId, SiteId};
+use crate::model::{DomainKind, Eligibility, FaultDomain, LoseCase, Model, Plan, Standby, Trigger};
 use case::Parents;
 use survivors::Copies;
 use timeline::{Corruption, MAX_SLOTS, Terms, Timeline};
@@ -47,6 +47,7 @@ pub struct Recovery<'m> {
     copies: BTreeMap<(&'m DatasetId, &'m PlanId), Copies>,
     near: BTreeMap<&'m DatasetId, BTreeSet<FaultDomain>>,
     detected: BTreeMap<&'m DatasetId, Seconds>,
+    standbys: BTreeMap<&'m DatasetId, Vec<&'m Standby>>,
 }
 
 /// What is known about one schedule, whoever uses it.
@@ -103,7 +104,12 @@ impl<'m> Recovery<'m> {
             copies: BTreeMap::new(),
             near: BTreeMap::new(),
             detected: BTreeMap::new(),
+            standbys: BTreeMap::new(),
         };
+        for standby in model.standbys.values() {
+            let known = recovery.standbys.entry(&standby.dataset).or_default();
+            known.push(standby);
+        }
         for scenario in model
             .scenarios
             .values()
@@ -316,6 +322,24 @@ impl<'m> Recovery<'m> {
         self.near.get(dataset).into_iter().flatten()
     }
 
+    /// The fault domains of a site and the machine that can delete there.
+    fn domains_of(&self, site: &SiteId) -> Vec<FaultDomain> {
+        let Some(site) = self.model.settings.sites.get(site) else {
+            return Vec::new();
+        };
+        let host = FaultDomain {
+            kind: DomainKind::Host,
+            id: site.host.clone(),
+        };
+        site.fault_domains.iter().chain([host]).collect()
+    }
+
+    /// Whether a site is gone; one that nobody declared is.
+    fn site_is_lost(&self, site: &SiteId, lost: &BTreeSet<FaultDomain>) -> bool {
+        let domains = self.domains_of(site);
+        domains.is_empty() || domains.iter().any(|domain| lost.contains(domain))
+    }
+
     fn find_near(&self, dataset: &DatasetId) -> BTreeSet<FaultDomain> {
         let mut near = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -324,13 +348,9 @@ impl<'m> Recovery<'m> {
             let Some(known) = self.model.datasets.get(id).filter(|_| seen.insert(id)) else {
                 continue;
             };
-            if let Some(site) = self.model.settings.sites.get(&known.site) {
-                near.extend(site.fault_domains.iter());
-                near.insert(FaultDomain {
-                    kind: DomainKind::Host,
-                    id: site.host.clone(),
-                });
-            }
+            near.extend(self.domains_of(&known.site));
+            let standbys = self.standbys.get(id).into_iter().flatten();
+            near.extend(standbys.flat_map(|standby| self.domains_of(&standby.standby)));
             // A lock takes a domain off the list of killers; its loss is still a case, and one that is survived.
             let locations = self.plans_of(id).iter().flat_map(|plan| &plan.locations);
             let known_locations = locations.filter_map(|id| self.model.settings.locations.get(id));

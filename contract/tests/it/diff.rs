@@ -6,12 +6,14 @@ use contract::calendar::Zones;
 use contract::diff::{Change, Comparison, Effect, compare};
 use contract::duration::Seconds;
 use contract::model::{
-    Action, ApprovalPolicy, Model, Role, RunbookStep, StepAction, StorageProfile, Waiver,
+    Action, AlertPolicy, ApprovalPolicy, DataRetention, DatasetGroup, DeleteBudget, EscalationStep,
+    FreezeWindow, GroupMember, MaintenanceWindow, Medium, Model, NotificationChannel, Plane, Role,
+    RunbookStep, StepAction, StorageProfile, Threshold, Waiver, Watch,
 };
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::recovery::{corruption_scenario, model, plan, schedule_cron, schedule_every};
+use crate::recovery::{corruption_scenario, model, plan, schedule_cron, schedule_every, standby};
 
 /// A model with at least one entry of every collection and every optional leaf set.
 fn full() -> Model {
@@ -42,6 +44,8 @@ fn full() -> Model {
     full.target_rto_s = Some(Seconds::hours(60));
     full.retention.max_duration_s = Some(Seconds::days(90));
     full.storage_profiles.insert("hot".parse().unwrap());
+    full.retries = Some(2);
+    full.bandwidth_bytes_per_second = Some(1 << 20);
     let settings = &mut model.settings;
     let used = model.plans.get("bp").unwrap();
     settings.schedules = BTreeMap::from([
@@ -86,6 +90,22 @@ fn full() -> Model {
     tier.restore_test_every_s = Some(Seconds::days(30));
     tier.drill_every_s = Some(Seconds::days(90));
     model.environment.waiver_limit_s = Some(Seconds::days(90));
+    model.environment.freeze_windows = vec![FreezeWindow {
+        from: "2026-12-24T00:00:00Z".parse().unwrap(),
+        to: "2026-12-27T00:00:00Z".parse().unwrap(),
+        planes: BTreeSet::from([Plane::ProductCloud]),
+        reason: "holidays".to_owned(),
+    }];
+    model.environment.maintenance_windows = vec![MaintenanceWindow {
+        cron: "0 2 * * sun".to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
+        lasts_s: Seconds::hours(4),
+    }];
+    model.environment.delete_budget = Some(DeleteBudget {
+        points: 100,
+        within_s: Seconds::days(1),
+    });
+    continuity(&mut model);
     let waiver = waiver();
     model.waivers.insert(waiver.waiver_id.clone(), waiver);
     let dataset = model.datasets.get_mut("ds").unwrap();
@@ -95,6 +115,54 @@ fn full() -> Model {
     dataset.derived_from.insert("ds_other".parse().unwrap());
     dataset.formerly = Some("ds_before".parse().unwrap());
     model
+}
+
+/// A standby, a group, what governance says, an alert policy and a channel.
+fn continuity(model: &mut Model) {
+    model.standbys.insert("sb".parse().unwrap(), standby());
+    let member = |id: &str, after: &[&str]| GroupMember {
+        dataset: id.parse().unwrap(),
+        after: after.iter().map(|id| id.parse().unwrap()).collect(),
+    };
+    let group = DatasetGroup {
+        group_id: "g".parse().unwrap(),
+        name: "Group".to_owned(),
+        members: vec![member("ds", &[]), member("ds_other", &["ds"])],
+    };
+    model.groups.insert("g".parse().unwrap(), group);
+    let law = DataRetention {
+        data_retention_id: "law".parse().unwrap(),
+        data_classification: Some("internal".to_owned()),
+        layer: Some("gold".to_owned()),
+        min_duration_s: Seconds::days(30),
+        max_duration_s: Some(Seconds::days(400)),
+        archive_after_s: Some(Seconds::days(90)),
+        purge_after_s: Some(Seconds::days(400)),
+        legal_hold: false,
+    };
+    let settings = &mut model.settings;
+    settings.data_retention.insert("law".parse().unwrap(), law);
+    let threshold = |watch| Threshold {
+        watch,
+        warning_percent: 80,
+        critical_percent: 90,
+    };
+    let alerts = AlertPolicy {
+        alert_id: "al".parse().unwrap(),
+        tiers: BTreeSet::from(["tier1".parse().unwrap()]),
+        thresholds: vec![threshold(Watch::Capacity), threshold(Watch::BackupSuccess)],
+        escalation: vec![EscalationStep {
+            after_s: Seconds::minutes(15),
+            channels: BTreeSet::from(["pager".parse().unwrap()]),
+        }],
+    };
+    settings.alerts.insert("al".parse().unwrap(), alerts);
+    let channel = NotificationChannel {
+        channel_id: "pager".parse().unwrap(),
+        name: "Pager".to_owned(),
+        medium: Medium::Paging,
+    };
+    settings.channels.insert("pager".parse().unwrap(), channel);
 }
 
 fn waiver() -> Waiver {
@@ -192,6 +260,9 @@ fn others(value: &Value) -> Vec<Value> {
                 "excluded",
                 "purge",
                 "fence",
+                "synchronous",
+                "mail",
+                "integrity",
             ]
             .map(Value::from)
             .to_vec();
@@ -330,6 +401,10 @@ fn a_renamed_dataset_is_the_same_dataset() {
     let scenario = renamed.scenarios.get_mut("rot").unwrap();
     scenario.datasets = BTreeSet::from(["ds_new".parse().unwrap()]);
     scenario.runbook[0].dataset = Some("ds_new".parse().unwrap());
+    renamed.standbys.get_mut("sb").unwrap().dataset = "ds_new".parse().unwrap();
+    let group = renamed.groups.get_mut("g").unwrap();
+    group.members[0].dataset = "ds_new".parse().unwrap();
+    group.members[1].after = BTreeSet::from(["ds_new".parse().unwrap()]);
     let found = compare(&model, &renamed, &Zones::bundled());
     assert_eq!(found.weakening().count(), 0, "{:?}", told(&found));
     // Without the former name one dataset is gone and another has come.
@@ -366,6 +441,67 @@ fn more_power_is_weaker() {
             "Weaker: `settings/approvals/ap/roles` with `intern`",
             "Weaker: `settings/roles/operator/may` with `purge`",
         ]
+    );
+}
+
+/// What is watched is heard of earlier or later, a standby lies further behind, and law is stricter or not.
+#[test]
+fn standbys_alerts_and_windows_have_a_direction() {
+    let model = full();
+    let changed = |change: &dyn Fn(&mut Model)| {
+        let mut other = model.clone();
+        change(&mut other);
+        told(&check(&model, &other))
+    };
+    assert_eq!(
+        changed(&|model| model.standbys.clear()),
+        ["Weaker: `standbys/sb` without `sb`"]
+    );
+    assert_eq!(
+        changed(&|model| model.standbys.get_mut("sb").unwrap().lag_limit_s = Seconds::hours(1)),
+        ["Weaker: `standbys/sb/lag_limit_s` from `PT1M` to `PT1H`"]
+    );
+    let threshold = |index: usize| {
+        changed(&move |model: &mut Model| {
+            let alerts = model.settings.alerts.get_mut("al").unwrap();
+            alerts.thresholds[index].warning_percent = 85;
+        })
+    };
+    assert_eq!(
+        threshold(0),
+        ["Weaker: `settings/alerts/al/thresholds/capacity/warning_percent` from `80` to `85`"]
+    );
+    assert_eq!(
+        threshold(1),
+        [
+            "Stronger: `settings/alerts/al/thresholds/backup_success/warning_percent` from `80` to `85`"
+        ]
+    );
+    assert_eq!(
+        changed(&|model| {
+            model.groups.get_mut("g").unwrap().members.pop();
+        }),
+        ["Weaker: `groups/g/members/ds_other` without `ds_other`"]
+    );
+    assert_eq!(
+        changed(&|model| model.environment.delete_budget = None),
+        ["Stronger: `environment/delete_budget` without `100`"]
+    );
+    assert_eq!(
+        changed(&|model| model.environment.freeze_windows.clear()),
+        ["Stronger: `environment/freeze_windows` from `1` to `0`"]
+    );
+    let law = |model: &mut Model| {
+        model
+            .settings
+            .data_retention
+            .get_mut("law")
+            .unwrap()
+            .legal_hold = true
+    };
+    assert_eq!(
+        changed(&law),
+        ["Stronger: `settings/data_retention/law/legal_hold` from `false` to `true`"]
     );
 }
 

@@ -7,9 +7,10 @@ use contract::calendar::Zones;
 use contract::duration::Seconds;
 use contract::model::{
     CatchUp, Connector, Consistency, Continuous, Dataset, Distinct, Eligibility, Environment,
-    FaultDomain, FaultDomains, Keep, Key, Location, LoseCase, Model, Objective, Plan, Plane,
-    Redundancy, Retention, Scenario, Schedule, Settings, Site, Sizing, Snapshot, StorageClass,
-    Strategy as Way, Survival, Tier, Trigger, Verification, VerificationCadence,
+    FaultDomain, FaultDomains, FreezeWindow, Keep, Key, Location, LoseCase, Model, Objective, Plan,
+    Plane, Redundancy, Replication, Retention, Scenario, Schedule, Settings, Site, Sizing,
+    Snapshot, Standby, StorageClass, Strategy as Way, Survival, Tier, Trigger, Verification,
+    VerificationCadence,
 };
 use contract::recovery::{Condition, Coverage, Loss, LossCase, Recovery, Unbounded};
 use proptest::prelude::*;
@@ -133,6 +134,8 @@ pub fn plan(schedule: Schedule, locations: usize, commit: u32) -> Plan {
         },
         compression: 3,
         parallel_jobs: 1,
+        retries: None,
+        bandwidth_bytes_per_second: None,
     }
 }
 
@@ -201,6 +204,9 @@ pub fn model(plan: Plan) -> Model {
             planes: BTreeSet::from([Plane::ProductCloud]),
             bundle_validity_s: Seconds::days(7),
             waiver_limit_s: None,
+            freeze_windows: Vec::new(),
+            maintenance_windows: Vec::new(),
+            delete_budget: None,
         },
         snapshot: Snapshot {
             snapshot_id: "s".to_owned(),
@@ -222,6 +228,8 @@ pub fn model(plan: Plan) -> Model {
         datasets: BTreeMap::from([("ds".parse().unwrap(), dataset("ds"))]),
         plans: BTreeMap::from([(plan.plan_id.clone(), plan)]),
         scenarios: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        standbys: BTreeMap::new(),
         waivers: BTreeMap::new(),
     }
 }
@@ -261,6 +269,7 @@ fn hours(model: &Model, case: &str) -> u64 {
 fn why(model: &Model, case: &str) -> Unbounded {
     match loss(model, case) {
         Loss::Bounded(bound) => panic!("bounded: {bound:?}"),
+        Loss::Replicated { standby, .. } => panic!("on standby {standby}"),
         Loss::Unbounded { why, .. } => why,
     }
 }
@@ -446,6 +455,109 @@ fn what_is_reconstructed_is_as_old_as_its_oldest_source() {
         .datasets
         .insert("ds_derived".parse().unwrap(), derived);
     assert!(!of_derived(&model).is_bounded());
+}
+
+/// A standby of `ds` at place 7, a minute behind.
+pub fn standby() -> Standby {
+    Standby {
+        standby_id: "sb".parse().unwrap(),
+        dataset: "ds".parse().unwrap(),
+        primary: "live".parse().unwrap(),
+        standby: "second".parse().unwrap(),
+        replication: Replication::Asynchronous,
+        lag_limit_s: Seconds::minutes(1),
+        heartbeat_s: Seconds::new(10),
+    }
+}
+
+/// The lag limit counts while the standby's site is left, and never against corruption.
+#[test]
+fn a_standby_counts_while_its_site_is_left() {
+    let mut model = model(plan(
+        schedule_cron("30 2 * * *", "UTC", Seconds::hours(2), 1),
+        3,
+        2,
+    ));
+    corruption_scenario(&mut model, Seconds::hours(6));
+    let without = |case: &str| loss(&model, case);
+    let (none, corruption) = (without("none"), without("corruption"));
+    let mut site = site("second", place(7));
+    site.host = "h7".to_owned();
+    let mut with = model.clone();
+    with.settings.sites.insert("second".parse().unwrap(), site);
+    with.standbys.insert("sb".parse().unwrap(), standby());
+    for case in ["none", "region:r0", "account:a1,region:r0"] {
+        let loss = loss(&with, case);
+        assert_eq!(loss.seconds(), Seconds::minutes(1), "{case}");
+        assert_eq!(loss.plan(), None);
+        assert_eq!(loss.to_string(), "1 min on standby `sb`");
+    }
+    // Everything that takes the site takes the standby: its chain, its account, and the machine that can delete there.
+    for case in [
+        "zone:z7",
+        "region:r7",
+        "provider:p7",
+        "account:a7",
+        "credential:c7",
+        "host:h7",
+    ] {
+        assert_eq!(loss(&with, case), none, "{case}");
+    }
+    assert_eq!(loss(&with, "corruption"), corruption);
+    // Its site is near: losing any one region means losing that one too.
+    let cases =
+        Recovery::new(&with, &Zones::bundled()).cases_of(&"ds".parse().unwrap(), LoseCase::Region);
+    assert!(cases.contains(&"region:r7".parse().unwrap()), "{cases:?}");
+    // A site that nobody declared is no standby, and one that lies further behind than the plan does not help.
+    with.settings.sites.remove("second");
+    assert_eq!(loss(&with, "none"), none);
+    // Without any plan a standby is what is left.
+    model.plans.clear();
+    assert_eq!(why(&model, "none"), Unbounded::NoPlan);
+}
+
+/// A freeze window with a slot in it removes that slot; one between slots, or of another plane, removes none.
+#[test]
+fn a_freeze_window_must_not_contain_a_slot() {
+    let mut model = model(plan(
+        schedule_cron("30 2 * * *", "Europe/Berlin", Seconds::hours(2), 1),
+        3,
+        2,
+    ));
+    let mut found = |from: &str, to: &str, plane: Plane| {
+        model.environment.freeze_windows = vec![FreezeWindow {
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+            planes: BTreeSet::from([plane]),
+            reason: "r".to_owned(),
+        }];
+        Recovery::new(&model, &Zones::bundled()).conditions(&"bp".parse().unwrap())
+    };
+    let slot = Condition::SlotFrozen {
+        window: 0,
+        slot: "2026-12-24T02:30:00+01:00".to_owned(),
+    };
+    let cloud = Plane::ProductCloud;
+    assert_eq!(
+        found("2026-12-24T00:00:00Z", "2026-12-24T01:30:01Z", cloud),
+        [slot.clone()]
+    );
+    assert_eq!(
+        found("2026-12-24T00:00:00Z", "2026-12-24T01:30:00Z", cloud),
+        []
+    );
+    assert_eq!(
+        found("2026-12-24T01:30:00Z", "2026-12-24T01:30:01Z", cloud),
+        [slot]
+    );
+    assert_eq!(
+        found("2026-12-24T01:30:01Z", "2026-12-25T01:30:00Z", cloud),
+        []
+    );
+    assert_eq!(
+        found("2026-12-24T00:00:00Z", "2027-12-24T00:00:00Z", Plane::Edge),
+        []
+    );
 }
 
 #[test]

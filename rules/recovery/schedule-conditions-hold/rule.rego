@@ -23,7 +23,7 @@ deny contains finding if {
 		"at": condition.at,
 		"msg": sprintf("plan `%s`: %s", [id, condition.message]),
 		"because": [{"at": ["plans", id, "backup_frequency"], "label": "the plan runs by it"}],
-		"help": "jitter ≤ start window ≤ completion window ≤ smallest gap between slots",
+		"help": advice(condition),
 	}
 }
 
@@ -49,6 +49,10 @@ fits(fact, schedule) if {
 }
 
 # The rule retention-keeps-enough tells these.
+advice(condition) := "move the window between slots, or leave the plane of the plan out of it" if {
+	condition.code == "slot_frozen"
+} else := "jitter ≤ start window ≤ completion window ≤ smallest gap between slots"
+
 of_retention(condition) if condition.code in {"retention_too_shallow", "max_duration_within_loss"}
 
 calendar(id) := object.get(input, ["facts", "plans", id], {})

@@ -106,6 +106,9 @@ pub fn model() -> Model {
             planes: BTreeSet::new(),
             bundle_validity_s: contract::duration::Seconds::days(30),
             waiver_limit_s: None,
+            freeze_windows: Vec::new(),
+            maintenance_windows: Vec::new(),
+            delete_budget: None,
         },
         snapshot: Snapshot {
             snapshot_id: "s1".into(),
@@ -118,6 +121,8 @@ pub fn model() -> Model {
         datasets: BTreeMap::new(),
         plans: BTreeMap::new(),
         scenarios: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        standbys: BTreeMap::new(),
         waivers: BTreeMap::new(),
     }
 }

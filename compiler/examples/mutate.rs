@@ -43,6 +43,8 @@ struct Change {
 /// How the changes of one class ended.
 #[derive(Default)]
 struct Ended {
+    /// How many changes the class has.
+    all: usize,
     tried: usize,
     /// A finding tells it, or there is no bundle.
     found: usize,
@@ -349,6 +351,7 @@ fn main() {
         // Spread over the class: the first ones all lie in one file.
         let step = changes.len().div_ceil(per_class).max(1);
         let counted = ended.entry(class).or_default();
+        counted.all = changes.len();
         for change in changes.iter().step_by(step) {
             let mut sources = sources.clone();
             sources.files[change.file]
@@ -401,6 +404,7 @@ fn report(ended: &BTreeMap<String, Ended>, all: usize) {
             weaker,
             stronger,
             unseen,
+            all: _,
         } = ended;
         println!("{class}: {tried}, {found}, {weaker}, {stronger}, {unseen}");
     }
@@ -421,7 +425,12 @@ fn reviewed(ended: &BTreeMap<String, Ended>, reasons: &[(String, String)]) -> bo
     let stale: Vec<&String> = reasons
         .iter()
         .map(|(pattern, _)| pattern)
-        .filter(|pattern| !open.iter().any(|(class, _)| matches(pattern, class)))
+        .filter(|pattern| {
+            // Of what was not tried nobody knows whether it is found.
+            let may_be = |ended: &Ended| ended.unseen + ended.weaker > 0 || ended.tried < ended.all;
+            let of = |(class, ended): (&String, &Ended)| matches(pattern, class) && may_be(ended);
+            !ended.iter().any(of)
+        })
         .collect();
     for class in &without {
         println!("{REASONS} gives no reason for `{class}`");

@@ -78,7 +78,11 @@ fn a_standby_and_a_group_go_with_their_datasets() {
         .members
         .iter()
         .map(|member| {
-            let after: Vec<&str> = member.after.iter().map(|id| id.as_str()).collect();
+            let after: Vec<&str> = member
+                .after
+                .iter()
+                .map(contract::id::DatasetId::as_str)
+                .collect();
             format!("{} after {}", member.dataset, after.join(","))
         })
         .collect();

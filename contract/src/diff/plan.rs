@@ -49,32 +49,7 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Plan, new: &'a Plan) {
     judge.label("storage_profiles", storage_profiles, &new.storage_profiles);
     judge.more_is_stronger("locations", locations, &new.locations);
     judge.at("redundancy_profile", |judge| {
-        // What counts is how many locations may lag behind the commit, not how many must commit.
-        let may_lag = |plan: &Plan| {
-            let locations = u32::try_from(plan.locations.len()).unwrap_or(u32::MAX);
-            locations.checked_sub(plan.redundancy_profile.commit)
-        };
-        let says = |plan: &Plan| {
-            Some(format!(
-                "{} of {}",
-                plan.redundancy_profile.commit,
-                plan.locations.len()
-            ))
-        };
-        match (may_lag(old), may_lag(new)) {
-            _ if says(old) == says(new) => {}
-            (Some(was), Some(is)) if is < was => {
-                judge.change("commit", says(old), says(new), Effect::Stronger);
-            }
-            (Some(was), Some(is)) if is > was => {
-                judge.change("commit", says(old), says(new), Effect::Weaker);
-            }
-            (Some(_), Some(_)) => judge.change("commit", says(old), says(new), Effect::Equal),
-            // A commit above the locations is never reached.
-            (None, Some(_)) => judge.change("commit", says(old), says(new), Effect::Stronger),
-            (Some(_), None) => judge.change("commit", says(old), says(new), Effect::Weaker),
-            (None, None) => judge.change("commit", says(old), says(new), Effect::Incomparable),
-        }
+        compare_commit(judge, old, new);
         compare_redundancy(judge, redundancy_profile, &new.redundancy_profile);
     });
     judge.binding(
@@ -112,4 +87,33 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Plan, new: &'a Plan) {
         bandwidth_bytes_per_second,
         &new.bandwidth_bytes_per_second,
     );
+}
+
+/// What counts is how many locations may lag behind the commit, not how many must commit.
+fn compare_commit(judge: &mut Judge<'_>, old: &Plan, new: &Plan) {
+    let may_lag = |plan: &Plan| {
+        let locations = u32::try_from(plan.locations.len()).unwrap_or(u32::MAX);
+        locations.checked_sub(plan.redundancy_profile.commit)
+    };
+    let says = |plan: &Plan| {
+        Some(format!(
+            "{} of {}",
+            plan.redundancy_profile.commit,
+            plan.locations.len()
+        ))
+    };
+    match (may_lag(old), may_lag(new)) {
+        _ if says(old) == says(new) => {}
+        (Some(was), Some(is)) if is < was => {
+            judge.change("commit", says(old), says(new), Effect::Stronger);
+        }
+        (Some(was), Some(is)) if is > was => {
+            judge.change("commit", says(old), says(new), Effect::Weaker);
+        }
+        (Some(_), Some(_)) => judge.change("commit", says(old), says(new), Effect::Equal),
+        // A commit above the locations is never reached.
+        (None, Some(_)) => judge.change("commit", says(old), says(new), Effect::Stronger),
+        (Some(_), None) => judge.change("commit", says(old), says(new), Effect::Weaker),
+        (None, None) => judge.change("commit", says(old), says(new), Effect::Incomparable),
+    }
 }

@@ -12,6 +12,11 @@ use crate::model::{
     StorageProfile, Survival, Tier, VerificationCadence,
 };
 
+/// Whatever can be used to protect is worth having; removing it needs owners even when nothing uses it today.
+pub(super) fn protects<T>(_: &T) -> Effect {
+    Effect::Stronger
+}
+
 pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Settings, new: &'a Settings) {
     let Settings {
         objectives,
@@ -26,14 +31,10 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Settings, new: &'a Set
         tiers,
         approvals,
         roles,
-        data_retention,
-        alerts,
-        channels,
+        data_retention: _,
+        alerts: _,
+        channels: _,
     } = old;
-    // Whatever can be used to protect is worth having; removing it needs owners even when nothing uses it today.
-    fn protects<T>(_: &T) -> Effect {
-        Effect::Stronger
-    }
     judge.entries(
         "objectives",
         objectives,
@@ -106,27 +107,7 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Settings, new: &'a Set
         }
     };
     judge.entries("roles", roles, &new.roles, permits, compare_role);
-    judge.entries(
-        "data_retention",
-        data_retention,
-        &new.data_retention,
-        protects,
-        watch::compare_data_retention,
-    );
-    judge.entries(
-        "alerts",
-        alerts,
-        &new.alerts,
-        protects,
-        watch::compare_alert,
-    );
-    judge.entries(
-        "channels",
-        channels,
-        &new.channels,
-        protects,
-        watch::compare_channel,
-    );
+    watch::compare(judge, old, new);
 }
 
 pub(super) fn compare_objective(judge: &mut Judge, old: &Objective, new: &Objective) {

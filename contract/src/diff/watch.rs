@@ -4,15 +4,30 @@ use std::collections::BTreeMap;
 
 use super::Effect;
 use super::judge::{Judge, told};
+use super::settings::protects;
 use crate::model::{
-    AlertPolicy, DataRetention, EscalationStep, NotificationChannel, Threshold, Watch,
+    AlertPolicy, DataRetention, EscalationStep, NotificationChannel, Settings, Threshold, Watch,
 };
 
-pub(super) fn compare_data_retention(
-    judge: &mut Judge<'_>,
-    old: &DataRetention,
-    new: &DataRetention,
-) {
+pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Settings, new: &'a Settings) {
+    judge.entries(
+        "data_retention",
+        &old.data_retention,
+        &new.data_retention,
+        protects,
+        compare_data_retention,
+    );
+    judge.entries("alerts", &old.alerts, &new.alerts, protects, compare_alert);
+    judge.entries(
+        "channels",
+        &old.channels,
+        &new.channels,
+        protects,
+        compare_channel,
+    );
+}
+
+fn compare_data_retention(judge: &mut Judge<'_>, old: &DataRetention, new: &DataRetention) {
     let DataRetention {
         data_retention_id,
         data_classification,
@@ -42,7 +57,7 @@ pub(super) fn compare_data_retention(
     judge.demand("legal_hold", *legal_hold, new.legal_hold);
 }
 
-pub(super) fn compare_alert<'a>(judge: &mut Judge<'a>, old: &'a AlertPolicy, new: &'a AlertPolicy) {
+fn compare_alert<'a>(judge: &mut Judge<'a>, old: &'a AlertPolicy, new: &'a AlertPolicy) {
     let AlertPolicy {
         alert_id,
         tiers,
@@ -104,11 +119,7 @@ fn compare_escalation(judge: &mut Judge<'_>, old: &[EscalationStep], new: &[Esca
     });
 }
 
-pub(super) fn compare_channel(
-    judge: &mut Judge<'_>,
-    old: &NotificationChannel,
-    new: &NotificationChannel,
-) {
+fn compare_channel(judge: &mut Judge<'_>, old: &NotificationChannel, new: &NotificationChannel) {
     let NotificationChannel {
         channel_id,
         name,

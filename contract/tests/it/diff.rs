@@ -497,7 +497,7 @@ fn standbys_alerts_and_windows_have_a_direction() {
             .data_retention
             .get_mut("law")
             .unwrap()
-            .legal_hold = true
+            .legal_hold = true;
     };
     assert_eq!(
         changed(&law),

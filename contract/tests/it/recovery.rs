@@ -540,7 +540,7 @@ fn a_freeze_window_must_not_contain_a_slot() {
     let cloud = Plane::ProductCloud;
     assert_eq!(
         found("2026-12-24T00:00:00Z", "2026-12-24T01:30:01Z", cloud),
-        [slot.clone()]
+        std::slice::from_ref(&slot)
     );
     assert_eq!(
         found("2026-12-24T00:00:00Z", "2026-12-24T01:30:00Z", cloud),

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use contract::code::{self, Code};
+use contract::model::{DataRetention, Model, Plan};
 use serde::Serialize;
 
 use super::policy;
@@ -127,6 +128,11 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
                     ),
                 )
             });
+            let unheeded = unheeded(&followed.in_force.model);
+            if !unheeded.is_empty() {
+                let told = format!("this version does not act on {}", unheeded.join(", "));
+                findings.push(well("policy ahead of the daemon", told));
+            }
             for (plan_id, policy) in crate::plan::own_plans(&followed.in_force) {
                 let lacks = super::look::lacks(&daemon.config, &followed, policy);
                 if !lacks.is_empty() {
@@ -141,6 +147,33 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// What a policy says that is proven and shown, and that no step of this version takes into account.
+fn unheeded(model: &Model) -> Vec<&'static str> {
+    let limited = |plan: &Plan| plan.bandwidth_bytes_per_second.is_some();
+    let purges = |law: &DataRetention| law.archive_after_s.is_some() || law.purge_after_s.is_some();
+    let environment = &model.environment;
+    [
+        (model.plans.values().any(limited), "`bandwidth` of plans"),
+        (
+            !environment.maintenance_windows.is_empty(),
+            "`maintenance_windows`",
+        ),
+        (
+            environment.delete_budget.is_some(),
+            "`delete_budget`: nothing is deleted",
+        ),
+        (!model.settings.alerts.is_empty(), "alert policies"),
+        (
+            model.settings.data_retention.values().any(purges),
+            "`archive_after` and `purge_after` of live data",
+        ),
+        (!model.standbys.is_empty(), "standbys"),
+    ]
+    .into_iter()
+    .filter_map(|(is_said, what)| is_said.then_some(what))
+    .collect()
 }
 
 fn location_finding(subject: &str, path: &std::path::Path) -> Finding {

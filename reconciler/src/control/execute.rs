@@ -2,7 +2,8 @@
 //! Decides nothing: a step holds every id, limit and deadline. The interesting function is [`execute`].
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use contract::canonical;
 use contract::code;
@@ -27,6 +28,13 @@ use crate::store::{
 use crate::world::clock;
 use crate::world::receipts::Draft;
 use crate::world::vault::{PointTags, Portion};
+
+/// What failed for a moment is over after some seconds; each further try waits that much longer.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// A longer pause would only use up the completion window.
+const RETRY_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// How soon a pause ends when the daemon is asked to.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How a step ended, for the person who watches.
 #[derive(Debug, Clone, Serialize)]
@@ -233,7 +241,7 @@ fn take(
         error: None,
     };
     begin(daemon, &subject, ExecutionKind::Backup, execution.clone())?;
-    let answer = ask_for_backup(daemon, followed, planned, backup);
+    let answer = ask_until_taken(daemon, followed, planned, backup);
     tracing::info!(point = "effect", "the effect has ended");
     let done = conclude(daemon, followed, planned, backup, &execution, answer);
     // Kept until its end is recorded: a process that dies before needs what lies in it.
@@ -288,6 +296,45 @@ fn conclude(
             ))
         }
     }
+}
+
+/// Asks again as often as the plan says, while there is time and the run certainly left no recovery point.
+fn ask_until_taken(
+    daemon: &Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    backup: &Backup,
+) -> Result<BackupReport, NoAnswer> {
+    let mut answer = ask_for_backup(daemon, followed, planned, backup);
+    for tries in 1..=backup.retries {
+        match &answer {
+            Err(NoAnswer::Failed(failure)) if failure.code != code::VAULT_COMMIT_INCOMPLETE => {
+                let pause = RETRY_PAUSE.saturating_mul(tries).min(RETRY_PAUSE_MAX);
+                tracing::warn!(tries, code = %failure.code, "{}; it is tried again", failure.message);
+                if !rest(daemon, planned.deadline, pause) {
+                    break;
+                }
+            }
+            Ok(_) | Err(NoAnswer::Failed(_) | NoAnswer::Lost(_) | NoAnswer::Stopped) => break,
+        }
+        answer = ask_for_backup(daemon, followed, planned, backup);
+        if let Err(NoAnswer::Failed(failure)) = &mut answer {
+            failure.message = format!("{} (tried {} times)", failure.message, tries + 1);
+        }
+    }
+    answer
+}
+
+/// Waits, unless the daemon is asked to end or no time is left for another try.
+fn rest(daemon: &Daemon, deadline: Timestamp, pause: Duration) -> bool {
+    let until = Instant::now() + pause;
+    while Instant::now() < until {
+        if daemon.stop.asked() {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+    !daemon.stop.asked() && clock::now() < deadline
 }
 
 fn ask_for_backup(

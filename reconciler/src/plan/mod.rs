@@ -113,6 +113,8 @@ pub struct Backup {
     pub compression: u32,
     /// Jobs that a dump may run side by side.
     pub parallel_jobs: u32,
+    /// How often a run that failed is tried again.
+    pub retries: u32,
     /// Whether it counts only after its check.
     pub checksum_required: bool,
 }

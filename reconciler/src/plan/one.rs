@@ -265,6 +265,8 @@ pub(super) fn backup_of(
         kid: policy.encryption_key_ref.clone(),
         compression: policy.compression,
         parallel_jobs: policy.parallel_jobs,
+        // A plan that says nothing asks for no second try.
+        retries: policy.retries.unwrap_or(0),
         checksum_required: policy.verification.checksum_required,
     }
 }

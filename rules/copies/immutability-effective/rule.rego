@@ -27,7 +27,10 @@ deny contains finding if {
 		"msg": sprintf("plan `%s` demands %v immutable copies, but its retention locks nothing", [
 			id, object.get(plan, ["redundancy_profile", "immutable_copies"], "an unknown number of"),
 		]),
-		"because": [["settings", "redundancy", plan.redundancy_profile.redundancy_id, "immutable_copies"]],
+		"because": [
+			{"at": ["settings", "redundancy", plan.redundancy_profile.redundancy_id, "immutable_copies"], "label": "demanded here"},
+			{"at": ["plans", id, "retention", "immutable_for_s"], "label": "so long are points locked"},
+		],
 		"help": "set `immutable_for` of the retention class",
 	}
 }

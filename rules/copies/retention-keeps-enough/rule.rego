@@ -23,7 +23,7 @@ deny contains finding if {
 	finding := {
 		"at": condition.at,
 		"msg": sprintf("plan `%s`: %s", [id, condition.message]),
-		"because": [{"at": ["plans", id, "retention"], "label": "the plan keeps by it"}],
+		"because": [because(id, condition)],
 		"help": help(condition),
 	}
 }
@@ -38,6 +38,10 @@ deny contains finding if {
 		"help": "give the plan a schedule and a retention class that can be judged",
 	}
 }
+
+because(id, condition) := {"at": ["plans", id, "retention", "min_versions"], "label": "so many are kept for certain"} if {
+	condition.code == "retention_too_shallow"
+} else := {"at": ["plans", id, "retention"], "label": "the plan keeps by it"}
 
 help(condition) := "raise `max_duration` of the retention class, or write `none`" if {
 	condition.code == "max_duration_within_loss"

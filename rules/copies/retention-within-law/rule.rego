@@ -31,7 +31,10 @@ deny contains finding if {
 		"at": ["plans", plan_id, "retention"],
 		"about": ["datasets", id],
 		"msg": sprintf("plan `%s` keeps points of `%s` %s, `%s` allows %s", [plan_id, id, kept(longest), law, duration.human(limit)]),
-		"because": [{"at": ["settings", "data_retention", law, "max_duration_s"], "label": "allowed here"}],
+		"because": [
+			{"at": ["settings", "data_retention", law, "max_duration_s"], "label": "allowed here"},
+			{"at": ["plans", plan_id, "retention", "max_duration_s"], "label": "kept this long"},
+		],
 		"help": "refer to a retention class with a shorter `max_duration`",
 		"measure": {"seconds": counted(longest)},
 	}

@@ -38,7 +38,7 @@ deny contains finding if {
 		"msg": sprintf("worst-case loss of `%s` %s %s, %s allows %s", [
 			id, without(shown.fact), verdict(shown.seconds), shown.who, allowed(shown.rpo),
 		]),
-		"because": [{"at": shown.because, "label": "demanded here"}],
+		"because": array.concat([{"at": shown.because, "label": "demanded here"}], slots(spot)),
 		"notes": array.concat(array.concat(witness(id, shown.fact.case), others(shown)), also(here)),
 		"help": help(id, here),
 		"measure": {"seconds": max([demand.seconds | some demand in here])},
@@ -164,6 +164,13 @@ label(id, case) := trim_prefix(input.facts.datasets[id].loss[case].told, "unboun
 	gap > 0
 	missed := {true: sprintf(", %d missed", [misses(id, case)]), false: ""}[misses(id, case) > 0]
 } else := "no usable copy or no key is left"
+
+# A schedule is referred to, and an environment may override it: the line that counts is where the number was written.
+slots(spot) := [{"at": array.concat(spot, [way]), "label": "slots are set here"} |
+	spot[2] == "backup_frequency"
+	some way in ["cron", "every_s", "continuous"]
+	input.plans[spot[1]].backup_frequency[way]
+]
 
 witness(id, case) := [sprintf("witness: point %s, next usable %s, failure just before", [minute(point), minute(next)])] if {
 	point := input.facts.datasets[id].loss[case].witness.point

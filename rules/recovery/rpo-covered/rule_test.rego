@@ -34,6 +34,14 @@ test_above_is_told_with_its_witness if {
 	finding.notes == ["witness: point 2027-03-08T00:00+01:00, next usable 2027-03-08T02:00:30+01:00, failure just before"]
 }
 
+# Behind a reference stands the line to change.
+test_the_schedule_itself_is_shown if {
+	found := rpo_covered.deny with input as tree([fact(7200)], 3600)
+		with input.plans.p.backup_frequency as {"every_s": 1800, "tolerated_misses": 0}
+	some finding in found
+	finding.because[1] == {"at": ["plans", "p", "backup_frequency", "every_s"], "label": "slots are set here"}
+}
+
 # What may be missed lies between the slots that count, so slots must be that much nearer.
 test_missed_slots_are_told if {
 	found := rpo_covered.deny with input as tree([fact(7200)], 3600)

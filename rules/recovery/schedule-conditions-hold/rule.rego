@@ -48,11 +48,11 @@ fits(fact, schedule) if {
 	schedule.completion_window_s <= fact.smallest_gap_s
 }
 
-# The rule retention-keeps-enough tells these.
 advice(condition) := "move the window between slots, or leave the plane of the plan out of it" if {
 	condition.code == "slot_frozen"
 } else := "jitter ≤ start window ≤ completion window ≤ smallest gap between slots"
 
+# The rule retention-keeps-enough tells these.
 of_retention(condition) if condition.code in {"retention_too_shallow", "max_duration_within_loss"}
 
 calendar(id) := object.get(input, ["facts", "plans", id], {})

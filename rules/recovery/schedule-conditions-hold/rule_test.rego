@@ -37,6 +37,11 @@ test_a_condition_that_is_new_is_told_too if {
 	count(rule.deny) == 1 with input as tree(schedule, broken("something_else"))
 }
 
+test_a_frozen_slot_has_its_own_advice if {
+	some finding in rule.deny with input as tree(schedule, broken("slot_frozen"))
+	startswith(finding.help, "move the window")
+}
+
 test_retention_is_another_rules_business if {
 	count(rule.deny) == 0 with input as tree(schedule, broken("retention_too_shallow"))
 	count(rule.deny) == 0 with input as tree(schedule, broken("max_duration_within_loss"))

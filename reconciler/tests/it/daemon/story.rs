@@ -1,5 +1,7 @@
 //! The whole path from a published bundle to restored bytes, and what happens when a part of it is missing.
 
+use std::io::{BufRead as _, BufReader};
+
 use super::world::{World, same, same_objects};
 
 #[test]
@@ -154,6 +156,53 @@ fn a_refused_bundle_leaves_the_last_good_one_in_force() {
         .filter(|receipt| receipt["decision_type"] == "bundle_refused")
         .count();
     assert_eq!(refused, 1, "the same refusal is told once");
+}
+
+/// A plan with `retries` gives a source that was away for a moment another chance, within the one slot.
+#[test]
+fn a_run_that_failed_is_tried_again_as_often_as_the_plan_says() {
+    let mut world = World::new();
+    world.model["plans"]["bp_files"]["retries"] = 1.into();
+    world.publish();
+    std::fs::rename(world.path("live"), world.path("gone")).unwrap();
+    let mut once = world
+        .command(&["once"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(once.stderr.take().unwrap()).lines();
+    let again = |line: std::io::Result<String>| line.unwrap().contains("it is tried again");
+    assert!(lines.by_ref().any(again), "it was never tried again");
+    std::fs::rename(world.path("gone"), world.path("live")).unwrap();
+    lines.for_each(drop);
+    assert!(once.wait().unwrap().success());
+    let slots = world.json(0, &["slots"]);
+    assert_eq!(slots.as_array().unwrap().len(), 1, "{slots}");
+    assert_eq!(slots[0]["outcome"], "success", "{slots}");
+    let verified = world.json(0, &["receipts", "verify"]);
+    assert_eq!(verified["open"], 0, "{verified}");
+
+    std::fs::rename(world.path("live"), world.path("gone")).unwrap();
+    let said = world.refused(1, &["backup", "bp_files"]);
+    assert!(
+        said.contains("SW1501") && said.contains("(tried 2 times)"),
+        "{said}"
+    );
+}
+
+/// Policy may be ahead of the daemon; whoever asks is told, and nobody has to find out.
+#[test]
+fn what_policy_asks_for_and_nobody_does_is_told() {
+    let mut world = World::new();
+    assert!(!world.expect(0, &["doctor"]).contains("does not act on"));
+    world.model["plans"]["bp_files"]["bandwidth_bytes_per_second"] = 1_000_000.into();
+    world.publish();
+    let said = world.expect(0, &["doctor"]);
+    assert!(
+        said.contains("does not act on `bandwidth` of plans"),
+        "{said}"
+    );
 }
 
 #[test]

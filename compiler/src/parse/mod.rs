@@ -27,8 +27,8 @@ pub const MAX_SCALAR_BYTES: usize = 64 << 10;
 pub const MAX_KEY_BYTES: usize = 256;
 /// The widest kind has some thirty fields, and no field maps more than some hundred names.
 pub const MAX_ENTRIES: usize = 1000;
-/// A hundred thousand documents have fewer values; each takes a hundred bytes and more of memory.
-pub const MAX_VALUES: usize = 4_000_000;
+/// A hundred thousand datasets and their plans have six million; each takes a hundred bytes and more of memory.
+pub const MAX_VALUES: usize = 7_000_000;
 /// So many faults of writing have few causes, which the first of them show.
 const MAX_REFUSALS: usize = 1000;
 

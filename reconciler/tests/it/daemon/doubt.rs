@@ -161,6 +161,26 @@ fn nothing_is_replaced_that_no_recovery_point_holds() {
     assert_eq!(live, "of today\n");
 }
 
+/// What cannot be seen may be there: only data that are surely gone come back without a point of what stands.
+#[test]
+fn data_that_cannot_be_seen_are_not_taken_for_gone() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    fs::rename(world.path("live"), world.path("aside")).unwrap();
+    std::os::unix::fs::symlink("live", world.path("live")).unwrap();
+    let in_place = "restore --dataset ds_files --point latest --mode in-place";
+    let said = world.refused(1, &in_place.split(' ').collect::<Vec<_>>());
+    assert!(
+        said.contains("SW150"),
+        "the point before it is what fails: {said}"
+    );
+    assert!(
+        fs::symlink_metadata(world.path("live"))
+            .unwrap()
+            .is_symlink()
+    );
+}
+
 #[test]
 fn a_repository_that_is_gone_everywhere_is_not_begun_anew() {
     let world = World::new();

@@ -56,8 +56,8 @@ fn findings(
     }
 }
 
-/// What is proven of a model, and what the rules find in it; nothing without a model.
-fn ruled(
+/// What is proven of a model, and what the rules find in it before any waiver; nothing without a model.
+pub fn ruled(
     compilation: &Compilation,
     sources: &SourceSet,
     rules: &RuleSet,

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use crate::compile::Compilation;
 use crate::kinds::{Kind, Place};
 use crate::lower::Origin;
+use crate::schema::UNIT_SUFFIXES;
 
 /// An object of the model, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +44,6 @@ pub struct Resolved<'a> {
 
 /// Suggestions that are told.
 const MAX_NEAR: usize = 5;
-
-/// Suffixes that fields gain in the model.
-const SUFFIXES: [&str; 3] = ["_bytes_per_second", "_bytes", "_s"];
 
 /// Finds an object by what a person writes: `datasets/ds_x`, `ds_x`, `gsmd:schedules/every_5m`, `kid:backup-01`,
 /// `plans/bp_x/retention`.
@@ -196,7 +194,7 @@ pub fn values<'a>(
 
 /// The name of a field in source documents.
 pub fn source_name(name: &str) -> &str {
-    SUFFIXES
+    UNIT_SUFFIXES
         .iter()
         .find_map(|suffix| name.strip_suffix(suffix))
         .unwrap_or(name)

@@ -10,10 +10,7 @@ use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Measure, Waived};
 use crate::rules::{Place, RuleSet};
-use crate::schema::did_you_mean;
-
-/// Suffixes that fields of lengths and sizes have in the model and not in the source.
-const SUFFIXES: [&str; 3] = ["_bytes_per_second", "_bytes", "_s"];
+use crate::schema::{UNIT_SUFFIXES, did_you_mean};
 
 /// Marks the findings that waivers accept as of an instant, and adds what is wrong with the waivers themselves. `json` is
 /// the model's, `place` leads a path in it to the text that set it.
@@ -309,7 +306,9 @@ fn spelling(path: &[&str]) -> Vec<String> {
     path.iter()
         .enumerate()
         .map(|(index, step)| {
-            let bare = SUFFIXES.iter().find_map(|suffix| step.strip_suffix(suffix));
+            let bare = UNIT_SUFFIXES
+                .iter()
+                .find_map(|suffix| step.strip_suffix(suffix));
             bare.filter(|_| index >= object).unwrap_or(step).to_owned()
         })
         .collect()

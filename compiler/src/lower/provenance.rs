@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::parse::Node;
+use crate::schema::UNIT_SUFFIXES;
 use crate::source::{Position, SourceSet, Span};
 
 /// Where a value was set, and the steps that led from where it stands to that place.
@@ -41,9 +42,6 @@ pub(super) struct Branch {
     children: BTreeMap<String, Branch>,
 }
 
-/// The suffixes that fields gain in the model.
-const SUFFIXES: [&str; 3] = ["_bytes_per_second", "_bytes", "_s"];
-
 impl Branch {
     pub(super) fn child(&mut self, name: &str) -> &mut Self {
         // Asked first, so that the common case of a known child copies no name.
@@ -58,12 +56,12 @@ impl Branch {
         self.children
             .get(name)
             .or_else(|| {
-                SUFFIXES
+                UNIT_SUFFIXES
                     .iter()
                     .find_map(|suffix| self.children.get(&format!("{name}{suffix}")))
             })
             .or_else(|| {
-                SUFFIXES
+                UNIT_SUFFIXES
                     .iter()
                     .find_map(|suffix| self.children.get(name.strip_suffix(suffix)?))
             })

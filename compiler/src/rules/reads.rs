@@ -8,14 +8,14 @@ use regorus::Engine;
 use regorus::unstable::{Expr, Literal, Query, Rule, RuleHead};
 use serde_json::Value;
 
+use crate::schema::UNIT_SUFFIXES;
+
 /// A resolved model with every optional field present; a test holds that it is one. A text that names two steps stands
 /// for what lies there.
 const MODEL: &str = include_str!("shape_model.json");
 /// The facts with every field that they can have; a test holds it against real ones.
 const FACTS: &str = include_str!("shape_facts.json");
 
-/// Suffixes that fields of durations and sizes have in the model and not in the source.
-const SUFFIXES: [&str; 3] = ["_bytes_per_second", "_bytes", "_s"];
 /// Fields that only the source has.
 const SOURCE_ONLY: [&str; 4] = ["for_each", "overridable_in", "overrides", "kind"];
 /// Mappings from ids to documents, or from loss cases to losses: any key is right.
@@ -348,7 +348,7 @@ impl Shape {
 
 /// Whether a source field is written so: without the suffix of the model's field.
 fn spelt(field: &str, name: &str) -> bool {
-    SUFFIXES
+    UNIT_SUFFIXES
         .iter()
         .any(|suffix| field.strip_suffix(suffix) == Some(name))
 }

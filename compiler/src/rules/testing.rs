@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use contract::code::Severity;
 
-use super::{Files, Input, Rule, RuleSet, engine};
+use super::{Files, Rule, RuleSet, engine};
 use crate::compile;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::environments::environments;
-use crate::facts;
+use crate::judge;
 use crate::parse;
 use crate::source::{SourceFile, SourceSet};
 
@@ -206,15 +206,8 @@ fn tree(rules: &RuleSet, rule: &Rule, files: &Files, fires: bool) -> Result<(), 
                 told(&compilation.diagnostics)
             ));
         };
-        let at = model.snapshot.effective_from.as_second();
-        let input = Input::new(
-            &compilation.json,
-            &compilation.written,
-            &facts::facts(model),
-            at,
-        );
-        let place = |path: &[String]| super::place(&compilation, &sources, path);
-        found.extend(super::judge(&input, &alone, &place));
+        let at = model.snapshot.effective_from;
+        found.extend(judge::ruled(&compilation, &sources, &alone, at).1);
     }
     let own = found
         .iter()

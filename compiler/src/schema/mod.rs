@@ -12,7 +12,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json, json};
 
 pub use explain::did_you_mean;
-pub use shape::{Field, Need, Scalar, Shape};
+pub use shape::{Field, Need, Scalar, Shape, UNIT_SUFFIXES};
 
 use crate::diagnostic::Diagnostic;
 use crate::kinds::text::{OPTIONAL, OR_DEFAULT};

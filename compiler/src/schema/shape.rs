@@ -5,6 +5,9 @@ use serde_json::Value as Json;
 
 use crate::kinds::text::{OR_DEFAULT, REFERS_TO};
 
+/// What fields of lengths and sizes gain in the model, longer ones first; see [`Shape::suffix`].
+pub const UNIT_SUFFIXES: [&str; 3] = ["_bytes_per_second", "_bytes", "_s"];
+
 /// What may stand at a place of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {

@@ -385,7 +385,7 @@ fn check_target(tree: &Tree, rules: &RuleSet) -> BTreeSet<String> {
     }
     let sources = set(&tree);
     let parsed = parse(&sources);
-    let alike = Alike::of(&parsed);
+    let alike = Alike::under(rules, &parsed);
     let (mut declared, mut told) = environments(&parsed);
     declared.truncate(2);
     let mut signs = BTreeSet::new();

@@ -1,5 +1,9 @@
-//! Owns which documents of a tree are alike: datasets and plans that differ in nothing but what they are called. A large
-//! inventory holds few different ones, so each is judged once; where something is found, all of its kind are judged.
+//! Owns which documents of a tree are alike: datasets and plans that differ in nothing but what they are called, and how much
+//! data there is. A large inventory holds few different ones, so each is judged once; where something is found, all of its
+//! kind are judged.
+//!
+//! What stands for others of different sizes is judged with the largest of them. More data is never found to be better, so
+//! nothing is wrong with any of them when nothing is wrong with that.
 //!
 //! To keep a document is always right. One is left out only when nothing but its own plan, or its own datasets, speaks
 //! of it, and another that is kept says the same. What is kept and spoken of by nothing else is judged in parts, so that
@@ -14,6 +18,7 @@ use crate::diagnostic::Diagnostic;
 use crate::kinds::Kind;
 use crate::parse::{Document, Node, Parsed, Value};
 use crate::rules::RuleSet;
+use crate::schema::format;
 
 /// A plan and its datasets that are compared with others; larger families are kept as they are, because putting their
 /// members into one order is no longer worth it.
@@ -31,6 +36,15 @@ pub struct Alike<'a> {
     datasets: HashMap<&'a str, usize>,
     /// Ids of kept documents that stand for others, with their classes: a plan and a dataset may have one id.
     stands: HashMap<&'a str, Vec<usize>>,
+    /// Kept datasets that stand for others of other sizes, by document: their class, and the largest sizes in it.
+    largest: HashMap<usize, (usize, Sizing<'a>)>,
+}
+
+/// How much data a dataset has and gains, as numbers and as they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sizing<'a> {
+    size: (u64, &'a str),
+    change: (u64, &'a str),
 }
 
 /// Where a document belongs of which nothing but its own family speaks.
@@ -46,8 +60,9 @@ struct Member<'a> {
     document: usize,
     kind: Kind,
     id: &'a str,
-    /// What it says, without what it is called and whom it names.
+    /// What it says, without what it is called, whom it names, and what `sizing` says.
     content: Digest,
+    sizing: Option<Sizing<'a>>,
     /// Something else speaks of it.
     fixed: bool,
     /// Places of its plans, or of its datasets.
@@ -58,22 +73,25 @@ impl<'a> Alike<'a> {
     /// Finds what is alike as far as these rules allow to judge it once.
     pub fn under(rules: &RuleSet, parsed: &'a Parsed) -> Self {
         if rules.judge_each() {
-            Self::of(parsed)
+            Self::of(parsed, rules.find_more_data_worse())
         } else {
             Self::default()
         }
     }
 
-    /// Finds what is alike. Trees that were not read whole are left as they are: their findings count documents.
-    pub fn of(parsed: &'a Parsed) -> Self {
+    /// Finds what is alike, whatever its size where `of_any_size`. Trees that were not read whole are left as they are:
+    /// their findings count documents.
+    pub fn of(parsed: &'a Parsed, of_any_size: bool) -> Self {
         let mut found = Self::default();
-        let Some((mut members, each)) = members(parsed) else {
+        let Some((mut members, each)) = members(parsed, of_any_size) else {
             return found;
         };
         fix_generated(&mut members, &each, parsed);
         let merged = merge_datasets(&members);
         let mut firsts: HashMap<Vec<u8>, usize> = HashMap::new();
         let mut classes = HashSet::new();
+        let mut largest: HashMap<(usize, Digest), Sizing<'a>> = HashMap::new();
+        let mut standing = Vec::new();
         for (number, family) in families(&members).iter().enumerate() {
             let class = signature(&members, &merged, family)
                 .map_or(number, |says| *firsts.entry(says).or_insert(number));
@@ -88,6 +106,14 @@ impl<'a> Alike<'a> {
                     Some(_) => {}
                     None => found.stands.entry(member.id).or_default().push(class),
                 }
+                if let Some(sizing) = member.sizing {
+                    let kind = (class, member.content);
+                    let all = largest.entry(kind).or_insert(sizing);
+                    *all = all.or_larger(sizing);
+                    if left_out.is_none() {
+                        standing.push((member.document, kind, sizing));
+                    }
+                }
                 classes.extend(left_out);
                 if is_apart || left_out.is_some() {
                     let part = Part {
@@ -96,6 +122,11 @@ impl<'a> Alike<'a> {
                     };
                     found.members.insert(member.document, part);
                 }
+            }
+        }
+        for (document, kind, own) in standing {
+            if let Some(all) = largest.get(&kind).filter(|all| **all != own) {
+                found.largest.insert(document, (kind.0, *all));
             }
         }
         found.stands.retain(|_, of| {
@@ -162,8 +193,13 @@ impl<'a> Alike<'a> {
         };
         let documents = places
             .iter()
-            .filter_map(|place| parsed.documents.get(*place));
-        let documents = documents.cloned().map(|mut document| {
+            .filter_map(|place| Some((place, parsed.documents.get(*place)?.clone())));
+        let documents = documents.map(|(place, mut document)| {
+            if let Some((class, all)) = self.largest.get(place)
+                && !opened.contains(class)
+            {
+                all.put(&mut document);
+            }
             if let Value::Mapping(root) = &mut document.root.value
                 && let Some(ids) = root.get_mut("dataset_ids")
                 && let Value::List(ids) = &mut ids.value
@@ -176,8 +212,58 @@ impl<'a> Alike<'a> {
     }
 }
 
+impl<'a> Sizing<'a> {
+    /// What a dataset says of its size; nothing where it says anything that is no size, so that it stands for itself.
+    fn of(document: &'a Document) -> Option<Self> {
+        let sizing = document.root.get("sizing")?;
+        let Value::Mapping(fields) = &sizing.value else {
+            return None;
+        };
+        let read = |name: &str| {
+            let text = sizing.get(name)?.text()?;
+            Some((format::bytes(text).ok()?, text))
+        };
+        let known = Self {
+            size: read("size")?,
+            change: read("change_per_day")?,
+        };
+        (fields.entries.len() == 2).then_some(known)
+    }
+
+    /// The larger of both, field by field.
+    fn or_larger(self, other: Self) -> Self {
+        let larger = |one: (u64, &'a str), two: (u64, &'a str)| {
+            // Of two that are written differently, the same one whatever the order of files.
+            if one.0 == two.0 {
+                one.min(two)
+            } else {
+                one.max(two)
+            }
+        };
+        Self {
+            size: larger(self.size, other.size),
+            change: larger(self.change, other.change),
+        }
+    }
+
+    fn put(&self, document: &mut Document) {
+        let Value::Mapping(root) = &mut document.root.value else {
+            return;
+        };
+        let Some(Value::Mapping(fields)) = root.get_mut("sizing").map(|node| &mut node.value)
+        else {
+            return;
+        };
+        for (name, (_, text)) in [("size", self.size), ("change_per_day", self.change)] {
+            if let Some(node) = fields.get_mut(name) {
+                node.value = Value::Text(text.to_owned());
+            }
+        }
+    }
+}
+
 /// The datasets and plans that could be left out, and the ids of the plans with `for_each`.
-fn members(parsed: &Parsed) -> Option<(Vec<Member<'_>>, Vec<&str>)> {
+fn members(parsed: &Parsed, of_any_size: bool) -> Option<(Vec<Member<'_>>, Vec<&str>)> {
     if parsed.lost || !parsed.diagnostics.is_empty() {
         return None;
     }
@@ -198,6 +284,8 @@ fn members(parsed: &Parsed) -> Option<(Vec<Member<'_>>, Vec<&str>)> {
             names(&document.root, &[], &mut named);
             continue;
         };
+        let sizing = Sizing::of(document).filter(|_| of_any_size && kind == Kind::Dataset);
+        let own = if sizing.is_some() { &SIZED[..] } else { own };
         bytes.clear();
         bytes.extend(kind.name().bytes());
         content(&document.root, own, &mut bytes);
@@ -217,6 +305,7 @@ fn members(parsed: &Parsed) -> Option<(Vec<Member<'_>>, Vec<&str>)> {
             kind,
             id,
             content,
+            sizing,
             fixed: false,
             others: Vec::new(),
         });
@@ -262,6 +351,9 @@ fn called(document: &Document) -> Option<(Kind, &str)> {
     let id = document.root.get(kind.id_field())?.text()?;
     Some((kind, id))
 }
+
+/// The fields by which datasets may differ whose sizes are known.
+const SIZED: [&str; 3] = ["dataset_id", "name", "sizing"];
 
 /// The fields by which documents may differ and still be alike; nothing for a document that is always kept.
 fn own_fields(kind: Kind, document: &Document) -> Option<&'static [&'static str]> {

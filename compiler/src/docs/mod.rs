@@ -1,6 +1,8 @@
 //! Owns the documentation that is made of a policy and of rules: one HTML page each, complete in itself, without scripts
 //! and without anything from a network. Pure; decides nothing. The entries are [`policy::page`] and [`rules::page`].
 
+mod continuity;
+mod governance;
 mod html;
 pub mod policy;
 pub mod rules;
@@ -45,6 +47,12 @@ fn facts(pairs: Vec<(&str, Html)>) -> Html {
 /// An id, as it is written in policy.
 fn id(text: impl std::fmt::Display) -> Html {
     Html::with("span", &[("class", "id")], text.to_string())
+}
+
+/// An id where links to it lead.
+fn anchored(prefix: &str, of: impl std::fmt::Display) -> Html {
+    let anchor = format!("{prefix}-{of}");
+    Html::with("span", &[("id", &anchor), ("class", "id")], of.to_string())
 }
 
 /// A word that says how something stands.

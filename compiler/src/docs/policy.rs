@@ -8,7 +8,7 @@ use contract::recovery::LossCase;
 use serde_json::Value as Json;
 
 use super::html::Html;
-use super::{Entry, facts, id, mark, settings};
+use super::{Entry, continuity, facts, governance, id, mark, settings};
 use crate::compile::Compilation;
 use crate::source::{self, Position, Positions, SourceSet};
 
@@ -41,11 +41,17 @@ pub fn page(documented: &Documented<'_>) -> String {
     for (plan_id, plan) in &model.plans {
         body.push(documented.plan(plan_id, plan));
     }
+    body.push(continuity::groups(model));
+    body.push(continuity::standbys(model));
     body.push(settings::scenarios(documented));
     body.push(settings::places(model));
     body.push(settings::keys(model));
     body.push(settings::tiers(model));
-    body.push(settings::approvals(model));
+    body.push(governance::approvals(model));
+    body.push(governance::waivers(model));
+    body.push(governance::data_retention(model));
+    body.push(governance::alerts(model));
+    body.push(governance::windows(&model.environment));
     let names = |ids: Vec<String>, prefix: &str| -> Vec<(String, String)> {
         ids.into_iter()
             .map(|id| (format!("{prefix}-{id}"), id))
@@ -63,11 +69,17 @@ pub fn page(documented: &Documented<'_>) -> String {
         entry("overview", "Overview", Vec::new()),
         entry("datasets", "Datasets", names(datasets, "dataset")),
         entry("plans", "Plans", names(plans, "plan")),
+        entry("groups", "Groups", Vec::new()),
+        entry("standbys", "Standbys", Vec::new()),
         entry("scenarios", "Scenarios", names(scenarios, "scenario")),
         entry("places", "Places", Vec::new()),
         entry("keys", "Keys", Vec::new()),
         entry("tiers", "Tiers", Vec::new()),
         entry("approvals", "Approvals", Vec::new()),
+        entry("waivers", "Accepted findings", Vec::new()),
+        entry("data-retention", "Data retention", Vec::new()),
+        entry("alerts", "Alerts", Vec::new()),
+        entry("windows", "Windows and limits", Vec::new()),
     ];
     let environment = &model.environment.environment_id;
     let title = format!("Recovery policy of {environment}");
@@ -224,6 +236,7 @@ impl Documented<'_> {
                 .map(|kid| Html::link(&format!("key-{kid}"), id(kid)));
             told.push(("Keys", Html::joined(keys, ", ")));
         }
+        told.extend(self.beside(dataset_id));
         let runbooks: Vec<Html> = self
             .model
             .scenarios
@@ -243,6 +256,44 @@ impl Documented<'_> {
             &[("class", "card"), ("id", &format!("dataset-{dataset_id}"))],
             card,
         )
+    }
+
+    /// Groups, standbys and waivers that name a dataset.
+    fn beside(&self, dataset: &DatasetId) -> Vec<(&'static str, Html)> {
+        let link = |prefix: &str, of: &dyn std::fmt::Display| {
+            Html::link(&format!("{prefix}-{of}"), id(of))
+        };
+        let model = self.model;
+        let groups = model.groups.values().filter(|group| {
+            let mut members = group.members.iter();
+            members.any(|member| member.dataset == *dataset)
+        });
+        let standbys = model.standbys.values();
+        let standbys = standbys.filter(|standby| standby.dataset == *dataset);
+        let target = format!("datasets/{dataset}");
+        let waivers = model.waivers.values();
+        let waivers = waivers.filter(|waiver| waiver.targets.contains(&target));
+        let told: [(&str, Vec<Html>); 3] = [
+            (
+                "Groups",
+                groups.map(|group| link("group", &group.group_id)).collect(),
+            ),
+            (
+                "Standbys",
+                standbys
+                    .map(|standby| link("standby", &standby.standby_id))
+                    .collect(),
+            ),
+            (
+                "Accepted findings",
+                waivers
+                    .map(|waiver| link("waiver", &waiver.waiver_id))
+                    .collect(),
+            ),
+        ];
+        let told = told.into_iter().filter(|(_, links)| !links.is_empty());
+        told.map(|(name, links)| (name, Html::joined(links, ", ")))
+            .collect()
     }
 
     /// What is lost in every loss that is known of, and what the tier demands there.

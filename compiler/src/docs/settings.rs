@@ -5,7 +5,7 @@ use contract::runbook::course;
 
 use super::html::Html;
 use super::policy::{Documented, word};
-use super::{facts, id};
+use super::{anchored, facts, id};
 
 /// When a schedule runs.
 pub(super) fn schedule(schedule: &Schedule) -> String {
@@ -224,13 +224,8 @@ pub(super) fn places(model: &Model) -> Html {
 
 fn location(location: &Location) -> Vec<Html> {
     let domains = &location.fault_domains;
-    let anchor = format!("location-{}", location.location_id);
     vec![
-        Html::with(
-            "span",
-            &[("id", &anchor), ("class", "id")],
-            location.location_id.to_string(),
-        ),
+        anchored("location", &location.location_id),
         id(&location.site),
         Html::text(&domains.provider),
         Html::text(&domains.region),
@@ -253,13 +248,8 @@ pub(super) fn keys(model: &Model) -> Html {
             .values()
             .filter(|plan| plan.encryption_key_ref == key.kid)
             .map(|plan| Html::link(&format!("plan-{}", plan.plan_id), id(&plan.plan_id)));
-        let anchor = format!("key-{}", key.kid);
         vec![
-            Html::with(
-                "span",
-                &[("id", &anchor), ("class", "id")],
-                key.kid.to_string(),
-            ),
+            anchored("key", &key.kid),
             id(&key.custody),
             Html::text(&key.not_after.to_string()),
             Html::text(&key.rotation_period_s.human()),
@@ -319,38 +309,5 @@ pub(super) fn tiers(model: &Model) -> Html {
             card,
         ));
     }
-    out
-}
-
-/// Who must agree to what.
-pub(super) fn approvals(model: &Model) -> Html {
-    let environment = &model.environment.environment_id;
-    let mut out = Html::with("h2", &[("id", "approvals")], "Approvals");
-    let rows = model
-        .settings
-        .approvals
-        .values()
-        .filter(|approval| approval.environments.contains(environment))
-        .map(|approval| {
-            let tiers: Vec<String> = approval.tiers.iter().map(ToString::to_string).collect();
-            let roles: Vec<String> = approval.roles.iter().map(ToString::to_string).collect();
-            vec![
-                Html::text(&word(&approval.action)),
-                Html::text(&tiers.join(", ")),
-                Html::text(&count(approval.approvals, "person")),
-                Html::text(&roles.join(", ")),
-                Html::text(&approval.request_expiry_s.human()),
-                Html::text(&approval.execution_expiry_s.human()),
-            ]
-        });
-    let heads = [
-        "Action",
-        "Tiers",
-        "Approved by",
-        "Of the roles",
-        "Asked within",
-        "Run within",
-    ];
-    out.push(Html::table(&heads, rows.collect()));
     out
 }

@@ -34,7 +34,7 @@ fn both_ways(sources: &SourceSet, environment: &str) -> (Vec<Diagnostic>, usize)
         "2026-11-21T12:00:00Z".parse().unwrap(),
     );
     let (parsed, rules) = (parse(sources), rules());
-    let alike = Alike::of(&parsed);
+    let alike = Alike::under(&rules, &parsed);
     let of_each = find(
         sources,
         &parsed,
@@ -106,7 +106,18 @@ fn plan(id: &str, datasets: &[String], fault: (&str, &str, &str)) -> String {
     .replace(fault.1, fault.2)
 }
 
-/// One family: how many datasets, how many plans, which of them is faulty, and how; and what is odd about its names.
+/// How much data there is: as it is, the same in other words, more, more of one and less of the other, and too much.
+const SIZES: [&str; 6] = [
+    "{ size: 10GiB, change_per_day: 500MiB }",
+    "{ change_per_day: 500MiB, size: 10240MiB }",
+    "{ size: 11GiB, change_per_day: 1MiB }",
+    "{ size: 0B, change_per_day: 0B }",
+    "{ size: 20GiB, change_per_day: 1GiB }",
+    "{ size: 90TiB, change_per_day: 500MiB }",
+];
+
+/// One family: how many datasets, how many plans, which of them is faulty, and how; what is odd about its names; and how
+/// large its datasets are, each by one more.
 #[derive(Debug, Clone)]
 struct Family {
     datasets: usize,
@@ -114,6 +125,7 @@ struct Family {
     dataset: usize,
     plan: usize,
     odd: u8,
+    size: usize,
 }
 
 fn family() -> impl Strategy<Value = Family> {
@@ -126,13 +138,16 @@ fn family() -> impl Strategy<Value = Family> {
         fault(DATASETS.len()),
         fault(PLANS.len()),
         odd,
+        // The largest one is at fault, so it is rare.
+        prop_oneof![12 => 0..2_usize, 1 => 0..SIZES.len()],
     )
-        .prop_map(|(datasets, plans, dataset, plan, odd)| Family {
+        .prop_map(|(datasets, plans, dataset, plan, odd, size)| Family {
             datasets,
             plans,
             dataset,
             plan,
             odd,
+            size,
         })
 }
 
@@ -159,7 +174,8 @@ fn write(families: &[Family], each: bool) -> String {
             } else {
                 DATASETS[0]
             };
-            text.push_str(&dataset(id, &name, fault));
+            let size = SIZES[(family.size + one) % SIZES.len()];
+            text.push_str(&dataset(id, &name, fault).replace(SIZES[0], size));
         }
         for one in 0..family.plans {
             let fault = if one == 0 {
@@ -260,6 +276,7 @@ fn one_of_many_is_judged_and_a_fault_in_one_is_found() {
         dataset: 0,
         plan: 0,
         odd: 0,
+        size: 0,
     };
     let mut families = vec![sound; 200];
     let (found, left_out) = both_ways(&with(&write(&families, false)), "production");
@@ -278,6 +295,51 @@ fn one_of_many_is_judged_and_a_fault_in_one_is_found() {
     let (found, _) = both_ways(&with(&write(&families, false)), "production");
     let plans: BTreeSet<_> = found.iter().map(|finding| &finding.at[1]).collect();
     assert_eq!(plans.len(), 200);
+}
+
+/// One of each kind is judged with the largest sizes of its kind; one that is too large is found, and no other.
+#[test]
+fn of_many_sizes_the_largest_is_judged() {
+    let sized = |sizes: &[String]| {
+        let mut text = String::new();
+        for (number, size) in sizes.iter().enumerate() {
+            let id = format!("ds_s{number}");
+            text.push_str(&dataset(&id, "Sized", DATASETS[0]).replace(SIZES[0], size));
+            text.push_str(&plan(&format!("bp_s{number}"), &[id], PLANS[0]));
+        }
+        both_ways(&with(&text), "production")
+    };
+    let mut sizes: Vec<String> = (0..50)
+        .map(|number| {
+            let (size, change) = (1 + number * 7 % 50, 1 + number);
+            format!("{{ size: {size}GiB, change_per_day: {change}MiB }}")
+        })
+        .collect();
+    let (found, left_out) = sized(&sizes);
+    assert_eq!((found.len(), left_out), (0, 98));
+    SIZES[5].clone_into(&mut sizes[31]);
+    let (found, left_out) = sized(&sizes);
+    assert_eq!((found.len(), left_out), (1, 98));
+    assert_eq!(found[0].at[..2], ["datasets", "ds_s31"], "{found:?}");
+    // What says no size is left to the compiler's own findings.
+    "{ size: 10G, change_per_day: 1MiB }".clone_into(&mut sizes[3]);
+    assert_eq!(sized(&sizes).1, 96);
+}
+
+/// A rule of an organisation may find that there is too little data, whatever else it promises.
+#[test]
+fn an_organisations_rule_sees_every_size() {
+    let mut files = Files::new();
+    let rule = "# METADATA\n# title: not too small\n# description: x\n# custom:\n#   code: ORG0001\n#   severity: error\n\
+                #   judges_each: true\npackage org.rules.a.small\n\nimport rego.v1\n\ndeny contains finding if {\n\
+                \tsome id, dataset in input.datasets\n\tdataset.sizing.size_bytes < 1000\n\
+                \tfinding := {\"at\": [\"datasets\", id], \"msg\": \"small\"}\n}\n";
+    files.insert("a/small/rule.rego".to_owned(), rule.to_owned());
+    let (rules, refused) = rules::load(&rules::built_in(), &files);
+    assert!(
+        rules.judge_each() && !rules.find_more_data_worse(),
+        "{refused:?}"
+    );
 }
 
 /// What is missing from the tree as a whole is told in the same words, however many miss it.
@@ -306,20 +368,23 @@ fn what_differs_is_judged_in_parts() {
     let mut text = String::new();
     for number in 0..900 {
         let id = format!("ds_d{number}");
-        let size = format!("{}MiB", 1000 + number);
+        let class = format!("data_classification: class_{number}");
         let fault = if number % 300 == 7 {
             PLANS[2]
         } else {
             PLANS[0]
         };
-        text.push_str(&dataset(&id, "Different", ("", "", "")).replace("10GiB", &size));
+        text.push_str(
+            &dataset(&id, "Different", ("", "", ""))
+                .replace("data_classification: confidential", &class),
+        );
         text.push_str(&plan(&format!("bp_d{number}"), &[id], fault));
     }
     let each =
         plan("bp_each", &[], PLANS[0]).replace("dataset_ids: []", "for_each: { tenant: nobody }");
     let sources = with(&format!("{text}{each}"));
     let parsed = parse(&sources);
-    let parts = Alike::of(&parsed).parts(&parsed, &BTreeSet::new());
+    let parts = Alike::under(&rules(), &parsed).parts(&parsed, &BTreeSet::new());
     assert_eq!(parts.len(), 3);
     let (found, left_out) = both_ways(&sources, "production");
     assert_eq!(left_out, 0);
@@ -359,7 +424,7 @@ fn what_something_else_speaks_of_is_kept() {
     assert_eq!(
         count(&format!(
             "{each}{taken}{}",
-            dataset("ds_view", "v", DATASETS[1])
+            dataset("ds_view", "v", DATASETS[3])
         )),
         2
     );

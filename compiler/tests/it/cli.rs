@@ -17,19 +17,26 @@ pub struct Ran {
     pub err: String,
 }
 
-pub fn seawall(arguments: &[&str]) -> Ran {
-    let output = Command::cargo_bin("seawall")
-        .unwrap()
-        .args(arguments)
-        .env_clear()
-        .env("COLUMNS", "110")
-        .output()
-        .unwrap();
-    Ran {
-        status: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+impl Ran {
+    /// Runs the binary as this prepared it, to its end, with no environment but this width and what `variables` say.
+    pub fn of(command: &mut Command, columns: &str, variables: &[(&str, &Path)]) -> Self {
+        let output = command
+            .env_clear()
+            .env("COLUMNS", columns)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        Self {
+            status: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
     }
+}
+
+pub fn seawall(arguments: &[&str]) -> Ran {
+    let mut command = Command::cargo_bin("seawall").unwrap();
+    Ran::of(command.args(arguments), "110", &[])
 }
 
 /// A folder with the starter tree in `tree/`, keys in `keys/`, and a published trust root in `out/`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use compiler::docs::policy;
 use compiler::facts;
-use compiler::source::SourceSet;
+use compiler::source::{SourceFile, SourceSet};
 use rstest::rstest;
 
 use crate::cli::{Ran, seawall};
@@ -80,6 +80,32 @@ fn the_shipped_policy_is_documented_whole() {
                 .map(ToString::to_string)
                 .collect(),
         ),
+        ids(
+            "group",
+            model.groups.keys().map(ToString::to_string).collect(),
+        ),
+        ids(
+            "standby",
+            model.standbys.keys().map(ToString::to_string).collect(),
+        ),
+        ids(
+            "alert",
+            model
+                .settings
+                .alerts
+                .keys()
+                .map(ToString::to_string)
+                .collect(),
+        ),
+        ids(
+            "data-retention",
+            model
+                .settings
+                .data_retention
+                .keys()
+                .map(ToString::to_string)
+                .collect(),
+        ),
     ]
     .concat();
     for anchor in &wanted {
@@ -115,6 +141,24 @@ fn the_shipped_policy_is_documented_whole() {
     ] {
         assert!(!page.contains(absent), "{absent}");
     }
+}
+
+#[test]
+fn a_page_tells_what_was_accepted_for_whom_and_until_when() {
+    let mut files = trees::read("fixtures/valid/minimal").files;
+    let waiver = "kind: Waiver\nwaiver_id: wv_documents\ncode: SW0301\ntargets: [datasets/ds_documents]\n\
+                  owner: operator\nreason: until <spring>\nexpiry: 2027-03-01T00:00:00Z\nbound: PT4H\n";
+    files.push(SourceFile {
+        path: "waivers.yaml".to_owned(),
+        text: waiver.to_owned(),
+    });
+    let sources = SourceSet::new(files);
+    let page = page_of(&sources, "production");
+    assert_eq!(page.matches("id=\"waiver-wv_documents\"").count(), 1);
+    assert_eq!(page.matches("href=\"#waiver-wv_documents\"").count(), 1);
+    let row = "<td>2027-03-01T00:00:00Z</td><td><span class=\"id\">operator</span></td><td>until &lt;spring&gt;</td>";
+    assert!(page.replace(" class=\"short\"", "").contains(row), "{page}");
+    assert!(!page.contains("Nothing is waived"));
 }
 
 /// What stands behind each `before`, up to the next quote.

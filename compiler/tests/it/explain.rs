@@ -19,19 +19,9 @@ use crate::trees;
 
 /// Runs the binary at the root of the repository, so that paths are the same on every machine.
 fn seawall(arguments: &[&str]) -> Ran {
-    let output = Command::cargo_bin("seawall")
-        .unwrap()
-        .args(arguments)
-        .current_dir(trees::repository())
-        .env_clear()
-        .env("COLUMNS", "100")
-        .output()
-        .unwrap();
-    Ran {
-        status: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    let mut command = Command::cargo_bin("seawall").unwrap();
+    let command = command.args(arguments).current_dir(trees::repository());
+    Ran::of(command, "100", &[])
 }
 
 fn built_in() -> RuleSet {

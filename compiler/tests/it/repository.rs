@@ -6,16 +6,11 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+use crate::cli::Ran;
 use crate::trees;
 
 /// As of when everything is judged.
 pub const AT: &str = "2026-11-20T12:00:00Z";
-
-pub struct Ran {
-    pub status: i32,
-    pub out: String,
-    pub err: String,
-}
 
 pub struct Repository {
     /// Gone with the repository.
@@ -109,19 +104,8 @@ impl Repository {
     }
 
     pub fn run(&self, arguments: &[&str], variables: &[(&str, &Path)]) -> Ran {
-        let output = Command::cargo_bin("seawall")
-            .unwrap()
-            .args(arguments)
-            .current_dir(&self.root)
-            .env_clear()
-            .env("COLUMNS", "110")
-            .envs(variables.iter().copied())
-            .output()
-            .unwrap();
-        Ran {
-            status: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        let mut command = Command::cargo_bin("seawall").unwrap();
+        let command = command.args(arguments).current_dir(&self.root);
+        Ran::of(command, "110", variables)
     }
 }

@@ -10,7 +10,8 @@ use contract::code;
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::repository::{Ran, Repository};
+use crate::cli::Ran;
+use crate::repository::Repository;
 use crate::trees::{repository, snapshot};
 
 const WAIVER: &str = "\

@@ -140,9 +140,9 @@ fn one_alert(model: &Model, alert: &AlertPolicy) -> Html {
             ))
         });
         let mut item = Html::text(&if step.after_s.get() == 0 {
-            "at once ".to_owned()
+            "at once: ".to_owned()
         } else {
-            format!("when nobody took it on for {} ", step.after_s.human())
+            format!("when nobody took it on for {}: ", step.after_s.human())
         });
         item.push(Html::joined(channels, ", "));
         Html::tag("li", item)

@@ -104,7 +104,10 @@ impl Check {
             None => None,
         };
         let (rules, invalid) = compiled::rules(self.tree.rules.as_deref())?;
-        let parsed = parse::parse(&read.sources);
+        let (parsed, base_parsed) = rayon::join(
+            || parse::parse(&read.sources),
+            || base.as_ref().map(|base| parse::parse(&base.sources)),
+        );
         let mut environments = self.environments;
         let mut whole = [read.diagnostics, invalid.clone()].concat();
         if environments.is_empty() {
@@ -114,20 +117,21 @@ impl Check {
                 whole.extend(diagnostics);
             }
         }
-        let mut run = look_at(
-            &read.sources,
-            &parsed,
-            whole,
-            environments,
-            &rules,
-            (at, self.until),
-        );
-        let compared = base
-            .as_ref()
-            .zip(self.base.as_deref())
-            .map(|(base, revision)| {
-                since(revision, base, &mut run, &read.sources, invalid, &rules, at)
-            });
+        let of_base = base.as_ref().zip(base_parsed.as_ref());
+        let judge_base = || {
+            let before = |(base, parsed)| before(base, parsed, &environments, &invalid, &rules, at);
+            of_base.map(before)
+        };
+        let judge_tree = || {
+            let environments = environments.clone();
+            let as_of = (at, self.until);
+            look_at(&read.sources, &parsed, whole, environments, &rules, as_of)
+        };
+        let (mut run, judged_base) = rayon::join(judge_tree, judge_base);
+        let revision = self.base.as_deref().zip(base.as_ref());
+        let compared = revision
+            .zip(judged_base)
+            .map(|(of, before)| since(of, before, &mut run, &read.sources, &rules));
         let mut report = report(folder, &read.sources, run.environments, run.findings);
         report.root = root(folder);
         // What is read elsewhere must not depend on what was typed here.
@@ -213,29 +217,32 @@ fn look_at(
     }
 }
 
-/// Judges the base as the tree was judged, and marks the tree's findings.
-fn since<'a>(
-    revision: &str,
-    base: &'a Base,
-    run: &mut Run,
-    sources: &SourceSet,
-    invalid: Vec<Diagnostic>,
+/// The base, looked at as the tree is: in those of these environments that it declares. Beside it, whether it declares any.
+fn before(
+    base: &Base,
+    parsed: &Parsed,
+    environments: &[EnvironmentId],
+    invalid: &[Diagnostic],
     rules: &RuleSet,
     at: Timestamp,
+) -> (Run, bool) {
+    let (mut declared, _) = crate::environments::environments(parsed);
+    let declares = !declared.is_empty();
+    declared.retain(|environment| environments.contains(environment));
+    let whole = [base.diagnostics.as_slice(), invalid].concat();
+    let run = look_at(&base.sources, parsed, whole, declared, rules, (at, None));
+    (run, declares)
+}
+
+/// Marks the tree's findings by those of the base.
+fn since<'a>(
+    (revision, base): (&str, &'a Base),
+    (before, declares): (Run, bool),
+    run: &mut Run,
+    sources: &SourceSet,
+    rules: &RuleSet,
 ) -> compare::Base<'a> {
-    let parsed = parse::parse(&base.sources);
-    let (mut environments, _) = crate::environments::environments(&parsed);
-    let nothing_declared = environments.is_empty() && base.present;
-    environments.retain(|environment| run.environments.contains(environment));
-    let whole = [base.diagnostics.clone(), invalid].concat();
-    let before = look_at(
-        &base.sources,
-        &parsed,
-        whole,
-        environments,
-        rules,
-        (at, None),
-    );
+    let nothing_declared = !declares && base.present;
     let changed = changed(&base.sources, sources);
     let positions = sources.positions();
     let touched = |span: Span| {

@@ -297,6 +297,35 @@ fn one_of_many_is_judged_and_a_fault_in_one_is_found() {
     assert_eq!(plans.len(), 200);
 }
 
+/// Each fault that the random trees hold by chance, for certain: in one of three that are alike but for it.
+#[test]
+fn a_fault_of_any_kind_in_one_of_three_is_found() {
+    let sound = Family {
+        datasets: 1,
+        plans: 1,
+        dataset: 0,
+        plan: 0,
+        odd: 0,
+        size: 0,
+    };
+    let faults = 1..DATASETS.len() + PLANS.len() - 1;
+    let mut silent = Vec::new();
+    for fault in faults.clone() {
+        let mut families = vec![sound.clone(); 3];
+        if fault < DATASETS.len() {
+            families[2].dataset = fault;
+        } else {
+            families[2].plan = fault + 1 - DATASETS.len();
+        }
+        let (found, _) = both_ways(&with(&write(&families, false)), "production");
+        if found.is_empty() {
+            silent.push(fault);
+        }
+    }
+    // Another site, rarer backups and a laxer profile are allowed to tier 2.
+    assert_eq!(silent, [2, 9, 11], "of {faults:?}");
+}
+
 /// One of each kind is judged with the largest sizes of its kind; one that is too large is found, and no other.
 #[test]
 fn of_many_sizes_the_largest_is_judged() {

@@ -133,7 +133,10 @@ impl Recovery<'_> {
             (Timing::Continuous { max_lag }, detected) => {
                 continuous_loss(bound, plan, *max_lag, detected)
             }
-            (Timing::Cron { .. } | Timing::Every { .. }, None) => gap_loss(bound, plan, schedule),
+            (Timing::Cron { .. } | Timing::Every { .. }, None) => {
+                let late = window.saturating_add(bound.copy_within);
+                gap_loss(bound, plan, schedule, schedule.late(plan, late))
+            }
             (Timing::Cron { .. } | Timing::Every { .. }, Some(detected)) => {
                 corruption_loss(bound, plan, schedule, detected)
             }
@@ -143,24 +146,21 @@ impl Recovery<'_> {
 }
 
 /// `max over i of (t[i+m+1] − t[i]) + F + G(L) + R`.
-fn gap_loss(bound: Bound, plan: &Plan, schedule: &Schedule) -> Result<Bound, Unbounded> {
+fn gap_loss(
+    bound: Bound,
+    plan: &Plan,
+    schedule: &Schedule,
+    witness: Option<&Witness>,
+) -> Result<Bound, Unbounded> {
     let gaps = schedule.gaps.get(&plan.backup_frequency.tolerated_misses);
     let widest = gaps
         .and_then(|gaps| gaps.widest)
         .ok_or(Unbounded::TooFewSlots)?;
-    let bound = Bound {
+    Ok(Bound {
         gap: widest.length(),
+        witness: witness.cloned(),
         ..bound
-    };
-    let late = bound.completion_window.saturating_add(bound.copy_within);
-    let witness = witness(
-        &schedule.calendar,
-        widest.from.as_second(),
-        widest.to.as_second(),
-        late,
-        None,
-    );
-    Ok(Bound { witness, ..bound })
+    })
 }
 
 /// `δ + the largest x − (newest point ≤ x that retention still keeps at x + δ)`, where points are as old as misses and windows let
@@ -214,7 +214,7 @@ fn continuous_loss(
     })
 }
 
-fn witness(
+pub(super) fn witness(
     calendar: &Calendar,
     point: i64,
     next: i64,

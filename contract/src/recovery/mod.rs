@@ -55,8 +55,28 @@ pub struct Recovery<'m> {
 struct Schedule {
     calendar: Calendar,
     gaps: BTreeMap<u32, Gaps>,
+    /// By tolerated misses and how late after its slot the next point is usable; writing instants down is slow.
+    witnesses: BTreeMap<(u32, Seconds), Witness>,
     corruptions: BTreeMap<Terms, Option<Corruption>>,
     shallow: BTreeMap<Terms, Option<i64>>,
+}
+
+impl Schedule {
+    /// Writes down the instants that show the widest gap when the next point is usable this long after its slot.
+    fn show(&mut self, misses: u32, late: Seconds) {
+        let widest = self.gaps.get(&misses).and_then(|gaps| gaps.widest);
+        if let Some(widest) = widest.filter(|_| !self.witnesses.contains_key(&(misses, late))) {
+            let (point, next) = (widest.from.as_second(), widest.to.as_second());
+            let shown = formula::witness(&self.calendar, point, next, late, None);
+            self.witnesses
+                .extend(shown.map(|shown| ((misses, late), shown)));
+        }
+    }
+
+    fn late(&self, plan: &Plan, late: Seconds) -> Option<&Witness> {
+        let misses = plan.backup_frequency.tolerated_misses;
+        self.witnesses.get(&(misses, late))
+    }
 }
 
 /// Whether a dataset is protected as its tier demands, as far as policy alone can tell.
@@ -134,6 +154,7 @@ impl<'m> Recovery<'m> {
                 let schedule = Schedule {
                     calendar,
                     gaps: BTreeMap::new(),
+                    witnesses: BTreeMap::new(),
                     corruptions: BTreeMap::new(),
                     shallow: BTreeMap::new(),
                 };
@@ -171,6 +192,10 @@ impl<'m> Recovery<'m> {
                 let Schedule { calendar, gaps, .. } = schedule;
                 gaps.entry(misses)
                     .or_insert_with(|| calendar.gaps(from, to, misses));
+                let window = plan.backup_frequency.completion_window_s;
+                schedule.show(misses, window);
+                let copied = plan.redundancy_profile.copy_within_s;
+                schedule.show(misses, window.saturating_add(copied));
             }
         }
         for (timing, (corruptions, shallow)) in wanted {
@@ -371,6 +396,19 @@ impl<'m> Recovery<'m> {
 
     /// Whether a dataset is protected as its tier demands.
     pub fn coverage(&self, dataset: &DatasetId) -> Coverage {
+        let redundancy = self.redundancy(dataset);
+        self.covered(dataset, redundancy.as_ref(), &|case| {
+            self.loss(dataset, case).seconds()
+        })
+    }
+
+    /// The same, of losses that are known; an unbounded one is longer than any objective.
+    fn covered(
+        &self,
+        dataset: &DatasetId,
+        redundancy: Option<&Redundancy>,
+        loss: &dyn Fn(&LossCase) -> Seconds,
+    ) -> Coverage {
         let Some(known) = self.model.datasets.get(dataset) else {
             return Coverage::Unprotected;
         };
@@ -381,8 +419,8 @@ impl<'m> Recovery<'m> {
             Eligibility::Excluded | Eligibility::BackedUp | Eligibility::Reconstructed => {}
         }
         let within = |case: &LossCase, rpo: Seconds| {
-            let loss = self.loss(dataset, case);
-            loss.is_bounded() && loss.seconds() <= rpo
+            let loss = loss(case);
+            loss < Seconds::MAX && loss <= rpo
         };
         let tier = self.model.settings.tiers.get(&known.criticality);
         let survives = tier.is_some_and(|tier| {
@@ -393,9 +431,7 @@ impl<'m> Recovery<'m> {
                     .all(|case| within(case, rpo))
             })
         });
-        let redundant = self
-            .redundancy(dataset)
-            .is_some_and(|found| found.shortfalls.is_empty());
+        let redundant = redundancy.is_some_and(|found| found.shortfalls.is_empty());
         if survives && redundant && within(&LossCase::None, known.rpo_s) {
             Coverage::Protected
         } else {
@@ -406,19 +442,19 @@ impl<'m> Recovery<'m> {
     /// All facts about a dataset; none when the model does not have it.
     pub fn facts(&self, dataset: &DatasetId) -> Option<DatasetFacts> {
         let redundancy = self.redundancy(dataset)?;
-        let cases = self.cases(dataset);
+        let (mut loss, mut survivors) = (BTreeMap::new(), BTreeMap::new());
+        for case in self.cases(dataset) {
+            survivors.insert(case.clone(), self.survivors(dataset, &case));
+            let lost = self.loss(dataset, &case);
+            loss.insert(case, lost);
+        }
+        let seconds = |case: &LossCase| loss.get(case).map_or(Seconds::MAX, Loss::seconds);
         Some(DatasetFacts {
-            coverage: self.coverage(dataset),
-            loss: cases
-                .iter()
-                .map(|case| (case.clone(), self.loss(dataset, case)))
-                .collect(),
+            coverage: self.covered(dataset, Some(&redundancy), &seconds),
+            loss,
             cut_sets: self.cut_sets(dataset),
             redundancy,
-            survivors: cases
-                .iter()
-                .map(|case| (case.clone(), self.survivors(dataset, case)))
-                .collect(),
+            survivors,
             recovery_seconds: self
                 .recovery_time(dataset, &LossCase::None)
                 .unwrap_or(Seconds::MAX),

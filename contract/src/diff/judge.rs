@@ -27,15 +27,6 @@ impl<'a> Judge<'a> {
     pub(super) fn new(zones: &'a Zones, old: &'a Model, new: &'a Model) -> Judge<'a> {
         let from = old.snapshot.effective_from.min(new.snapshot.effective_from);
         let later = from.to_zoned(TimeZone::UTC).checked_add(5.years());
-        let moved = new
-            .datasets
-            .iter()
-            .filter_map(|(id, dataset)| Some((dataset.formerly.as_ref()?, id)));
-        let renamed = moved.filter(|(before, id)| {
-            old.datasets.contains_key(*before)
-                && !new.datasets.contains_key(*before)
-                && !old.datasets.contains_key(*id)
-        });
         let ranks = |model: &'a Model| {
             model
                 .settings
@@ -50,7 +41,7 @@ impl<'a> Judge<'a> {
                 from,
                 later.map_or(Timestamp::MAX, |zoned| zoned.timestamp()),
             ),
-            renamed: renamed.collect(),
+            renamed: renamed(old, new),
             ranks: [ranks(old), ranks(new)],
             path: Vec::new(),
             changes: Vec::new(),
@@ -325,6 +316,21 @@ impl<'a> Judge<'a> {
             }
         }
     }
+}
+
+/// The present ids of datasets that were renamed with `formerly`, by the ones before.
+pub(super) fn renamed<'a>(
+    old: &'a Model,
+    new: &'a Model,
+) -> BTreeMap<&'a DatasetId, &'a DatasetId> {
+    let moved = new.datasets.iter();
+    let moved = moved.filter_map(|(id, dataset)| Some((dataset.formerly.as_ref()?, id)));
+    let renamed = moved.filter(|(before, id)| {
+        old.datasets.contains_key(*before)
+            && !new.datasets.contains_key(*before)
+            && !old.datasets.contains_key(*id)
+    });
+    renamed.collect()
 }
 
 pub(super) fn opposite(effect: Effect) -> Effect {

@@ -7,6 +7,7 @@ mod continuity;
 mod governance;
 mod inventory;
 mod judge;
+pub mod outcome;
 mod plan;
 mod scenario;
 mod settings;

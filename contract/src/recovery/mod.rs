@@ -225,6 +225,11 @@ impl<'m> Recovery<'m> {
         }
     }
 
+    /// The model that they are about.
+    pub fn model(&self) -> &'m Model {
+        self.model
+    }
+
     /// The interval that the proofs look at, its end excluded.
     pub fn horizon(&self) -> (Timestamp, Timestamp) {
         (self.from, self.to)

@@ -12,6 +12,7 @@
 mod calendar;
 mod diff;
 mod law;
+mod outcome;
 mod recovery;
 mod recovery_time;
 mod retention;

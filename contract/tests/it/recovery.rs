@@ -742,7 +742,7 @@ fn the_facts_of_a_dataset_have_a_stable_form() {
     });
 }
 
-fn domains() -> impl Strategy<Value = BTreeSet<FaultDomain>> {
+pub fn domains() -> impl Strategy<Value = BTreeSet<FaultDomain>> {
     let all: Vec<FaultDomain> = (0..=5)
         .flat_map(|number| place(number).iter().collect::<Vec<_>>())
         .chain(["key:k1", "host:hsm", "host:h0", "engine:restic"].map(|text| text.parse().unwrap()))
@@ -751,7 +751,7 @@ fn domains() -> impl Strategy<Value = BTreeSet<FaultDomain>> {
 }
 
 /// A model with shared fault domains, random locks, commit and copies.
-fn models() -> impl Strategy<Value = Model> {
+pub fn models() -> impl Strategy<Value = Model> {
     let shared = proptest::collection::vec((0..4_usize, 0..4_usize, any::<bool>()), 5);
     (
         shared,

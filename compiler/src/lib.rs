@@ -5,6 +5,7 @@ pub mod cli;
 pub mod compare;
 pub mod compile;
 pub mod diagnostic;
+pub mod difference;
 pub mod docs;
 pub mod environments;
 pub mod facts;

@@ -306,7 +306,7 @@ fn unjudged(
 }
 
 /// The changed lines of each file.
-fn changed<'a>(
+pub fn changed<'a>(
     old: &SourceSet,
     new: &'a SourceSet,
 ) -> BTreeMap<&'a str, Vec<std::ops::RangeInclusive<usize>>> {
@@ -373,7 +373,7 @@ fn typed(folder: &Path) -> String {
 
 /// What stands before the paths of the tree from the root of the repository. Outside of one it is the folder as typed,
 /// unless that leads from somewhere else: no path of a machine stands in what other machines read.
-fn root(folder: &Path) -> String {
+pub fn root(folder: &Path) -> String {
     match base::inside(folder) {
         Some(inside) if inside.is_empty() => String::new(),
         Some(inside) => format!("{inside}/"),

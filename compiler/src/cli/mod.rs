@@ -4,6 +4,7 @@
 mod build;
 mod check;
 mod compiled;
+mod diff;
 mod docs;
 mod explain;
 mod failure;
@@ -69,6 +70,8 @@ enum Command {
     Trust(trust::Trust),
     /// Show what is proven of datasets: coverage, worst-case loss, what survives
     Prove(prove::Prove),
+    /// Show what a change does to recovery: what gets weaker, for which datasets, and which line is to blame
+    Diff(diff::Diff),
     /// Explain a code, or the values of an object and where each comes from
     Explain(explain::Explain),
     /// Write the documentation of a policy and of the rules as HTML
@@ -131,6 +134,7 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => command.run(),
         Command::Trust(command) => command.run(),
         Command::Prove(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Docs(command) => command.run(),
         Command::Schedule(command) => command.run(),

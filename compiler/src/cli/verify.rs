@@ -104,7 +104,7 @@ fn late(refusal: &Refusal) -> Diagnostic {
 }
 
 /// The environment is the name of the folder: that is what a reader asks for.
-fn environment(folder: &Path) -> Result<EnvironmentId, Failure> {
+pub fn environment(folder: &Path) -> Result<EnvironmentId, Failure> {
     let absolute = folder
         .canonicalize()
         .map_err(|error| Failure::unreadable(folder, &error))?;

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use contract::code;
-use git2::{DiffOptions, ErrorCode, ObjectType, Oid, Patch, Repository, Tree};
+use git2::{Commit, DiffOptions, ErrorCode, ObjectType, Oid, Patch, Repository, Tree};
 
 use super::tree::{self, MAX_FILES};
 use crate::diagnostic::Diagnostic;
@@ -50,8 +50,27 @@ pub fn read(folder: &Path, revision: &str) -> Result<Base, Box<Diagnostic>> {
         .and_then(|head| head.peel_to_commit())
         .and_then(|head| repository.merge_base(head.id(), commit.id()))
         .and_then(|parted| repository.find_commit(parted));
-    let commit = parted.unwrap_or(commit);
-    let whole = commit.tree().map_err(fault)?;
+    at(&repository, &parted.unwrap_or(commit), &inside).map_err(fault)
+}
+
+/// Reads what git writes as `REVISION:FOLDER`: exactly that commit, of the repository around `folder`.
+pub fn exactly(folder: &Path, revision: &str, inside: &str) -> Result<Base, Box<Diagnostic>> {
+    let fault = |error: git2::Error| {
+        let message = format!("`{revision}:{inside}` cannot be read: {}", error.message());
+        let help = "name a commit that is here and a folder from the root of the repository, as git does: `main:policies`";
+        Box::new(Diagnostic::error(code::BASE_UNREADABLE, message).help(help))
+    };
+    let repository = Repository::discover(folder).map_err(fault)?;
+    let commit = repository
+        .revparse_single(revision)
+        .and_then(|object| object.peel_to_commit())
+        .map_err(fault)?;
+    at(&repository, &commit, Path::new(inside)).map_err(fault)
+}
+
+/// The tree of a folder in a commit.
+fn at(repository: &Repository, commit: &Commit<'_>, inside: &Path) -> Result<Base, git2::Error> {
+    let whole = commit.tree()?;
     let mut base = Base {
         commit: commit.id().to_string(),
         sources: SourceSet::default(),
@@ -61,13 +80,13 @@ pub fn read(folder: &Path, revision: &str) -> Result<Base, Box<Diagnostic>> {
     let tree = if inside.as_os_str().is_empty() {
         whole
     } else {
-        let entry = match whole.get_path(&inside) {
-            Ok(entry) => entry.to_object(&repository).map_err(fault)?,
+        let entry = match whole.get_path(inside) {
+            Ok(entry) => entry.to_object(repository)?,
             Err(error) if error.code() == ErrorCode::NotFound => {
                 base.present = false;
                 return Ok(base);
             }
-            Err(error) => return Err(fault(error)),
+            Err(error) => return Err(error),
         };
         let Ok(tree) = entry.into_tree() else {
             base.present = false;
@@ -77,11 +96,11 @@ pub fn read(folder: &Path, revision: &str) -> Result<Base, Box<Diagnostic>> {
     };
     let mut files = Files::new();
     let mut walk = Walk {
-        repository: &repository,
+        repository,
         files: &mut files,
         diagnostics: &mut base.diagnostics,
     };
-    walk.tree(&tree, "", 0).map_err(fault)?;
+    walk.tree(&tree, "", 0)?;
     base.sources = SourceSet::new(
         files
             .into_iter()

@@ -16,6 +16,7 @@ mod ci_kit;
 mod cli;
 mod compile;
 mod continuity;
+mod diff;
 mod documentation;
 mod evolution;
 mod explain;

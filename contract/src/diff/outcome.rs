@@ -298,14 +298,12 @@ fn alone(sets: &[BTreeSet<FaultDomain>], others: &[BTreeSet<FaultDomain>]) -> Ve
     named.collect()
 }
 
-/// The sets that one side has alone; where it has none, how small its smallest is says more than nothing.
+/// The sets that one side has alone.
 fn listed(alone: &[String], all: &[BTreeSet<FaultDomain>]) -> String {
     let smallest = all.iter().map(BTreeSet::len).min();
     match (alone, smallest) {
         (_, Some(0)) => "nothing has to be lost".to_owned(),
-        ([], None) => "larger losses alone".to_owned(),
-        ([], Some(1)) => "one domain".to_owned(),
-        ([], Some(size)) => format!("no fewer than {size} domains"),
+        ([], _) => "not these".to_owned(),
         (alone, _) => {
             let first = alone.get(..TOLD_SETS).unwrap_or(alone).join(", ");
             match alone.len().saturating_sub(TOLD_SETS) {

@@ -35,32 +35,36 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Settings, new: &'a Set
         alerts: _,
         channels: _,
     } = old;
+    // Plans, datasets and tiers hold what they take of these, and are compared with it: one more or less on offer is no change.
+    fn offered<T>(_: &T) -> Effect {
+        Effect::Equal
+    }
     judge.entries(
         "objectives",
         objectives,
         &new.objectives,
-        protects,
+        offered,
         compare_objective,
     );
     judge.entries(
         "schedules",
         schedules,
         &new.schedules,
-        protects,
+        offered,
         compare_schedule,
     );
     judge.entries(
         "retention",
         retention,
         &new.retention,
-        protects,
+        offered,
         compare_retention,
     );
     judge.entries(
         "redundancy",
         redundancy,
         &new.redundancy,
-        protects,
+        offered,
         |judge, old, new| {
             judge.more("commit", &old.commit, &new.commit);
             compare_redundancy(judge, old, new);

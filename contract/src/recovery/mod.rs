@@ -6,13 +6,16 @@
 mod case;
 mod conditions;
 mod formula;
+mod kept;
 mod loss;
 mod redundancy;
+mod standing;
 mod survivors;
 mod time;
 mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -20,6 +23,7 @@ use serde::Serialize;
 
 pub use case::LossCase;
 pub use conditions::Condition;
+pub use kept::Kept;
 pub use loss::{Bound, Loss, Unbounded, Witness};
 pub use redundancy::{Redundancy, Shortfall};
 pub use survivors::{CutSets, MAX_CUT_SETS, MAX_CUT_SIZE};
@@ -29,6 +33,7 @@ use crate::duration::Seconds;
 use crate::id::{DatasetId, LocationId, PlanId, SiteId};
 use crate::model::{DomainKind, Eligibility, FaultDomain, LoseCase, Model, Plan, Standby, Trigger};
 use case::Parents;
+use kept::StandingBy;
 use survivors::Copies;
 use timeline::{Corruption, MAX_SLOTS, Terms, Timeline};
 
@@ -48,6 +53,7 @@ pub struct Recovery<'m> {
     near: BTreeMap<&'m DatasetId, BTreeSet<FaultDomain>>,
     detected: BTreeMap<&'m DatasetId, Seconds>,
     standbys: BTreeMap<&'m DatasetId, Vec<&'m Standby>>,
+    standing: OnceLock<StandingBy>,
 }
 
 /// What is known about one schedule, whoever uses it.
@@ -105,6 +111,7 @@ impl<'m> Recovery<'m> {
             near: BTreeMap::new(),
             detected: BTreeMap::new(),
             standbys: BTreeMap::new(),
+            standing: OnceLock::new(),
         };
         for standby in model.standbys.values() {
             let known = recovery.standbys.entry(&standby.dataset).or_default();

@@ -11,6 +11,7 @@
 
 mod calendar;
 mod diff;
+mod kept;
 mod law;
 mod recovery;
 mod recovery_time;

@@ -5,6 +5,7 @@
 
 mod case;
 mod conditions;
+mod course;
 mod formula;
 mod kept;
 mod loss;
@@ -23,6 +24,7 @@ use serde::Serialize;
 
 pub use case::LossCase;
 pub use conditions::Condition;
+pub use course::{ScenarioCourse, SlowStep};
 pub use kept::Kept;
 pub use loss::{Bound, Loss, Unbounded, Witness};
 pub use redundancy::{Redundancy, Shortfall};

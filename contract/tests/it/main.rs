@@ -10,6 +10,7 @@
 )]
 
 mod calendar;
+mod course;
 mod diff;
 mod kept;
 mod law;

@@ -13,7 +13,7 @@ use super::standing::{Standing, Stretch};
 use crate::calendar::Timing;
 use crate::duration::Seconds;
 use crate::id::PlanId;
-use crate::model::{Plan, Retention};
+use crate::model::Retention;
 use crate::retention::{Keep, floor_of_age};
 
 /// What a plan's retention keeps in the steady state: the schedule has run since 1970-01-01T00:00:00Z (or since the horizon's
@@ -48,7 +48,7 @@ pub enum Kept {
 }
 
 /// The numbers of a retention class: classes with equal ones keep the same.
-type Numbers = ([u32; 7], [Seconds; 2], Option<Seconds>);
+pub(super) type Numbers = ([u32; 7], [Seconds; 2], Option<Seconds>);
 
 /// What stands, by schedule and retention; none where too many slots would matter.
 pub(super) type StandingBy = BTreeMap<(Timing, Numbers), Option<Standing>>;
@@ -64,7 +64,7 @@ impl Recovery<'_> {
             Timing::Continuous { .. } => return Some(Kept::Log { floor_seconds }),
             Timing::Cron { .. } | Timing::Every { .. } => {}
         }
-        let Some(standing) = self.standing(plan) else {
+        let Some(standing) = self.standing(timing, &plan.retention) else {
             return Some(Kept::TooManySlots { floor_seconds });
         };
         let extent = standing.extent;
@@ -77,23 +77,22 @@ impl Recovery<'_> {
         })
     }
 
-    /// The points of a plan that stand over the horizon's last year.
-    pub(super) fn standing(&self, plan: &Plan) -> Option<&Standing> {
-        let (timing, _) = self.schedule(plan)?;
+    /// The points that stand over the horizon's last year; for a continuous plan those of its full schedule.
+    pub(super) fn standing(&self, timing: &Timing, class: &Retention) -> Option<&Standing> {
         let all = self.standing.get_or_init(|| self.find_standing());
-        all.get(&(timing.clone(), numbers(&plan.retention)))?
-            .as_ref()
+        all.get(&(timing.clone(), numbers(class)))?.as_ref()
     }
 
     fn find_standing(&self) -> StandingBy {
         let mut found = StandingBy::new();
         for plan in self.model.plans.values() {
-            let Some((timing, schedule)) = self.schedule(plan) else {
+            let slotted = match self.schedule(plan) {
+                Some((Timing::Continuous { .. }, _)) => self.full_schedule(plan),
+                backups => backups,
+            };
+            let Some((timing, schedule)) = slotted else {
                 continue;
             };
-            if matches!(timing, Timing::Continuous { .. }) {
-                continue;
-            }
             let key = (timing.clone(), numbers(&plan.retention));
             found.entry(key).or_insert_with(|| {
                 Standing::new(&schedule.calendar, &plan.retention, self.last_year())
@@ -117,7 +116,7 @@ impl Recovery<'_> {
     }
 }
 
-fn numbers(class: &Retention) -> Numbers {
+pub(super) fn numbers(class: &Retention) -> Numbers {
     let Retention {
         retention_id: _,
         min_versions,

@@ -116,6 +116,38 @@ impl Standing {
         extent.farthest = extent.farthest.max(told(&standing, self.over.until).1);
         extent
     }
+
+    /// The most, over every second, that the times between each point and the next add up to, none counted for more than `longest`;
+    /// all in seconds.
+    pub(super) fn spread(&self, longest: u64) -> u64 {
+        let between = |older: Option<&i64>, newer: Option<&i64>| match (older, newer) {
+            (Some(older), Some(newer)) => newer.abs_diff(*older).min(longest),
+            (None, _) | (_, None) => 0,
+        };
+        let mut standing = BTreeSet::new();
+        let mut sum = 0_u64;
+        for at in &self.first {
+            sum += between(standing.last(), Some(at));
+            standing.insert(*at);
+        }
+        let mut most = sum;
+        for together in self.events.chunk_by(|a, b| a.0 == b.0) {
+            for (_, goes, at) in together {
+                if *goes {
+                    standing.remove(at);
+                    let older = standing.range(..at).next_back();
+                    let newer = standing.range(at..).next();
+                    sum += between(older, newer);
+                    sum -= between(older, Some(at)) + between(Some(at), newer);
+                } else {
+                    sum += between(standing.last(), Some(at));
+                    standing.insert(*at);
+                }
+            }
+            most = most.max(sum);
+        }
+        most
+    }
 }
 
 /// Slots of which retention keeps, at every second of the stretch, exactly what it would keep of all slots since `begin`.

@@ -7,12 +7,13 @@ use contract::duration::Seconds;
 use contract::model::{Continuous, Keep as Rules, Model, Retention, Schedule};
 use contract::recovery::{Kept, Recovery};
 use contract::retention::{Keep, Point, Trust, Verdict, decide};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::recovery::{model, plan, schedule_cron, schedule_every};
 
-fn class(last: u32, [hourly, daily, weekly, monthly, yearly]: [u32; 5]) -> Retention {
+pub fn class(last: u32, [hourly, daily, weekly, monthly, yearly]: [u32; 5]) -> Retention {
     Retention {
         retention_id: "r".parse().unwrap(),
         min_versions: 0,
@@ -30,7 +31,7 @@ fn class(last: u32, [hourly, daily, weekly, monthly, yearly]: [u32; 5]) -> Reten
     }
 }
 
-fn with(schedule: Schedule, retention: Retention, from: &str) -> Model {
+pub fn with(schedule: Schedule, retention: Retention, from: &str) -> Model {
     let mut model = model(plan(schedule, 1, 1));
     model.plans.get_mut("bp").unwrap().retention = retention;
     model.snapshot.effective_from = from.parse().unwrap();
@@ -66,8 +67,12 @@ fn stands(
     kept.collect()
 }
 
-/// Asks `decide` about all slots since 1970, at every second of the last year in which a point comes or a reason to keep one ends.
-fn brute(model: &Model, more: &[i64]) -> Kept {
+/// What stands, by second: points, oldest first, with their reasons.
+pub type ByInstant = BTreeMap<i64, Vec<(Timestamp, BTreeSet<Keep>)>>;
+
+/// Asks `decide` about all slots since 1970, at every second of the horizon's last year in which a point comes or a reason to keep
+/// one ends, and at some more.
+pub fn brute(model: &Model, more: &[i64]) -> ByInstant {
     let calendar = model.plans["bp"]
         .backup_frequency
         .calendar(&Zones::bundled())
@@ -75,11 +80,13 @@ fn brute(model: &Model, more: &[i64]) -> Kept {
     let retention = &model.plans["bp"].retention;
     let (_, to) = Recovery::new(model, &Zones::bundled()).horizon();
     let until = to.as_second() - 1;
-    let year = to.to_string().replace(
-        &to.strftime("%Y").to_string(),
-        &(to.strftime("%Y").to_string().parse::<i32>().unwrap() - 1).to_string(),
-    );
-    let from = year.parse::<Timestamp>().unwrap().as_second();
+    let last = to.to_zoned(TimeZone::UTC).datetime();
+    let from = last.with().year(last.year() - 1).build().unwrap();
+    let from = from
+        .to_zoned(TimeZone::UTC)
+        .unwrap()
+        .timestamp()
+        .as_second();
     let point = |at: Timestamp| Point {
         backup_id: format!("bp.{}", at.strftime("%Y%m%dT%H%M%SZ"))
             .parse()
@@ -96,44 +103,42 @@ fn brute(model: &Model, more: &[i64]) -> Kept {
     for point in &points {
         let at = point.at.as_second();
         let max = retention.max_duration_s.map_or(0, |max| max.signed() + 1);
-        instants.extend(
-            [
-                0,
-                retention.min_duration_s.signed(),
-                retention.immutable_for_s.signed(),
-                max,
-            ]
-            .map(|age| at + age),
-        );
+        let ages = [
+            0,
+            retention.min_duration_s.signed(),
+            retention.immutable_for_s.signed(),
+            max,
+        ];
+        instants.extend(ages.map(|age| at + age));
     }
-    let (mut least, mut most, mut oldest) = (u64::MAX, 0, i64::MAX);
-    for now in instants.range(from..=until) {
-        let stands = stands(
-            &points,
-            model,
-            &calendar,
-            Timestamp::from_second(*now).unwrap(),
-        );
-        let count = u64::try_from(stands.len()).unwrap();
-        (least, most) = (least.min(count), most.max(count));
-        oldest = oldest.min(stands.first().map_or(0, |(at, _)| now - at.as_second()));
-    }
+    let instants = instants.range(from..=until);
+    instants
+        .map(|now| {
+            let at = Timestamp::from_second(*now).unwrap();
+            (*now, stands(&points, model, &calendar, at))
+        })
+        .collect()
+}
+
+fn told(model: &Model, found: &ByInstant) -> Kept {
+    let counts = found
+        .values()
+        .map(|stand| u64::try_from(stand.len()).unwrap());
+    let ages = found
+        .iter()
+        .map(|(now, stand)| stand.first().map_or(0, |(at, _)| now - at.as_second()));
     let mut by_reason = BTreeMap::new();
-    for (_, reasons) in stands(
-        &points,
-        model,
-        &calendar,
-        Timestamp::from_second(until).unwrap(),
-    ) {
+    for (_, reasons) in found.values().last().unwrap() {
         for reason in reasons {
-            *by_reason.entry(reason).or_default() += 1;
+            *by_reason.entry(*reason).or_default() += 1;
         }
     }
+    let retention = &model.plans["bp"].retention;
     Kept::Points {
-        least,
-        most,
+        least: counts.clone().min().unwrap(),
+        most: counts.max().unwrap(),
         by_reason,
-        oldest_seconds: Seconds::new(oldest.unsigned_abs()),
+        oldest_seconds: Seconds::new(ages.min().unwrap().unsigned_abs()),
         floor_seconds: retention.min_duration_s.max(retention.immutable_for_s),
     }
 }
@@ -236,7 +241,7 @@ fn what_cannot_be_counted_is_told() {
     );
 }
 
-fn schedules() -> impl Strategy<Value = Schedule> {
+pub fn schedules() -> impl Strategy<Value = Schedule> {
     let texts = [
         "0 0 * * 1,4",
         "30 2 1,2,15,31 * *",
@@ -261,7 +266,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
     ]
 }
 
-fn classes() -> impl Strategy<Value = Retention> {
+pub fn classes() -> impl Strategy<Value = Retention> {
     let counts = (0..9_u32, [0..30_u32, 0..40, 0..30, 0..20, 0..9], 0..6_u32);
     let ages = (0..300_u64, proptest::option::of(1..900_u64), 0..300_u64);
     (counts, ages).prop_map(
@@ -289,6 +294,6 @@ proptest! {
         let from: Timestamp = "1970-06-01T00:00:00Z".parse().unwrap();
         let from = from + SignedDuration::from_hours(begins * 24);
         let model = with(schedule, class, &from.to_string());
-        prop_assert_eq!(kept(&model), brute(&model, &more));
+        prop_assert_eq!(kept(&model), told(&model, &brute(&model, &more)));
     }
 }

@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 
+mod bad_base;
 mod calendar;
 mod course;
 mod diff;
@@ -17,4 +18,5 @@ mod law;
 mod recovery;
 mod recovery_time;
 mod retention;
+mod storage;
 mod trust;

@@ -1,7 +1,10 @@
 //! Owns retention: which recovery points a class keeps, which it would forget, and why. Pure, and the only place that decides it.
 //!
 //! Never deletes, never names a location or a pack, and never forgets what it is not sure of: unknown points and points of the
-//! future stay and do not count. The interesting function is [`decide`]; [`Buckets`] is shared with the proofs of `recovery`.
+//! future stay and do not count. The interesting function is [`decide`]; [`Buckets`] and [`Lifetimes`], which tells the same of
+//! all time at once, are shared with the proofs of `recovery`.
+
+mod lifetime;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,6 +16,7 @@ use serde::Serialize;
 use crate::duration::Seconds;
 use crate::id::BackupId;
 use crate::model::Retention;
+pub(crate) use lifetime::Lifetimes;
 
 /// What is known about a recovery point's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -318,6 +322,27 @@ impl Buckets {
         let hour = local.div_euclid(3_600) * 4 * DAY + offset;
         // The epoch was a Thursday.
         [hour, day, (day + 3).div_euclid(7), month, year]
+    }
+
+    /// Since when the key of one rule, by its place in [`Buckets::of`], is what it is at an instant: since its hour, day, week,
+    /// month or year began, or since the zone's offset changed within it.
+    pub(crate) fn since(&self, at: Timestamp, rule: usize) -> i64 {
+        const DAY: i64 = 86_400;
+        let offset = i64::from(self.zone.to_offset(at).seconds());
+        let local = at.as_second() + offset;
+        let day = local.div_euclid(DAY);
+        let date = self.zone.to_datetime(at).date();
+        let begin = match rule {
+            0 => local - local.rem_euclid(3_600),
+            1 => day * DAY,
+            2 => (day - (day + 3).rem_euclid(7)) * DAY,
+            3 => (day + 1 - i64::from(date.day())) * DAY,
+            _ => (day + 1 - i64::from(date.day_of_year())) * DAY,
+        };
+        let after = Timestamp::from_second(at.as_second().saturating_add(1)).unwrap_or(at);
+        let change = self.zone.preceding(after).next();
+        let changed = change.map_or(i64::MIN, |change| change.timestamp().as_second());
+        changed.max(begin - offset)
     }
 
     fn stretch_at(&self, at: Timestamp) -> (i64, i64, i64) {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::duration::Seconds;
 use crate::model::RunbookStep;
 
-/// How a runbook goes when every step takes as long as it may.
+/// How a runbook goes when every step takes as long as it is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Course {
     /// From the first step's start to the last one's end, in seconds; [`Seconds::MAX`] where steps wait in a circle.
@@ -25,38 +25,49 @@ pub struct Course {
 /// The course of these steps. Steps that wait for nothing begin at once; a dependency that names no step is no wait, and a
 /// name that two steps bear is a wait for both: that they are wrong is told by whoever checks names.
 pub fn course(steps: &[RunbookStep]) -> Course {
+    let deadlines: Vec<Seconds> = steps.iter().map(|step| step.deadline_s).collect();
+    course_of(steps, &waits(steps), &deadlines)
+}
+
+/// For each step the places of those that it waits for.
+pub(crate) fn waits(steps: &[RunbookStep]) -> Vec<Vec<usize>> {
     let mut named: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, step) in steps.iter().enumerate() {
         named.entry(&step.step).or_default().push(index);
     }
-    let waits: Vec<Vec<usize>> = steps
-        .iter()
-        .map(|step| {
-            let needed = step.depends_on.iter();
-            needed
-                .filter_map(|name| named.get(name.as_str()))
-                .flatten()
-                .copied()
-                .collect()
-        })
-        .collect();
+    let places = |step: &RunbookStep| {
+        let needed = step.depends_on.iter();
+        needed
+            .filter_map(|name| named.get(name.as_str()))
+            .flatten()
+            .copied()
+            .collect()
+    };
+    steps.iter().map(places).collect()
+}
 
+/// The course of steps that take so long each, in the order of the steps.
+pub(crate) fn course_of(
+    steps: &[RunbookStep],
+    waits: &[Vec<usize>],
+    lengths: &[Seconds],
+) -> Course {
     // Each round ends the steps whose waits have ended; a round that ends none has found a circle.
     let mut ends: BTreeMap<usize, (Seconds, Option<usize>)> = BTreeMap::new();
     while ends.len() < steps.len() {
         let ready: Vec<_> = waits
             .iter()
-            .zip(steps)
+            .zip(lengths)
             .enumerate()
             .filter(|(index, _)| !ends.contains_key(index))
-            .filter_map(|(index, (waits, step))| {
+            .filter_map(|(index, (waits, length))| {
                 let ended: Option<Vec<_>> = waits
                     .iter()
                     .map(|wait| ends.get(wait).map(|(end, _)| (*end, *wait)))
                     .collect();
                 let last = ended?.into_iter().max();
                 let start = last.map_or(Seconds::ZERO, |(end, _)| end);
-                let end = start.saturating_add(step.deadline_s);
+                let end = start.saturating_add(*length);
                 Some((index, (end, last.map(|(_, wait)| wait))))
             })
             .collect();
@@ -65,7 +76,7 @@ pub fn course(steps: &[RunbookStep]) -> Course {
                 seconds: Seconds::MAX,
                 bounded: false,
                 chain: Vec::new(),
-                circle: names(steps, &circle(&waits, &ends)),
+                circle: names(steps, &circle(waits, &ends)),
             };
         }
         ends.extend(ready);

@@ -56,7 +56,7 @@ impl Recovery<'_> {
     }
 
     /// The lag limits of the standbys whose sites are left. Corruption reaches a standby as it reaches the primary.
-    fn standby_losses(&self, id: &DatasetId, case: &LossCase) -> Vec<Loss> {
+    pub(super) fn standby_losses(&self, id: &DatasetId, case: &LossCase) -> Vec<Loss> {
         let lost = match case {
             LossCase::Corruption => return Vec::new(),
             LossCase::None | LossCase::Domains(_) => case.domains(),
@@ -83,24 +83,62 @@ impl Recovery<'_> {
             why,
             plan: Some(plan.plan_id.clone()),
         };
+        let Ground {
+            bound,
+            timing,
+            schedule,
+        } = match self.ground(plan, id, dataset, case) {
+            Ok(ground) => ground,
+            Err(why) => return unbounded(why),
+        };
+        let detected = match case {
+            LossCase::None | LossCase::Domains(_) => None,
+            LossCase::Corruption => match self.detected.get(id) {
+                Some(detected) => Some(*detected),
+                None => return unbounded(Unbounded::DetectionUnknown),
+            },
+        };
+        let proved = match (timing, detected) {
+            (Timing::Continuous { max_lag }, detected) => {
+                continuous_loss(bound, plan, *max_lag, detected)
+            }
+            (Timing::Cron { .. } | Timing::Every { .. }, None) => {
+                let late = bound.completion_window.saturating_add(bound.copy_within);
+                gap_loss(bound, plan, schedule, schedule.late(plan, late))
+            }
+            (Timing::Cron { .. } | Timing::Every { .. }, Some(detected)) => {
+                corruption_loss(bound, plan, schedule, detected)
+            }
+        };
+        proved.map_or_else(unbounded, Loss::Bounded)
+    }
+
+    /// What every loss of a plan shares, before its gap is known: lags and windows, or the reason why there is no bound.
+    pub(super) fn ground(
+        &self,
+        plan: &Plan,
+        id: &DatasetId,
+        dataset: &Dataset,
+        case: &LossCase,
+    ) -> Result<Ground<'_>, Unbounded> {
         let Some((timing, schedule)) = self.schedule(plan) else {
-            return unbounded(Unbounded::NoCalendar);
+            return Err(Unbounded::NoCalendar);
         };
         let Some(copies) = self.copies.get(&(id, &plan.plan_id)) else {
-            return unbounded(Unbounded::NoPlan);
+            return Err(Unbounded::NoPlan);
         };
         let lost = case.domains();
         let survivors = copies.survivors(&lost).len();
         let (locations, commit) = (plan.locations.len(), plan.redundancy_profile.commit);
         let commit = usize::try_from(commit).unwrap_or(usize::MAX);
         if copies.key_is_lost(&lost) {
-            return unbounded(Unbounded::KeyLost);
+            return Err(Unbounded::KeyLost);
         }
         if survivors == 0 {
-            return unbounded(Unbounded::NoSurvivor);
+            return Err(Unbounded::NoSurvivor);
         }
         let Some(late) = locations.checked_sub(commit) else {
-            return unbounded(Unbounded::CommitAboveLocations);
+            return Err(Unbounded::CommitAboveLocations);
         };
         let window = plan.backup_frequency.completion_window_s;
         let bound = Bound {
@@ -122,27 +160,20 @@ impl Recovery<'_> {
             detected_within: Seconds::ZERO,
             witness: None,
         };
-        let detected = match case {
-            LossCase::None | LossCase::Domains(_) => None,
-            LossCase::Corruption => match self.detected.get(id) {
-                Some(detected) => Some(*detected),
-                None => return unbounded(Unbounded::DetectionUnknown),
-            },
-        };
-        let proved = match (timing, detected) {
-            (Timing::Continuous { max_lag }, detected) => {
-                continuous_loss(bound, plan, *max_lag, detected)
-            }
-            (Timing::Cron { .. } | Timing::Every { .. }, None) => {
-                let late = window.saturating_add(bound.copy_within);
-                gap_loss(bound, plan, schedule, schedule.late(plan, late))
-            }
-            (Timing::Cron { .. } | Timing::Every { .. }, Some(detected)) => {
-                corruption_loss(bound, plan, schedule, detected)
-            }
-        };
-        proved.map_or_else(unbounded, Loss::Bounded)
+        Ok(Ground {
+            bound,
+            timing,
+            schedule,
+        })
     }
+}
+
+/// What a plan's loss is built on.
+pub(super) struct Ground<'a> {
+    /// The bound without its gap and its witness.
+    pub(super) bound: Bound,
+    timing: &'a Timing,
+    schedule: &'a Schedule,
 }
 
 /// `max over i of (t[i+m+1] − t[i]) + F + G(L) + R`.
@@ -214,6 +245,7 @@ fn continuous_loss(
     })
 }
 
+/// The instants that show a gap: its two slots, and how much later the second one's point is usable.
 pub(super) fn witness(
     calendar: &Calendar,
     point: i64,

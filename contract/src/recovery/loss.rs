@@ -115,6 +115,8 @@ pub enum Unbounded {
     NothingKept,
     /// No scenario says by when corruption is noticed.
     DetectionUnknown,
+    /// A continuous archive has no schedule of fulls: after a gap no new base comes.
+    NoFull,
 }
 
 impl Unbounded {
@@ -137,6 +139,7 @@ impl Unbounded {
                 "no point from before the corruption is kept until it is noticed"
             }
             Unbounded::DetectionUnknown => "no scenario says by when corruption is noticed",
+            Unbounded::NoFull => "after a gap in the archive no new full comes",
         }
     }
 }

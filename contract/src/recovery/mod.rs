@@ -3,16 +3,22 @@
 //! Never judges a number against an objective except for coverage, never reads a clock, and never counts on catch-up.
 //! Here the shared work is done once and the questions are answered; the formula itself is in `formula`.
 
+mod bad_base;
 mod case;
 mod conditions;
+mod course;
 mod formula;
+mod kept;
 mod loss;
 mod redundancy;
+mod standing;
+mod storage;
 mod survivors;
 mod time;
 mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -20,15 +26,22 @@ use serde::Serialize;
 
 pub use case::LossCase;
 pub use conditions::Condition;
+pub use course::{ScenarioCourse, SlowStep};
+pub use kept::Kept;
 pub use loss::{Bound, Loss, Unbounded, Witness};
 pub use redundancy::{Redundancy, Shortfall};
+pub use storage::{Forecast, MAX_BYTES, Share};
 pub use survivors::{CutSets, MAX_CUT_SETS, MAX_CUT_SIZE};
 
 use crate::calendar::{Calendar, Gaps, Timing, Zones};
 use crate::duration::Seconds;
 use crate::id::{DatasetId, LocationId, PlanId, SiteId};
-use crate::model::{DomainKind, Eligibility, FaultDomain, LoseCase, Model, Plan, Standby, Trigger};
+use crate::model::{
+    self, DomainKind, Eligibility, FaultDomain, LoseCase, Model, Plan, Standby, Trigger,
+};
+use bad_base::Bases;
 use case::Parents;
+use kept::StandingBy;
 use survivors::Copies;
 use timeline::{Corruption, MAX_SLOTS, Terms, Timeline};
 
@@ -42,12 +55,15 @@ pub struct Recovery<'m> {
     from: Timestamp,
     to: Timestamp,
     timings: BTreeMap<&'m PlanId, Timing>,
+    /// The timings of fulls, of plans that take them.
+    fulls: BTreeMap<&'m PlanId, Timing>,
     schedules: BTreeMap<Timing, Schedule>,
     plans: BTreeMap<&'m DatasetId, Vec<&'m Plan>>,
     copies: BTreeMap<(&'m DatasetId, &'m PlanId), Copies>,
     near: BTreeMap<&'m DatasetId, BTreeSet<FaultDomain>>,
     detected: BTreeMap<&'m DatasetId, Seconds>,
     standbys: BTreeMap<&'m DatasetId, Vec<&'m Standby>>,
+    standing: OnceLock<StandingBy>,
 }
 
 /// What is known about one schedule, whoever uses it.
@@ -59,6 +75,22 @@ struct Schedule {
     witnesses: BTreeMap<(u32, Seconds), Witness>,
     corruptions: BTreeMap<Terms, Option<Corruption>>,
     shallow: BTreeMap<Terms, Option<i64>>,
+    bases: BTreeMap<Bases, Option<Corruption>>,
+}
+
+/// What is proved over the slots of one schedule: corruptions, shallow retention, bad bases.
+type Proved = (
+    BTreeMap<Terms, Option<Corruption>>,
+    BTreeMap<Terms, Option<i64>>,
+    BTreeMap<Bases, Option<Corruption>>,
+);
+
+/// What the plans of one schedule need to have proved over its slots.
+#[derive(Default)]
+struct Wanted {
+    corruptions: BTreeSet<Terms>,
+    shallow: BTreeSet<Terms>,
+    bases: BTreeSet<Bases>,
 }
 
 impl Schedule {
@@ -119,12 +151,14 @@ impl<'m> Recovery<'m> {
             from,
             to: horizon_end(from),
             timings: BTreeMap::new(),
+            fulls: BTreeMap::new(),
             schedules: BTreeMap::new(),
             plans: BTreeMap::new(),
             copies: BTreeMap::new(),
             near: BTreeMap::new(),
             detected: BTreeMap::new(),
             standbys: BTreeMap::new(),
+            standing: OnceLock::new(),
         };
         for standby in model.standbys.values() {
             let known = recovery.standbys.entry(&standby.dataset).or_default();
@@ -144,23 +178,13 @@ impl<'m> Recovery<'m> {
             for dataset in &plan.dataset_ids {
                 recovery.plans.entry(dataset).or_default().push(plan);
             }
-            let Ok(timing) = plan.backup_frequency.timing() else {
-                continue;
-            };
-            if !recovery.schedules.contains_key(&timing) {
-                let Ok(calendar) = Calendar::new(timing.clone(), zones) else {
-                    continue;
-                };
-                let schedule = Schedule {
-                    calendar,
-                    gaps: BTreeMap::new(),
-                    witnesses: BTreeMap::new(),
-                    corruptions: BTreeMap::new(),
-                    shallow: BTreeMap::new(),
-                };
-                recovery.schedules.insert(timing.clone(), schedule);
+            if let Some(timing) = recovery.learn(&plan.backup_frequency, zones) {
+                recovery.timings.insert(id, timing);
             }
-            recovery.timings.insert(id, timing);
+            let fulls = plan.full_frequency.as_ref();
+            if let Some(timing) = fulls.and_then(|fulls| recovery.learn(fulls, zones)) {
+                recovery.fulls.insert(id, timing);
+            }
         }
         recovery.walk_schedules();
         recovery.find_copies();
@@ -172,55 +196,73 @@ impl<'m> Recovery<'m> {
         recovery
     }
 
+    /// Makes the calendar of a schedule known; none when it cannot be read.
+    fn learn(&mut self, schedule: &model::Schedule, zones: &Zones) -> Option<Timing> {
+        let timing = schedule.timing().ok()?;
+        if !self.schedules.contains_key(&timing) {
+            let schedule = Schedule {
+                calendar: Calendar::new(timing.clone(), zones).ok()?,
+                gaps: BTreeMap::new(),
+                witnesses: BTreeMap::new(),
+                corruptions: BTreeMap::new(),
+                shallow: BTreeMap::new(),
+                bases: BTreeMap::new(),
+            };
+            self.schedules.insert(timing.clone(), schedule);
+        }
+        Some(timing)
+    }
+
     /// Walks each schedule once for everything that its plans need.
     fn walk_schedules(&mut self) {
         let (from, to) = (self.from, self.to);
-        let mut wanted: BTreeMap<Timing, (BTreeSet<Terms>, BTreeSet<Terms>)> = BTreeMap::new();
+        let mut wanted: BTreeMap<Timing, Wanted> = BTreeMap::new();
+        let mut distances: BTreeSet<(Timing, u32)> = BTreeSet::new();
         for (id, timing) in &self.timings {
             let Some(plan) = self.model.plans.get(*id) else {
                 continue;
             };
-            let (corruptions, shallow) = wanted.entry(timing.clone()).or_default();
-            shallow.extend(Some(terms(plan, Seconds::ZERO)).filter(|terms| !terms.deep_by_count()));
+            let of_plan = wanted.entry(timing.clone()).or_default();
+            let shallow = Some(terms(plan, Seconds::ZERO)).filter(|terms| !terms.deep_by_count());
+            of_plan.shallow.extend(shallow);
             let detected = plan
                 .dataset_ids
                 .iter()
                 .filter_map(|dataset| self.detected.get(dataset));
-            corruptions.extend(detected.map(|detected| terms(plan, *detected)));
-            if let Some(schedule) = self.schedules.get_mut(timing) {
-                let misses = plan.backup_frequency.tolerated_misses;
-                let Schedule { calendar, gaps, .. } = schedule;
-                gaps.entry(misses)
-                    .or_insert_with(|| calendar.gaps(from, to, misses));
-                let window = plan.backup_frequency.completion_window_s;
-                schedule.show(misses, window);
-                let copied = plan.redundancy_profile.copy_within_s;
-                schedule.show(misses, window.saturating_add(copied));
+            of_plan
+                .corruptions
+                .extend(detected.map(|detected| terms(plan, *detected)));
+            for (timing, bases) in self.all_bases(plan) {
+                wanted.entry(timing).or_default().bases.insert(bases);
+            }
+            distances.insert((timing.clone(), plan.backup_frequency.tolerated_misses));
+            if let Some(fulls) = self.fulls.get(*id) {
+                distances.extend([(timing.clone(), 0), (fulls.clone(), 0)]);
             }
         }
-        for (timing, (corruptions, shallow)) in wanted {
-            let Some(schedule) = self.schedules.get_mut(&timing) else {
+        for (timing, misses) in distances {
+            if let Some(schedule) = self.schedules.get_mut(&timing) {
+                let gaps = schedule.calendar.gaps(from, to, misses);
+                schedule.gaps.insert(misses, gaps);
+            }
+        }
+        for (id, timing) in &self.timings {
+            let plan = self.model.plans.get(*id);
+            let Some((plan, schedule)) = plan.zip(self.schedules.get_mut(timing)) else {
                 continue;
             };
-            let slots = schedule
-                .gaps
-                .values()
-                .map(|gaps| gaps.slots)
-                .max()
-                .unwrap_or(0);
-            let timeline =
-                (slots <= MAX_SLOTS).then(|| Timeline::new(&schedule.calendar, from, to));
-            for terms in corruptions {
-                let proof = timeline
-                    .as_ref()
-                    .map(|timeline| timeline.corruption(&terms));
-                schedule.corruptions.insert(terms, proof);
-            }
-            for terms in shallow {
-                let proof = timeline
-                    .as_ref()
-                    .and_then(|timeline| timeline.first_too_shallow(&terms));
-                schedule.shallow.insert(terms, proof);
+            let runs = &plan.backup_frequency;
+            let (misses, window) = (runs.tolerated_misses, runs.completion_window_s);
+            let copied = plan.redundancy_profile.copy_within_s;
+            schedule.show(misses, window);
+            schedule.show(misses, window.saturating_add(copied));
+        }
+        for (timing, wanted) in wanted {
+            let Some(proved) = self.prove(&timing, wanted) else {
+                continue;
+            };
+            if let Some(schedule) = self.schedules.get_mut(&timing) {
+                (schedule.corruptions, schedule.shallow, schedule.bases) = proved;
             }
         }
     }
@@ -228,6 +270,36 @@ impl<'m> Recovery<'m> {
     /// The model that they are about.
     pub fn model(&self) -> &'m Model {
         self.model
+    }
+
+    /// Everything that is wanted of one schedule, over its slots.
+    fn prove(&self, timing: &Timing, wanted: Wanted) -> Option<Proved> {
+        let schedule = self.schedules.get(timing)?;
+        let Wanted {
+            corruptions,
+            shallow,
+            bases,
+        } = wanted;
+        let none = corruptions.is_empty() && shallow.is_empty() && bases.is_empty();
+        let slots = schedule.gaps.values().map(|gaps| gaps.slots).max();
+        let few = !none && slots.unwrap_or(0) <= MAX_SLOTS;
+        let timeline = few.then(|| Timeline::new(&schedule.calendar, self.from, self.to));
+        let timeline = timeline.as_ref();
+        let calendar = |timing: &Timing| Some(&self.schedules.get(timing)?.calendar);
+        let corruptions = corruptions.into_iter().map(|terms| {
+            let proof = timeline.map(|timeline| timeline.corruption(&terms));
+            (terms, proof)
+        });
+        let shallow = shallow.into_iter().map(|terms| {
+            let proof = timeline.and_then(|timeline| timeline.first_too_shallow(&terms));
+            (terms, proof)
+        });
+        let bases = bases.into_iter().map(|bases| {
+            let horizon = (self.from, self.to);
+            let proof = timeline.and_then(|timeline| bases.prove(timeline, calendar, horizon));
+            (bases, proof)
+        });
+        Some((corruptions.collect(), shallow.collect(), bases.collect()))
     }
 
     /// The interval that the proofs look at, its end excluded.
@@ -242,6 +314,12 @@ impl<'m> Recovery<'m> {
 
     fn schedule(&self, plan: &Plan) -> Option<(&Timing, &Schedule)> {
         let timing = self.timings.get(&plan.plan_id)?;
+        Some((timing, self.schedules.get(timing)?))
+    }
+
+    /// The schedule of a plan's fulls.
+    fn full_schedule(&self, plan: &Plan) -> Option<(&Timing, &Schedule)> {
+        let timing = self.fulls.get(&plan.plan_id)?;
         Some((timing, self.schedules.get(timing)?))
     }
 

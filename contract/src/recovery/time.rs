@@ -1,67 +1,121 @@
 //! Owns the time that reading a dataset back takes, from its size and what its storage gives.
 //!
 //! Never counts people, checks or queues: it is a lower bound, and a runbook's course adds the rest. The interesting function is
-//! [`Recovery::recovery_time`].
+//! [`Recovery::recovery_time`]; `readings` tells what is read where, for whoever reads several datasets at once.
+
+use std::collections::BTreeSet;
 
 use super::{LossCase, Recovery};
 use crate::duration::Seconds;
 use crate::id::{DatasetId, LocationId};
 use crate::model::{Dataset, Eligibility, Plan};
 
+/// One dataset read from one location.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Reading {
+    /// Thaw and transfer when nobody else reads there.
+    pub(super) alone: Seconds,
+    pub(super) location: LocationId,
+    pub(super) thaw: Seconds,
+    pub(super) bytes: u64,
+    /// Bytes a second that it can take, above zero and never above the location's bandwidth.
+    pub(super) rate: u64,
+    /// Bytes a second that all readers of the location share.
+    pub(super) bandwidth: u64,
+}
+
 impl Recovery<'_> {
-    /// How long reading the dataset back takes in a loss case, from the best copy that is left. A reconstructed dataset takes as
-    /// long as the slowest of its sources. None where nothing is left to read, or a throughput is zero.
+    /// How long reading the dataset back takes in a loss case, from the best copy that is left. A dataset that is reconstructed takes
+    /// as long as the slowest of its sources, through however many that are themselves reconstructed. None where nothing is left
+    /// to read, a throughput is zero, or what it is rebuilt from leads nowhere or back to itself.
     pub fn recovery_time(&self, dataset: &DatasetId, case: &LossCase) -> Option<Seconds> {
-        let known = self.model.datasets.get(dataset)?;
-        match known.eligibility {
-            Eligibility::Reconstructed if self.plans_of(dataset).is_empty() => known
-                .derived_from
-                .iter()
-                // Sources that are themselves reconstructed would need a walk over circles; rules refuse them.
-                .map(|source| self.read_time(source, case))
-                .collect::<Option<Vec<_>>>()?
-                .into_iter()
-                .max(),
-            Eligibility::BackedUp | Eligibility::Reconstructed | Eligibility::Excluded => {
-                self.read_time(dataset, case)
-            }
-        }
+        let readings = self.readings(dataset, case)?;
+        readings.iter().map(|reading| reading.alone).max()
     }
 
-    fn read_time(&self, id: &DatasetId, case: &LossCase) -> Option<Seconds> {
-        let dataset = self.model.datasets.get(id)?;
-        let lost = case.domains();
-        self.plans_of(id)
-            .iter()
-            .filter_map(|plan| {
-                let copies = self.copies.get(&(id, &plan.plan_id))?;
-                if copies.key_is_lost(&lost) {
-                    return None;
+    /// What has to be read to have a dataset back, at least one reading; each source once.
+    pub(super) fn readings(&self, dataset: &DatasetId, case: &LossCase) -> Option<Vec<Reading>> {
+        let mut readings = Vec::new();
+        let mut done = BTreeSet::new();
+        // The datasets on the way to the one that is looked at: to meet one of them again is a circle.
+        let mut way = BTreeSet::new();
+        let mut open = vec![(dataset, false)];
+        while let Some((id, leaving)) = open.pop() {
+            if leaving {
+                way.remove(id);
+                done.insert(id);
+                continue;
+            }
+            if done.contains(id) {
+                continue;
+            }
+            if !way.insert(id) {
+                return None;
+            }
+            open.push((id, true));
+            let known = self.model.datasets.get(id)?;
+            let planned = !self.plans_of(id).is_empty();
+            match known.eligibility {
+                Eligibility::Reconstructed if !planned => {
+                    if known.derived_from.is_empty() {
+                        return None;
+                    }
+                    open.extend(known.derived_from.iter().map(|source| (source, false)));
                 }
-                let left = copies.survivors(&lost);
-                left.iter()
-                    .filter_map(|location| self.read_from(plan, dataset, location))
-                    .min()
-            })
-            .min()
+                Eligibility::BackedUp | Eligibility::Reconstructed | Eligibility::Excluded => {
+                    readings.push(self.best_reading(id, known, case)?);
+                }
+            }
+        }
+        Some(readings)
+    }
+
+    fn best_reading(&self, id: &DatasetId, dataset: &Dataset, case: &LossCase) -> Option<Reading> {
+        let lost = case.domains();
+        let plans = self.plans_of(id).iter();
+        let readings = plans.filter_map(|plan| {
+            let copies = self.copies.get(&(id, &plan.plan_id))?;
+            if copies.key_is_lost(&lost) {
+                return None;
+            }
+            let left = copies.survivors(&lost);
+            left.iter()
+                .filter_map(|location| self.read_from(plan, dataset, location))
+                .min()
+        });
+        readings.min()
     }
 
     /// Thaw and transfer from one location, through the best of the plan's profiles that name it. The location's bandwidth bounds
     /// whatever a profile promises.
-    fn read_from(&self, plan: &Plan, dataset: &Dataset, location: &LocationId) -> Option<Seconds> {
+    fn read_from(&self, plan: &Plan, dataset: &Dataset, location: &LocationId) -> Option<Reading> {
         let settings = &self.model.settings;
         let bandwidth = settings.locations.get(location)?.bandwidth_bytes_per_second;
+        let bytes = dataset.sizing.size_bytes;
         plan.storage_profiles
             .iter()
             .filter_map(|profile| settings.storage.get(profile))
             .filter(|profile| profile.locations.contains(location))
             .filter_map(|profile| {
                 let rate = profile.restore_throughput_bytes_per_second.min(bandwidth);
-                let whole = dataset.sizing.size_bytes.checked_div(rate)?;
-                let rest = u64::from(dataset.sizing.size_bytes.checked_rem(rate)? > 0);
-                let transfer = Seconds::new(whole.saturating_add(rest));
-                Some(profile.thaw_time_s.saturating_add(transfer))
+                let transfer = transfer(bytes.into(), rate)?;
+                Some(Reading {
+                    alone: profile.thaw_time_s.saturating_add(transfer),
+                    location: location.clone(),
+                    thaw: profile.thaw_time_s,
+                    bytes,
+                    rate,
+                    bandwidth,
+                })
             })
             .min()
     }
+}
+
+/// How long so many bytes take, rounded up; none at a rate of zero.
+pub(super) fn transfer(bytes: u128, rate: u64) -> Option<Seconds> {
+    let rate = u128::from(rate);
+    let rest = u128::from(bytes.checked_rem(rate)? > 0);
+    let seconds = bytes.checked_div(rate)?.saturating_add(rest);
+    Some(Seconds::new(u64::try_from(seconds).unwrap_or(u64::MAX)))
 }

@@ -95,6 +95,14 @@ enum Left {
     Before,
 }
 
+/// Each with the one that comes after it when so many between them are missed.
+fn pairs<T>(all: &[T], misses: u32) -> impl Iterator<Item = (&T, &T)> {
+    let apart = usize::try_from(misses)
+        .unwrap_or(usize::MAX)
+        .saturating_add(1);
+    all.iter().zip(all.iter().skip(apart))
+}
+
 impl Timeline {
     /// Lists the slots of a calendar from `from` until `to`, with their buckets in the calendar's zone.
     pub(super) fn new(calendar: &Calendar, from: Timestamp, to: Timestamp) -> Timeline {
@@ -156,6 +164,77 @@ impl Timeline {
                         worst = Some((point, next_slot, corrupted));
                     }
                 }
+            }
+        }
+        worst.map_or(Corruption::TooShort, |(point, next, corrupted)| {
+            Corruption::Worst {
+                point,
+                next,
+                corrupted,
+            }
+        })
+    }
+
+    /// The longest time from the newest point that is left to the next full, when the newest full cannot be used and nothing on it.
+    ///
+    /// A full is taken by the first run at or after its slot. It is worst when that run comes in time after as many missed slots as
+    /// are tolerated, and the next full, after as many fulls as may be missed, comes late by as many missed slots again.
+    pub(super) fn bad_base(&self, fulls: &[i64], full_misses: u32, terms: &Terms) -> Corruption {
+        let run = |full: &i64| self.slots.partition_point(|slot| slot < full);
+        let runs: Vec<usize> = fulls.iter().map(run).collect();
+        let misses = usize::try_from(terms.misses).unwrap_or(usize::MAX);
+        let pairs = pairs(&runs, full_misses).map_while(|(base, next)| {
+            let next = next.checked_add(misses)?;
+            Some((*base, *self.slots.get(next)?))
+        });
+        self.longest(terms, pairs, |_, left| left)
+    }
+
+    /// The longest time from one full to the next when a continuous archive breaks just after a full has begun: it holds all until
+    /// then, as long as retention keeps a full from before.
+    pub(super) fn archive_gap(&self, terms: &Terms) -> Corruption {
+        let indices: Vec<usize> = (0..self.slots.len()).collect();
+        let pairs = pairs(&indices, terms.misses)
+            .map_while(|(base, next)| Some((*base, *self.slots.get(*next)?)));
+        self.longest(terms, pairs, |base, left| match left {
+            Left::Slot(_) | Left::Before => Left::Slot(base),
+            Left::Nothing => Left::Nothing,
+        })
+    }
+
+    /// The longest time between what is left of the points before a slot and another slot, when that other one's point is usable.
+    fn longest(
+        &self,
+        terms: &Terms,
+        pairs: impl Iterator<Item = (usize, i64)>,
+        counts: impl Fn(usize, Left) -> Left,
+    ) -> Corruption {
+        let mut worst: Option<(i64, i64, i64)> = None;
+        let mut newest = 0;
+        for (base, next_slot) in pairs {
+            let usable = next_slot.saturating_add(terms.completion);
+            if usable >= self.end {
+                break;
+            }
+            while self
+                .slots
+                .get(newest + 1)
+                .is_some_and(|slot| *slot < usable)
+            {
+                newest += 1;
+            }
+            let left = base.checked_sub(1).map_or(Left::Before, |top| {
+                self.left(terms, top, newest.max(top), usable)
+            });
+            let point = match counts(base, left) {
+                Left::Before => None,
+                Left::Nothing => return Corruption::NothingKept { corrupted: usable },
+                Left::Slot(point) => self.slots.get(point).copied(),
+            };
+            if let Some(point) = point
+                && worst.is_none_or(|(low, high, _)| next_slot - point > high - low)
+            {
+                worst = Some((point, next_slot, usable));
             }
         }
         worst.map_or(Corruption::TooShort, |(point, next, corrupted)| {

@@ -9,11 +9,15 @@
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 
+mod bad_base;
 mod calendar;
+mod course;
 mod diff;
+mod kept;
 mod law;
 mod outcome;
 mod recovery;
 mod recovery_time;
 mod retention;
+mod storage;
 mod trust;

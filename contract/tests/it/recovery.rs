@@ -139,7 +139,7 @@ pub fn plan(schedule: Schedule, locations: usize, commit: u32) -> Plan {
     }
 }
 
-fn dataset(id: &str) -> Dataset {
+pub fn dataset(id: &str) -> Dataset {
     Dataset {
         dataset_id: id.parse().unwrap(),
         name: id.to_owned(),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::calendar::{Calendar, Gaps, Zones};
+use contract::duration::Seconds;
 use contract::id::{DatasetId, LocationId, PlanId};
 use contract::model::{Dataset, LoseCase, Model};
 use contract::recovery::{Condition, Coverage, DatasetFacts, Loss, LossCase, Recovery};
@@ -30,6 +31,64 @@ pub fn facts(model: &Model) -> Value {
         "plans": plans(model, &recovery, &zones),
         "scenarios": scenarios(model),
     })
+}
+
+/// What rules read, and beside it what takes longer or only holds of a model as a whole: how far retention reaches, what
+/// locations have to hold, how runbooks go when restores share what they read from, and what a bad base costs.
+pub fn proofs(model: &Model) -> Value {
+    let mut proven = facts(model);
+    let zones = Zones::bundled();
+    let recovery = Recovery::new(model, &zones);
+    for id in model.datasets.keys() {
+        let found = recovery.loss_with_bad_base(id, &LossCase::None);
+        let left = recovery.survivors(id, &LossCase::None);
+        if let (Some(found), Some(Value::Object(fields))) =
+            (found, proven.pointer_mut(&format!("/datasets/{id}")))
+        {
+            fields.insert("bad_base".to_owned(), loss(&found, Some(&left)));
+        }
+    }
+    for id in model.plans.keys() {
+        if let Some(Value::Object(fields)) = proven.pointer_mut(&format!("/plans/{id}")) {
+            fields.insert("kept".to_owned(), json!(recovery.kept(id)));
+        }
+    }
+    for id in model.scenarios.keys() {
+        if let Some(Value::Object(fields)) = proven.pointer_mut(&format!("/scenarios/{id}"))
+            && let Some(course) = recovery.course_of(id)
+        {
+            fields.insert("by_reading".to_owned(), json!(course.by_reading));
+            fields.insert("slow".to_owned(), json!(course.slow));
+            fields.insert("unreadable".to_owned(), json!(course.unreadable));
+        }
+    }
+    if let Value::Object(fields) = &mut proven {
+        fields.insert("locations".to_owned(), json!(recovery.forecast()));
+        fields.insert("groups".to_owned(), json!(groups(model, &recovery)));
+    }
+    proven
+}
+
+/// How far apart the members of a group can come back: between the best and the worst loss of its members, with all copies
+/// left; and the strictest objective among them.
+fn groups(model: &Model, recovery: &Recovery<'_>) -> Map<String, Value> {
+    let groups = model.groups.iter().map(|(id, group)| {
+        let members = group.members.iter().map(|member| &member.dataset);
+        let losses: Vec<Seconds> = members
+            .clone()
+            .map(|dataset| recovery.loss(dataset, &LossCase::None).seconds())
+            .collect();
+        let worst = losses.iter().max().copied().unwrap_or(Seconds::MAX);
+        let objectives = members.filter_map(|dataset| model.datasets.get(dataset));
+        let fact = json!({
+            // Each member comes back as of some instant within its own loss: so far apart can two of them be.
+            "window_seconds": worst,
+            "bounded": worst < Seconds::MAX,
+            "rpo_s": objectives.map(|dataset| dataset.rpo_s).min(),
+        });
+        (id.to_string(), fact)
+    });
+    groups.collect()
 }
 
 /// What is proven of one dataset after the other, some at a time, so that nobody has to hold all of it.

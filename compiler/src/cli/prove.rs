@@ -1,17 +1,17 @@
-//! Owns `seawall prove`: the facts as a table or as JSON, and what-ifs. Judges nothing.
+//! Owns `seawall prove`: what is proven of a policy, of single datasets, and what-ifs. Judges nothing.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use contract::code;
-use contract::duration::Seconds;
 use contract::id::{DatasetId, EnvironmentId};
 use contract::recovery::LossCase;
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
-use super::{Format, compiled, environment};
+use super::{compiled, environment};
 use crate::diagnostic::Diagnostic;
 use crate::facts;
-use crate::world::terminal::{Stream, print};
+use crate::render::proofs;
+use crate::world::terminal::{Stream, look, print};
 
 #[derive(Args)]
 pub struct Prove {
@@ -29,7 +29,18 @@ pub struct Prove {
     lose: Option<LossCase>,
     /// How to show it
     #[arg(long, value_enum, default_value = "human")]
-    format: Format,
+    format: Form,
+}
+
+/// How proofs are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people: tables, and of datasets that are named every number with its parts and its witness.
+    Human,
+    /// One JSON document with a `format`.
+    Json,
+    /// The tables, for a pull request or a report.
+    Markdown,
 }
 
 impl Prove {
@@ -49,98 +60,48 @@ impl Prove {
                 )));
             }
         }
-        let mut proven = match facts::facts(model).get("datasets") {
-            Some(Value::Object(datasets)) => datasets.clone(),
-            _ => Map::new(),
-        };
-        if !self.datasets.is_empty() {
-            proven.retain(|id, _| self.datasets.iter().any(|wanted| wanted.as_str() == id));
-        }
-        if let Some(case) = &self.lose {
-            let mut losses = facts::what_if(model, case);
-            for (id, fact) in &mut proven {
-                let loss = losses.remove(id).unwrap_or_default();
-                if let Value::Object(fields) = fact {
-                    fields.insert("loss".to_owned(), json!({ case.to_string(): loss }));
-                }
+        let mut proven = facts::proofs(model);
+        if let Some(Value::Object(datasets)) = proven.get_mut("datasets") {
+            if !self.datasets.is_empty() {
+                datasets.retain(|id, _| self.datasets.iter().any(|wanted| wanted.as_str() == id));
+            }
+            if let Some(case) = &self.lose {
+                what_if(datasets, facts::what_if(model, case), case);
             }
         }
+        // What was asked for is what is told: single datasets, or a loss, or everything.
+        let whole = self.datasets.is_empty() && self.lose.is_none();
+        if let Value::Object(fields) = &mut proven {
+            fields.retain(|name, _| whole || name == "datasets");
+        }
         let text = match self.format {
-            Format::Json => format!(
-                "{:#}\n",
-                json!({ "format": 1, "environment": self.environment, "datasets": proven })
-            ),
-            Format::Human => table(&proven),
+            Form::Json => {
+                if let Value::Object(fields) = &mut proven {
+                    fields.insert("format".to_owned(), json!(1));
+                    fields.insert("environment".to_owned(), json!(self.environment));
+                }
+                format!("{proven:#}\n")
+            }
+            Form::Human => match proven.get("datasets") {
+                Some(Value::Object(datasets)) if !self.datasets.is_empty() => {
+                    proofs::details(datasets, look(Stream::Out))
+                }
+                _ => proofs::human(&proven),
+            },
+            Form::Markdown => proofs::markdown(self.environment.as_str(), &proven),
         };
         print(Stream::Out, &text);
         Ok(())
     }
 }
 
-/// One line a dataset and loss case, columns as wide as their widest cell.
-fn table(proven: &Map<String, Value>) -> String {
-    let mut rows = vec![
-        [
-            "DATASET",
-            "COVERAGE",
-            "LOSE",
-            "WORST-CASE LOSS",
-            "LEFT",
-            "PLAN",
-        ]
-        .map(String::from),
-    ];
-    for (id, fact) in proven {
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("-").to_owned();
-        let coverage = text(fact.get("coverage"));
-        let cases = fact.get("loss").and_then(Value::as_object);
-        for (index, (case, loss)) in cases.into_iter().flatten().enumerate() {
-            let first = |cell: &str| {
-                if index == 0 {
-                    cell.to_owned()
-                } else {
-                    String::new()
-                }
-            };
-            let seconds = loss.get("seconds").and_then(Value::as_u64);
-            let bounded = loss.get("bounded").and_then(Value::as_bool) == Some(true);
-            let worst = match seconds {
-                Some(seconds) if bounded => Seconds::new(seconds).human(),
-                _ => text(loss.get("told")),
-            };
-            let left = loss
-                .get("survivors")
-                .and_then(Value::as_array)
-                .map_or(0, Vec::len);
-            rows.push([
-                first(id),
-                first(&coverage),
-                case.clone(),
-                worst,
-                left.to_string(),
-                text(loss.get("plan")),
-            ]);
+/// Puts a loss that nobody declared in the place of those that are.
+fn what_if(datasets: &mut Map<String, Value>, mut losses: Map<String, Value>, case: &LossCase) {
+    for (id, fact) in datasets {
+        let loss = losses.remove(id).unwrap_or_default();
+        if let Value::Object(fields) = fact {
+            fields.insert("loss".to_owned(), json!({ case.to_string(): loss }));
+            fields.remove("bad_base");
         }
     }
-    columns(&rows)
-}
-
-/// Aligns cells by their number of characters; no spaces at the end of a line.
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count()));
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use contract::diff::Effect;
 
 use super::{
-    Difference, Edit, Group, because, by_tier, from_to, some, summary, title, values, word,
+    Difference, Edit, Group, because, by_tier, from_to, rows, some, summary, values, word,
 };
 use crate::pages::plain::{bold, wrap};
 use crate::render::human::Look;
@@ -65,8 +65,8 @@ fn one(difference: &Difference, group: &Group, look: Look) -> String {
     let names = some(group.datasets.keys(), TOLD);
     let datasets = format!("{}: {names}", by_tier(&group.datasets));
     let mut out = line(&datasets, &format!("{:<14}", word(group.effect)), look);
-    for happened in &group.outcomes {
-        let mut text = format!("{}: {}", title(&happened.property), from_to(happened));
+    for (title, happened) in rows(group) {
+        let mut text = format!("{title}: {}", from_to(happened));
         if !happened.cases.is_empty() {
             let cases = some(happened.cases.iter(), TOLD_CASES);
             let _ = write!(text, ", lose {cases}");

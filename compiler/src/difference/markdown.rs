@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use contract::diff::Effect;
 
-use super::{Difference, Edit, Group, because, by_tier, some, summary, title, values, word};
+use super::{Difference, Edit, Group, because, by_tier, rows, some, summary, values, word};
 use crate::render::markdown::{cell, code, inline, size};
 
 /// By this first line a later run finds its own comment.
@@ -18,11 +18,15 @@ const TOLD_CASES: usize = 4;
 
 /// The whole comment.
 pub fn render(differences: &[Difference]) -> String {
-    let effect = super::total(differences.iter().map(|one| one.effect));
-    let icon = match effect {
-        Effect::Stronger | Effect::Equal => "✅",
-        Effect::Incomparable => "⚠️",
-        Effect::Weaker => "❌",
+    let has = |wanted: Effect| {
+        differences
+            .iter()
+            .any(|one| one.effects().any(|one| one == wanted))
+    };
+    let icon = match (has(Effect::Weaker), has(Effect::Incomparable)) {
+        (true, _) => "❌",
+        (false, true) => "⚠️",
+        (false, false) => "✅",
     };
     let mut out = format!("{MARKER}\n### {icon} What this change does to recovery\n");
     let mut left_out = 0;
@@ -83,13 +87,13 @@ fn one(difference: &Difference, group: &Group) -> String {
         let _ = writeln!(out, "because {}  ", told(edit));
     }
     out.push_str("\n| | was | is | lose |\n|---|---|---|---|\n");
-    for happened in &group.outcomes {
+    for (title, happened) in rows(group) {
         let side = |text: &Option<String>| text.as_deref().map_or("–".to_owned(), inline);
         let cases = happened.cases.iter().map(|case| code(&case.to_string()));
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} |",
-            cell(&title(&happened.property)),
+            cell(&title),
             cell(&side(&happened.from)),
             cell(&side(&happened.to)),
             cell(&some(cases, TOLD_CASES)),

@@ -6,6 +6,7 @@ pub mod json;
 pub mod markdown;
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::fmt::Write as _;
 
 use contract::calendar::Zones;
 use contract::diff::outcome::{self, Outcome, Property};
@@ -557,6 +558,27 @@ fn title(property: &Property) -> String {
         Property::ImmutableCopies => "immutable copies".to_owned(),
         Property::Span(kind) => format!("different {kind}s"),
     }
+}
+
+/// What differs, with its title; kinds of fault domains that differ alike are one.
+fn rows(group: &Group) -> Vec<(String, &Happened)> {
+    let mut rows: Vec<(String, &Happened)> = Vec::new();
+    for happened in &group.outcomes {
+        let is_span = |one: &Happened| matches!(one.property, Property::Span(_));
+        match rows.last_mut() {
+            Some((title, last))
+                if is_span(happened)
+                    && is_span(last)
+                    && (&last.from, &last.to) == (&happened.from, &happened.to) =>
+            {
+                if let Property::Span(kind) = happened.property {
+                    let _ = write!(title, ", {kind}s");
+                }
+            }
+            _ => rows.push((title(&happened.property), happened)),
+        }
+    }
+    rows
 }
 
 /// What it was and is.

@@ -8,6 +8,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 mod place;
+pub mod proofs;
 pub mod sarif;
 
 use std::collections::BTreeSet;

@@ -295,6 +295,17 @@ fn one_of_many_is_judged_and_a_fault_in_one_is_found() {
     let (found, _) = both_ways(&with(&write(&families, false)), "production");
     let plans: BTreeSet<_> = found.iter().map(|finding| &finding.at[1]).collect();
     assert_eq!(plans.len(), 200);
+    // The same of what only rules find: a compiler's error is told of the whole tree anyhow.
+    for family in &mut families {
+        (family.plan, family.dataset) = (0, 4);
+    }
+    let (found, left_out) = both_ways(&with(&write(&families, false)), "production");
+    let plans: BTreeSet<_> = found.iter().map(|finding| &finding.at[1]).collect();
+    assert!(
+        plans.len() >= 200 && left_out > 500,
+        "{} {left_out}",
+        plans.len()
+    );
 }
 
 /// Each fault that the random trees hold by chance, for certain: in one of three that are alike but for it.

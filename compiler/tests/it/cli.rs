@@ -1,5 +1,6 @@
 //! The command line as a person or a pipeline meets it: output, files and exit status of the real binary.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -652,6 +653,38 @@ fn prove_shows_numbers_and_what_ifs() {
     let table = seawall(&["prove", &tree, "--env", "production"]);
     assert_eq!(table.status, 0, "{}", table.err);
     snapshot("prove", &table.out);
+    let one = seawall(&["prove", &tree, "ds_documents", "--env", "production"]);
+    snapshot("prove_one", &one.out);
+    let page = seawall(&[
+        "prove",
+        &tree,
+        "--env",
+        "production",
+        "--format",
+        "markdown",
+    ]);
+    snapshot("prove_markdown", &page.out);
+    let all = seawall(&["prove", &tree, "--env", "production", "--format", "json"]);
+    let all: Value = serde_json::from_str(&all.out).unwrap();
+    let sections: BTreeSet<&str> = all
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        sections,
+        [
+            "datasets",
+            "environment",
+            "format",
+            "groups",
+            "locations",
+            "plans",
+            "scenarios"
+        ]
+        .into()
+    );
     let both = "region:west,region:east";
     let json = seawall(&[
         "prove",

@@ -1,6 +1,7 @@
 //! `seawall diff`: what a change does to recovery, of trees, revisions and published bundles; and the page in `docs` that
 //! shows five changes, which is written here from real runs and compared.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use rstest::rstest;
@@ -159,10 +160,11 @@ which tier it concerns. `--fail-on weaker` lets a pipeline stop there. A test wr
             human.err,
             markdown.err
         );
-        page.push_str(&format!(
+        let _ = write!(
+            page,
             "\n## {}\n\n{}\n\n```text\n{}```\n\nAs a comment:\n\n````markdown\n{}````\n",
             change.title, change.why, human.out, markdown.out
-        ));
+        );
     }
     page
 }

@@ -1,0 +1,433 @@
+//! Owns how proofs read: tables of a whole policy, and of single datasets every number with its parts and its witness, which
+//! a person checks with a calendar. Decides nothing; the numbers are those of the facts.
+
+use std::fmt::Write as _;
+
+use contract::duration::Seconds;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, fmt::temporal::Pieces};
+use serde_json::{Map, Value};
+
+use super::count;
+use super::human::Look;
+use super::markdown::{cell, code, inline};
+use crate::pages::plain::wrap;
+
+/// Cut sets that are told of one dataset.
+const TOLD_CUT_SETS: usize = 12;
+
+/// A title, the heads of its columns, and rows.
+struct Table {
+    title: &'static str,
+    heads: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+/// All proofs as tables.
+pub fn human(proven: &Value) -> String {
+    let tables = tables(proven).into_iter();
+    let told: Vec<String> = tables
+        .enumerate()
+        .map(|(index, table)| {
+            // The datasets need no title: that is what was asked for.
+            let title = if index == 0 {
+                String::new()
+            } else {
+                format!("{}\n", table.title)
+            };
+            format!("{title}{}", columns(&table))
+        })
+        .collect();
+    told.join("\n")
+}
+
+/// All proofs for a pull request or a report.
+pub fn markdown(environment: &str, proven: &Value) -> String {
+    let mut out = format!("# What is proven of {}\n", code(environment));
+    for table in tables(proven) {
+        let _ = write!(
+            out,
+            "\n## {}\n\n| {} |\n|",
+            table.title,
+            table.heads.join(" | ")
+        );
+        out.push_str(&"---|".repeat(table.heads.len()));
+        out.push('\n');
+        for row in &table.rows {
+            let cells: Vec<String> = row.iter().map(|text| cell(&inline(text))).collect();
+            let _ = writeln!(out, "| {} |", cells.join(" | "));
+        }
+    }
+    out
+}
+
+fn tables(proven: &Value) -> Vec<Table> {
+    let all = [
+        datasets(proven),
+        plans(proven),
+        locations(proven),
+        scenarios(proven),
+        groups(proven),
+    ];
+    let all = all.into_iter();
+    all.filter(|table| !table.rows.is_empty()).collect()
+}
+
+fn entries<'a>(proven: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    let found = proven.get(name).and_then(Value::as_object);
+    found.into_iter().flatten()
+}
+
+fn text(value: Option<&Value>) -> String {
+    value.and_then(Value::as_str).unwrap_or("-").to_owned()
+}
+
+fn length(value: Option<&Value>) -> String {
+    match value.and_then(Value::as_u64).map(Seconds::new) {
+        Some(Seconds::MAX) => "unbounded".to_owned(),
+        Some(seconds) => seconds.human(),
+        None => "-".to_owned(),
+    }
+}
+
+/// One line a dataset and loss case.
+fn datasets(proven: &Value) -> Table {
+    let mut rows = Vec::new();
+    for (id, fact) in entries(proven, "datasets") {
+        let coverage = text(fact.get("coverage"));
+        let cases = fact.get("loss").and_then(Value::as_object);
+        for (index, (case, loss)) in cases.into_iter().flatten().enumerate() {
+            let first = |cell: &str| {
+                if index == 0 {
+                    cell.to_owned()
+                } else {
+                    String::new()
+                }
+            };
+            let left = loss.get("survivors").and_then(Value::as_array);
+            rows.push(vec![
+                first(id),
+                first(&coverage),
+                case.clone(),
+                worst(loss),
+                left.map_or(0, Vec::len).to_string(),
+                text(loss.get("plan")),
+            ]);
+        }
+    }
+    Table {
+        title: "Datasets",
+        heads: vec![
+            "DATASET",
+            "COVERAGE",
+            "LOSE",
+            "WORST-CASE LOSS",
+            "LEFT",
+            "PLAN",
+        ],
+        rows,
+    }
+}
+
+/// A number, or why there is none.
+fn worst(loss: &Value) -> String {
+    match loss.get("bounded").and_then(Value::as_bool) {
+        Some(true) => length(loss.get("seconds")),
+        _ => text(loss.get("told")),
+    }
+}
+
+fn plans(proven: &Value) -> Table {
+    let rows = entries(proven, "plans").map(|(id, fact)| {
+        let kept = fact.get("kept");
+        let number = |name: &str| kept.and_then(|kept| kept.get(name)).and_then(Value::as_u64);
+        let points = match (number("least"), number("most")) {
+            (Some(least), Some(most)) if least == most => least.to_string(),
+            (Some(least), Some(most)) => format!("{least} to {most}"),
+            _ => "-".to_owned(),
+        };
+        let broken = fact.get("conditions").and_then(Value::as_array);
+        vec![
+            id.clone(),
+            length(fact.get("smallest_gap_s")),
+            length(fact.get("largest_gap_s")),
+            points,
+            length(kept.and_then(|kept| kept.get("oldest_seconds"))),
+            length(kept.and_then(|kept| kept.get("floor_seconds"))),
+            broken.map_or(0, Vec::len).to_string(),
+        ]
+    });
+    Table {
+        title: "Plans",
+        heads: vec![
+            "PLAN",
+            "SMALLEST GAP",
+            "LARGEST GAP",
+            "POINTS KEPT",
+            "REACHES BACK",
+            "FLOOR",
+            "BROKEN CONDITIONS",
+        ],
+        rows: rows.collect(),
+    }
+}
+
+fn locations(proven: &Value) -> Table {
+    let rows = entries(proven, "locations").map(|(id, fact)| {
+        let bytes = |name: &str| {
+            let bytes = fact.get(name).and_then(Value::as_u64);
+            bytes.map_or("-".to_owned(), rounded_up)
+        };
+        let bounded = fact.get("bounded").and_then(Value::as_bool) == Some(true);
+        let largest = fact.get("largest").filter(|largest| !largest.is_null());
+        let largest = largest.map_or("-".to_owned(), |largest| {
+            format!(
+                "{} of {}",
+                text(largest.get("dataset")),
+                text(largest.get("plan"))
+            )
+        });
+        let fits = fact.get("fits").and_then(Value::as_bool) == Some(true);
+        vec![
+            id.clone(),
+            if bounded {
+                bytes("needed_bytes")
+            } else {
+                "no bound".to_owned()
+            },
+            bytes("capacity_bytes"),
+            if fits { "yes" } else { "no" }.to_owned(),
+            largest,
+        ]
+    });
+    Table {
+        title: "Locations, before compression and deduplication",
+        heads: vec!["LOCATION", "NEEDED", "CAPACITY", "FITS", "MOST BY"],
+        rows: rows.collect(),
+    }
+}
+
+/// Bytes in the largest unit that fits, rounded up to a tenth: what is needed is never told as less.
+fn rounded_up(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 5] = [
+        ("PiB", 1 << 50),
+        ("TiB", 1 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ];
+    let unit = UNITS.iter().find(|(_, unit)| bytes >= *unit);
+    let Some((name, unit)) = unit else {
+        return format!("{bytes} B");
+    };
+    let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(*unit));
+    match tenths % 10 {
+        0 => format!("{} {name}", tenths / 10),
+        tenth => format!("{}.{tenth} {name}", tenths / 10),
+    }
+}
+
+fn scenarios(proven: &Value) -> Table {
+    let names = |value: Option<&Value>, field: Option<&str>| {
+        let list = value.and_then(Value::as_array);
+        let names: Vec<String> = list
+            .into_iter()
+            .flatten()
+            .map(|one| text(field.map_or(Some(one), |field| one.get(field))))
+            .collect();
+        if names.is_empty() {
+            "-".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
+    let rows = entries(proven, "scenarios").map(|(id, fact)| {
+        let by_reading = fact.get("by_reading");
+        vec![
+            id.clone(),
+            length(fact.get("seconds")),
+            length(by_reading.and_then(|course| course.get("seconds"))),
+            names(fact.get("slow"), Some("step")),
+            names(fact.get("unreadable"), None),
+        ]
+    });
+    Table {
+        title: "Scenarios",
+        heads: vec![
+            "SCENARIO",
+            "BY DEADLINES",
+            "BY READING",
+            "DEADLINE TOO SHORT",
+            "UNREADABLE",
+        ],
+        rows: rows.collect(),
+    }
+}
+
+fn groups(proven: &Value) -> Table {
+    let rows = entries(proven, "groups").map(|(id, fact)| {
+        vec![
+            id.clone(),
+            length(fact.get("window_seconds")),
+            length(fact.get("rpo_s")),
+        ]
+    });
+    Table {
+        title: "Groups",
+        heads: vec!["GROUP", "COMPOSITE WINDOW", "STRICTEST RPO"],
+        rows: rows.collect(),
+    }
+}
+
+/// Aligns cells by their number of characters; no spaces at the end of a line.
+fn columns(table: &Table) -> String {
+    let heads: Vec<String> = table.heads.iter().map(|head| (*head).to_owned()).collect();
+    let rows: Vec<&Vec<String>> = std::iter::once(&heads).chain(&table.rows).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count()));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Datasets one by one, each number with its parts.
+pub fn details(datasets: &Map<String, Value>, look: Look) -> String {
+    let told = datasets.iter().map(|(id, fact)| one(id, fact, look));
+    let told: Vec<String> = told.collect();
+    told.join("\n")
+}
+
+fn one(id: &str, fact: &Value, look: Look) -> String {
+    let mut out = format!("{id}: {}\n", text(fact.get("coverage")).replace('_', " "));
+    let _ = writeln!(
+        out,
+        "reading it back takes {}",
+        length(fact.get("recovery_seconds"))
+    );
+    let cases = fact.get("loss").and_then(Value::as_object);
+    // Losses of one number and one witness are one.
+    let mut known: Vec<(&Value, Vec<&str>)> = Vec::new();
+    for (case, loss) in cases.into_iter().flatten() {
+        let same = known.iter_mut().find(|(other, _)| alike(other, loss));
+        match same {
+            Some((_, cases)) => cases.push(case),
+            None => known.push((loss, vec![case])),
+        }
+    }
+    for (loss, cases) in known {
+        out.push('\n');
+        out.push_str(&wrap(&cases.join(", "), look.width, "lose ", "     "));
+        out.push('\n');
+        out.push_str(&sum(loss));
+    }
+    if let Some(loss) = fact.get("bad_base") {
+        out.push_str("\nlose none, and the newest base is bad\n");
+        out.push_str(&sum(loss));
+    }
+    let sets = fact.pointer("/cut_sets/sets").and_then(Value::as_array);
+    let sets: Vec<String> = sets
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_array)
+        .map(|set| {
+            let names: Vec<&str> = set.iter().filter_map(Value::as_str).collect();
+            names.join(" + ")
+        })
+        .collect();
+    if !sets.is_empty() {
+        out.push_str("\nsmallest losses that leave nothing\n");
+        for set in sets.iter().take(TOLD_CUT_SETS) {
+            let _ = writeln!(out, "  {set}");
+        }
+        if sets.len() > TOLD_CUT_SETS {
+            let _ = writeln!(out, "  and {} more", sets.len() - TOLD_CUT_SETS);
+        }
+    }
+    out
+}
+
+fn alike(one: &Value, other: &Value) -> bool {
+    [
+        "seconds",
+        "told",
+        "plan",
+        "standby",
+        "witness",
+        "copy_within_seconds",
+    ]
+    .iter()
+    .all(|field| one.get(field) == other.get(field))
+}
+
+/// The number, what it is the sum of, and the instants that show it.
+fn sum(loss: &Value) -> String {
+    let left = loss.get("survivors").and_then(Value::as_array);
+    let mut out = format!("  {}", worst(loss));
+    let parts: Vec<String> = [
+        ("gap_seconds", "gap"),
+        ("completion_window_seconds", "completion window"),
+        ("copy_within_seconds", "copy lag"),
+        ("source_lag_seconds", "source lag"),
+        ("detected_within_seconds", "until it is noticed"),
+    ]
+    .iter()
+    .filter_map(|(field, name)| {
+        let seconds = loss.get(field)?.as_u64().filter(|seconds| *seconds > 0)?;
+        Some(format!("{} {name}", Seconds::new(seconds).human()))
+    })
+    .collect();
+    if loss.get("plan").is_some_and(Value::is_string) && parts.len() > 1 {
+        let _ = write!(out, " = {}", parts.join(" + "));
+    }
+    let by = match (loss.get("plan"), loss.get("standby")) {
+        (Some(Value::String(plan)), _) => format!(", plan {plan}"),
+        (_, Some(Value::String(standby))) => format!(", standby {standby}"),
+        _ => String::new(),
+    };
+    let left = count(left.map_or(0, Vec::len), "location");
+    let _ = writeln!(out, "{by}, {left} left");
+    if let Some(witness) = loss.get("witness").filter(|witness| witness.is_object()) {
+        for (field, name) in [
+            ("point", "the newest point that counts"),
+            ("next_slot", "the slot whose point comes too late"),
+            (
+                "failure_before",
+                "the failure, just before that point is usable",
+            ),
+            ("noticed_before", "it is noticed"),
+        ] {
+            if let Some(at) = witness.get(field).and_then(Value::as_str) {
+                let _ = writeln!(out, "    {}  {name}", both(at));
+            }
+        }
+    }
+    out
+}
+
+/// An instant as it is written, and in UTC where that is another text.
+fn both(written: &str) -> String {
+    let Ok(at) = written.parse::<Timestamp>() else {
+        return written.to_owned();
+    };
+    let is_utc = Pieces::parse(written).is_ok_and(|pieces| {
+        pieces
+            .to_numeric_offset()
+            .is_none_or(jiff::tz::Offset::is_zero)
+    });
+    if is_utc {
+        return format!("{written:<25}");
+    }
+    let utc = at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ");
+    format!("{written:<25}  {utc}")
+}

@@ -103,7 +103,9 @@ impl Lifetimes<'_> {
 /// What one rule keeps while points come in: the newest point of each of its newest buckets.
 struct Rule {
     limit: usize,
-    /// The newest point of each bucket.
+    /// The bucket of the newest point, and that point.
+    open: Option<(i64, usize)>,
+    /// The newest point of each other bucket.
     newest: BTreeMap<i64, usize>,
     /// The same the other way round: the point that goes first stands first.
     bucket: BTreeMap<usize, i64>,
@@ -115,6 +117,7 @@ impl Rule {
     fn new(limit: usize) -> Rule {
         Rule {
             limit,
+            open: None,
             newest: BTreeMap::new(),
             bucket: BTreeMap::new(),
             ends: Vec::new(),
@@ -127,18 +130,32 @@ impl Rule {
             return;
         }
         self.ends.push(i64::MAX);
-        let mut gone = self.newest.insert(bucket, index);
-        self.bucket.insert(index, bucket);
-        if let Some(older) = gone {
-            self.bucket.remove(&older);
-        } else if self.bucket.len() > self.limit
-            && let Some((oldest, closed)) = self.bucket.pop_first()
-        {
-            self.newest.remove(&closed);
-            gone = Some(oldest);
-        }
+        let before = self.open.replace((bucket, index));
+        let gone = match before {
+            Some((open, point)) if open == bucket => Some(point),
+            Some((open, point)) => {
+                self.newest.insert(open, point);
+                self.bucket.insert(point, open);
+                self.again_or_oldest(bucket)
+            }
+            None => None,
+        };
         if let Some(end) = gone.and_then(|gone| self.ends.get_mut(gone)) {
             *end = at.as_second();
         }
+    }
+
+    /// The point that goes when a bucket opens: where a clock set back opens one again, its own, else the oldest of too many.
+    fn again_or_oldest(&mut self, bucket: i64) -> Option<usize> {
+        if let Some(again) = self.newest.remove(&bucket) {
+            self.bucket.remove(&again);
+            return Some(again);
+        }
+        if self.bucket.len() < self.limit {
+            return None;
+        }
+        let (oldest, closed) = self.bucket.pop_first()?;
+        self.newest.remove(&closed);
+        Some(oldest)
     }
 }

@@ -207,6 +207,20 @@ fn a_slot_a_minute_is_no_trouble() {
     );
 }
 
+/// In St John's the clock went back at a minute past midnight: that Sunday began, Saturday came back, and Sunday began again.
+#[test]
+fn a_day_that_begins_twice_is_one_day() {
+    for daily in 1..5 {
+        let schedule = schedule_cron("*/20 0,23 24-31 10 *", "America/St_Johns", Seconds::ZERO, 0);
+        let model = with(
+            schedule,
+            class(1, [daily, daily, 0, 0, 0]),
+            "1986-11-01T00:00:00Z",
+        );
+        assert_eq!(kept(&model), told(&model, &brute(&model, &[])));
+    }
+}
+
 #[test]
 fn what_cannot_be_counted_is_told() {
     let mut continuous = schedule_every(Seconds::ZERO);

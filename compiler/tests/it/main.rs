@@ -26,6 +26,7 @@ mod invalid;
 mod order;
 mod outputs;
 mod policies;
+mod proofs;
 mod properties;
 mod provenance;
 mod pull_request;

@@ -1,6 +1,7 @@
 //! The calendar against an independent walk over every minute, against `croner`, and against the worked examples of the design.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
 
 use contract::calendar::{Calendar, CalendarError, Cron, Timing, Zones, offset};
 use contract::duration::Seconds;
@@ -715,4 +716,230 @@ fn utc_as_tzif() -> Vec<u8> {
     file.extend([0, 0, 0, 0, 0, 0]);
     file.extend(b"UTC\0");
     file
+}
+
+/// Twenty schedules with what they mean, each field as `low-high/step` or a list, written down apart from the parser. The third
+/// of each says whether it is a wildcard, the fourth whether either day field suffices.
+const TWENTY: [(&str, &str, [&str; 5], bool, bool); 20] = [
+    (
+        "30 2 * * *",
+        "Europe/Berlin",
+        ["30", "2", "1-31", "1-12", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "0 */2 * * *",
+        "Europe/Berlin",
+        ["0", "0-23/2", "1-31", "1-12", "0-6"],
+        true,
+        false,
+    ),
+    (
+        "*/5 * * * *",
+        "Europe/Berlin",
+        ["0-59/5", "0-23", "1-31", "1-12", "0-6"],
+        true,
+        false,
+    ),
+    (
+        "0 0-23/2 * * *",
+        "Europe/Berlin",
+        ["0", "0-23/2", "1-31", "1-12", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "30 2 * * *",
+        "America/New_York",
+        ["30", "2", "1-31", "1-12", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "30 1 * * *",
+        "America/New_York",
+        ["30", "1", "1-31", "1-12", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "0 2 * * 0",
+        "America/New_York",
+        ["0", "2", "1-31", "1-12", "0"],
+        false,
+        false,
+    ),
+    (
+        "*/15 * * * *",
+        "America/New_York",
+        ["0-59/15", "0-23", "1-31", "1-12", "0-6"],
+        true,
+        false,
+    ),
+    (
+        "15 2 * * *",
+        "Australia/Lord_Howe",
+        ["15", "2", "1-31", "1-12", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "45 1 * * *",
+        "Australia/Lord_Howe",
+        ["45", "1", "1-31", "1-12", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "*/30 * * * *",
+        "Australia/Lord_Howe",
+        ["0-59/30", "0-23", "1-31", "1-12", "0-6"],
+        true,
+        false,
+    ),
+    (
+        "30 1 * * *",
+        "Antarctica/Troll",
+        ["30", "1", "1-31", "1-12", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "0 */3 * * *",
+        "Antarctica/Troll",
+        ["0", "0-23/3", "1-31", "1-12", "0-6"],
+        true,
+        false,
+    ),
+    (
+        "30 2 * * 1-5",
+        "Antarctica/Troll",
+        ["30", "2", "1-31", "1-12", "1-5"],
+        false,
+        false,
+    ),
+    (
+        "0 3 1 * *",
+        "UTC",
+        ["0", "3", "1", "1-12", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "0 3 31 * *",
+        "UTC",
+        ["0", "3", "31", "1-12", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "0 4 1,15 * 1",
+        "Europe/Berlin",
+        ["0", "4", "1,15", "1-12", "1"],
+        false,
+        true,
+    ),
+    (
+        "0 4 */2 * 1",
+        "Europe/Berlin",
+        ["0", "4", "1-31/2", "1-12", "1"],
+        false,
+        false,
+    ),
+    (
+        "0 6 * 3,9 *",
+        "America/Santiago",
+        ["0", "6", "1-31", "3,9", "0-6"],
+        false,
+        false,
+    ),
+    (
+        "0 0 * * 6",
+        "Africa/Cairo",
+        ["0", "0", "1-31", "1-12", "6"],
+        false,
+        false,
+    ),
+];
+
+/// The numbers of `low-high/step` or of a list.
+fn numbers(field: &str) -> BTreeSet<i8> {
+    let (range, step) = field.split_once('/').unwrap_or((field, "1"));
+    let Some((low, high)) = range.split_once('-') else {
+        return range
+            .split(',')
+            .map(|number| number.parse().unwrap())
+            .collect();
+    };
+    let numbers = low.parse::<i8>().unwrap()..=high.parse().unwrap();
+    numbers.step_by(step.parse().unwrap()).collect()
+}
+
+/// `docs/schedules.md`: the exact gaps of twenty schedules over a year with both clock changes, each proved by the walk over
+/// every minute of that year.
+#[test]
+fn the_gaps_of_twenty_schedules_are_those_of_a_walk_over_every_minute() {
+    let (from, to) = (at("2026-10-01T00:00:00Z"), at("2027-10-01T00:00:00Z"));
+    let mut page = "\
+# Exact gaps of twenty schedules
+
+From 2026-10-01 to 2027-10-01 UTC, clock changes included. A test computes each slot of the year twice, by the calendar of the
+proofs and by a walk over every minute of the year that shares no code with it, compares them, and writes this page. Where the
+clock skips or repeats local times, a pattern whose minute or hour begins with `*` follows the clock, and any other runs once
+for each of its days.
+
+| schedule | zone | slots | smallest gap | largest gap | from | to |
+|---|---|---|---|---|---|---|
+"
+    .to_owned();
+    for (text, zone, [minutes, hours, days, months, weekdays], wildcard, either) in TWENTY {
+        let meaning = Meaning {
+            text: text.to_owned(),
+            minutes: numbers(minutes),
+            hours: numbers(hours),
+            days: numbers(days),
+            months: numbers(months),
+            weekdays: numbers(weekdays),
+            wildcard,
+            either,
+        };
+        let calendar = cron(text, zone);
+        let walked = meaning.slots(calendar.zone(), from, to);
+        let slots: Vec<Timestamp> = calendar.slots(from, to).collect();
+        assert_eq!(slots, walked, "{text} {zone}");
+        let pairs = || walked.iter().zip(walked.iter().skip(1));
+        let length = |(one, two): &(&Timestamp, &Timestamp)| two.as_second() - one.as_second();
+        let widest = pairs()
+            .max_by_key(|pair| (length(pair), std::cmp::Reverse(*pair.0)))
+            .unwrap();
+        let narrowest = pairs().min_by_key(length).unwrap();
+        let gaps = calendar.gaps(from, to, 0);
+        let (told, small) = (gaps.widest.unwrap(), gaps.narrowest.unwrap());
+        assert_eq!(
+            (told.from, told.to),
+            (*widest.0, *widest.1),
+            "{text} {zone}"
+        );
+        assert_eq!(small.length().signed(), length(&narrowest), "{text} {zone}");
+        let human = |seconds: i64| Seconds::new(seconds.unsigned_abs()).human();
+        let _ = write!(
+            page,
+            "| `{text}` | {zone} | {} | {} | {} | {} | {} |\n",
+            walked.len(),
+            human(length(&narrowest)),
+            human(length(&widest)),
+            calendar.written(*widest.0),
+            calendar.written(*widest.1),
+        );
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schedules.md");
+    if std::env::var_os("SEAWALL_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).is_ok_and(|stands| stands == page),
+        "docs/schedules.md is not what the walk says; write it with: \
+         SEAWALL_WRITE_DOCS=1 cargo nextest run --workspace --release -E 'test(gaps_of_twenty_schedules)'"
+    );
 }

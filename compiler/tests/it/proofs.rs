@@ -23,8 +23,10 @@ bandwidth: 100MiB/s
 
 type Edits = &'static [(&'static str, &'static str)];
 
-/// What is asked, the edits of the smallest tree that make it, and what the answer must say.
-const FOUR: [(&str, &str, Edits, &[&str], &[&str]); 4] = [
+type Texts = &'static [&'static str];
+
+/// A title and what is asked, the edits of the smallest tree that make it, the commands, and what they must say.
+const FOUR: [(&str, &str, Edits, Texts, Texts); 4] = [
     (
         "A daily backup, three locations, two to commit",
         "`30 2 * * *` in Berlin, complete within 2 h, one miss tolerated, copied within 4 h. On ordinary days two days lie between \

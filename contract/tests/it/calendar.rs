@@ -923,9 +923,9 @@ for each of its days.
         );
         assert_eq!(small.length().signed(), length(&narrowest), "{text} {zone}");
         let human = |seconds: i64| Seconds::new(seconds.unsigned_abs()).human();
-        let _ = write!(
+        let _ = writeln!(
             page,
-            "| `{text}` | {zone} | {} | {} | {} | {} | {} |\n",
+            "| `{text}` | {zone} | {} | {} | {} | {} | {} |",
             walked.len(),
             human(length(&narrowest)),
             human(length(&widest)),

@@ -65,8 +65,8 @@ struct Affected<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Happened<'a> {
-    /// `declared`, `coverage`, `loss`, `rpo`, `recovery_time`, `rto`, `cut_sets`, `copies`, `immutable_copies` or
-    /// `distinct/KIND`.
+    /// `declared`, `coverage`, `loss`, `rpo`, `recovery_time`, `rto`, `reaches_back`, `locked`, `cut_sets`, `copies`,
+    /// `immutable_copies` or `distinct/KIND`.
     property: String,
     /// The losses in which it differs, of any of the datasets; empty for what is no loss.
     cases: Vec<String>,

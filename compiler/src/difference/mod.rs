@@ -402,6 +402,10 @@ fn bears_on(property: &Property, path: &[String]) -> bool {
             let kept = has(&["retention"]) && !has(&["immutable_for_s"]);
             !kept && !has(&words) && !has(&["sizing", "rpo_s", "rto_s"])
         }
+        Property::ReachesBack => has(&["retention", "backup_frequency"]) || is_membership(path),
+        Property::Locked => {
+            has(&["immutable_for_s", "immutable", "locations"]) || is_membership(path)
+        }
         Property::LastCopies => {
             !has(&words) && !has(&["sizing", "rpo_s", "rto_s", "copy_within_s", "keep"])
         }
@@ -412,6 +416,12 @@ fn bears_on(property: &Property, path: &[String]) -> bool {
             !has(&words) && !has(&["backup_frequency", "retention", "sizing", "rpo_s", "rto_s"])
         }
     }
+}
+
+/// Whether a path is that of a whole plan or of what it holds.
+fn is_membership(path: &[String]) -> bool {
+    let is_plan = path.first().is_some_and(|first| first == "plans");
+    is_plan && (path.len() == 2 || path.last().is_some_and(|last| last == "dataset_ids"))
 }
 
 /// What is told of a dataset at once: effect and reason, then each property with what it was and is.
@@ -497,6 +507,8 @@ enum Kind {
     Coverage,
     Loss,
     LastCopies,
+    ReachesBack,
+    Locked,
     RecoveryTime,
     Rpo,
     Rto,
@@ -512,6 +524,8 @@ impl Kind {
             Property::Coverage => Self::Coverage,
             Property::Loss(_) => Self::Loss,
             Property::LastCopies => Self::LastCopies,
+            Property::ReachesBack => Self::ReachesBack,
+            Property::Locked => Self::Locked,
             Property::RecoveryTime => Self::RecoveryTime,
             Property::Rpo => Self::Rpo,
             Property::Rto => Self::Rto,
@@ -554,6 +568,8 @@ fn title(property: &Property) -> String {
         Property::RecoveryTime => "reading back".to_owned(),
         Property::Rto => "RTO".to_owned(),
         Property::LastCopies => "losses that leave nothing".to_owned(),
+        Property::ReachesBack => "oldest point".to_owned(),
+        Property::Locked => "locked against deletes".to_owned(),
         Property::Copies => "copies".to_owned(),
         Property::ImmutableCopies => "immutable copies".to_owned(),
         Property::Span(kind) => format!("different {kind}s"),

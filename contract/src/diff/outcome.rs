@@ -12,7 +12,7 @@ use super::Effect;
 use crate::duration::Seconds;
 use crate::id::{DatasetId, TierId};
 use crate::model::{Dataset, Distinct, FaultDomain, Model};
-use crate::recovery::{Coverage, CutSets, DatasetFacts, LossCase, MAX_CUT_SETS, Recovery};
+use crate::recovery::{Coverage, CutSets, DatasetFacts, Kept, LossCase, MAX_CUT_SETS, Recovery};
 
 /// Something that is proven of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,10 @@ pub enum Property {
     RecoveryTime,
     /// How long its recovery may take.
     Rto,
+    /// How far back the oldest point reaches that can be counted on.
+    ReachesBack,
+    /// For how long nobody can delete a new point everywhere.
+    Locked,
     /// The smallest losses that leave nothing of it.
     LastCopies,
     /// Copies at different locations.
@@ -48,6 +52,8 @@ impl fmt::Display for Property {
             Property::Rpo => f.write_str("rpo"),
             Property::RecoveryTime => f.write_str("recovery_time"),
             Property::Rto => f.write_str("rto"),
+            Property::ReachesBack => f.write_str("reaches_back"),
+            Property::Locked => f.write_str("locked"),
             Property::LastCopies => f.write_str("cut_sets"),
             Property::Copies => f.write_str("copies"),
             Property::ImmutableCopies => f.write_str("immutable_copies"),
@@ -186,6 +192,20 @@ fn properties(old: Side<'_>, new: Side<'_>) -> Vec<Changed> {
     let (read, reads) = (before.recovery_seconds, after.recovery_seconds);
     length(Property::RecoveryTime, read, reads);
     length(Property::Rto, was.rto_s, is.rto_s);
+    let mut longer = |property, was: Option<Seconds>, is: Option<Seconds>| {
+        if was != is {
+            let told =
+                |length: Option<Seconds>| length.map_or("nothing".to_owned(), Seconds::human);
+            found.push((property, told(was), told(is), by_order(is, was)));
+        }
+    };
+    let reaches = (
+        reaches_back(old_proofs, old_id),
+        reaches_back(new_proofs, id),
+    );
+    longer(Property::ReachesBack, reaches.0, reaches.1);
+    let locked = (locked(old_proofs, old_id), locked(new_proofs, id));
+    longer(Property::Locked, locked.0, locked.1);
     found.extend(last_copies(&before.cut_sets, &after.cut_sets));
     let mut count = |property, was: u32, is: u32| {
         if was != is {
@@ -204,6 +224,27 @@ fn properties(old: Side<'_>, new: Side<'_>) -> Vec<Changed> {
         count(Property::Span(kind), was, is);
     }
     found
+}
+
+/// How far back the plan reaches that reaches furthest; of an archive without slots, and of slots too many to be looked at,
+/// no more than the floor of age can be counted on.
+fn reaches_back(recovery: &Recovery<'_>, dataset: &DatasetId) -> Option<Seconds> {
+    let plans = recovery.plans_of(dataset).iter();
+    let kept = plans.filter_map(|plan| recovery.kept(&plan.plan_id));
+    kept.map(|kept| match kept {
+        Kept::Points { oldest_seconds, .. } => oldest_seconds,
+        Kept::Log { floor_seconds } | Kept::TooManySlots { floor_seconds } => floor_seconds,
+    })
+    .max()
+}
+
+/// The longest lock of a plan that has a location which refuses deletes.
+fn locked(recovery: &Recovery<'_>, dataset: &DatasetId) -> Option<Seconds> {
+    let locations = &recovery.model().settings.locations;
+    let refuses = |id| locations.get(id).is_some_and(|known| known.immutable);
+    let plans = recovery.plans_of(dataset).iter();
+    let locked = plans.filter(|plan| plan.locations.iter().any(refuses));
+    locked.map(|plan| plan.retention.immutable_for_s).max()
 }
 
 /// Stronger when the first is larger: pass what it was where smaller is better, and what it is where larger is.

@@ -1,5 +1,5 @@
-//! Owns `seawall schema`: the JSON Schemas of the source documents and of `check --format json` as files, generated and
-//! compared. The schemas themselves come from the types in `kinds` and `render::json`.
+//! Owns `seawall schema`: the JSON Schemas of the source documents of `check --format json` and of `report --format json` as files, generated and
+//! compared. The schemas themselves come from the types in `kinds`, `render::json` and `attest::json`.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use clap::Args;
 use contract::code;
 
 use super::failure::Failure;
+use crate::attest;
 use crate::kinds::Kind;
 use crate::render::json;
 use crate::schema::json_schema;
@@ -18,7 +19,8 @@ const MAX_SCHEMA_BYTES: u64 = 16 << 20;
 
 #[derive(Args)]
 pub struct Schema {
-    /// Kinds of documents, such as BackupPlan, or Findings for what `check --format json` prints [default: all]
+    /// Kinds of documents, such as BackupPlan, or Findings and Report for what `check` and `report` print as
+    /// JSON [default: all]
     #[arg(value_name = "KIND", value_parser = subject)]
     subjects: Vec<Subject>,
     /// Write a file for each kind into this folder, such as backup-plan.json, instead of printing
@@ -34,18 +36,20 @@ pub struct Schema {
 enum Subject {
     Document(Kind),
     Findings,
+    Report,
 }
 
 impl Subject {
     fn all() -> Vec<Self> {
         let documents = Kind::ALL.iter().copied().map(Self::Document);
-        documents.chain([Self::Findings]).collect()
+        documents.chain([Self::Findings, Self::Report]).collect()
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Document(kind) => kind.name(),
             Self::Findings => "Findings",
+            Self::Report => "Report",
         }
     }
 
@@ -53,6 +57,7 @@ impl Subject {
         match self {
             Self::Document(kind) => kind.file_name(),
             Self::Findings => json::SCHEMA_FILE.to_owned(),
+            Self::Report => attest::json::SCHEMA_FILE.to_owned(),
         }
     }
 
@@ -60,6 +65,7 @@ impl Subject {
         match self {
             Self::Document(kind) => json_schema(kind),
             Self::Findings => json::schema(),
+            Self::Report => attest::json::schema(),
         }
     }
 }

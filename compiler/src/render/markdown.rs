@@ -231,7 +231,7 @@ fn longest_run(text: &str) -> usize {
 }
 
 /// A code span around any text.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     let text = text.replace(['\n', '\r'], " ");
     match longest_run(&text) {
         0 => format!("`{text}`"),
@@ -257,7 +257,7 @@ fn parts(message: &str) -> Vec<(bool, &str)> {
 
 /// A message as Markdown of one line. Its backticks are kept; whatever else could be markup, a mention or a reference is
 /// plain text.
-fn inline(message: &str) -> String {
+pub fn inline(message: &str) -> String {
     let mut out = String::new();
     for (is_code, part) in parts(message) {
         if is_code && !part.trim().is_empty() {
@@ -312,7 +312,7 @@ fn html(text: &str) -> String {
 }
 
 /// A cell of a table: a bar ends it even inside of code.
-fn cell(markdown: &str) -> String {
+pub fn cell(markdown: &str) -> String {
     let mut out = String::with_capacity(markdown.len());
     let mut before = ' ';
     for character in markdown.chars() {

@@ -29,6 +29,7 @@ mod properties;
 mod provenance;
 mod pull_request;
 mod render;
+mod report;
 mod repository;
 mod schemas;
 mod starter;

@@ -1,5 +1,6 @@
 //! `schemas/` is generated from the kinds, and the kinds agree with the model.
 
+use compiler::attest;
 use compiler::kinds::Kind;
 use compiler::render::json;
 use compiler::schema::{self, Scalar, Shape};
@@ -13,7 +14,8 @@ fn published_schemas_are_the_kinds() {
         .iter()
         .map(|kind| (kind.file_name(), schema::json_schema(*kind)));
     let findings = (json::SCHEMA_FILE.to_owned(), json::schema());
-    let all: Vec<(String, serde_json::Value)> = kinds.chain([findings]).collect();
+    let report = (attest::json::SCHEMA_FILE.to_owned(), attest::json::schema());
+    let all: Vec<(String, serde_json::Value)> = kinds.chain([findings, report]).collect();
     let mut stale: Vec<String> = all
         .iter()
         .filter(|(name, schema)| {

@@ -85,6 +85,8 @@ pub struct Diagnostic {
     pub cause: Option<Span>,
     /// The number that it is about, if it has one.
     pub measure: Option<Measure>,
+    /// Those of its rule's clauses that it bears on; all of them where it names none.
+    pub controls: Vec<String>,
     /// Who accepted it; such a finding is told and stops nothing.
     pub waived_by: Option<Waived>,
 }
@@ -113,6 +115,7 @@ impl Diagnostic {
             about: Vec::new(),
             cause: None,
             measure: None,
+            controls: Vec::new(),
             waived_by: None,
         }
     }

@@ -1,6 +1,7 @@
 //! Compiles a policy tree into a proven, signed bundle. Pure but for `cli` and `world`.
 
 pub mod alike;
+pub mod attest;
 pub mod cli;
 pub mod compare;
 pub mod compile;
@@ -10,6 +11,7 @@ pub mod docs;
 pub mod environments;
 pub mod facts;
 pub mod forecast;
+pub mod frameworks;
 pub mod judge;
 pub mod kinds;
 pub mod lower;

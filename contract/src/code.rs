@@ -129,6 +129,8 @@ codes! {
     GROUP_HOLDS_TOGETHER = 322 "group-holds-together" "a dataset of a group comes back older than the group may be, or without the others";
     RETENTION_WITHIN_LAW = 323 "retention-within-law" "recovery points are kept shorter or longer than governance says";
     ALERTS_REACH_SOMEBODY = 324 "alerts-reach-somebody" "a critical tier is not watched, or an alert policy tells nobody";
+    ISOLATED_COPY = 325 "isolated-copy" "data of tier 0 or 1 has no locked copy in an account and behind a credential of its own";
+    RETENTION_GOVERNED = 326 "retention-governed" "nothing says how long recovery points of a dataset must and may be kept";
 
     // 04 rules engine
     RULE_FAILED = 401 "rule-failed" "a rule erred, timed out or did not run; that is never a pass";

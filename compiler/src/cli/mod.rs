@@ -13,6 +13,7 @@ mod keys;
 mod manual;
 mod prove;
 mod published;
+mod report;
 mod schedule;
 mod schema;
 mod test;
@@ -74,6 +75,8 @@ enum Command {
     Diff(diff::Diff),
     /// Explain a code, or the values of an object and where each comes from
     Explain(explain::Explain),
+    /// Show which clauses of a framework the policy meets, by which rules, for which data
+    Report(report::Report),
     /// Write the documentation of a policy and of the rules as HTML
     Docs(docs::Docs),
     /// List the slots of a schedule and its largest gap
@@ -136,6 +139,7 @@ pub fn run() -> ExitCode {
         Command::Prove(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Docs(command) => command.run(),
         Command::Schedule(command) => command.run(),
         Command::Test(command) => command.run(),

@@ -1,5 +1,5 @@
 //! Owns `seawall schema`: the JSON Schemas of the source documents and of what commands print as JSON, as files, generated and
-//! compared. The schemas themselves come from the types in `kinds`, `render::json` and `difference::json`.
+//! compared. The schemas themselves come from the types in `kinds`, `render::json`, `difference::json` and `attest::json`.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use clap::Args;
 use contract::code;
 
 use super::failure::Failure;
+use crate::attest;
 use crate::difference;
 use crate::kinds::Kind;
 use crate::render::json;
@@ -19,7 +20,8 @@ const MAX_SCHEMA_BYTES: u64 = 16 << 20;
 
 #[derive(Args)]
 pub struct Schema {
-    /// Kinds of documents, such as BackupPlan; Findings and Difference for what `check` and `diff` print as JSON [default: all]
+    /// Kinds of documents, such as BackupPlan; Findings, Difference and Report for what `check`, `diff` and `report` print as
+    /// JSON [default: all]
     #[arg(value_name = "KIND", value_parser = subject)]
     subjects: Vec<Subject>,
     /// Write a file for each kind into this folder, such as backup-plan.json, instead of printing
@@ -36,13 +38,14 @@ enum Subject {
     Document(Kind),
     Findings,
     Difference,
+    Report,
 }
 
 impl Subject {
     fn all() -> Vec<Self> {
         let documents = Kind::ALL.iter().copied().map(Self::Document);
         documents
-            .chain([Self::Findings, Self::Difference])
+            .chain([Self::Findings, Self::Difference, Self::Report])
             .collect()
     }
 
@@ -51,6 +54,7 @@ impl Subject {
             Self::Document(kind) => kind.name(),
             Self::Findings => "Findings",
             Self::Difference => "Difference",
+            Self::Report => "Report",
         }
     }
 
@@ -59,6 +63,7 @@ impl Subject {
             Self::Document(kind) => kind.file_name(),
             Self::Findings => json::SCHEMA_FILE.to_owned(),
             Self::Difference => difference::json::SCHEMA_FILE.to_owned(),
+            Self::Report => attest::json::SCHEMA_FILE.to_owned(),
         }
     }
 
@@ -67,6 +72,7 @@ impl Subject {
             Self::Document(kind) => json_schema(kind),
             Self::Findings => json::schema(),
             Self::Difference => difference::json::schema(),
+            Self::Report => attest::json::schema(),
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct RawFinding {
     pub help: Option<String>,
     /// The number that it is about; a larger one is worse.
     pub measure: Option<Measure>,
+    /// Those of the rule's clauses that it bears on; all of them where it names none.
+    pub controls: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +50,8 @@ struct Written {
     help: Option<String>,
     #[serde(default)]
     measure: Option<Measured>,
+    #[serde(default)]
+    controls: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +106,7 @@ pub fn read(value: Value) -> Result<RawFinding, String> {
             Measured::Seconds(seconds) => Measure::Seconds(seconds),
             Measured::Count(count) => Measure::Count(count),
         }),
+        controls: written.controls,
     };
     for (name, path) in [
         ("at", &finding.at),
@@ -122,6 +127,7 @@ pub fn read(value: Value) -> Result<RawFinding, String> {
         .chain(finding.because.iter().flat_map(|(path, _)| path))
         .chain(&finding.notes)
         .chain(&finding.help)
+        .chain(&finding.controls)
         .chain(finding.because.iter().map(|(_, label)| label));
     for line in lines {
         if line.contains(|letter: char| letter.is_control() || hidden::is_hidden(letter)) {

@@ -19,10 +19,45 @@ pub struct Metadata {
     pub severity: Severity,
     /// Clauses of standards that it serves.
     pub controls: Vec<String>,
+    /// Which data it looks at: of other data its silence says nothing.
+    pub looks_at: LooksAt,
     /// It judges each dataset and plan by what it says, never by what it is called or by how many there are.
     pub judges_each: bool,
     /// Before this instant (unix seconds) its findings are warnings.
     pub effective_from: Option<i64>,
+}
+
+/// Which data a rule looks at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LooksAt {
+    /// All datasets.
+    #[default]
+    Datasets,
+    /// Those that have recovery points of their own.
+    BackedUpDatasets,
+    /// Those of them whose tier has rank 0 or 1, or no rank that can be read.
+    CriticalDatasets,
+    /// The same, where the environment is one of production.
+    CriticalDatasetsInProduction,
+    /// Those that have recovery points of their own, and a plan that demands locked copies.
+    LockedDatasets,
+    /// Those without recovery points of their own.
+    DatasetsNotBackedUp,
+    /// Those that scenarios name.
+    Scenarios,
+    /// Those that have a standby, or a scenario that counts on one.
+    Standbys,
+    /// Those that groups name.
+    Groups,
+    /// Those with recovery points, once governance says how long some are kept.
+    DataRetention,
+    /// Those of critical tiers, once there are alert policies.
+    Alerts,
+    /// Waivers; without any there is nothing to look at.
+    Waivers,
+    /// Settings, whatever data there is.
+    Settings,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +84,8 @@ struct Custom {
     severity: Severity,
     #[serde(default)]
     controls: Vec<String>,
+    #[serde(default)]
+    looks_at: LooksAt,
     #[serde(default)]
     judges_each: bool,
     #[serde(default)]
@@ -85,6 +122,7 @@ pub fn parse(text: &str, owner: Owner) -> Result<Metadata, String> {
         code: code(&written.custom.code, owner)?,
         severity: written.custom.severity,
         controls: written.custom.controls,
+        looks_at: written.custom.looks_at,
         judges_each: written.custom.judges_each,
         effective_from,
     })
@@ -161,6 +199,7 @@ deny contains finding if { false }
         assert_eq!(metadata.description, "names say what a thing is");
         assert_eq!(metadata.severity, Severity::Warning);
         assert_eq!(metadata.controls, ["ISO 22301 8.4"]);
+        assert_eq!(metadata.looks_at, LooksAt::Datasets);
         assert_eq!(metadata.effective_from, Some(1_801_353_600));
     }
 
@@ -171,6 +210,7 @@ deny contains finding if { false }
     #[case(&RULE.replace("2027-01-31", "soon"), "no date")]
     #[case(&RULE.replace("severity: warning", "severity: hint"), "cannot be read")]
     #[case(&RULE.replace("title:", "titel:"), "cannot be read")]
+    #[case(&RULE.replace("effective_from: 2027-01-31", "looks_at: everything"), "cannot be read")]
     fn refuses(#[case] text: &str, #[case] reason: &str) {
         let refused = parse(text, Owner::Organisation).unwrap_err();
         assert!(refused.contains(reason), "{refused}");

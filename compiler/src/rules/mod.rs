@@ -148,7 +148,7 @@ impl Rule {
                     "a rule that does not run is never a pass: correct it, or give input for which it is defined",
                 ),
                 engine::RuleFault::Finding(reason) => failed(code::FINDING_INVALID, reason).help(
-                    "a finding has `at`, `msg`, and optional `about`, `cause`, `label`, `because`, `notes`, `help`, `measure`",
+                    "a finding has `at`, `msg`, and optional `about`, `cause`, `label`, `because`, `notes`, `help`, `measure`, `controls`",
                 ),
             })
         })
@@ -255,6 +255,17 @@ fn told(
             "paths begin as `input` does: `datasets`, `plans`, `scenarios`, `settings`, `facts` …",
         );
     }
+    let own = &rule.metadata.controls;
+    if let Some(foreign) = raw.controls.iter().find(|named| !own.contains(named)) {
+        let message = format!(
+            "rule `{}` finds something about `{foreign}`, which its METADATA do not name",
+            rule.folder
+        );
+        return Diagnostic::error(code::FINDING_INVALID, message)
+            .at(["rules", rule.folder.as_str()])
+            .note(format!("it says: {}", raw.msg))
+            .help("name the clause in `custom.controls`, or leave it out of the finding");
+    }
     let early = rule.metadata.effective_from.is_some_and(|from| at < from);
     let severity = if early {
         Severity::Warning
@@ -279,6 +290,7 @@ fn told(
     diagnostic.help = raw.help;
     diagnostic.cause = place(&raw.cause).map(|place| place.set);
     diagnostic.measure = raw.measure;
+    diagnostic.controls = raw.controls;
     if raw.about != raw.at {
         diagnostic.about = raw.about;
     }

@@ -31,6 +31,7 @@ mod properties;
 mod provenance;
 mod pull_request;
 mod render;
+mod report;
 mod repository;
 mod schemas;
 mod starter;

@@ -221,7 +221,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "location_id: vault_eu_nordic",
         "immutable: true",
         "immutable: false",
-        &["SW0320"],
+        &["SW0320", "SW0325"],
     ),
     (
         "SW0303",
@@ -326,7 +326,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "retention_id: service_state",
         "immutable_for: P14D",
         "immutable_for: PT0S",
-        &["SW0320"],
+        &["SW0320", "SW0325"],
     ),
     (
         "SW0318",
@@ -347,7 +347,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "location_id: hot_eu_central",
         "account: backup-central",
         "account: vault-nordic",
-        &["SW0301", "SW0302"],
+        &["SW0301", "SW0302", "SW0325"],
     ),
     (
         "SW0321",
@@ -375,6 +375,20 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "channel_id: on_call",
         "medium: paging",
         "medium: chat",
+        &[],
+    ),
+    (
+        "SW0325",
+        "location_id: vault_us_central",
+        "credential: vault-us-writer",
+        "credential: globex-runtime",
+        &[],
+    ),
+    (
+        "SW0326",
+        "dataset_id: ds_release_artifacts",
+        "data_classification: public",
+        "data_classification: published",
         &[],
     ),
     (

@@ -1,5 +1,6 @@
 //! `schemas/` is generated from the kinds, and the kinds agree with the model.
 
+use compiler::attest;
 use compiler::difference;
 use compiler::kinds::Kind;
 use compiler::render::json;
@@ -16,7 +17,9 @@ fn published_schemas_are_the_kinds() {
     let findings = (json::SCHEMA_FILE.to_owned(), json::schema());
     let difference = difference::json::SCHEMA_FILE.to_owned();
     let difference = (difference, difference::json::schema());
-    let all: Vec<(String, serde_json::Value)> = kinds.chain([findings, difference]).collect();
+    let report = (attest::json::SCHEMA_FILE.to_owned(), attest::json::schema());
+    let printed = [findings, difference, report];
+    let all: Vec<(String, serde_json::Value)> = kinds.chain(printed).collect();
     let mut stale: Vec<String> = all
         .iter()
         .filter(|(name, schema)| {

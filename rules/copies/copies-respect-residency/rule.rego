@@ -6,9 +6,9 @@
 # custom:
 #   code: SW0312
 #   severity: error
+#   looks_at: datasets
 #   controls:
 #     - NIST SP 800-53r5 SA-9(5)
-#     - NIST SP 800-53r5 CP-9(3)
 #     - ISO/IEC 27001:2022 A.5.34
 #     - SOC 2 C1.1
 package seawall.rules.copies.copies_respect_residency

@@ -6,12 +6,15 @@
 # custom:
 #   code: SW0317
 #   severity: error
+#   looks_at: locked_datasets
 #   controls:
-#     - NIST SP 800-53r5 CP-9(8)
-#     - NIST SP 800-53r5 AU-9
+#     - NIST SP 800-53r5 CP-9
+#     - NIST CSF 2.0 PR.DS-11
 #     - ISO/IEC 27001:2022 A.5.33
 #     - SOC 2 CC6.1
 #     - CIS v8 11.3
+#     - AWS Backup Audit Manager BACKUP_RESOURCES_PROTECTED_BY_BACKUP_VAULT_LOCK
+#     - 3-2-1-1-0 1-locked
 package seawall.rules.copies.immutability_effective
 
 import rego.v1

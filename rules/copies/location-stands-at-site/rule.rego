@@ -6,6 +6,7 @@
 # custom:
 #   code: SW0319
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-6(1)
 #     - NIST SP 800-53r5 CM-8

@@ -7,13 +7,13 @@
 # custom:
 #   code: SW0302
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-6(1)
-#     - NIST SP 800-53r5 CP-9(3)
+#     - NIST CSF 2.0 PR.DS-11
 #     - ISO/IEC 27001:2022 A.8.13
 #     - ISO/IEC 27001:2022 A.8.14
 #     - SOC 2 A1.2
-#     - CIS v8 11.4
 package seawall.rules.copies.redundancy_met
 
 import rego.v1

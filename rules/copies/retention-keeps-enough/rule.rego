@@ -6,11 +6,12 @@
 # custom:
 #   code: SW0308
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-9
-#     - NIST SP 800-53r5 SI-12
+#     - NIST CSF 2.0 PR.DS-11
 #     - ISO/IEC 27001:2022 A.8.13
-#     - CIS v8 3.4
+#     - AWS Backup Audit Manager BACKUP_PLAN_MIN_FREQUENCY_AND_MIN_RETENTION_CHECK
 package seawall.rules.copies.retention_keeps_enough
 
 import rego.v1

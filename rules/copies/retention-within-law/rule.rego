@@ -6,18 +6,23 @@
 # custom:
 #   code: SW0323
 #   severity: error
+#   looks_at: data_retention
 #   controls:
 #     - NIST SP 800-53r5 SI-12
 #     - NIST SP 800-53r5 AU-11
+#     - NIST CSF 2.0 PR.DS-11
 #     - ISO/IEC 27001:2022 A.5.33
 #     - ISO/IEC 27001:2022 A.8.10
 #     - SOC 2 C1.2
 #     - CIS v8 3.4
+#     - AWS Backup Audit Manager BACKUP_PLAN_MIN_FREQUENCY_AND_MIN_RETENTION_CHECK
+#     - AWS Backup Audit Manager BACKUP_RECOVERY_POINT_MINIMUM_RETENTION_CHECK
 package seawall.rules.copies.retention_within_law
 
 import rego.v1
 
 import data.seawall.lib.duration
+import data.seawall.lib.law as laws
 import data.seawall.lib.plans
 
 day := 86400
@@ -43,7 +48,7 @@ deny contains finding if {
 deny contains finding if {
 	some id, dataset in input.datasets
 	some law, rule in input.settings.data_retention
-	about(rule, dataset)
+	laws.about(rule, dataset)
 	rule.min_duration_s > 0
 	held := [plan | some plan in plans.holding(id)]
 	count(held) > 0
@@ -76,18 +81,9 @@ deny contains finding if {
 governed contains [law, id, plan.plan_id] if {
 	some id, dataset in input.datasets
 	some law, rule in input.settings.data_retention
-	about(rule, dataset)
+	laws.about(rule, dataset)
 	some plan in plans.holding(id)
 }
-
-about(rule, dataset) if {
-	says(rule, dataset, "data_classification")
-	says(rule, dataset, "layer")
-}
-
-says(rule, dataset, field) if object.get(rule, field, null) == null
-
-says(rule, dataset, field) if rule[field] == object.get(dataset, field, null)
 
 # How far back the oldest point lies once the plan has run that long; months are counted short, so that nobody is promised more.
 reach(class) := min([longest, object.get(class, "max_duration_s", longest)]) if {

@@ -46,6 +46,15 @@ test_two_engines_do_for_two_accounts if {
 		with input.facts.datasets.d.redundancy.engine as 2
 }
 
+# Only the clauses of what is missing are touched, and those that any missing part touches.
+test_each_part_names_its_clauses if {
+	found := rule.deny with input as tree(near, location("b", "east", false))
+	{control | some finding in found; some control in finding.controls} == {
+		"NIST SP 800-53r5 CP-9", "NIST CSF 2.0 PR.DS-11", "ISO/IEC 27001:2022 A.8.13", "3-2-1-1-0 1-locked",
+		"AWS Backup Audit Manager BACKUP_RESOURCES_PROTECTED_BY_BACKUP_VAULT_LOCK",
+	}
+}
+
 test_one_region if said("0: no copy outside of the region of the live data") with input as tree(near, location("b", "west", true))
 
 test_nothing_can_be_locked if said("0: no locked copy") with input as tree(near, location("b", "east", false))

@@ -6,9 +6,11 @@
 # custom:
 #   code: SW0324
 #   severity: error
+#   looks_at: alerts
 #   controls:
 #     - NIST SP 800-53r5 IR-6
 #     - NIST SP 800-53r5 SI-4
+#     - NIST SP 800-34r1 4.2.2
 #     - ISO/IEC 27001:2022 A.8.16
 #     - SOC 2 CC7.2
 package seawall.rules.governance.alerts_reach_somebody

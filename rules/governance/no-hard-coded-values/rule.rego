@@ -6,6 +6,7 @@
 # custom:
 #   code: SW0303
 #   severity: error
+#   looks_at: datasets
 #   controls:
 #     - NIST SP 800-53r5 CM-6
 #     - NIST SP 800-53r5 CM-2

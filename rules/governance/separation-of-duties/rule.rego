@@ -6,13 +6,17 @@
 # custom:
 #   code: SW0314
 #   severity: error
+#   looks_at: critical_datasets_in_production
 #   controls:
 #     - NIST SP 800-53r5 AC-5
 #     - NIST SP 800-53r5 AC-3(2)
 #     - NIST SP 800-53r5 CP-9(7)
+#     - NIST SP 800-34r1 3.4.6
 #     - ISO/IEC 27001:2022 A.5.3
 #     - SOC 2 CC6.3
 #     - CIS v8 6.8
+#     - CIS v8 11.3
+#     - AWS Backup Audit Manager BACKUP_RECOVERY_POINT_MANUAL_DELETION_DISABLED
 package seawall.rules.governance.separation_of_duties
 
 import rego.v1

@@ -6,6 +6,7 @@
 # custom:
 #   code: SW0606
 #   severity: error
+#   looks_at: waivers
 #   controls:
 #     - NIST SP 800-53r5 CA-5
 #     - NIST SP 800-53r5 PM-4

@@ -6,12 +6,16 @@
 # custom:
 #   code: SW0313
 #   severity: error
+#   looks_at: datasets_not_backed_up
 #   controls:
 #     - NIST SP 800-53r5 CP-9
 #     - NIST SP 800-53r5 RA-3
+#     - NIST SP 800-34r1 3.2.1
+#     - NIST CSF 2.0 PR.DS-11
 #     - ISO/IEC 27001:2022 A.8.13
 #     - ISO 22301:2019 8.2.2
-#     - CIS v8 11.1
+#     - DORA 12(1)(a)
+#     - AWS Backup Audit Manager BACKUP_RESOURCES_PROTECTED_BY_BACKUP_PLAN
 package seawall.rules.inventory.excluded_justified
 
 import rego.v1

@@ -6,9 +6,11 @@
 # custom:
 #   code: SW0305
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-9
 #     - NIST SP 800-53r5 CM-8
+#     - NIST CSF 2.0 PR.DS-11
 #     - ISO/IEC 27001:2022 A.5.9
 #     - SOC 2 A1.2
 package seawall.rules.inventory.plan_dataset_agree

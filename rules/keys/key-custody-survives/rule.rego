@@ -6,6 +6,7 @@
 # custom:
 #   code: SW0316
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 SC-12(1)
 #     - NIST SP 800-53r5 CP-9(8)

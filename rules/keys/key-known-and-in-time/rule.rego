@@ -6,12 +6,16 @@
 # custom:
 #   code: SW0306
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 SC-12
 #     - NIST SP 800-53r5 CP-9(8)
+#     - NIST CSF 2.0 PR.DS-01
 #     - ISO/IEC 27001:2022 A.8.24
 #     - SOC 2 CC6.1
 #     - CIS v8 3.11
+#     - CIS v8 11.3
+#     - AWS Backup Audit Manager BACKUP_RECOVERY_POINT_ENCRYPTED
 package seawall.rules.keys.key_known_and_in_time
 
 import rego.v1

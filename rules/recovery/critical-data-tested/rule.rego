@@ -6,14 +6,21 @@
 # custom:
 #   code: SW0318
 #   severity: error
+#   looks_at: critical_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-9(1)
 #     - NIST SP 800-53r5 CP-9(2)
 #     - NIST SP 800-53r5 CP-4
+#     - NIST SP 800-34r1 3.5.1
+#     - NIST SP 800-34r1 3.5.3
+#     - NIST CSF 2.0 PR.DS-11
+#     - NIST CSF 2.0 RC.RP-03
 #     - ISO/IEC 27001:2022 A.8.13
 #     - ISO 22301:2019 8.5
 #     - SOC 2 A1.3
 #     - CIS v8 11.5
+#     - DORA 12(2)
+#     - 3-2-1-1-0 0
 package seawall.rules.recovery.critical_data_tested
 
 import rego.v1

@@ -6,12 +6,17 @@
 # custom:
 #   code: SW0304
 #   severity: error
+#   looks_at: critical_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-9
 #     - NIST SP 800-53r5 CP-2(8)
+#     - NIST SP 800-34r1 3.4.1
+#     - NIST CSF 2.0 PR.DS-11
 #     - ISO/IEC 27001:2022 A.8.13
 #     - SOC 2 A1.2
 #     - CIS v8 11.1
+#     - DORA 12(1)(a)
+#     - AWS Backup Audit Manager BACKUP_RESOURCES_PROTECTED_BY_BACKUP_PLAN
 package seawall.rules.recovery.critical_datasets_have_plan
 
 import rego.v1

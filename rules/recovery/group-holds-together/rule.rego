@@ -6,9 +6,12 @@
 # custom:
 #   code: SW0322
 #   severity: error
+#   looks_at: groups
 #   controls:
 #     - NIST SP 800-53r5 CP-10
-#     - NIST SP 800-53r5 CP-2(8)
+#     - NIST SP 800-34r1 3.2.3
+#     - NIST SP 800-34r1 4.3.1
+#     - NIST CSF 2.0 RC.RP-02
 #     - ISO/IEC 27001:2022 A.5.30
 #     - ISO 22301:2019 8.4
 package seawall.rules.recovery.group_holds_together

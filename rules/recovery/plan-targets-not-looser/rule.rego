@@ -5,10 +5,13 @@
 # custom:
 #   code: SW0309
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-6(2)
+#     - NIST SP 800-34r1 3.2.1
 #     - ISO 22301:2019 8.2.2
 #     - ISO/IEC 27001:2022 A.5.30
+#     - DORA 12(6)
 package seawall.rules.recovery.plan_targets_not_looser
 
 import rego.v1

@@ -6,13 +6,22 @@
 # custom:
 #   code: SW0301
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-9
+#     - NIST SP 800-53r5 CP-9(5)
 #     - NIST SP 800-53r5 CP-6(2)
+#     - NIST SP 800-34r1 3.4.1
+#     - NIST CSF 2.0 PR.DS-11
 #     - ISO/IEC 27001:2022 A.5.30
+#     - ISO/IEC 27001:2022 A.8.13
 #     - ISO 22301:2019 8.3
 #     - SOC 2 A1.2
 #     - CIS v8 11.2
+#     - DORA 12(1)(a)
+#     - DORA 12(6)
+#     - AWS Backup Audit Manager BACKUP_RESOURCES_PROTECTED_BY_BACKUP_PLAN
+#     - AWS Backup Audit Manager BACKUP_PLAN_MIN_FREQUENCY_AND_MIN_RETENTION_CHECK
 package seawall.rules.recovery.rpo_covered
 
 import rego.v1

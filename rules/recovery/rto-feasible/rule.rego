@@ -6,11 +6,16 @@
 # custom:
 #   code: SW0315
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-10
 #     - NIST SP 800-53r5 CP-10(4)
+#     - NIST SP 800-53r5 CP-6(2)
+#     - NIST SP 800-34r1 3.4.1
 #     - ISO/IEC 27001:2022 A.5.30
 #     - SOC 2 A1.2
+#     - DORA 12(6)
+#     - AWS Backup Audit Manager RESTORE_TIME_FOR_RESOURCES_MEET_TARGET
 package seawall.rules.recovery.rto_feasible
 
 import rego.v1

@@ -6,10 +6,14 @@
 # custom:
 #   code: SW0307
 #   severity: error
+#   looks_at: backed_up_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-9
+#     - NIST CSF 2.0 PR.DS-11
 #     - ISO/IEC 27001:2022 A.8.13
 #     - CIS v8 11.2
+#     - DORA 12(1)(a)
+#     - AWS Backup Audit Manager BACKUP_PLAN_MIN_FREQUENCY_AND_MIN_RETENTION_CHECK
 package seawall.rules.recovery.schedule_conditions_hold
 
 import rego.v1

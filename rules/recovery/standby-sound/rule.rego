@@ -6,12 +6,16 @@
 # custom:
 #   code: SW0321
 #   severity: error
+#   looks_at: standbys
 #   controls:
 #     - NIST SP 800-53r5 CP-7
+#     - NIST SP 800-53r5 CP-7(1)
 #     - NIST SP 800-53r5 CP-10
+#     - NIST SP 800-34r1 3.4.3
 #     - ISO/IEC 27001:2022 A.8.14
 #     - ISO 22301:2019 8.3.2
 #     - SOC 2 A1.2
+#     - DORA 12(4)
 package seawall.rules.recovery.standby_sound
 
 import rego.v1

@@ -6,12 +6,20 @@
 # custom:
 #   code: SW0310
 #   severity: error
+#   looks_at: scenarios
 #   controls:
 #     - NIST SP 800-53r5 CP-2
 #     - NIST SP 800-53r5 CP-10
+#     - NIST SP 800-34r1 4.3.1
+#     - NIST SP 800-34r1 4.3.2
+#     - NIST CSF 2.0 RC.RP-02
+#     - NIST CSF 2.0 RC.RP-05
 #     - ISO 22301:2019 8.4.4
 #     - ISO/IEC 27001:2022 A.5.30
 #     - SOC 2 A1.3
+#     - CIS v8 11.1
+#     - DORA 12(1)(b)
+#     - DORA 12(7)
 package seawall.rules.scenarios.runbook_sound
 
 import rego.v1

@@ -6,12 +6,16 @@
 # custom:
 #   code: SW0311
 #   severity: error
+#   looks_at: critical_datasets
 #   controls:
 #     - NIST SP 800-53r5 CP-2
 #     - NIST SP 800-53r5 CP-2(8)
+#     - NIST SP 800-34r1 3.2.1
+#     - NIST CSF 2.0 RC.RP-02
 #     - ISO 22301:2019 8.3
 #     - ISO/IEC 27001:2022 A.5.29
 #     - SOC 2 CC7.5
+#     - DORA 12(6)
 package seawall.rules.scenarios.scenario_catalogue_complete
 
 import rego.v1

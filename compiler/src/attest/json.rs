@@ -99,7 +99,7 @@ struct Summary {
 #[serde(deny_unknown_fields)]
 struct Data<'a> {
     /// By tier, the most critical first.
-    tiers: Vec<Tier<'a>>,
+    tiers: Vec<Amount<'a>>,
     /// What is not backed up.
     excluded: Vec<Excluded<'a>>,
 }
@@ -107,7 +107,7 @@ struct Data<'a> {
 /// The data of one tier.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Tier<'a> {
+struct Amount<'a> {
     /// The tier.
     tier: &'a str,
     /// Its rank, 0 the most critical; null where the tier is not known.
@@ -153,7 +153,7 @@ struct One<'a> {
     /// The datasets about which something was found that nobody accepted, by tier.
     with_findings: Vec<Affected<'a>>,
     /// The rules that it rests on.
-    proofs: Vec<Rule<'a>>,
+    proofs: Vec<Evidence<'a>>,
 }
 
 /// A number of datasets of a tier.
@@ -179,7 +179,7 @@ struct Affected<'a> {
 /// One rule of a clause.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Rule<'a> {
+struct Evidence<'a> {
     /// Its code.
     code: String,
     /// Its folder.
@@ -314,7 +314,7 @@ pub fn render(shown: &Attestation<'_>) -> Value {
 }
 
 fn data<'a>(shown: &'a Attestation<'_>) -> Data<'a> {
-    let tiers = shown.tiers.iter().map(|tier| Tier {
+    let tiers = shown.tiers.iter().map(|tier| Amount {
         tier: tier.tier.as_str(),
         rank: tier.rank,
         datasets: tier.datasets,
@@ -366,12 +366,12 @@ fn clause<'a>(shown: &'a Attestation<'_>, one: &'a Clause<'_>) -> One<'a> {
         beyond: one.clause.beyond.as_deref(),
         looked_at,
         with_findings: affected.collect(),
-        proofs: one.proofs.iter().map(rule).collect(),
+        proofs: one.proofs.iter().map(evidence).collect(),
     }
 }
 
-fn rule<'a>(proof: &'a Proof<'_>) -> Rule<'a> {
-    Rule {
+fn evidence<'a>(proof: &'a Proof<'_>) -> Evidence<'a> {
+    Evidence {
         code: proof.rule.metadata.code.to_string(),
         rule: &proof.rule.folder,
         title: &proof.rule.metadata.title,

@@ -71,7 +71,7 @@ enum Command {
     Trust(trust::Trust),
     /// Show what is proven of datasets: coverage, worst-case loss, what survives
     Prove(prove::Prove),
-    /// Show what a change does to recovery: what gets weaker, for which datasets, and which line is to blame
+    /// Show what a change does to recovery, for which data, and which line is to blame
     Diff(diff::Diff),
     /// Explain a code, or the values of an object and where each comes from
     Explain(explain::Explain),

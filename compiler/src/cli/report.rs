@@ -37,8 +37,8 @@ pub struct Report {
     #[command(flatten)]
     tree: Tree,
     /// The framework, such as nist-csf or soc-2
-    #[arg(long, value_name = "FRAMEWORK", num_args = 0..=1)]
-    framework: Option<Option<String>>,
+    #[arg(long, value_name = "FRAMEWORK", num_args = 0..=1, default_missing_value = "")]
+    framework: Option<String>,
     /// The environment
     #[arg(long = "env", value_name = "ENV", value_parser = environment)]
     environment: Option<EnvironmentId>,
@@ -60,7 +60,7 @@ enum Form {
 
 impl Report {
     pub fn run(self) -> Result<(), Failure> {
-        let framework = wanted(self.framework.flatten().as_deref())?;
+        let framework = wanted(self.framework.as_deref().unwrap_or_default())?;
         let (rules, invalid) = compiled::rules(self.tree.rules.as_deref())?;
         // Of a rule that cannot be loaded nobody knows on which clauses it bears.
         if has_errors(&invalid) {
@@ -117,18 +117,18 @@ impl Report {
 
 /// The framework of this name. Without one, and with an unknown one, all are listed; nothing was shown, so that is never a
 /// success.
-fn wanted(name: Option<&str>) -> Result<Framework, Failure> {
+fn wanted(name: &str) -> Result<Framework, Failure> {
     let known = frameworks::known();
-    if let Some(found) = known.iter().find(|one| Some(one.id.as_str()) == name) {
+    if let Some(found) = known.iter().find(|one| one.id == name) {
         return Ok(found.clone());
     }
     let ids = || known.iter().map(|framework| framework.id.as_str());
     let (message, help) = match name {
-        None => (
+        "" => (
             "`--framework` wants one of the frameworks below".to_owned(),
             None,
         ),
-        Some(name) => (
+        name => (
             format!("there is no framework `{name}`"),
             did_you_mean(name, ids()),
         ),

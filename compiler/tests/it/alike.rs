@@ -408,15 +408,14 @@ fn what_differs_is_judged_in_parts() {
     let mut text = String::new();
     for number in 0..900 {
         let id = format!("ds_d{number}");
-        let class = format!("data_classification: class_{number}");
+        let store = format!("store_type: sqlite_{number}");
         let fault = if number % 300 == 7 {
             PLANS[2]
         } else {
             PLANS[0]
         };
         text.push_str(
-            &dataset(&id, "Different", ("", "", ""))
-                .replace("data_classification: confidential", &class),
+            &dataset(&id, "Different", ("", "", "")).replace("store_type: sqlite", &store),
         );
         text.push_str(&plan(&format!("bp_d{number}"), &[id], fault));
     }

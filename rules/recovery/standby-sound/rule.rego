@@ -15,7 +15,6 @@
 #     - ISO/IEC 27001:2022 A.8.14
 #     - ISO 22301:2019 8.3.2
 #     - SOC 2 A1.2
-#     - DORA 12(4)
 package seawall.rules.recovery.standby_sound
 
 import rego.v1

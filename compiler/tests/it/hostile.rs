@@ -48,8 +48,15 @@ fn check(folder: &Path, arguments: &[&str]) -> Met {
     run(command)
 }
 
-/// Runs it, looking at its memory until it ends. What it writes goes to files: a pipe that nobody reads would hold it up.
+/// Runs it; once more when it had ended before anybody could look at its memory, as it can on a busy machine.
 fn run(mut command: Command) -> Met {
+    let mut runs = (0..20).map(|_| once(&mut command));
+    runs.find(|met| met.peak > 0)
+        .expect("somebody sees its memory in one of twenty runs")
+}
+
+/// Runs it, looking at its memory until it ends. What it writes goes to files: a pipe that nobody reads would hold it up.
+fn once(command: &mut Command) -> Met {
     let told = tempfile::tempdir().unwrap();
     let (out, err) = (told.path().join("out"), told.path().join("err"));
     command.env_clear().env("COLUMNS", "110");

@@ -370,8 +370,10 @@ impl<'a> Blame<'a> {
                 || change.effect == Effect::Incomparable
                 || outcome.effect == Effect::Incomparable && change.effect != Effect::Equal
         };
+        // More runs can mean that counts reach less far back: there direction says nothing.
+        let either = outcome.property == Property::ReachesBack;
         let looks: [&dyn Fn(&Change) -> bool; 4] = [
-            &|change| bears(change) && same(change),
+            &|change| bears(change) && (same(change) || either) && change.effect != Effect::Equal,
             &|change| bears(change) && change.effect != Effect::Equal,
             &|change| bears(change),
             &same,

@@ -249,6 +249,11 @@ cp "$restored/settings.sqlite" "$live/$sqlite_dataset.sqlite"
 chapter "Evidence"
 run "${seawalld[@]}" receipts verify
 run "${seawalld[@]}" status
+echo "the compiler holds the policy against what happened: who reads the receipts trusts the pinned root and nobody else:"
+run "${seawalld[@]}" receipts export --out "$scratch/receipts"
+evidence=(--env dev --evidence "$scratch/receipts" --published "$scratch/published" --root "$pin")
+run "$bin/seawall" check policies "${evidence[@]}"
+run "$bin/seawall" prove policies "$files_dataset" "${evidence[@]}"
 
 chapter "Summary"
 points=$("${seawalld[@]}" --format json catalog | jq 'length')

@@ -391,7 +391,7 @@ fn check_target(tree: &Tree, rules: &RuleSet) -> BTreeSet<String> {
     let mut signs = BTreeSet::new();
     let mut runs = Vec::new();
     for environment in &declared {
-        let judged = judge(&sources, environment, rules, AT);
+        let judged = judge(&sources, environment, rules, AT, None);
         let compilation = &judged.compilation;
         let errors = has_errors(&compilation.diagnostics);
         assert!(
@@ -402,7 +402,7 @@ fn check_target(tree: &Tree, rules: &RuleSet) -> BTreeSet<String> {
             let again = compile(&sources, environment);
             assert!(again.sealed == compilation.sealed, "two bundles");
         }
-        let found = find(&sources, &parsed, &alike, environment, rules, AT);
+        let found = find(&sources, &parsed, &alike, environment, rules, (AT, None));
         let findings = judged.diagnostics;
         assert!(found.diagnostics == findings, "alike documents tell others");
         signs.extend(sound(&sources, &findings));

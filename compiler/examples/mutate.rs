@@ -280,7 +280,7 @@ fn judge(sources: &SourceSet, rules: &RuleSet) -> (Option<Model>, bool) {
     let mut findings = compilation.diagnostics.clone();
     if let Some(model) = &compilation.model {
         let json = serde_json::to_value(model).unwrap();
-        let input = Input::new(&json, &compilation.written, &facts::facts(model), AT);
+        let input = Input::new(&json, &compilation.written, &facts::facts(model, None), AT);
         findings.extend(rules::judge(&input, rules, &|_| None));
     }
     (compilation.model, !findings.is_empty())

@@ -22,7 +22,12 @@ fn main() {
     let compilation = resolved(parse(&sources), &arguments[2].parse().unwrap());
     let model = compilation.model.unwrap();
     let at = model.snapshot.effective_from.as_second();
-    let input = Input::new(&compilation.json, &compilation.written, &facts(&model), at);
+    let input = Input::new(
+        &compilation.json,
+        &compilation.written,
+        &facts(&model, None),
+        at,
+    );
     let text = serde_json::to_string(input.json()).unwrap();
     drop((model, input, compilation.json, compilation.written));
     let (rules, _) = rules::load(&rules::built_in(), &Files::new());

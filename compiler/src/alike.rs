@@ -136,6 +136,12 @@ impl<'a> Alike<'a> {
         found
     }
 
+    /// All classes in which one stands for others.
+    pub fn classes(&self) -> BTreeSet<usize> {
+        let members = self.members.values();
+        members.filter_map(|part| part.left_out).collect()
+    }
+
     /// The classes of which a finding speaks, by the ids of those that stand for them.
     pub fn named(&self, findings: &[Diagnostic]) -> BTreeSet<usize> {
         let texts = findings.iter().flat_map(|finding| {

@@ -1,5 +1,5 @@
 //! Owns the facts of a model as JSON, for rules and for `seawall prove`: coverage, worst-case loss with witnesses,
-//! redundancy as it is, gaps of plans, the course of runbooks. Judges nothing; the proofs are in `contract`.
+//! redundancy as it is, gaps of plans, the course of runbooks, and what receipts show. Judges nothing; the proofs are in `contract`.
 //!
 //! `seconds` is always an integer: an unbounded one is 2^53 − 1 beside `bounded: false`. The entry is [`facts`].
 
@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::calendar::{Calendar, Gaps, Zones};
 use contract::duration::Seconds;
+use contract::evidence::Evidence;
 use contract::id::{DatasetId, LocationId, PlanId};
 use contract::model::{Dataset, LoseCase, Model};
 use contract::recovery::{Condition, Coverage, DatasetFacts, Loss, LossCase, Recovery};
@@ -17,28 +18,48 @@ use serde_json::{Map, Value, json};
 /// Datasets whose facts are held at once while all of them are told, some 20 KiB each.
 const DATASETS_AT_ONCE: usize = 256;
 
-/// Everything that is proven of a model: `datasets`, `plans`, `scenarios`, each by id.
-pub fn facts(model: &Model) -> Value {
+/// Everything that is proven of a model: `datasets`, `plans`, `scenarios`, each by id. With evidence, what receipts show of
+/// them beside it, and the time that reading took in the place of the time that settings promise.
+pub fn facts(model: &Model, evidence: Option<&Evidence>) -> Value {
     let zones = Zones::bundled();
-    let recovery = Recovery::new(model, &zones);
+    let measured = evidence.map(|evidence| evidence.measured(model));
+    let recovery = Recovery::new(model, &zones).with(measured.unwrap_or_default());
     let datasets = model.datasets.par_iter();
     let datasets: Vec<_> = datasets
-        .filter_map(|(id, dataset)| Some((id.to_string(), one(model, &recovery, id, dataset)?)))
+        .filter_map(|(id, dataset)| {
+            let fact = one(model, &recovery, evidence, (id, dataset))?;
+            Some((id.to_string(), fact))
+        })
         .collect();
     let datasets: Map<String, Value> = datasets.into_iter().collect();
-    json!({
+    let mut all = json!({
         "datasets": datasets,
         "plans": plans(model, &recovery, &zones),
-        "scenarios": scenarios(model),
-    })
+        "scenarios": scenarios(model, evidence),
+    });
+    if let (Value::Object(fields), Some(evidence)) = (&mut all, evidence) {
+        fields.insert("evidence".to_owned(), logs(model, evidence));
+    }
+    all
+}
+
+/// The logs that were given, by the reconciler that wrote them.
+fn logs(model: &Model, evidence: &Evidence) -> Value {
+    let sites = model.settings.sites.values();
+    let given = sites.filter_map(|site| {
+        let log = evidence.log(&site.reconciler_id)?;
+        Some((site.reconciler_id.to_string(), json!(log)))
+    });
+    json!({ "logs": given.collect::<Map<String, Value>>() })
 }
 
 /// What rules read, and beside it what takes longer or only holds of a model as a whole: how far retention reaches, what
 /// locations have to hold, how runbooks go when restores share what they read from, and what a bad base costs.
-pub fn proofs(model: &Model) -> Value {
-    let mut proven = facts(model);
+pub fn proofs(model: &Model, evidence: Option<&Evidence>) -> Value {
+    let mut proven = facts(model, evidence);
     let zones = Zones::bundled();
-    let recovery = Recovery::new(model, &zones);
+    let measured = evidence.map(|evidence| evidence.measured(model));
+    let recovery = Recovery::new(model, &zones).with(measured.unwrap_or_default());
     for id in model.datasets.keys() {
         let found = recovery.loss_with_bad_base(id, &LossCase::None);
         let left = recovery.survivors(id, &LossCase::None);
@@ -98,7 +119,7 @@ pub fn of_datasets(model: &Model, take: &mut dyn FnMut(&DatasetId, Value)) {
     for some in ids.chunks(DATASETS_AT_ONCE) {
         let proven: Vec<_> = some
             .par_iter()
-            .map(|(id, dataset)| one(model, &recovery, id, dataset))
+            .map(|(id, dataset)| one(model, &recovery, None, (id, dataset)))
             .collect();
         for ((id, _), fact) in some.iter().zip(proven) {
             if let Some(fact) = fact {
@@ -121,7 +142,12 @@ pub fn what_if(model: &Model, case: &LossCase) -> Map<String, Value> {
         .collect()
 }
 
-fn one(model: &Model, recovery: &Recovery<'_>, id: &DatasetId, dataset: &Dataset) -> Option<Value> {
+fn one(
+    model: &Model,
+    recovery: &Recovery<'_>,
+    evidence: Option<&Evidence>,
+    (id, dataset): (&DatasetId, &Dataset),
+) -> Option<Value> {
     let proven = recovery.facts(id)?;
     let losses: Map<String, Value> = proven
         .loss
@@ -136,21 +162,33 @@ fn one(model: &Model, recovery: &Recovery<'_>, id: &DatasetId, dataset: &Dataset
         .iter()
         .map(|plan| &plan.plan_id)
         .collect();
-    Some(json!({
-        "coverage": coverage(proven.coverage, dataset, &plans),
+    // What has no points of its own leaves no receipts of its own.
+    let seen = evidence.filter(|_| !plans.is_empty());
+    let seen = seen.and_then(|evidence| evidence.of(model, id));
+    let stale = seen.as_ref().is_some_and(|seen| !seen.stale.is_empty());
+    let measured = recovery.is_measured(id, &LossCase::None);
+    let mut fact = json!({
+        "coverage": coverage(proven.coverage, dataset, &plans, stale),
         "plans": plans,
         "redundancy": redundancy(&proven),
         "loss": losses,
         "survives": survives(model, recovery, id, dataset, &proven),
         "cut_sets": proven.cut_sets,
         "recovery_seconds": proven.recovery_seconds,
-    }))
+        "recovery_from": if measured { "evidence" } else { "sizing" },
+    });
+    if let (Value::Object(fields), Some(seen)) = (&mut fact, seen) {
+        fields.insert("evidence".to_owned(), json!(seen));
+    }
+    Some(fact)
 }
 
-/// A reconstructed dataset without plans of its own says so, once what it is rebuilt from holds.
-fn coverage(proven: Coverage, dataset: &Dataset, plans: &[&PlanId]) -> Value {
+/// A reconstructed dataset without plans of its own says so, once what it is rebuilt from holds. What policy protects and
+/// receipts do not show to be so is stale.
+fn coverage(proven: Coverage, dataset: &Dataset, plans: &[&PlanId], stale: bool) -> Value {
     use contract::model::Eligibility;
     match (proven, dataset.eligibility) {
+        (Coverage::Protected, _) if stale => Value::from("stale"),
         (Coverage::Protected, Eligibility::Reconstructed) if plans.is_empty() => {
             Value::from("reconstructed")
         }
@@ -327,10 +365,17 @@ fn told(broken: &Condition, at: &Value, message: String) -> Value {
     fact
 }
 
-/// How long each runbook takes when every step takes as long as it may.
-fn scenarios(model: &Model) -> Map<String, Value> {
+/// How long each runbook takes when every step takes as long as it may, and what receipts show of its drills.
+fn scenarios(model: &Model, evidence: Option<&Evidence>) -> Map<String, Value> {
     let scenarios = model.scenarios.iter();
     scenarios
-        .map(|(id, scenario)| (id.to_string(), json!(course(&scenario.runbook))))
+        .map(|(id, scenario)| {
+            let mut fact = json!(course(&scenario.runbook));
+            let seen = evidence.and_then(|evidence| evidence.of_scenario(model, id));
+            if let (Value::Object(fields), Some(seen)) = (&mut fact, seen) {
+                fields.insert("evidence".to_owned(), json!(seen));
+            }
+            (id.to_string(), fact)
+        })
         .collect()
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use contract::code;
+use contract::evidence::Evidence;
 use contract::id::EnvironmentId;
 use contract::model::Model;
 use jiff::Timestamp;
@@ -35,8 +36,10 @@ pub fn judge(
     environment: &EnvironmentId,
     rules: &RuleSet,
     at: Timestamp,
+    evidence: Option<&Evidence>,
 ) -> Judged {
-    findings(compile::compile(sources, environment), sources, rules, at)
+    let compilation = compile::compile(sources, environment);
+    findings(compilation, sources, rules, at, evidence)
 }
 
 fn findings(
@@ -44,8 +47,9 @@ fn findings(
     sources: &SourceSet,
     rules: &RuleSet,
     at: Timestamp,
+    evidence: Option<&Evidence>,
 ) -> Judged {
-    let (facts, mut found) = ruled(&compilation, sources, rules, at);
+    let (facts, mut found) = ruled(&compilation, sources, rules, at, evidence);
     accept(&compilation, sources, rules, at, &mut found);
     let mut diagnostics = [compilation.diagnostics.as_slice(), &found].concat();
     diagnostic::sort(&mut diagnostics);
@@ -62,11 +66,12 @@ pub fn ruled(
     sources: &SourceSet,
     rules: &RuleSet,
     at: Timestamp,
+    evidence: Option<&Evidence>,
 ) -> (Value, Vec<Diagnostic>) {
     let Some(model) = &compilation.model else {
         return (Value::Null, Vec::new());
     };
-    let facts = facts::facts(model);
+    let facts = facts::facts(model, evidence);
     let at = at.as_second();
     let input = Input::new(&compilation.json, &compilation.written, &facts, at);
     let place = |path: &[String]| rules::place(compilation, sources, path);
@@ -96,18 +101,20 @@ pub struct Found {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Finds what [`judge`] finds. Documents that are alike are judged once; of what has a finding, all are judged.
+/// Finds what [`judge`] finds. Documents that are alike are judged once; of what has a finding, all are judged, and with
+/// evidence every one.
 pub fn find(
     sources: &SourceSet,
     parsed: &Parsed,
     alike: &Alike<'_>,
     environment: &EnvironmentId,
     rules: &RuleSet,
-    at: Timestamp,
+    (at, evidence): (Timestamp, Option<&Evidence>),
 ) -> Found {
     let compile = |parsed: Parsed| compile::resolved(parsed, environment);
-    find_in_parts(sources, parsed, alike, rules, at, &compile).unwrap_or_else(|| {
-        let whole = findings(compile(parsed.clone()), sources, rules, at);
+    let as_of = (at, evidence);
+    find_in_parts(sources, parsed, alike, rules, as_of, &compile).unwrap_or_else(|| {
+        let whole = findings(compile(parsed.clone()), sources, rules, at, evidence);
         Found {
             model: whole.compilation.model,
             diagnostics: whole.diagnostics,
@@ -121,15 +128,20 @@ fn find_in_parts(
     parsed: &Parsed,
     alike: &Alike<'_>,
     rules: &RuleSet,
-    at: Timestamp,
+    (at, evidence): (Timestamp, Option<&Evidence>),
     compile: &(dyn Fn(Parsed) -> Compilation + Sync),
 ) -> Option<Found> {
-    let mut opened = BTreeSet::new();
+    // What policy says alike of is not alike in what became of it.
+    let mut opened = if evidence.is_some() {
+        alike.classes()
+    } else {
+        BTreeSet::new()
+    };
     loop {
         let parts = alike.parts(parsed, &opened);
         let judged = parts.par_iter().enumerate().map(|(number, places)| {
             let compilation = compile(alike.only(parsed, places, &opened));
-            let found = ruled(&compilation, sources, rules, at).1;
+            let found = ruled(&compilation, sources, rules, at, evidence).1;
             let warned = compilation.diagnostics.clone();
             let first = (number == 0).then_some(compilation);
             Some((first, warned, found)).filter(|(.., warned, _)| !has_errors(warned))

@@ -131,6 +131,9 @@ codes! {
     ALERTS_REACH_SOMEBODY = 324 "alerts-reach-somebody" "a critical tier is not watched, or an alert policy tells nobody";
     ISOLATED_COPY = 325 "isolated-copy" "data of tier 0 or 1 has no locked copy in an account and behind a credential of its own";
     RETENTION_GOVERNED = 326 "retention-governed" "nothing says how long recovery points of a dataset must and may be kept";
+    EVIDENCE_FRESH = 327 "evidence-fresh" "receipts do not show lately that a dataset has sound recovery points and comes back";
+    EVIDENCE_WITHIN_TARGET = 328 "evidence-within-target" "receipts show that more could have been lost, or took longer, than policy allows";
+    DRILLS_HELD = 332 "drills-held" "receipts do not show lately that a scenario's runbook was carried out";
 
     // 04 rules engine
     RULE_FAILED = 401 "rule-failed" "a rule erred, timed out or did not run; that is never a pass";

@@ -6,6 +6,7 @@ pub mod code;
 pub mod diff;
 pub mod digest;
 pub mod duration;
+pub mod evidence;
 pub mod id;
 pub mod model;
 pub mod receipt;

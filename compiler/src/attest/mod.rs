@@ -10,12 +10,14 @@ mod scope;
 use std::collections::BTreeMap;
 
 use contract::digest::Digest;
+use contract::evidence::Evidence;
 use contract::id::{DatasetId, EnvironmentId, TierId};
 use contract::model::{Eligibility, Model};
 use jiff::Timestamp;
 
 use crate::diagnostic::Diagnostic;
 use crate::frameworks::{self, Framework};
+use crate::rules::metadata::LooksAt;
 use crate::rules::{Owner, Rule, RuleSet};
 use scope::Datasets;
 
@@ -34,6 +36,8 @@ pub struct Subject<'a> {
     pub rules: &'a RuleSet,
     /// As of when they judged.
     pub at: Timestamp,
+    /// What receipts show; nothing where none were given.
+    pub evidence: Option<&'a Evidence>,
     /// The policy snapshot hash.
     pub snapshot_hash: Digest,
 }
@@ -191,6 +195,11 @@ fn shown<'a>(subject: Subject<'a>, clause: &'a frameworks::Clause) -> Clause<'a>
                 .clone()
                 .unwrap_or_else(|| "no rule of this run bears on it".to_owned()),
         ),
+        Verdict::NotShown
+            if subject.evidence.is_none() && proofs.iter().all(Proof::needs_receipts) =>
+        {
+            Some("policy cannot show what happened: give receipts with `--evidence`".to_owned())
+        }
         Verdict::NotShown => Some("the environment has nothing at which its rules look".to_owned()),
     };
     Clause {
@@ -238,7 +247,7 @@ fn proof<'a>(subject: Subject<'a>, rule: &'a Rule, control: &str) -> Proof<'a> {
         rule,
         answered: subject.model.is_some() && !silent,
         looked_at: match subject.model {
-            Some(model) => scope::looked_at(model, looks_at),
+            Some(model) => scope::looked_at(model, looks_at, subject.evidence),
             None => Some(Datasets::new()),
         },
         findings: findings.collect(),
@@ -288,6 +297,26 @@ impl Found<'_> {
 }
 
 impl Proof<'_> {
+    /// Whether it looks at what receipts show.
+    const fn needs_receipts(&self) -> bool {
+        match self.rule.metadata.looks_at {
+            LooksAt::Evidence | LooksAt::Drills => true,
+            LooksAt::Datasets
+            | LooksAt::BackedUpDatasets
+            | LooksAt::CriticalDatasets
+            | LooksAt::CriticalDatasetsInProduction
+            | LooksAt::LockedDatasets
+            | LooksAt::DatasetsNotBackedUp
+            | LooksAt::Scenarios
+            | LooksAt::Standbys
+            | LooksAt::Groups
+            | LooksAt::DataRetention
+            | LooksAt::Alerts
+            | LooksAt::Waivers
+            | LooksAt::Settings => false,
+        }
+    }
+
     /// Whether there was no data at which it looks.
     fn saw_nothing(&self) -> bool {
         self.looked_at.as_ref().is_some_and(Datasets::is_empty)

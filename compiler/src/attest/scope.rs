@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use contract::evidence::Evidence;
 use contract::id::DatasetId;
 use contract::model::{Dataset, Eligibility, Model, Plan, Strategy};
 
@@ -11,8 +12,19 @@ use crate::rules::metadata::LooksAt;
 pub type Datasets = BTreeSet<DatasetId>;
 
 /// The datasets at which a rule looks; nothing where it looks at settings, whatever data there is.
-pub fn looked_at(model: &Model, looks_at: LooksAt) -> Option<Datasets> {
+pub fn looked_at(
+    model: &Model,
+    looks_at: LooksAt,
+    evidence: Option<&Evidence>,
+) -> Option<Datasets> {
     let settings = &model.settings;
+    let is_shown = |dataset: &Dataset| {
+        let site = settings.sites.get(&dataset.site);
+        let log = evidence
+            .zip(site)
+            .and_then(|(shown, site)| shown.log(&site.reconciler_id));
+        is_backed_up(dataset) && log.is_some()
+    };
     let critical = |dataset: &Dataset| {
         let rank = settings.tiers.get(&dataset.criticality).map(|t| t.rank);
         is_backed_up(dataset) && rank.is_none_or(|rank| rank <= 1)
@@ -23,6 +35,12 @@ pub fn looked_at(model: &Model, looks_at: LooksAt) -> Option<Datasets> {
         LooksAt::Waivers => return None,
         LooksAt::Datasets => those(model, |_| true),
         LooksAt::BackedUpDatasets => those(model, is_backed_up),
+        LooksAt::Evidence => those(model, is_shown),
+        LooksAt::Drills => {
+            let scenarios = model.scenarios.values();
+            let named: Datasets = scenarios.flat_map(|one| one.datasets.clone()).collect();
+            those(model, |d| named.contains(&d.dataset_id) && is_shown(d))
+        }
         LooksAt::DatasetsNotBackedUp => those(model, |d| !is_backed_up(d)),
         LooksAt::LockedDatasets => {
             let plans = model.plans.values();

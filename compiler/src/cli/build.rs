@@ -65,7 +65,8 @@ impl Build {
         let (sources, environment) = (&read.sources, &self.environment);
         let parsed = parse(sources);
         let alike = Alike::under(&rules, &parsed);
-        let judged = judge::find(sources, &parsed, &alike, environment, &rules, at);
+        // What happened never keeps a better policy from being published.
+        let judged = judge::find(sources, &parsed, &alike, environment, &rules, (at, None));
         let findings = render::merge(vec![
             (None, read.diagnostics),
             (None, invalid),

@@ -9,6 +9,7 @@ use contract::code;
 use contract::id::EnvironmentId;
 use jiff::Timestamp;
 
+use super::evidence::{Receipts, Shown};
 use super::failure::Failure;
 use super::{Tree, compiled, environment};
 use crate::alike::Alike;
@@ -32,8 +33,11 @@ answer still count, for nobody knows what they hide.
 
 With --until the status is 1 too when something will become an error by then.
 
-Exit status: 0 nothing stops, warnings too; 1 findings that stop; 2 wrong usage; 4 files or git, such as a revision that
-is not here.";
+With --evidence the policy is held against receipts too: what they do not show, or show to be otherwise, is found. They
+count as of --at, and only by the keys that the trust root of --root lists.
+
+Exit status: 0 nothing stops, warnings too; 1 findings that stop; 2 wrong usage; 3 receipts that
+are refused; 4 files or git, such as a revision that is not here.";
 
 #[derive(Args)]
 #[command(after_help = NOTES)]
@@ -43,6 +47,8 @@ pub struct Check {
     /// Only this environment; repeat for several [default: all that the tree declares]
     #[arg(long = "env", value_name = "ENV", value_parser = environment)]
     environments: Vec<EnvironmentId>,
+    #[command(flatten)]
+    receipts: Receipts,
     /// How to show findings
     #[arg(long, value_enum, default_value = "human")]
     format: Form,
@@ -117,14 +123,17 @@ impl Check {
                 whole.extend(diagnostics);
             }
         }
+        let shown = self.receipts.read(&environments, at)?;
         let of_base = base.as_ref().zip(base_parsed.as_ref());
         let judge_base = || {
-            let before = |(base, parsed)| before(base, parsed, &environments, &invalid, &rules, at);
+            let as_of = (at, &shown);
+            let before =
+                |(base, parsed)| before(base, parsed, &environments, &invalid, &rules, as_of);
             of_base.map(before)
         };
         let judge_tree = || {
             let environments = environments.clone();
-            let as_of = (at, self.until);
+            let as_of = (at, self.until, &shown);
             look_at(&read.sources, &parsed, whole, environments, &rules, as_of)
         };
         let (mut run, judged_base) = rayon::join(judge_tree, judge_base);
@@ -191,20 +200,23 @@ fn look_at(
     whole: Vec<Diagnostic>,
     environments: Vec<EnvironmentId>,
     rules: &RuleSet,
-    (at, until): (Timestamp, Option<Timestamp>),
+    (at, until, shown): (Timestamp, Option<Timestamp>, &Shown),
 ) -> Run {
     let mut runs = vec![(None, whole)];
     let mut changes = Vec::new();
     let mut unjudged = BTreeSet::new();
     let alike = Alike::under(rules, parsed);
     for environment in &environments {
-        let found = judge::find(sources, parsed, &alike, environment, rules, at);
+        let as_of = (at, shown.get(environment));
+        let found = judge::find(sources, parsed, &alike, environment, rules, as_of);
         if found.model.is_none() {
             unjudged.insert(environment.clone());
         }
         if let (Some(model), Some(until)) = (&found.model, until) {
-            let as_of =
-                |at| judge::find(sources, parsed, &alike, environment, rules, at).diagnostics;
+            // What will happen until then no receipt shows.
+            let as_of = |at| {
+                judge::find(sources, parsed, &alike, environment, rules, (at, None)).diagnostics
+            };
             changes.extend(forecast::forecast(model, rules, (at, until), &as_of));
         }
         runs.push((Some(environment.clone()), found.diagnostics));
@@ -224,13 +236,14 @@ fn before(
     environments: &[EnvironmentId],
     invalid: &[Diagnostic],
     rules: &RuleSet,
-    at: Timestamp,
+    (at, shown): (Timestamp, &Shown),
 ) -> (Run, bool) {
     let (mut declared, _) = crate::environments::environments(parsed);
     let declares = !declared.is_empty();
     declared.retain(|environment| environments.contains(environment));
     let whole = [base.diagnostics.as_slice(), invalid].concat();
-    let run = look_at(&base.sources, parsed, whole, declared, rules, (at, None));
+    let as_of = (at, None, shown);
+    let run = look_at(&base.sources, parsed, whole, declared, rules, as_of);
     (run, declares)
 }
 

@@ -43,7 +43,7 @@ impl Docs {
         let page = policy::page(&policy::Documented {
             compilation: &compilation,
             model,
-            proven: &facts::facts(model),
+            proven: &facts::facts(model, None),
             sources: &sources,
             positions: sources.positions(),
         });

@@ -6,6 +6,7 @@ mod check;
 mod compiled;
 mod diff;
 mod docs;
+mod evidence;
 mod explain;
 mod failure;
 mod init;

@@ -4,13 +4,16 @@ use clap::{Args, ValueEnum};
 use contract::code;
 use contract::id::{DatasetId, EnvironmentId};
 use contract::recovery::LossCase;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::evidence::Receipts;
 use super::failure::Failure;
 use super::{compiled, environment};
 use crate::diagnostic::Diagnostic;
 use crate::facts;
 use crate::render::proofs;
+use crate::world::clock;
 use crate::world::terminal::{Stream, look, print};
 
 #[derive(Args)]
@@ -27,6 +30,11 @@ pub struct Prove {
     /// Only this loss, declared or not: none, corruption, or domains such as region:eu-west-1,account:prod
     #[arg(long, value_name = "CASE")]
     lose: Option<LossCase>,
+    #[command(flatten)]
+    receipts: Receipts,
+    /// Tell how old receipts are as of this instant, such as 2026-11-20T17:00:00Z [default: now]
+    #[arg(long, value_name = "INSTANT", requires = "folders", value_parser = contract::seal::parse_instant)]
+    at: Option<Timestamp>,
     /// How to show it
     #[arg(long, value_enum, default_value = "human")]
     format: Form,
@@ -60,7 +68,10 @@ impl Prove {
                 )));
             }
         }
-        let mut proven = facts::proofs(model);
+        let at = self.at.unwrap_or_else(clock::now);
+        let environments = [self.environment.clone()];
+        let shown = self.receipts.read(&environments, at)?;
+        let mut proven = facts::proofs(model, shown.get(&self.environment));
         if let Some(Value::Object(datasets)) = proven.get_mut("datasets") {
             if !self.datasets.is_empty() {
                 datasets.retain(|id, _| self.datasets.iter().any(|wanted| wanted.as_str() == id));

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use contract::code;
 use contract::id::EnvironmentId;
 
+use super::evidence::Receipts;
 use super::failure::{self, Failure};
 use super::{Tree, check, compiled, environment};
 use crate::alike::Alike;
@@ -23,13 +24,13 @@ use crate::world::terminal::{Stream, look, print};
 
 const NOTES: &str = "\
 A clause is met when every rule that bears on it ran, had data to look at, and found nothing; a warning counts as much as an
-error. A rule that gave no answer is never a pass. What policy cannot show says why.
+error. A rule that gave no answer is never a pass. What policy cannot show says why; some of it receipts show, with --evidence.
 
 --framework without a value lists the frameworks. Rules name the clauses they bear on in `custom.controls`, an organisation's
 own too.
 
 Exit status: 0 every clause that can be shown is met or accepted by waivers; 1 one is not met or unknown; 2 wrong usage;
-4 files.";
+3 receipts that are refused; 4 files.";
 
 #[derive(Args)]
 #[command(after_help = NOTES)]
@@ -42,6 +43,8 @@ pub struct Report {
     /// The environment
     #[arg(long = "env", value_name = "ENV", value_parser = environment)]
     environment: Option<EnvironmentId>,
+    #[command(flatten)]
+    receipts: Receipts,
     /// How to show it
     #[arg(long, value_enum, default_value = "human")]
     format: Form,
@@ -75,7 +78,17 @@ impl Report {
             return Err(no_environment(&parsed));
         };
         let alike = Alike::under(&rules, &parsed);
-        let found = judge::find(sources, &parsed, &alike, &environment, &rules, at);
+        let environments = [environment.clone()];
+        let shown = self.receipts.read(&environments, at)?;
+        let evidence = shown.get(&environment);
+        let found = judge::find(
+            sources,
+            &parsed,
+            &alike,
+            &environment,
+            &rules,
+            (at, evidence),
+        );
         // Documents that are alike were judged once; here they are counted.
         let whole = found
             .model
@@ -87,7 +100,7 @@ impl Report {
                 (None, read.diagnostics),
                 (Some(environment.clone()), found.diagnostics.clone()),
             ]);
-            let environments = vec![environment.clone()];
+            let environments = environments.to_vec();
             let report = check::report(&self.tree.folder, sources, environments, findings);
             let frames = render::human::render(&report, look(Stream::Err));
             print(Stream::Err, &frames);
@@ -99,6 +112,7 @@ impl Report {
             findings: &found.diagnostics,
             rules: &rules,
             at,
+            evidence,
             snapshot_hash: source::snapshot_hash(&sources.inputs()),
         });
         let text = match self.format {

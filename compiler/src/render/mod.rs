@@ -10,6 +10,7 @@ pub mod markdown;
 mod place;
 pub mod proofs;
 pub mod sarif;
+mod seen;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -278,7 +279,7 @@ fn name<'a>(report: &'a Report<'_>, of: &RuleCode) -> &'a str {
 }
 
 /// `1 error`, `2 errors`.
-fn count(number: usize, word: &str) -> String {
+pub fn count(number: usize, word: &str) -> String {
     match number {
         1 => format!("1 {word}"),
         _ => format!("{number} {word}s"),

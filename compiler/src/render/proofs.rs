@@ -8,19 +8,19 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, fmt::temporal::Pieces};
 use serde_json::{Map, Value};
 
-use super::count;
 use super::human::Look;
 use super::markdown::{cell, code, inline};
+use super::{count, seen};
 use crate::pages::plain::wrap;
 
 /// Cut sets that are told of one dataset.
 const TOLD_CUT_SETS: usize = 12;
 
 /// A title, the heads of its columns, and rows.
-struct Table {
-    title: &'static str,
-    heads: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+pub(super) struct Table {
+    pub(super) title: &'static str,
+    pub(super) heads: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 /// All proofs as tables.
@@ -69,20 +69,23 @@ fn tables(proven: &Value) -> Vec<Table> {
         scenarios(proven),
         groups(proven),
     ];
-    let all = all.into_iter();
+    let all = all.into_iter().chain(seen::tables(proven));
     all.filter(|table| !table.rows.is_empty()).collect()
 }
 
-fn entries<'a>(proven: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+pub(super) fn entries<'a>(
+    proven: &'a Value,
+    name: &str,
+) -> impl Iterator<Item = (&'a String, &'a Value)> {
     let found = proven.get(name).and_then(Value::as_object);
     found.into_iter().flatten()
 }
 
-fn text(value: Option<&Value>) -> String {
+pub(super) fn text(value: Option<&Value>) -> String {
     value.and_then(Value::as_str).unwrap_or("-").to_owned()
 }
 
-fn length(value: Option<&Value>) -> String {
+pub(super) fn length(value: Option<&Value>) -> String {
     match value.and_then(Value::as_u64).map(Seconds::new) {
         Some(Seconds::MAX) => "unbounded".to_owned(),
         Some(seconds) => seconds.human(),
@@ -208,7 +211,7 @@ fn locations(proven: &Value) -> Table {
 }
 
 /// Bytes in the largest unit that fits, rounded up to a tenth: what is needed is never told as less.
-fn rounded_up(bytes: u64) -> String {
+pub(super) fn rounded_up(bytes: u64) -> String {
     const UNITS: [(&str, u64); 5] = [
         ("PiB", 1 << 50),
         ("TiB", 1 << 40),
@@ -310,10 +313,16 @@ pub fn details(datasets: &Map<String, Value>, look: Look) -> String {
 
 fn one(id: &str, fact: &Value, look: Look) -> String {
     let mut out = format!("{id}: {}\n", text(fact.get("coverage")).replace('_', " "));
+    let measured = text(fact.get("recovery_from")) == "evidence";
     let _ = writeln!(
         out,
-        "reading it back takes {}",
-        length(fact.get("recovery_seconds"))
+        "reading it back takes {}{}",
+        length(fact.get("recovery_seconds")),
+        if measured {
+            ", as fast as it last was"
+        } else {
+            ""
+        }
     );
     let cases = fact.get("loss").and_then(Value::as_object);
     // Losses of one number and one witness are one.
@@ -334,6 +343,9 @@ fn one(id: &str, fact: &Value, look: Look) -> String {
     if let Some(loss) = fact.get("bad_base") {
         out.push_str("\nlose none, and the newest base is bad\n");
         out.push_str(&sum(loss));
+    }
+    if let Some(shown) = fact.get("evidence") {
+        out.push_str(&seen::lines(shown));
     }
     let sets = fact.pointer("/cut_sets/sets").and_then(Value::as_array);
     let sets: Vec<String> = sets
@@ -416,7 +428,7 @@ fn sum(loss: &Value) -> String {
 }
 
 /// An instant as it is written, and in UTC where that is another text.
-fn both(written: &str) -> String {
+pub(super) fn both(written: &str) -> String {
     let Ok(at) = written.parse::<Timestamp>() else {
         return written.to_owned();
     };

@@ -44,6 +44,10 @@ pub enum LooksAt {
     LockedDatasets,
     /// Those without recovery points of their own.
     DatasetsNotBackedUp,
+    /// Those that have recovery points of their own, where receipts were given of the reconciler that makes them.
+    Evidence,
+    /// Those of them that scenarios name.
+    Drills,
     /// Those that scenarios name.
     Scenarios,
     /// Those that have a standby, or a scenario that counts on one.

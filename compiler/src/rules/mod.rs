@@ -7,6 +7,7 @@ pub mod finding;
 mod load;
 pub mod metadata;
 mod reads;
+pub mod receipts;
 pub mod testing;
 mod unsound;
 

@@ -461,7 +461,7 @@ mod tests {
         });
         let sources = crate::source::SourceSet::new(files.collect());
         let compilation = crate::compile::compile(&sources, &"production".parse().unwrap());
-        let facts = crate::facts::facts(&compilation.model.unwrap());
+        let facts = crate::facts::facts(&compilation.model.unwrap(), None);
         let shape = Shape::new();
         let mut open = vec![(Path::new(), &facts)];
         let mut leaves = 0;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use contract::code::Severity;
 
-use super::{Files, Rule, RuleSet, engine};
+use super::{Files, Rule, RuleSet, engine, receipts};
 use crate::compile;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::environments::environments;
@@ -155,7 +155,7 @@ fn trees(rules: &RuleSet, rule: &Rule) -> Vec<Outcome> {
             .iter()
             .filter_map(|(path, text)| {
                 let name = path.strip_prefix(folder)?;
-                name.contains(".yaml")
+                (name.contains(".yaml") || name == receipts::FILE)
                     .then(|| (name.to_owned(), text.clone()))
             })
             .collect()
@@ -183,7 +183,9 @@ fn trees(rules: &RuleSet, rule: &Rule) -> Vec<Outcome> {
 
 /// Compiles the tree for each of its environments as of the day from which its settings hold, and runs the one rule.
 fn tree(rules: &RuleSet, rule: &Rule, files: &Files, fires: bool) -> Result<(), String> {
-    let files = files.iter().map(|(path, text)| SourceFile {
+    let receipts = files.get(receipts::FILE);
+    let documents = files.iter().filter(|(path, _)| *path != receipts::FILE);
+    let files = documents.map(|(path, text)| SourceFile {
         path: path.clone(),
         text: text.clone(),
     });
@@ -207,7 +209,9 @@ fn tree(rules: &RuleSet, rule: &Rule, files: &Files, fires: bool) -> Result<(), 
             ));
         };
         let at = model.snapshot.effective_from;
-        found.extend(judge::ruled(&compilation, &sources, &alone, at).1);
+        let shown = receipts.map(|text| receipts::shown(text, environment, at));
+        let shown = shown.transpose()?;
+        found.extend(judge::ruled(&compilation, &sources, &alone, at, shown.as_ref()).1);
     }
     let own = found
         .iter()

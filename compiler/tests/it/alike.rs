@@ -41,9 +41,9 @@ fn both_ways(sources: &SourceSet, environment: &str) -> (Vec<Diagnostic>, usize)
         &Alike::default(),
         &environment,
         &rules,
-        at,
+        (at, None),
     );
-    let of_kinds = find(sources, &parsed, &alike, &environment, &rules, at);
+    let of_kinds = find(sources, &parsed, &alike, &environment, &rules, (at, None));
     assert_eq!(told(&of_kinds.diagnostics), told(&of_each.diagnostics));
     assert_eq!(of_kinds.model.is_some(), of_each.model.is_some());
     let kept: BTreeSet<usize> = alike
@@ -306,6 +306,48 @@ fn one_of_many_is_judged_and_a_fault_in_one_is_found() {
         "{} {left_out}",
         plans.len()
     );
+}
+
+/// What policy says alike of is not alike in what became of it: with receipts each dataset is judged.
+#[test]
+fn with_receipts_nothing_is_alike() {
+    let sound = Family {
+        datasets: 1,
+        plans: 1,
+        dataset: 0,
+        plan: 0,
+        odd: 0,
+        size: 0,
+    };
+    let sources = with(&write(&vec![sound; 5], false));
+    let environment = "production".parse().unwrap();
+    let at = "2026-11-21T12:00:00Z".parse().unwrap();
+    let (parsed, rules) = (parse(&sources), rules());
+    let alike = Alike::under(&rules, &parsed);
+    assert!(!alike.classes().is_empty());
+    let seen = ["ds_m0_0", "ds_m1_0", "ds_m2_0", "ds_m4_0"];
+    let effects = seen.map(|dataset| {
+        let effect = |kind: &str| {
+            serde_json::json!({
+                "decision_type": kind,
+                "reconciler_id": "product",
+                "dataset_ids": [dataset],
+                "backup_id": format!("bp_{dataset}.20261121T110000Z"),
+                "began_at": "2026-11-21T11:00:00Z",
+                "ended_at": "2026-11-21T11:10:00Z",
+                "result": "success",
+                "details": { "consistent_at": "2026-11-21T11:00:00Z" },
+            })
+        };
+        [effect("backup"), effect("verification")]
+    });
+    let effects = serde_json::to_string(&effects.concat()).unwrap();
+    let shown = compiler::rules::receipts::shown(&effects, &environment, at).unwrap();
+    let as_of = (at, Some(&shown));
+    let found = find(&sources, &parsed, &alike, &environment, &rules, as_of);
+    let found = found.diagnostics.iter().map(|found| found.at.join("/"));
+    let found: Vec<String> = found.filter(|at| at.contains("/ds_m")).collect();
+    assert_eq!(found, ["datasets/ds_m3_0/dataset_id"]);
 }
 
 /// Each fault that the random trees hold by chance, for certain: in one of three that are alike but for it.

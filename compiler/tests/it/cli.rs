@@ -41,9 +41,9 @@ pub fn seawall(arguments: &[&str]) -> Ran {
 }
 
 /// A folder with the starter tree in `tree/`, keys in `keys/`, and a published trust root in `out/`.
-struct World {
+pub struct World {
     folder: TempDir,
-    pin: String,
+    pub pin: String,
 }
 
 const TRUST: &str = "\
@@ -61,7 +61,7 @@ environments:
 ";
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let world = Self {
             folder,
@@ -92,7 +92,7 @@ impl World {
         }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 

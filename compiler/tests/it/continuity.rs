@@ -33,7 +33,7 @@ fn loss(sources: &SourceSet, case: &str) -> serde_json::Value {
         .model
         .as_ref()
         .unwrap_or_else(|| panic!("{}", trees::told(sources, &compilation)));
-    facts::facts(model)["datasets"]["ds_documents"]["loss"][case].clone()
+    facts::facts(model, None)["datasets"]["ds_documents"]["loss"][case].clone()
 }
 
 /// `seawall prove` and rules see which standby gives the number.

@@ -17,7 +17,7 @@ fn page_of(sources: &SourceSet, environment: &str) -> String {
     policy::page(&policy::Documented {
         compilation: &compilation,
         model,
-        proven: &facts::facts(model),
+        proven: &facts::facts(model, None),
         sources,
         positions: sources.positions(),
     })
@@ -123,6 +123,7 @@ fn the_shipped_policy_is_documented_whole() {
             .model
             .as_ref()
             .unwrap(),
+        None,
     );
     let witnesses: usize = facts["datasets"]
         .as_object()

@@ -11,7 +11,7 @@ use compiler::environments::environments;
 use compiler::facts;
 use compiler::render::human::{self, Look};
 use compiler::render::{Report, merge};
-use compiler::rules::{self, Files, Input, RuleSet};
+use compiler::rules::{self, Files, Input, RuleSet, receipts};
 use compiler::source::{SourceFile, SourceSet};
 use contract::code;
 
@@ -139,8 +139,12 @@ fn frames_of_rules() {
             let compilation = compiler::compile::compile(&sources, &environment);
             let model = compilation.model.as_ref().unwrap();
             let json = serde_json::to_value(model).unwrap();
-            let at = model.snapshot.effective_from.as_second();
-            let input = Input::new(&json, &compilation.written, &facts::facts(model), at);
+            let at = model.snapshot.effective_from;
+            let receipts = format!("{}/bad/{}", rule.folder, receipts::FILE);
+            let receipts = files.get(&receipts);
+            let shown = receipts.map(|text| receipts::shown(text, &environment, at).unwrap());
+            let facts = facts::facts(model, shown.as_ref());
+            let input = Input::new(&json, &compilation.written, &facts, at.as_second());
             findings.extend(rules::judge(&input, &alone, &|path: &[String]| {
                 rules::place(&compilation, &sources, path)
             }));
@@ -186,7 +190,7 @@ fn frames_of_waivers() {
     for name in folders(6) {
         let (sources, _, _, environment) = invalid::load(&name);
         let environment = environment.parse().unwrap();
-        let judged = compiler::judge::judge(&sources, &environment, &rules, at);
+        let judged = compiler::judge::judge(&sources, &environment, &rules, at, None);
         write!(all, "== {name}\n{}", frames(&sources, judged.diagnostics)).unwrap();
     }
     trees::snapshot("frames_06", &all);

@@ -18,6 +18,7 @@ mod compile;
 mod continuity;
 mod diff;
 mod documentation;
+mod evidence;
 mod evolution;
 mod explain;
 mod frames;

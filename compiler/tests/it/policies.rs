@@ -37,7 +37,7 @@ fn judge(sources: &SourceSet, environment: &str) -> Judged {
         .model
         .clone()
         .unwrap_or_else(|| panic!("{}", trees::told(sources, &compilation)));
-    let facts = facts::facts(&model);
+    let facts = facts::facts(&model, None);
     let (rules, invalid) = rules::load(&rules::built_in(), &Files::new());
     assert!(invalid.is_empty(), "{invalid:#?}");
     let json = serde_json::to_value(&model).unwrap();
@@ -483,6 +483,9 @@ fn every_rule_has_its_change() {
         .iter()
         .map(|rule| rule.metadata.code.to_string())
         .collect();
-    let shown: BTreeSet<String> = CHANGES.iter().map(|change| change.0.to_owned()).collect();
+    let shown = CHANGES.iter().map(|change| change.0);
+    // What happened is no field of a policy; `evidence.rs` shows these.
+    let by_receipts = ["SW0327", "SW0328", "SW0332"];
+    let shown: BTreeSet<String> = shown.chain(by_receipts).map(str::to_owned).collect();
     assert_eq!(known, shown);
 }

@@ -74,6 +74,21 @@ impl Checkpoint {
         format!("{text}\n\u{2014} {name} {}\n", STANDARD.encode(signature))
     }
 
+    /// Whose log a note says it is, by which its keys are looked up. Nothing is known before [`open`](Self::open).
+    pub fn claimed_origin(note: &[u8]) -> Result<Origin, ReceiptFault> {
+        let named = note.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let parts: Option<Origin> = std::str::from_utf8(named).ok().and_then(|named| {
+            let (environment, reconciler) = named.strip_prefix("seawall/")?.split_once('/')?;
+            Some(Origin {
+                environment: environment.parse().ok()?,
+                reconciler_id: reconciler.parse().ok()?,
+            })
+        });
+        parts.ok_or_else(|| {
+            ReceiptFault::Checkpoint("does not begin with the name of a log".to_owned())
+        })
+    }
+
     /// Reads a signed note: of this log, and signed by one of its reconciler's keys.
     pub fn open(note: &[u8], authority: &Authority) -> Result<Self, ReceiptFault> {
         let invalid = |why: &str| ReceiptFault::Checkpoint(why.to_owned());

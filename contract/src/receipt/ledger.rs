@@ -12,7 +12,7 @@ use crate::seal::{PrivateKey, PublicKey, Serial};
 
 use super::checkpoint::{Checkpoint, Origin};
 use super::fault::{LogFault, ReceiptFault};
-use super::record::{DecisionType, Line, Outcome, Phase, Receipt, open_line};
+use super::record::{DecisionType, Line, Opened, Outcome, Phase, Receipt, open_line};
 use super::tree::Tree;
 
 /// Whose log it is, and the keys that may sign in it. The trust root gives the keys: role reconciler, under this id.
@@ -220,6 +220,16 @@ pub fn verify_log(
     checkpoint: Option<&[u8]>,
     authority: &Authority,
 ) -> Result<VerifiedLog, LogFault> {
+    verify_log_seeing(log, checkpoint, authority, &mut |_| {})
+}
+
+/// The same, showing each receipt on the way. Until the log as a whole is verified, what was seen is no more than somebody's word.
+pub fn verify_log_seeing(
+    log: &[u8],
+    checkpoint: Option<&[u8]>,
+    authority: &Authority,
+    see: &mut dyn FnMut(&Opened),
+) -> Result<VerifiedLog, LogFault> {
     // 1. The checkpoint, so that a forged one is told before hours of reading.
     let checkpoint = checkpoint
         .map(|note| Checkpoint::open(note, authority))
@@ -236,6 +246,7 @@ pub fn verify_log(
         };
         let opened = open_line(line, authority).map_err(at_line)?;
         ledger.push(&opened.receipt, opened.leaf).map_err(at_line)?;
+        see(&opened);
         if ledger.size() == covered {
             root_at_checkpoint = Some(ledger.root());
         }

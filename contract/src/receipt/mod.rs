@@ -11,7 +11,9 @@ mod tree;
 
 pub use checkpoint::{Checkpoint, Origin};
 pub use fault::{LogFault, ReceiptFault};
-pub use ledger::{AcceptedBundle, Authority, Ledger, OpenIntent, VerifiedLog, verify_log};
+pub use ledger::{
+    AcceptedBundle, Authority, Ledger, OpenIntent, VerifiedLog, verify_log, verify_log_seeing,
+};
 pub use record::{
     Bundle, DecisionType, ErrorNote, Line, MAX_LINE_BYTES, Opened, Outcome, Phase, Receipt, Slots,
     open_line,

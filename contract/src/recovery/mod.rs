@@ -35,6 +35,7 @@ pub use survivors::{CutSets, MAX_CUT_SETS, MAX_CUT_SIZE};
 
 use crate::calendar::{Calendar, Gaps, Timing, Zones};
 use crate::duration::Seconds;
+use crate::evidence::Measured;
 use crate::id::{DatasetId, LocationId, PlanId, SiteId};
 use crate::model::{
     self, DomainKind, Eligibility, FaultDomain, LoseCase, Model, Plan, Standby, Trigger,
@@ -64,6 +65,7 @@ pub struct Recovery<'m> {
     detected: BTreeMap<&'m DatasetId, Seconds>,
     standbys: BTreeMap<&'m DatasetId, Vec<&'m Standby>>,
     standing: OnceLock<StandingBy>,
+    measured: BTreeMap<DatasetId, Measured>,
 }
 
 /// What is known about one schedule, whoever uses it.
@@ -159,6 +161,7 @@ impl<'m> Recovery<'m> {
             detected: BTreeMap::new(),
             standbys: BTreeMap::new(),
             standing: OnceLock::new(),
+            measured: BTreeMap::new(),
         };
         for standby in model.standbys.values() {
             let known = recovery.standbys.entry(&standby.dataset).or_default();
@@ -194,6 +197,13 @@ impl<'m> Recovery<'m> {
             .map(|id| (id, recovery.find_near(id)))
             .collect();
         recovery
+    }
+
+    /// The same proofs, with what was seen of how long reading takes in the place of what settings promise.
+    #[must_use]
+    pub fn with(mut self, measured: BTreeMap<DatasetId, Measured>) -> Recovery<'m> {
+        self.measured = measured;
+        self
     }
 
     /// Makes the calendar of a schedule known; none when it cannot be read.

@@ -1,4 +1,4 @@
-//! Owns the time that reading a dataset back takes, from its size and what its storage gives.
+//! Owns the time that reading a dataset back takes, from its size and what its storage gives, or from how long it took.
 //!
 //! Never counts people, checks or queues: it is a lower bound, and a runbook's course adds the rest. The interesting function is
 //! [`Recovery::recovery_time`]; `readings` tells what is read where, for whoever reads several datasets at once.
@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{LossCase, Recovery};
 use crate::duration::Seconds;
+use crate::evidence::Measured;
 use crate::id::{DatasetId, LocationId};
 use crate::model::{Dataset, Eligibility, Plan};
 
@@ -22,6 +23,8 @@ pub(super) struct Reading {
     pub(super) rate: u64,
     /// Bytes a second that all readers of the location share.
     pub(super) bandwidth: u64,
+    /// Whether it was seen how long it takes, where otherwise settings say so.
+    pub(super) measured: bool,
 }
 
 impl Recovery<'_> {
@@ -31,6 +34,12 @@ impl Recovery<'_> {
     pub fn recovery_time(&self, dataset: &DatasetId, case: &LossCase) -> Option<Seconds> {
         let readings = self.readings(dataset, case)?;
         readings.iter().map(|reading| reading.alone).max()
+    }
+
+    /// Whether all that has to be read to have the dataset back was measured, so that the time is no promise of settings.
+    pub fn is_measured(&self, dataset: &DatasetId, case: &LossCase) -> bool {
+        let readings = self.readings(dataset, case);
+        readings.is_some_and(|readings| readings.iter().all(|reading| reading.measured))
     }
 
     /// What has to be read to have a dataset back, at least one reading; each source once.
@@ -70,8 +79,10 @@ impl Recovery<'_> {
         Some(readings)
     }
 
+    /// The best copy that is left; what was measured counts before what settings promise, also of another copy.
     fn best_reading(&self, id: &DatasetId, dataset: &Dataset, case: &LossCase) -> Option<Reading> {
         let lost = case.domains();
+        let measured = self.measured.get(id);
         let plans = self.plans_of(id).iter();
         let readings = plans.filter_map(|plan| {
             let copies = self.copies.get(&(id, &plan.plan_id))?;
@@ -79,11 +90,32 @@ impl Recovery<'_> {
                 return None;
             }
             let left = copies.survivors(&lost);
+            if let Some(measured) = measured.filter(|measured| left.contains(&measured.location)) {
+                return self.as_measured(measured, dataset);
+            }
             left.iter()
                 .filter_map(|location| self.read_from(plan, dataset, location))
                 .min()
         });
-        readings.min()
+        readings.min_by_key(|reading| (!reading.measured, reading.clone()))
+    }
+
+    /// As fast as it was, for at least as many bytes as came back then. What a thaw took is in it.
+    fn as_measured(&self, measured: &Measured, dataset: &Dataset) -> Option<Reading> {
+        let location = self.model.settings.locations.get(&measured.location)?;
+        let bandwidth = location.bandwidth_bytes_per_second;
+        let rate = measured.bytes.checked_div(measured.seconds)?;
+        let rate = rate.max(1).min(bandwidth);
+        let bytes = dataset.sizing.size_bytes.max(measured.bytes);
+        Some(Reading {
+            alone: transfer(bytes.into(), rate)?,
+            location: measured.location.clone(),
+            thaw: Seconds::ZERO,
+            bytes,
+            rate,
+            bandwidth,
+            measured: true,
+        })
     }
 
     /// Thaw and transfer from one location, through the best of the plan's profiles that name it. The location's bandwidth bounds
@@ -106,6 +138,7 @@ impl Recovery<'_> {
                     bytes,
                     rate,
                     bandwidth,
+                    measured: false,
                 })
             })
             .min()

@@ -13,6 +13,7 @@ mod bad_base;
 mod calendar;
 mod course;
 mod diff;
+mod evidence;
 mod kept;
 mod law;
 mod outcome;

@@ -166,7 +166,6 @@ fn one(
     let seen = evidence.filter(|_| !plans.is_empty());
     let seen = seen.and_then(|evidence| evidence.of(model, id));
     let stale = seen.as_ref().is_some_and(|seen| !seen.stale.is_empty());
-    let measured = recovery.is_measured(id, &LossCase::None);
     let mut fact = json!({
         "coverage": coverage(proven.coverage, dataset, &plans, stale),
         "plans": plans,
@@ -175,7 +174,7 @@ fn one(
         "survives": survives(model, recovery, id, dataset, &proven),
         "cut_sets": proven.cut_sets,
         "recovery_seconds": proven.recovery_seconds,
-        "recovery_from": if measured { "evidence" } else { "sizing" },
+        "recovery_from": recovery.seen(id, &LossCase::None),
     });
     if let (Value::Object(fields), Some(seen)) = (&mut fact, seen) {
         fields.insert("evidence".to_owned(), json!(seen));

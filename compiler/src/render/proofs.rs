@@ -313,16 +313,15 @@ pub fn details(datasets: &Map<String, Value>, look: Look) -> String {
 
 fn one(id: &str, fact: &Value, look: Look) -> String {
     let mut out = format!("{id}: {}\n", text(fact.get("coverage")).replace('_', " "));
-    let measured = text(fact.get("recovery_from")) == "evidence";
+    let seen = match text(fact.get("recovery_from")).as_str() {
+        "evidence" => ", as long as it last took",
+        "evidence and sizing" => ", as long as it last took for what came back then",
+        _ => "",
+    };
     let _ = writeln!(
         out,
-        "reading it back takes {}{}",
-        length(fact.get("recovery_seconds")),
-        if measured {
-            ", as fast as it last was"
-        } else {
-            ""
-        }
+        "reading it back takes {}{seen}",
+        length(fact.get("recovery_seconds"))
     );
     let cases = fact.get("loss").and_then(Value::as_object);
     // Losses of one number and one witness are one.

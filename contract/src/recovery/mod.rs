@@ -32,6 +32,7 @@ pub use loss::{Bound, Loss, Unbounded, Witness};
 pub use redundancy::{Redundancy, Shortfall};
 pub use storage::{Forecast, MAX_BYTES, Share};
 pub use survivors::{CutSets, MAX_CUT_SETS, MAX_CUT_SIZE};
+pub use time::Seen;
 
 use crate::calendar::{Calendar, Gaps, Timing, Zones};
 use crate::duration::Seconds;

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use super::{LossCase, Recovery};
 use crate::duration::Seconds;
 use crate::evidence::Measured;
@@ -14,7 +16,7 @@ use crate::model::{Dataset, Eligibility, Plan};
 /// One dataset read from one location.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Reading {
-    /// Thaw and transfer when nobody else reads there.
+    /// How long it takes when nobody else reads there.
     pub(super) alone: Seconds,
     pub(super) location: LocationId,
     pub(super) thaw: Seconds,
@@ -23,8 +25,22 @@ pub(super) struct Reading {
     pub(super) rate: u64,
     /// Bytes a second that all readers of the location share.
     pub(super) bandwidth: u64,
-    /// Whether it was seen how long it takes, where otherwise settings say so.
-    pub(super) measured: bool,
+    /// How much of it was seen.
+    pub(super) seen: Seen,
+}
+
+/// How much of a recovery time was seen, and how much settings promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Seen {
+    /// At least as many bytes came back as there are said to be.
+    #[serde(rename = "evidence")]
+    All,
+    /// Some came back; for the rest settings promise a throughput.
+    #[serde(rename = "evidence and sizing")]
+    Part,
+    /// All of it is computed from settings.
+    #[serde(rename = "sizing")]
+    Nothing,
 }
 
 impl Recovery<'_> {
@@ -36,10 +52,11 @@ impl Recovery<'_> {
         readings.iter().map(|reading| reading.alone).max()
     }
 
-    /// Whether all that has to be read to have the dataset back was measured, so that the time is no promise of settings.
-    pub fn is_measured(&self, dataset: &DatasetId, case: &LossCase) -> bool {
-        let readings = self.readings(dataset, case);
-        readings.is_some_and(|readings| readings.iter().all(|reading| reading.measured))
+    /// How much of the recovery time was seen, of what was seen least of.
+    pub fn seen(&self, dataset: &DatasetId, case: &LossCase) -> Seen {
+        let readings = self.readings(dataset, case).unwrap_or_default();
+        let seen = readings.iter().map(|reading| reading.seen);
+        seen.max().unwrap_or(Seen::Nothing)
     }
 
     /// What has to be read to have a dataset back, at least one reading; each source once.
@@ -91,30 +108,32 @@ impl Recovery<'_> {
             }
             let left = copies.survivors(&lost);
             if let Some(measured) = measured.filter(|measured| left.contains(&measured.location)) {
-                return self.as_measured(measured, dataset);
+                return self.as_measured(measured, plan, dataset);
             }
             left.iter()
                 .filter_map(|location| self.read_from(plan, dataset, location))
                 .min()
         });
-        readings.min_by_key(|reading| (!reading.measured, reading.clone()))
+        readings.min_by_key(|reading| (reading.seen, reading.clone()))
     }
 
-    /// As fast as it was, for at least as many bytes as came back then. What a thaw took is in it.
-    fn as_measured(&self, measured: &Measured, dataset: &Dataset) -> Option<Reading> {
-        let location = self.model.settings.locations.get(&measured.location)?;
-        let bandwidth = location.bandwidth_bytes_per_second;
-        let rate = measured.bytes.checked_div(measured.seconds)?;
-        let rate = rate.max(1).min(bandwidth);
-        let bytes = dataset.sizing.size_bytes.max(measured.bytes);
+    /// As long as it took for what came back then, thaw and all; what there is beyond is read as settings promise.
+    fn as_measured(&self, measured: &Measured, plan: &Plan, dataset: &Dataset) -> Option<Reading> {
+        let promised = self.read_from(plan, dataset, &measured.location)?;
+        let rest = promised.bytes.saturating_sub(measured.bytes);
+        let seconds = transfer(rest.into(), promised.rate)?;
+        let seconds = seconds.saturating_add(Seconds::new(measured.seconds));
+        let bytes = promised.bytes.max(measured.bytes);
+        // Beside others it takes its part of the bandwidth all of the time.
+        let rate = bytes.checked_div(seconds.get())?.max(1);
+        let rate = rate.min(promised.bandwidth);
         Some(Reading {
-            alone: transfer(bytes.into(), rate)?,
-            location: measured.location.clone(),
+            alone: seconds,
             thaw: Seconds::ZERO,
             bytes,
             rate,
-            bandwidth,
-            measured: true,
+            seen: if rest == 0 { Seen::All } else { Seen::Part },
+            ..promised
         })
     }
 
@@ -138,7 +157,7 @@ impl Recovery<'_> {
                     bytes,
                     rate,
                     bandwidth,
-                    measured: false,
+                    seen: Seen::Nothing,
                 })
             })
             .min()

@@ -12,7 +12,7 @@ use contract::model::{Model, StorageProfile};
 use contract::receipt::{
     Authority, DecisionType, ErrorNote, Ledger, Origin, Outcome, Phase, Receipt,
 };
-use contract::recovery::{LossCase, Recovery};
+use contract::recovery::{LossCase, Recovery, Seen};
 use contract::seal::PrivateKey;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -394,23 +394,23 @@ fn the_time_that_reading_took_counts_before_what_settings_promise() {
         let recovery = recovery.with(log.shown(at).measured(&model));
         let case: LossCase = case.parse().unwrap();
         let seconds = recovery.recovery_time(&ds(), &case).unwrap().get();
-        (seconds, recovery.is_measured(&ds(), &case))
+        (seconds, recovery.seen(&ds(), &case))
     };
     let mut log = Log::of("rec");
     log.point("p1", 0, 10, Outcome::Success);
-    assert_eq!(time(&log, 20, "none"), (60, false));
-    // 3,000 bytes in five minutes are 10 a second: 6,000 take ten minutes.
+    assert_eq!(time(&log, 20, "none"), (60, Seen::Nothing));
+    // 3,000 bytes took five minutes; the other 3,000 take half of what all are promised to take.
     log.restore(20, 25, Outcome::Success, 3_000);
-    assert_eq!(time(&log, 30, "none"), (600, true));
+    assert_eq!(time(&log, 30, "none"), (300 + 30, Seen::Part));
     // Where that location is lost nobody measured.
-    assert_eq!(time(&log, 30, "region:r1"), (600, false));
+    assert_eq!(time(&log, 30, "region:r1"), (600, Seen::Nothing));
     // More came back than the policy says that there is: that counts.
     log.restore(30, 35, Outcome::Success, 30_000);
-    assert_eq!(time(&log, 40, "none"), (300, true));
+    assert_eq!(time(&log, 40, "none"), (300, Seen::All));
     // What failed says nothing of how long it takes, and what is too old says nothing any more.
     log.restore(40, 41, Outcome::Failure, 30_000);
-    assert_eq!(time(&log, 50, "none"), (300, true));
-    assert_eq!(time(&log, 35 + 601, "none"), (60, false));
+    assert_eq!(time(&log, 50, "none"), (300, Seen::All));
+    assert_eq!(time(&log, 35 + 601, "none"), (60, Seen::Nothing));
 }
 
 /// One point, as `histories` makes it.

@@ -315,7 +315,7 @@ fn one(id: &str, fact: &Value, look: Look) -> String {
     let mut out = format!("{id}: {}\n", text(fact.get("coverage")).replace('_', " "));
     let seen = match text(fact.get("recovery_from")).as_str() {
         "evidence" => ", as long as it last took",
-        "evidence and sizing" => ", as long as it last took for what came back then",
+        "evidence and sizing" => ", a part of it as long as the last restore took",
         _ => "",
     };
     let _ = writeln!(

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde::Serialize;
 
 use crate::digest::Digest;
@@ -158,7 +158,7 @@ impl Gathered {
         };
         let point = self.points.entry(id.clone()).or_default();
         let consistent_at = receipt.details.get("consistent_at");
-        let consistent_at = consistent_at.and_then(|text| text.parse().ok());
+        let consistent_at = consistent_at.and_then(|text| text.parse().ok()).map(whole);
         point.consistent_at = point.consistent_at.or(consistent_at);
         for dataset in &receipt.dataset_ids {
             let known = self.of_dataset.entry(dataset.clone()).or_default();
@@ -253,6 +253,14 @@ impl Attempts {
         self.newest = newer(&self.newest, &more.newest);
         self.succeeded = newer(&self.succeeded, &more.succeeded);
     }
+}
+
+/// The whole second at or before an instant: data is never told as newer than it is.
+fn whole(at: Timestamp) -> Timestamp {
+    let unit = TimestampRound::new()
+        .smallest(Unit::Second)
+        .mode(RoundMode::Floor);
+    at.round(unit).unwrap_or(at)
 }
 
 /// Seconds from one instant to a later one; none when it is not later.

@@ -208,6 +208,20 @@ fn a_point_counts_from_the_check_that_found_it_sound() {
 }
 
 #[test]
+fn a_fraction_of_a_second_never_makes_data_newer() {
+    let mut log = Log::of("rec");
+    let at = minute(0)
+        .checked_add(jiff::SignedDuration::from_millis(999))
+        .unwrap();
+    let details = [("consistent_at", at.to_string())];
+    let about = (Some("p1"), details.as_slice());
+    log.effect(DecisionType::Backup, (0, 1), Outcome::Success, about);
+    log.check("p1", 1, Outcome::Success);
+    let point = log.of_dataset(2).newest_point.unwrap();
+    assert_eq!(point.consistent_at, minute(0));
+}
+
+#[test]
 fn a_point_that_was_never_checked_or_has_no_instant_does_not_count() {
     let mut log = Log::of("rec");
     let details = [("consistent_at", minute(0).to_string())];

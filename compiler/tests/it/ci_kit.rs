@@ -139,6 +139,11 @@ fn the_action_annotates_comments_and_writes_sarif() {
     assert!(ran.log.contains("in production, staging"), "{}", ran.log);
     let comment = fs::read_to_string(world.path("out/comment.md")).unwrap();
     assert!(comment.starts_with("<!-- seawall check -->\n"), "{comment}");
+    let difference = fs::read_to_string(world.path("out/diff.md")).unwrap();
+    assert!(
+        difference.starts_with("<!-- seawall diff -->\n") && difference.contains("weaker"),
+        "{difference}"
+    );
     let sarif = fs::read_to_string(world.path("out/seawall.sarif")).unwrap();
     let sarif: Value = serde_json::from_str(&sarif).unwrap();
     assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 1);
@@ -151,6 +156,28 @@ fn the_action_annotates_comments_and_writes_sarif() {
         "{}",
         old.err
     );
+}
+
+/// A change without a finding can still weaken recovery; whether that fails is for the caller to say.
+#[test]
+fn the_action_stops_what_gets_weaker_where_it_is_asked_to() {
+    let world = Repository::of("policies", false);
+    world.edit(PLAN, "gsmd:retention/service_state", "gsmd:retention/standard");
+    let mut told = Vec::new();
+    for effect in ["", "weaker"] {
+        let ran = action(&world, &[("BASE", "main"), ("FAIL_ON_EFFECT", effect)]);
+        assert_eq!(ran.status, Some(0), "{}", ran.err);
+        told.push((ran.told, ran.log.contains("::error::recovery gets weaker")));
+    }
+    let wanted = [("status=0\n".to_owned(), false), ("status=1\n".to_owned(), true)];
+    assert_eq!(told, wanted);
+    let ran = action(&world, &[("BASE", "main"), ("FAIL_ON_EFFECT", "sometimes")]);
+    assert_eq!((ran.status, ran.told.as_str()), (Some(2), ""));
+    // A tree that gives no model has no difference, and no comment that says so.
+    world.edit(PLAN, "plan_id:", "plan_id_:");
+    let ran = action(&world, &[("BASE", "main")]);
+    assert_eq!((ran.status, ran.told.as_str()), (Some(0), "status=1\n"));
+    assert!(!world.path("out/diff.md").exists());
 }
 
 #[rstest]

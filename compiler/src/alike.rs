@@ -284,7 +284,8 @@ fn members(parsed: &Parsed, of_any_size: bool) -> Option<(Vec<Member<'_>>, Vec<&
             names(&document.root, &[], &mut named);
             continue;
         };
-        let sizing = Sizing::of(document).filter(|_| of_any_size && kind == Kind::Dataset);
+        let of_its_size = of_any_size && kind == Kind::Dataset;
+        let sizing = of_its_size.then(|| Sizing::of(document)).flatten();
         let own = if sizing.is_some() { &SIZED[..] } else { own };
         bytes.clear();
         bytes.extend(kind.name().bytes());

@@ -20,15 +20,18 @@ const DATASETS_AT_ONCE: usize = 256;
 /// Everything that is proven of a model: `datasets`, `plans`, `scenarios`, each by id.
 pub fn facts(model: &Model) -> Value {
     let zones = Zones::bundled();
-    let recovery = Recovery::new(model, &zones);
+    all(model, &Recovery::new(model, &zones), &zones)
+}
+
+fn all(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Value {
     let datasets = model.datasets.par_iter();
     let datasets: Vec<_> = datasets
-        .filter_map(|(id, dataset)| Some((id.to_string(), one(model, &recovery, id, dataset)?)))
+        .filter_map(|(id, dataset)| Some((id.to_string(), one(model, recovery, id, dataset)?)))
         .collect();
     let datasets: Map<String, Value> = datasets.into_iter().collect();
     json!({
         "datasets": datasets,
-        "plans": plans(model, &recovery, &zones),
+        "plans": plans(model, recovery, zones),
         "scenarios": scenarios(model),
     })
 }
@@ -36,16 +39,12 @@ pub fn facts(model: &Model) -> Value {
 /// What rules read, and beside it what takes longer or only holds of a model as a whole: how far retention reaches, what
 /// locations have to hold, how runbooks go when restores share what they read from, and what a bad base costs.
 pub fn proofs(model: &Model) -> Value {
-    let mut proven = facts(model);
     let zones = Zones::bundled();
     let recovery = Recovery::new(model, &zones);
+    let mut proven = all(model, &recovery, &zones);
     for id in model.datasets.keys() {
-        let found = recovery.loss_with_bad_base(id, &LossCase::None);
-        let left = recovery.survivors(id, &LossCase::None);
-        if let (Some(found), Some(Value::Object(fields))) =
-            (found, proven.pointer_mut(&format!("/datasets/{id}")))
-        {
-            fields.insert("bad_base".to_owned(), loss(&found, Some(&left)));
+        if let Some(fact) = proven.pointer_mut(&format!("/datasets/{id}")) {
+            with_bad_base(&recovery, id, fact);
         }
     }
     for id in model.plans.keys() {
@@ -108,17 +107,37 @@ pub fn of_datasets(model: &Model, take: &mut dyn FnMut(&DatasetId, Value)) {
     }
 }
 
-/// The loss of each dataset in a case that nobody declared, for a what-if.
-pub fn what_if(model: &Model, case: &LossCase) -> Map<String, Value> {
+/// What [`proofs`] says of some datasets, and nothing else; with a case, declared or not, their loss in it is all that is told of
+/// losses.
+pub fn proofs_of<'a>(
+    model: &Model,
+    datasets: impl Iterator<Item = &'a DatasetId>,
+    lose: Option<&LossCase>,
+) -> Value {
     let recovery = Recovery::new(model, &Zones::bundled());
-    let datasets = model.datasets.keys();
-    datasets
-        .map(|id| {
-            let found = recovery.loss(id, case);
-            let left = recovery.survivors(id, case);
-            (id.to_string(), loss(&found, Some(&left)))
-        })
-        .collect()
+    let datasets = datasets.filter_map(|id| {
+        let mut fact = one(model, &recovery, id, model.datasets.get(id)?)?;
+        match (lose, &mut fact) {
+            (Some(case), Value::Object(fields)) => {
+                let found = recovery.loss(id, case);
+                let left = recovery.survivors(id, case);
+                let told = json!({ case.to_string(): loss(&found, Some(&left)) });
+                fields.insert("loss".to_owned(), told);
+            }
+            (_, fact) => with_bad_base(&recovery, id, fact),
+        }
+        Some((id.to_string(), fact))
+    });
+    json!({ "datasets": datasets.collect::<Map<String, Value>>() })
+}
+
+/// Adds the loss when the newest base turns out to be bad, where there is one.
+fn with_bad_base(recovery: &Recovery<'_>, id: &DatasetId, fact: &mut Value) {
+    let found = recovery.loss_with_bad_base(id, &LossCase::None);
+    if let (Some(found), Value::Object(fields)) = (found, fact) {
+        let left = recovery.survivors(id, &LossCase::None);
+        fields.insert("bad_base".to_owned(), loss(&found, Some(&left)));
+    }
 }
 
 fn one(model: &Model, recovery: &Recovery<'_>, id: &DatasetId, dataset: &Dataset) -> Option<Value> {

@@ -2,6 +2,7 @@
 //! recovery. Judges nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -101,12 +102,13 @@ impl Diff {
         if all.is_empty() {
             return Err(no_environment("neither side declares an environment"));
         }
+        let lines = changed_lines(&old, &new);
         let mut differences = Vec::new();
         for environment in &all {
             let [in_old, in_new] =
                 [&declared[0], &declared[1]].map(|ids| ids.contains(environment));
             differences.push(match (in_old, in_new) {
-                (true, true) => compared(environment, &old, &new)?,
+                (true, true) => compared(environment, &old, &new, lines.as_ref())?,
                 (true, false) => Difference::alone(environment, Presence::Gone),
                 (false, true) => Difference::alone(environment, Presence::New),
                 (false, false) => {
@@ -141,13 +143,12 @@ fn no_environment(message: &str) -> Failure {
     )))
 }
 
-/// What differs for an environment that both declare.
-fn compared(
-    environment: &EnvironmentId,
-    old: &Operand,
-    new: &Operand,
-) -> Result<Difference, Failure> {
-    let lines = match (old, new) {
+/// The changed lines of each file of two trees, and what stands before its path.
+type Lines<'a> = (&'a str, BTreeMap<&'a str, Vec<RangeInclusive<usize>>>);
+
+/// The lines that differ; none where one side has no text.
+fn changed_lines<'a>(old: &Operand, new: &'a Operand) -> Option<Lines<'a>> {
+    match (old, new) {
         (
             Operand::Tree { sources: was, .. },
             Operand::Tree {
@@ -156,11 +157,20 @@ fn compared(
                 ..
             },
         ) => Some((prefix, check::changed(was, is))),
-        _ => None,
-    };
-    let touched = lines.as_ref().map(|(prefix, lines)| {
+        (Operand::Bundle { .. }, _) | (_, Operand::Bundle { .. }) => None,
+    }
+}
+
+/// What differs for an environment that both declare.
+fn compared(
+    environment: &EnvironmentId,
+    old: &Operand,
+    new: &Operand,
+    lines: Option<&Lines<'_>>,
+) -> Result<Difference, Failure> {
+    let touched = lines.map(|(prefix, lines)| {
         move |place: &Place| {
-            let file = place.file.strip_prefix(prefix.as_str());
+            let file = place.file.strip_prefix(prefix);
             let ranges = file.and_then(|file| lines.get(file));
             ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(&place.line)))
         }

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use contract::code;
 use contract::id::{DatasetId, EnvironmentId};
 use contract::recovery::LossCase;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::{compiled, environment};
@@ -60,20 +60,12 @@ impl Prove {
                 )));
             }
         }
-        let mut proven = facts::proofs(model);
-        if let Some(Value::Object(datasets)) = proven.get_mut("datasets") {
-            if !self.datasets.is_empty() {
-                datasets.retain(|id, _| self.datasets.iter().any(|wanted| wanted.as_str() == id));
-            }
-            if let Some(case) = &self.lose {
-                what_if(datasets, facts::what_if(model, case), case);
-            }
-        }
         // What was asked for is what is told: single datasets, or a loss, or everything.
-        let whole = self.datasets.is_empty() && self.lose.is_none();
-        if let Value::Object(fields) = &mut proven {
-            fields.retain(|name, _| whole || name == "datasets");
-        }
+        let mut proven = match (self.datasets.as_slice(), &self.lose) {
+            ([], None) => facts::proofs(model),
+            ([], lose) => facts::proofs_of(model, model.datasets.keys(), lose.as_ref()),
+            (some, lose) => facts::proofs_of(model, some.iter(), lose.as_ref()),
+        };
         let text = match self.format {
             Form::Json => {
                 if let Value::Object(fields) = &mut proven {
@@ -92,16 +84,5 @@ impl Prove {
         };
         print(Stream::Out, &text);
         Ok(())
-    }
-}
-
-/// Puts a loss that nobody declared in the place of those that are.
-fn what_if(datasets: &mut Map<String, Value>, mut losses: Map<String, Value>, case: &LossCase) {
-    for (id, fact) in datasets {
-        let loss = losses.remove(id).unwrap_or_default();
-        if let Value::Object(fields) = fact {
-            fields.insert("loss".to_owned(), json!({ case.to_string(): loss }));
-            fields.remove("bad_base");
-        }
     }
 }

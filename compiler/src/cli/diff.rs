@@ -272,6 +272,7 @@ impl Operand {
         match self {
             Self::Bundle { model, places, .. } => Ok(take(&Side {
                 model,
+                prefix: "",
                 places: &|path| nearest(places, path),
             })),
             Self::Tree {
@@ -286,6 +287,7 @@ impl Operand {
                 match &compilation.model {
                     Some(model) if refused.is_empty() => Ok(take(&Side {
                         model,
+                        prefix,
                         places: &|path| lines_of(prefix, sources, &positions, provenance, path),
                     })),
                     Some(_) | None => {
@@ -305,6 +307,9 @@ impl Operand {
     }
 }
 
+/// The fields of a schedule that say when it runs: its timing is one of them.
+const TIMING: [&str; 3] = ["cron", "every_s", "continuous"];
+
 /// The lines that made the value at a path; a schedule's timing is what says when it runs.
 fn lines_of(
     prefix: &str,
@@ -314,7 +319,7 @@ fn lines_of(
     path: &[String],
 ) -> Vec<Place> {
     let origin = match path.split_last() {
-        Some((last, schedule)) if last == "timing" => ["cron", "every_s", "continuous"]
+        Some((last, schedule)) if last == "timing" => TIMING
             .iter()
             .find_map(|field| provenance.exact(&[schedule, &[(*field).to_owned()]].concat()))
             .or_else(|| provenance.lookup(schedule)),
@@ -364,15 +369,26 @@ fn places(provenance: &[u8]) -> BTreeMap<String, Vec<Place>> {
 
 /// The places of the first value at or below a path, else of the nearest thing around it.
 fn nearest(places: &BTreeMap<String, Vec<Place>>, path: &[String]) -> Vec<Place> {
-    let path = match path.split_last() {
-        Some((last, schedule)) if last == "timing" => schedule,
-        _ => path,
-    };
-    let found = (1..=path.len()).rev().find_map(|length| {
-        let pointer = format!("/{}", path.get(..length)?.join("/"));
+    let first = |path: &[String]| {
+        let pointer = format!("/{}", path.join("/"));
         let (found, places) = places.range(pointer.clone()..).next()?;
         let below = found.strip_prefix(&pointer)?;
         (below.is_empty() || below.starts_with('/')).then(|| places.clone())
-    });
-    found.unwrap_or_default()
+    };
+    let (own, path) = match path.split_last() {
+        Some((last, schedule)) if last == "timing" => {
+            let mut own = TIMING
+                .iter()
+                .map(|field| [schedule, &[(*field).to_owned()]].concat());
+            (own.find_map(|field| first(&field)), schedule)
+        }
+        _ => (None, path),
+    };
+    let around = || {
+        let lengths = (1..=path.len()).rev();
+        lengths
+            .into_iter()
+            .find_map(|length| first(path.get(..length)?))
+    };
+    own.or_else(around).unwrap_or_default()
 }

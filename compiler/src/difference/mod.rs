@@ -20,9 +20,19 @@ use rayon::prelude::*;
 pub struct Side<'a> {
     /// The model.
     pub model: &'a Model,
+    /// What stands before the paths of its files.
+    pub prefix: &'a str,
     /// The places that made the value at a path what it is: where it was written, then what led there, what stands nearest to
     /// its use last. Empty where nobody knows.
     pub places: &'a dyn Fn(&[String]) -> Vec<Place>,
+}
+
+impl Side<'_> {
+    /// Whether a place of this side is that place of the other, wherever their files lie.
+    fn is_same(&self, own: &Place, other: &Side<'_>, place: &Place) -> bool {
+        let ours = own.file.strip_prefix(self.prefix);
+        ours == place.file.strip_prefix(other.prefix) && own.line == place.line
+    }
 }
 
 /// A line of a document.
@@ -241,7 +251,8 @@ fn edits(
         } else {
             // Where the way of the value was the same before, only what stands at its end can be new.
             let before = (old.places)(&subject);
-            places.iter().find(|place| before.contains(place))
+            let same = |place: &&Place| before.iter().any(|one| old.is_same(one, new, place));
+            places.iter().find(same)
         };
         if let Some(edited) = edited {
             let known = of_object.entry(object(&subject));

@@ -41,7 +41,7 @@ pub fn seawall(arguments: &[&str]) -> Ran {
 }
 
 /// A folder with the starter tree in `tree/`, keys in `keys/`, and a published trust root in `out/`.
-struct World {
+pub struct World {
     folder: TempDir,
     pin: String,
 }
@@ -61,7 +61,7 @@ environments:
 ";
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let world = Self {
             folder,
@@ -92,11 +92,11 @@ impl World {
         }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn build(&self, keys: &[&str]) -> Ran {
+    pub fn build(&self, keys: &[&str]) -> Ran {
         let keys: Vec<String> = keys
             .iter()
             .map(|key| self.path(&format!("keys/{key}.key")))
@@ -145,7 +145,7 @@ impl World {
             .collect()
     }
 
-    fn edit(&self, file: &str, from: &str, to: &str) {
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
         let path = self.path(&format!("tree/{file}"));
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "`{from}` is not in {path}");

@@ -9,21 +9,40 @@ use contract::calendar::{Calendar, Gaps, Zones};
 use contract::duration::Seconds;
 use contract::id::{DatasetId, LocationId, PlanId};
 use contract::model::{Dataset, LoseCase, Model};
-use contract::recovery::{Condition, Coverage, DatasetFacts, Loss, LossCase, Recovery};
-use contract::runbook::course;
+use contract::recovery::{Condition, Coverage, DatasetFacts, Holding, Loss, LossCase, Recovery};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 /// Datasets whose facts are held at once while all of them are told, some 20 KiB each.
 const DATASETS_AT_ONCE: usize = 256;
 
-/// Everything that is proven of a model: `datasets`, `plans`, `scenarios`, each by id.
+/// Everything that rules read of a model: `datasets`, `plans`, `scenarios` and `locations`, each by id.
 pub fn facts(model: &Model) -> Value {
     let zones = Zones::bundled();
-    all(model, &Recovery::new(model, &zones), &zones)
+    let recovery = Recovery::new(model, &zones);
+    let mut proven = of_each(model, &recovery, &zones);
+    with_locations(&recovery, &mut proven);
+    proven
 }
 
-fn all(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Value {
+/// The same of a part of a tree, which cannot tell what locations have to hold.
+pub fn of_part(model: &Model) -> Value {
+    let zones = Zones::bundled();
+    of_each(model, &Recovery::new(model, &zones), &zones)
+}
+
+/// What locations have to hold of these.
+pub fn locations(model: &Model, holdings: &[Holding<'_>]) -> Value {
+    json!(Recovery::new(model, &Zones::bundled()).forecast_of(holdings))
+}
+
+fn with_locations(recovery: &Recovery<'_>, proven: &mut Value) {
+    if let Value::Object(fields) = proven {
+        fields.insert("locations".to_owned(), json!(recovery.forecast()));
+    }
+}
+
+fn of_each(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Value {
     let datasets = model.datasets.par_iter();
     let datasets: Vec<_> = datasets
         .filter_map(|(id, dataset)| Some((id.to_string(), one(model, recovery, id, dataset)?)))
@@ -32,16 +51,16 @@ fn all(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Value {
     json!({
         "datasets": datasets,
         "plans": plans(model, recovery, zones),
-        "scenarios": scenarios(model),
+        "scenarios": scenarios(model, recovery),
     })
 }
 
-/// What rules read, and beside it what takes longer or only holds of a model as a whole: how far retention reaches, what
-/// locations have to hold, how runbooks go when restores share what they read from, and what a bad base costs.
+/// What rules read, and beside it how far retention reaches, how far apart groups come back, and what a bad base costs.
 pub fn proofs(model: &Model) -> Value {
     let zones = Zones::bundled();
     let recovery = Recovery::new(model, &zones);
-    let mut proven = all(model, &recovery, &zones);
+    let mut proven = of_each(model, &recovery, &zones);
+    with_locations(&recovery, &mut proven);
     for id in model.datasets.keys() {
         if let Some(fact) = proven.pointer_mut(&format!("/datasets/{id}")) {
             with_bad_base(&recovery, id, fact);
@@ -52,17 +71,7 @@ pub fn proofs(model: &Model) -> Value {
             fields.insert("kept".to_owned(), json!(recovery.kept(id)));
         }
     }
-    for id in model.scenarios.keys() {
-        if let Some(Value::Object(fields)) = proven.pointer_mut(&format!("/scenarios/{id}"))
-            && let Some(course) = recovery.course_of(id)
-        {
-            fields.insert("by_reading".to_owned(), json!(course.by_reading));
-            fields.insert("slow".to_owned(), json!(course.slow));
-            fields.insert("unreadable".to_owned(), json!(course.unreadable));
-        }
-    }
     if let Value::Object(fields) = &mut proven {
-        fields.insert("locations".to_owned(), json!(recovery.forecast()));
         fields.insert("groups".to_owned(), json!(groups(model, &recovery)));
     }
     proven
@@ -346,10 +355,17 @@ fn told(broken: &Condition, at: &Value, message: String) -> Value {
     fact
 }
 
-/// How long each runbook takes when every step takes as long as it may.
-fn scenarios(model: &Model) -> Map<String, Value> {
-    let scenarios = model.scenarios.iter();
-    scenarios
-        .map(|(id, scenario)| (id.to_string(), json!(course(&scenario.runbook))))
-        .collect()
+/// How long each runbook takes when every step takes as long as it may, and beside it when restores take as long as reading.
+fn scenarios(model: &Model, recovery: &Recovery<'_>) -> Map<String, Value> {
+    let courses = model.scenarios.keys().filter_map(|id| {
+        let course = recovery.course_of(id)?;
+        let mut fact = json!(course.by_deadlines);
+        if let Value::Object(fields) = &mut fact {
+            fields.insert("by_reading".to_owned(), json!(course.by_reading));
+            fields.insert("slow".to_owned(), json!(course.slow));
+            fields.insert("unreadable".to_owned(), json!(course.unreadable));
+        }
+        Some((id.to_string(), fact))
+    });
+    courses.collect()
 }

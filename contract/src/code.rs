@@ -131,6 +131,7 @@ codes! {
     ALERTS_REACH_SOMEBODY = 324 "alerts-reach-somebody" "a critical tier is not watched, or an alert policy tells nobody";
     ISOLATED_COPY = 325 "isolated-copy" "data of tier 0 or 1 has no locked copy in an account and behind a credential of its own";
     RETENTION_GOVERNED = 326 "retention-governed" "nothing says how long recovery points of a dataset must and may be kept";
+    LOCATION_HOLDS_FORECAST = 329 "location-holds-forecast" "a location has no room for what its plans keep";
 
     // 04 rules engine
     RULE_FAILED = 401 "rule-failed" "a rule erred, timed out or did not run; that is never a pass";

@@ -179,7 +179,7 @@ fn locations(proven: &Value) -> Table {
             bytes.map_or("-".to_owned(), rounded_up)
         };
         let bounded = fact.get("bounded").and_then(Value::as_bool) == Some(true);
-        let largest = fact.get("largest").filter(|largest| !largest.is_null());
+        let largest = fact.pointer("/largest/0");
         let largest = largest.map_or("-".to_owned(), |largest| {
             format!(
                 "{} of {}",

@@ -31,7 +31,7 @@ pub use course::{ScenarioCourse, SlowStep};
 pub use kept::Kept;
 pub use loss::{Bound, Loss, Unbounded, Witness};
 pub use redundancy::{Redundancy, Shortfall};
-pub use storage::{Forecast, MAX_BYTES, Share};
+pub use storage::{Forecast, Holding, MAX_BYTES, Share, TOLD_SHARES, holdings};
 pub use survivors::{CutSets, MAX_CUT_SETS, MAX_CUT_SIZE};
 
 use crate::calendar::{Timing, Zones};

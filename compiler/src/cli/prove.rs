@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::{compiled, environment};
 use crate::diagnostic::Diagnostic;
 use crate::facts;
-use crate::render::proofs;
+use crate::render::{proofs, proved};
 use crate::world::terminal::{Stream, look, print};
 
 #[derive(Args)]
@@ -37,7 +37,7 @@ pub struct Prove {
 enum Form {
     /// For people: tables, and of datasets that are named every number with its parts and its witness.
     Human,
-    /// One JSON document with a `format`.
+    /// One JSON document with a `format`; its schema is `schemas/proofs.json`.
     Json,
     /// The tables, for a pull request or a report.
     Markdown,
@@ -69,7 +69,7 @@ impl Prove {
         let text = match self.format {
             Form::Json => {
                 if let Value::Object(fields) = &mut proven {
-                    fields.insert("format".to_owned(), json!(1));
+                    fields.insert("format".to_owned(), json!(proved::FORMAT));
                     fields.insert("environment".to_owned(), json!(self.environment));
                 }
                 format!("{proven:#}\n")

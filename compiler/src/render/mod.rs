@@ -9,6 +9,7 @@ pub mod junit;
 pub mod markdown;
 mod place;
 pub mod proofs;
+pub mod proved;
 pub mod sarif;
 
 use std::collections::BTreeSet;

@@ -7,12 +7,15 @@
 //!
 //! To keep a document is always right. One is left out only when nothing but its own plan, or its own datasets, speaks
 //! of it, and another that is kept says the same. What is kept and spoken of by nothing else is judged in parts, so that
-//! a tree in which all differ takes time and not memory. The interesting function is [`Alike::of`].
+//! a tree in which all differ takes time and not memory. The interesting function is [`Alike::of`]; what is left out still
+//! takes room, which [`Alike::holdings`] tells.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use contract::digest::Digest;
 use contract::id;
+use contract::model::Model;
+use contract::recovery::{Holding, holdings};
 
 use crate::diagnostic::Diagnostic;
 use crate::kinds::Kind;
@@ -38,6 +41,23 @@ pub struct Alike<'a> {
     stands: HashMap<&'a str, Vec<usize>>,
     /// Kept datasets that stand for others of other sizes, by document: their class, and the largest sizes in it.
     largest: HashMap<usize, (usize, Sizing<'a>)>,
+    /// The same datasets by id: their class, and how large they are themselves.
+    own_sizes: HashMap<&'a str, (usize, Sizing<'a>)>,
+    /// Datasets that are left out.
+    twins: Vec<Twin<'a>>,
+}
+
+/// A dataset that is left out.
+#[derive(Debug)]
+struct Twin<'a> {
+    class: usize,
+    id: &'a str,
+    /// The id of the dataset that stands for it.
+    like: &'a str,
+    /// How large it is; nothing where it is as large as what stands for it.
+    sizing: Option<Sizing<'a>>,
+    /// For each plan of what stands for it, its own.
+    plans: Vec<(&'a str, &'a str)>,
 }
 
 /// How much data a dataset has and gains, as numbers and as they are written.
@@ -88,30 +108,43 @@ impl<'a> Alike<'a> {
         };
         fix_generated(&mut members, &each, parsed);
         let merged = merge_datasets(&members);
-        let mut firsts: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut firsts: HashMap<Vec<u8>, (usize, Vec<usize>)> = HashMap::new();
+        // By place, the place of what stands for it.
+        let mut stands_for: HashMap<usize, usize> = HashMap::new();
         let mut classes = HashSet::new();
         let mut largest: HashMap<(usize, Digest), Sizing<'a>> = HashMap::new();
         let mut standing = Vec::new();
+        let mut left_out_datasets = Vec::new();
         for (number, family) in families(&members).iter().enumerate() {
-            let class = signature(&members, &merged, family)
-                .map_or(number, |says| *firsts.entry(says).or_insert(number));
+            let class = signature(&members, &merged, family).map_or(number, |(says, order)| {
+                let (class, first) = firsts
+                    .entry(says)
+                    .or_insert_with(|| (number, order.clone()));
+                if *class != number {
+                    // Those that say the same name each other in the same order.
+                    stands_for.extend(order.into_iter().zip(first.iter().copied()));
+                }
+                *class
+            });
             let of_family = || family.iter().filter_map(|place| members.get(*place));
             let is_apart = !of_family().any(|member| member.fixed);
             for (place, member) in family.iter().zip(of_family()) {
-                let left_out = (class != number || merged.contains(place)).then_some(class);
+                let left_out = (class != number || merged.contains_key(place)).then_some(class);
                 match left_out {
                     Some(_) if member.kind == Kind::Dataset => {
                         found.datasets.insert(member.id, class);
+                        left_out_datasets.push((class, *place));
                     }
                     Some(_) => {}
                     None => found.stands.entry(member.id).or_default().push(class),
                 }
-                if let Some(sizing) = member.sizing {
+                // What something else speaks of is judged as it is.
+                if let Some(sizing) = member.sizing.filter(|_| !member.fixed) {
                     let kind = (class, member.content);
                     let all = largest.entry(kind).or_insert(sizing);
                     *all = all.or_larger(sizing);
                     if left_out.is_none() {
-                        standing.push((member.document, kind, sizing));
+                        standing.push((member, kind, sizing));
                     }
                 }
                 classes.extend(left_out);
@@ -124,10 +157,34 @@ impl<'a> Alike<'a> {
                 }
             }
         }
-        for (document, kind, own) in standing {
+        for (member, kind, own) in standing {
             if let Some(all) = largest.get(&kind).filter(|all| **all != own) {
-                found.largest.insert(document, (kind.0, *all));
+                found.largest.insert(member.document, (kind.0, *all));
+                found.own_sizes.insert(member.id, (kind.0, own));
+                classes.insert(kind.0);
             }
+        }
+        // One of several in a plan, and then that of another plan.
+        let first_of = |place: usize| {
+            let place = merged.get(&place).copied().unwrap_or(place);
+            stands_for.get(&place).copied().unwrap_or(place)
+        };
+        for (class, place) in left_out_datasets {
+            let (Some(own), Some(first)) = (members.get(place), members.get(first_of(place)))
+            else {
+                continue;
+            };
+            let plans = own.others.iter().filter_map(|plan| {
+                let (own, first) = (members.get(*plan)?, members.get(first_of(*plan))?);
+                Some((first.id, own.id))
+            });
+            found.twins.push(Twin {
+                class,
+                id: own.id,
+                like: first.id,
+                sizing: own.sizing,
+                plans: plans.collect(),
+            });
         }
         found.stands.retain(|_, of| {
             of.retain(|class| classes.contains(class));
@@ -191,6 +248,31 @@ impl<'a> Alike<'a> {
         }
     }
 
+    /// What all plans of the tree keep, told by a model of what is judged of it.
+    pub fn holdings<'m>(&self, model: &'m Model, opened: &BTreeSet<usize>) -> Vec<Holding<'m>> {
+        let is_closed = |class: usize| !opened.contains(&class);
+        let mut holdings: Vec<Holding<'_>> = holdings(model).collect();
+        for holding in &mut holdings {
+            let own = self.own_sizes.get(holding.dataset.as_str());
+            if let Some((_, own)) = own.filter(|(class, _)| is_closed(*class)) {
+                holding.sizing = own.read();
+            }
+        }
+        let mut of_dataset: HashMap<&str, Vec<&Holding<'m>>> = HashMap::new();
+        for holding in &holdings {
+            let known = of_dataset.entry(holding.dataset.as_str());
+            known.or_default().push(holding);
+        }
+        let mut more = Vec::new();
+        for twin in self.twins.iter().filter(|twin| is_closed(twin.class)) {
+            for like in of_dataset.get(twin.like).into_iter().flatten() {
+                more.extend(twin.holding(like));
+            }
+        }
+        holdings.extend(more);
+        holdings
+    }
+
     /// The tree with these documents alone.
     pub fn only(&self, parsed: &Parsed, places: &[usize], opened: &BTreeSet<usize>) -> Parsed {
         let is_gone = |id: &Node| {
@@ -218,6 +300,27 @@ impl<'a> Alike<'a> {
     }
 }
 
+impl Twin<'_> {
+    /// What its own plan keeps of it, as a plan keeps what stands for it; nothing where that has no such plan.
+    fn holding<'m>(&self, like: &Holding<'m>) -> Option<Holding<'m>> {
+        let plan = like.plan.as_str();
+        let own = self.plans.iter().find(|(first, _)| *first == plan);
+        let plan = match own {
+            Some((_, own)) => (*own).to_owned(),
+            // One that a plan with `for_each` makes.
+            None => format!("{}{}", plan.strip_suffix(self.like)?, self.id),
+        };
+        Some(Holding {
+            kept_by: like.kept_by,
+            plan: plan.parse().ok()?,
+            dataset: self.id.parse().ok()?,
+            sizing: self
+                .sizing
+                .map_or_else(|| like.sizing.clone(), |own| own.read()),
+        })
+    }
+}
+
 impl<'a> Sizing<'a> {
     /// What a dataset says of its size; nothing where it says anything that is no size, so that it stands for itself.
     fn of(document: &'a Document) -> Option<Self> {
@@ -234,6 +337,14 @@ impl<'a> Sizing<'a> {
             change: read("change_per_day")?,
         };
         (fields.entries.len() == 2).then_some(known)
+    }
+
+    /// The numbers, as the model has them.
+    const fn read(&self) -> contract::model::Sizing {
+        contract::model::Sizing {
+            size_bytes: self.size.0,
+            change_per_day_bytes: self.change.0,
+        }
     }
 
     /// The larger of both, field by field.
@@ -290,7 +401,8 @@ fn members(parsed: &Parsed, of_any_size: bool) -> Option<(Vec<Member<'_>>, Vec<&
             names(&document.root, &[], &mut named);
             continue;
         };
-        let sizing = Sizing::of(document).filter(|_| of_any_size && kind == Kind::Dataset);
+        let of_its_size = of_any_size && kind == Kind::Dataset;
+        let sizing = of_its_size.then(|| Sizing::of(document)).flatten();
         let own = if sizing.is_some() { &SIZED[..] } else { own };
         bytes.clear();
         bytes.extend(kind.name().bytes());
@@ -487,17 +599,21 @@ fn fix_generated(members: &mut [Member<'_>], each: &[&str], parsed: &Parsed) {
     }
 }
 
-/// Datasets that are alike and stand in the same plans: those that another one stands for.
-fn merge_datasets(members: &[Member<'_>]) -> HashSet<usize> {
-    let mut firsts = HashSet::new();
-    let mut merged = HashSet::new();
+/// Datasets that are alike and stand in the same plans: those that another one stands for, with that one.
+fn merge_datasets(members: &[Member<'_>]) -> HashMap<usize, usize> {
+    let mut firsts = HashMap::new();
+    let mut merged = HashMap::new();
     for place in in_order(members) {
         let Some(member) = members.get(place) else {
             continue;
         };
         let could = member.kind == Kind::Dataset && !member.fixed && !member.others.is_empty();
-        if could && !firsts.insert((member.content, member.others.as_slice())) {
-            merged.insert(place);
+        if could {
+            let says = (member.content, member.others.as_slice());
+            let first = *firsts.entry(says).or_insert(place);
+            if first != place {
+                merged.insert(place, first);
+            }
         }
     }
     merged
@@ -533,19 +649,26 @@ fn families(members: &[Member<'_>]) -> Vec<Vec<usize>> {
     families
 }
 
-/// What a family says, in a form that two families share only when one can stand for the other; nothing for one that is
-/// too large to be told.
-fn signature(members: &[Member<'_>], merged: &HashSet<usize>, family: &[usize]) -> Option<Vec<u8>> {
+/// What a family says, in a form that two families share only when one can stand for the other, with the order in which its
+/// members say it; nothing for one that is too large to be told.
+fn signature(
+    members: &[Member<'_>],
+    merged: &HashMap<usize, usize>,
+    family: &[usize],
+) -> Option<(Vec<u8>, Vec<usize>)> {
     let mut kept: Vec<(usize, &Member<'_>)> = family
         .iter()
-        .filter(|place| !merged.contains(place))
+        .filter(|place| !merged.contains_key(place))
         .filter_map(|place| Some((*place, members.get(*place)?)))
         .collect();
     if kept.len() > MAX_FAMILY {
         return None;
     }
     kept.sort_by_cached_key(|(_, member)| {
-        let others = member.others.iter().filter(|place| !merged.contains(place));
+        let others = member
+            .others
+            .iter()
+            .filter(|place| !merged.contains_key(place));
         let mut around: Vec<Digest> = others
             .filter_map(|place| Some(members.get(*place)?.content))
             .collect();
@@ -576,5 +699,6 @@ fn signature(members: &[Member<'_>], merged: &HashSet<usize>, family: &[usize]) 
         }
         bytes.push(b';');
     }
-    Some(bytes)
+    let order = kept.iter().map(|(place, _)| *place).collect();
+    Some((bytes, order))
 }

@@ -10,32 +10,64 @@ use contract::duration::Seconds;
 use contract::evidence::Evidence;
 use contract::id::{DatasetId, LocationId, PlanId};
 use contract::model::{Dataset, LoseCase, Model};
-use contract::recovery::{Condition, Coverage, DatasetFacts, Loss, LossCase, Recovery};
-use contract::runbook::course;
+use contract::recovery::{Condition, Coverage, DatasetFacts, Holding, Loss, LossCase, Recovery};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 /// Datasets whose facts are held at once while all of them are told, some 20 KiB each.
 const DATASETS_AT_ONCE: usize = 256;
 
-/// Everything that is proven of a model: `datasets`, `plans`, `scenarios`, each by id. With evidence, what receipts show of
-/// them beside it, and the time that reading took in the place of the time that settings promise.
+/// Everything that rules read of a model: `datasets`, `plans`, `scenarios` and `locations`, each by id. With evidence, what receipts
+/// show of them beside it, and the time that reading took in the place of the time that settings promise.
 pub fn facts(model: &Model, evidence: Option<&Evidence>) -> Value {
     let zones = Zones::bundled();
+    let recovery = recovery(model, &zones, evidence);
+    let mut proven = of_each(model, &recovery, &zones, evidence);
+    with_locations(&recovery, &mut proven);
+    proven
+}
+
+/// The same of a part of a tree, which cannot tell what locations have to hold.
+pub fn of_part(model: &Model, evidence: Option<&Evidence>) -> Value {
+    let zones = Zones::bundled();
+    let recovery = recovery(model, &zones, evidence);
+    of_each(model, &recovery, &zones, evidence)
+}
+
+/// What locations have to hold of these.
+pub fn locations(model: &Model, holdings: &[Holding<'_>]) -> Value {
+    json!(Recovery::new(model, &Zones::bundled()).forecast_of(holdings))
+}
+
+fn recovery<'m>(model: &'m Model, zones: &Zones, evidence: Option<&Evidence>) -> Recovery<'m> {
     let measured = evidence.map(|evidence| evidence.measured(model));
-    let recovery = Recovery::new(model, &zones).with(measured.unwrap_or_default());
+    Recovery::new(model, zones).with(measured.unwrap_or_default())
+}
+
+fn with_locations(recovery: &Recovery<'_>, proven: &mut Value) {
+    if let Value::Object(fields) = proven {
+        fields.insert("locations".to_owned(), json!(recovery.forecast()));
+    }
+}
+
+fn of_each(
+    model: &Model,
+    recovery: &Recovery<'_>,
+    zones: &Zones,
+    evidence: Option<&Evidence>,
+) -> Value {
     let datasets = model.datasets.par_iter();
     let datasets: Vec<_> = datasets
         .filter_map(|(id, dataset)| {
-            let fact = one(model, &recovery, evidence, (id, dataset))?;
+            let fact = one(model, recovery, evidence, (id, dataset))?;
             Some((id.to_string(), fact))
         })
         .collect();
     let datasets: Map<String, Value> = datasets.into_iter().collect();
     let mut all = json!({
         "datasets": datasets,
-        "plans": plans(model, &recovery, &zones),
-        "scenarios": scenarios(model, evidence),
+        "plans": plans(model, recovery, zones),
+        "scenarios": scenarios(model, recovery, evidence),
     });
     if let (Value::Object(fields), Some(evidence)) = (&mut all, evidence) {
         fields.insert("evidence".to_owned(), logs(model, evidence));
@@ -53,20 +85,15 @@ fn logs(model: &Model, evidence: &Evidence) -> Value {
     json!({ "logs": given.collect::<Map<String, Value>>() })
 }
 
-/// What rules read, and beside it what takes longer or only holds of a model as a whole: how far retention reaches, what
-/// locations have to hold, how runbooks go when restores share what they read from, and what a bad base costs.
+/// What rules read, and beside it how far retention reaches, how far apart groups come back, and what a bad base costs.
 pub fn proofs(model: &Model, evidence: Option<&Evidence>) -> Value {
-    let mut proven = facts(model, evidence);
     let zones = Zones::bundled();
-    let measured = evidence.map(|evidence| evidence.measured(model));
-    let recovery = Recovery::new(model, &zones).with(measured.unwrap_or_default());
+    let recovery = recovery(model, &zones, evidence);
+    let mut proven = of_each(model, &recovery, &zones, evidence);
+    with_locations(&recovery, &mut proven);
     for id in model.datasets.keys() {
-        let found = recovery.loss_with_bad_base(id, &LossCase::None);
-        let left = recovery.survivors(id, &LossCase::None);
-        if let (Some(found), Some(Value::Object(fields))) =
-            (found, proven.pointer_mut(&format!("/datasets/{id}")))
-        {
-            fields.insert("bad_base".to_owned(), loss(&found, Some(&left)));
+        if let Some(fact) = proven.pointer_mut(&format!("/datasets/{id}")) {
+            with_bad_base(&recovery, id, fact);
         }
     }
     for id in model.plans.keys() {
@@ -74,17 +101,7 @@ pub fn proofs(model: &Model, evidence: Option<&Evidence>) -> Value {
             fields.insert("kept".to_owned(), json!(recovery.kept(id)));
         }
     }
-    for id in model.scenarios.keys() {
-        if let Some(Value::Object(fields)) = proven.pointer_mut(&format!("/scenarios/{id}"))
-            && let Some(course) = recovery.course_of(id)
-        {
-            fields.insert("by_reading".to_owned(), json!(course.by_reading));
-            fields.insert("slow".to_owned(), json!(course.slow));
-            fields.insert("unreadable".to_owned(), json!(course.unreadable));
-        }
-    }
     if let Value::Object(fields) = &mut proven {
-        fields.insert("locations".to_owned(), json!(recovery.forecast()));
         fields.insert("groups".to_owned(), json!(groups(model, &recovery)));
     }
     proven
@@ -129,17 +146,38 @@ pub fn of_datasets(model: &Model, take: &mut dyn FnMut(&DatasetId, Value)) {
     }
 }
 
-/// The loss of each dataset in a case that nobody declared, for a what-if.
-pub fn what_if(model: &Model, case: &LossCase) -> Map<String, Value> {
-    let recovery = Recovery::new(model, &Zones::bundled());
-    let datasets = model.datasets.keys();
-    datasets
-        .map(|id| {
-            let found = recovery.loss(id, case);
-            let left = recovery.survivors(id, case);
-            (id.to_string(), loss(&found, Some(&left)))
-        })
-        .collect()
+/// What [`proofs`] says of some datasets, and nothing else; with a case, declared or not, their loss in it is all that is told of
+/// losses.
+pub fn proofs_of<'a>(
+    model: &Model,
+    datasets: impl Iterator<Item = &'a DatasetId>,
+    lose: Option<&LossCase>,
+    evidence: Option<&Evidence>,
+) -> Value {
+    let recovery = recovery(model, &Zones::bundled(), evidence);
+    let datasets = datasets.filter_map(|id| {
+        let mut fact = one(model, &recovery, evidence, (id, model.datasets.get(id)?))?;
+        match (lose, &mut fact) {
+            (Some(case), Value::Object(fields)) => {
+                let found = recovery.loss(id, case);
+                let left = recovery.survivors(id, case);
+                let told = json!({ case.to_string(): loss(&found, Some(&left)) });
+                fields.insert("loss".to_owned(), told);
+            }
+            (_, fact) => with_bad_base(&recovery, id, fact),
+        }
+        Some((id.to_string(), fact))
+    });
+    json!({ "datasets": datasets.collect::<Map<String, Value>>() })
+}
+
+/// Adds the loss when the newest base turns out to be bad, where there is one.
+fn with_bad_base(recovery: &Recovery<'_>, id: &DatasetId, fact: &mut Value) {
+    let found = recovery.loss_with_bad_base(id, &LossCase::None);
+    if let (Some(found), Value::Object(fields)) = (found, fact) {
+        let left = recovery.survivors(id, &LossCase::None);
+        fields.insert("bad_base".to_owned(), loss(&found, Some(&left)));
+    }
 }
 
 fn one(
@@ -364,17 +402,24 @@ fn told(broken: &Condition, at: &Value, message: String) -> Value {
     fact
 }
 
-/// How long each runbook takes when every step takes as long as it may, and what receipts show of its drills.
-fn scenarios(model: &Model, evidence: Option<&Evidence>) -> Map<String, Value> {
-    let scenarios = model.scenarios.iter();
-    scenarios
-        .map(|(id, scenario)| {
-            let mut fact = json!(course(&scenario.runbook));
-            let seen = evidence.and_then(|evidence| evidence.of_scenario(model, id));
-            if let (Value::Object(fields), Some(seen)) = (&mut fact, seen) {
-                fields.insert("evidence".to_owned(), json!(seen));
-            }
-            (id.to_string(), fact)
-        })
-        .collect()
+/// How long each runbook takes when every step takes as long as it may, and beside it when restores take as long as reading; and
+/// what receipts show of its drills.
+fn scenarios(
+    model: &Model,
+    recovery: &Recovery<'_>,
+    evidence: Option<&Evidence>,
+) -> Map<String, Value> {
+    let courses = model.scenarios.keys().filter_map(|id| {
+        let course = recovery.course_of(id)?;
+        let seen = evidence.and_then(|evidence| evidence.of_scenario(model, id));
+        let mut fact = json!(course.by_deadlines);
+        if let Value::Object(fields) = &mut fact {
+            fields.insert("by_reading".to_owned(), json!(course.by_reading));
+            fields.insert("slow".to_owned(), json!(course.slow));
+            fields.insert("unreadable".to_owned(), json!(course.unreadable));
+            fields.extend(seen.map(|seen| ("evidence".to_owned(), json!(seen))));
+        }
+        Some((id.to_string(), fact))
+    });
+    courses.collect()
 }

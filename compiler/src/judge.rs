@@ -9,7 +9,7 @@ use contract::id::EnvironmentId;
 use contract::model::Model;
 use jiff::Timestamp;
 use rayon::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::alike::Alike;
 use crate::compile::{self, Compilation};
@@ -72,11 +72,21 @@ pub fn ruled(
         return (Value::Null, Vec::new());
     };
     let facts = facts::facts(model, evidence);
-    let at = at.as_second();
-    let input = Input::new(&compilation.json, &compilation.written, &facts, at);
-    let place = |path: &[String]| rules::place(compilation, sources, path);
-    let found = rules::judge(&input, rules, &place);
+    let found = by_rules(compilation, sources, rules, at, &facts);
     (facts, found)
+}
+
+fn by_rules(
+    compilation: &Compilation,
+    sources: &SourceSet,
+    rules: &RuleSet,
+    at: Timestamp,
+    facts: &Value,
+) -> Vec<Diagnostic> {
+    let at = at.as_second();
+    let input = Input::new(&compilation.json, &compilation.written, facts, at);
+    let place = |path: &[String]| rules::place(compilation, sources, path);
+    rules::judge(&input, rules, &place)
 }
 
 /// Lets the waivers of a model take what they accept.
@@ -90,6 +100,18 @@ fn accept(
     if let Some(model) = &compilation.model {
         let place = |path: &[String]| rules::place(compilation, sources, path);
         waivers::apply(model, &compilation.json, rules, at, &place, found);
+    }
+}
+
+/// The model of two parts of a tree.
+fn joined(whole: Option<Model>, part: Option<Model>) -> Option<Model> {
+    match (whole, part) {
+        (Some(mut whole), Some(part)) => {
+            whole.datasets.extend(part.datasets);
+            whole.plans.extend(part.plans);
+            Some(whole)
+        }
+        (whole, part) => whole.or(part),
     }
 }
 
@@ -131,6 +153,7 @@ fn find_in_parts(
     (at, evidence): (Timestamp, Option<&Evidence>),
     compile: &(dyn Fn(Parsed) -> Compilation + Sync),
 ) -> Option<Found> {
+    let (of_all, of_each) = rules.split(|rule| rule.metadata.judges_all);
     // What policy says alike of is not alike in what became of it.
     let mut opened = if evidence.is_some() {
         alike.classes()
@@ -140,19 +163,24 @@ fn find_in_parts(
     loop {
         let parts = alike.parts(parsed, &opened);
         let judged = parts.par_iter().enumerate().map(|(number, places)| {
-            let compilation = compile(alike.only(parsed, places, &opened));
-            let found = ruled(&compilation, sources, rules, at, evidence).1;
-            let warned = compilation.diagnostics.clone();
+            let mut compilation = compile(alike.only(parsed, places, &opened));
+            let model = compilation.model.as_ref();
+            let part = model.map(|model| facts::of_part(model, evidence));
+            let part = part.unwrap_or_default();
+            let found = by_rules(&compilation, sources, &of_each, at, &part);
+            let warned = std::mem::take(&mut compilation.diagnostics);
+            let model = compilation.model.clone();
             let first = (number == 0).then_some(compilation);
-            Some((first, warned, found)).filter(|(.., warned, _)| !has_errors(warned))
+            Some((first, model, warned, found)).filter(|(.., warned, _)| !has_errors(warned))
         });
         let judged: Vec<_> = judged.collect::<Option<_>>()?;
-        let mut shared = None;
+        let (mut shared, mut whole) = (None, None);
         let (mut warned, mut found) = (Vec::new(), Vec::new());
-        for (first, of_part, by_rules) in judged {
+        for (first, model, of_part, of_rules) in judged {
             shared = shared.or(first);
+            whole = joined(whole, model);
             warned.extend(of_part);
-            found.extend(by_rules);
+            found.extend(of_rules);
         }
         if parts.len() > 1 && !warned.is_empty() {
             // It may be missing from a part and not from the tree.
@@ -164,8 +192,11 @@ fn find_in_parts(
             opened.extend(named);
             continue;
         }
-        // Waivers and what they name are in every part.
-        let shared = shared.filter(|compilation| compilation.model.is_some())?;
+        // Settings, waivers and what they name are in every part.
+        let (shared, whole) = shared.zip(whole)?;
+        let holdings = alike.holdings(&whole, &opened);
+        let facts = json!({ "locations": facts::locations(&whole, &holdings) });
+        found.extend(by_rules(&shared, sources, &of_all, at, &facts));
         accept(&shared, sources, rules, at, &mut found);
         let unknown: RuleCode = code::WAIVER_TARGET_UNKNOWN.into();
         if found.iter().any(|finding| finding.code == unknown) {

@@ -133,6 +133,7 @@ codes! {
     RETENTION_GOVERNED = 326 "retention-governed" "nothing says how long recovery points of a dataset must and may be kept";
     EVIDENCE_FRESH = 327 "evidence-fresh" "receipts do not show lately that a dataset has sound recovery points and comes back";
     EVIDENCE_WITHIN_TARGET = 328 "evidence-within-target" "receipts show that more could have been lost, or took longer, than policy allows";
+    LOCATION_HOLDS_FORECAST = 329 "location-holds-forecast" "a location has no room for what its plans keep";
     DRILLS_HELD = 332 "drills-held" "receipts do not show lately that a scenario's runbook was carried out";
 
     // 04 rules engine

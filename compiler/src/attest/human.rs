@@ -8,6 +8,7 @@ use contract::code::Severity;
 use super::{Attestation, Clause, Found, Proof, Verdict};
 use crate::pages::plain::{self, MAX_WIDTH, wrap};
 use crate::render::human::Look;
+use crate::render::{count, some};
 
 /// How many findings of a clause are told; the rest is counted.
 const TOLD: usize = 5;
@@ -100,7 +101,7 @@ fn data(shown: &Attestation<'_>) -> String {
         .collect();
     match tiers.as_slice() {
         [] => "none is known".to_owned(),
-        tiers => format!("{}: {}", datasets(number), tiers.join(", ")),
+        tiers => format!("{}: {}", count(number, "dataset"), tiers.join(", ")),
     }
 }
 
@@ -114,7 +115,7 @@ fn excluded(shown: &Attestation<'_>) -> Option<String> {
     }
     if !excluded.is_empty() {
         let names = excluded.iter().map(|(id, ..)| format!("`{id}`"));
-        let names = named(names.collect());
+        let names = some(names, NAMED);
         told.push(format!("{} not backed up: {names}", excluded.len()));
     }
     (!told.is_empty()).then(|| told.join("; "))
@@ -156,7 +157,7 @@ pub(super) fn affected(shown: &Attestation<'_>, clause: &Clause<'_>) -> Option<S
     let mut about: Vec<String> = shown
         .by_tier(&clause.with_findings())
         .iter()
-        .map(|(tier, number)| format!("{} of {tier}", datasets(*number)))
+        .map(|(tier, number)| format!("{} of {tier}", count(*number, "dataset")))
         .collect();
     if whole {
         about.push("the environment as a whole".to_owned());
@@ -193,7 +194,11 @@ pub(super) fn rests_on(shown: &Attestation<'_>, clause: &Clause<'_>) -> String {
     let data = match clause.looked_at() {
         _ if shown.subject.model.is_none() => String::new(),
         None => ", looking at settings alone".to_owned(),
-        Some(seen) => format!(", looking at {} of {}", seen.len(), datasets(number)),
+        Some(seen) => format!(
+            ", looking at {} of {}",
+            seen.len(),
+            count(number, "dataset")
+        ),
     };
     format!("rests on {}{data}", codes.join(", "))
 }
@@ -216,23 +221,6 @@ pub(super) fn stopping(shown: &Attestation<'_>) -> String {
         "findings stop"
     };
     format!("{number} {word} signing, whatever clause it is about: `seawall check` tells all")
-}
-
-fn datasets(number: usize) -> String {
-    match number {
-        1 => "1 dataset".to_owned(),
-        _ => format!("{number} datasets"),
-    }
-}
-
-/// Names with commas, as many as anybody reads.
-fn named(names: Vec<String>) -> String {
-    match names.get(..NAMED) {
-        Some(first) if names.len() > NAMED => {
-            format!("{} and {} more", first.join(", "), names.len() - NAMED)
-        }
-        Some(_) | None => names.join(", "),
-    }
 }
 
 fn coloured(verdict: Verdict, look: Look) -> String {

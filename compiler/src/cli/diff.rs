@@ -2,6 +2,7 @@
 //! recovery. Judges nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -101,12 +102,13 @@ impl Diff {
         if all.is_empty() {
             return Err(no_environment("neither side declares an environment"));
         }
+        let lines = changed_lines(&old, &new);
         let mut differences = Vec::new();
         for environment in &all {
             let [in_old, in_new] =
                 [&declared[0], &declared[1]].map(|ids| ids.contains(environment));
             differences.push(match (in_old, in_new) {
-                (true, true) => compared(environment, &old, &new)?,
+                (true, true) => compared(environment, &old, &new, lines.as_ref())?,
                 (true, false) => Difference::alone(environment, Presence::Gone),
                 (false, true) => Difference::alone(environment, Presence::New),
                 (false, false) => {
@@ -141,13 +143,12 @@ fn no_environment(message: &str) -> Failure {
     )))
 }
 
-/// What differs for an environment that both declare.
-fn compared(
-    environment: &EnvironmentId,
-    old: &Operand,
-    new: &Operand,
-) -> Result<Difference, Failure> {
-    let lines = match (old, new) {
+/// The changed lines of each file of two trees, and what stands before its path.
+type Lines<'a> = (&'a str, BTreeMap<&'a str, Vec<RangeInclusive<usize>>>);
+
+/// The lines that differ; none where one side has no text.
+fn changed_lines<'a>(old: &Operand, new: &'a Operand) -> Option<Lines<'a>> {
+    match (old, new) {
         (
             Operand::Tree { sources: was, .. },
             Operand::Tree {
@@ -156,11 +157,20 @@ fn compared(
                 ..
             },
         ) => Some((prefix, check::changed(was, is))),
-        _ => None,
-    };
-    let touched = lines.as_ref().map(|(prefix, lines)| {
+        (Operand::Bundle { .. }, _) | (_, Operand::Bundle { .. }) => None,
+    }
+}
+
+/// What differs for an environment that both declare.
+fn compared(
+    environment: &EnvironmentId,
+    old: &Operand,
+    new: &Operand,
+    lines: Option<&Lines<'_>>,
+) -> Result<Difference, Failure> {
+    let touched = lines.map(|(prefix, lines)| {
         move |place: &Place| {
-            let file = place.file.strip_prefix(prefix.as_str());
+            let file = place.file.strip_prefix(prefix);
             let ranges = file.and_then(|file| lines.get(file));
             ranges.is_some_and(|ranges| ranges.iter().any(|range| range.contains(&place.line)))
         }
@@ -262,6 +272,7 @@ impl Operand {
         match self {
             Self::Bundle { model, places, .. } => Ok(take(&Side {
                 model,
+                prefix: "",
                 places: &|path| nearest(places, path),
             })),
             Self::Tree {
@@ -276,6 +287,7 @@ impl Operand {
                 match &compilation.model {
                     Some(model) if refused.is_empty() => Ok(take(&Side {
                         model,
+                        prefix,
                         places: &|path| lines_of(prefix, sources, &positions, provenance, path),
                     })),
                     Some(_) | None => {
@@ -295,6 +307,9 @@ impl Operand {
     }
 }
 
+/// The fields of a schedule that say when it runs: its timing is one of them.
+const TIMING: [&str; 3] = ["cron", "every_s", "continuous"];
+
 /// The lines that made the value at a path; a schedule's timing is what says when it runs.
 fn lines_of(
     prefix: &str,
@@ -304,7 +319,7 @@ fn lines_of(
     path: &[String],
 ) -> Vec<Place> {
     let origin = match path.split_last() {
-        Some((last, schedule)) if last == "timing" => ["cron", "every_s", "continuous"]
+        Some((last, schedule)) if last == "timing" => TIMING
             .iter()
             .find_map(|field| provenance.exact(&[schedule, &[(*field).to_owned()]].concat()))
             .or_else(|| provenance.lookup(schedule)),
@@ -354,15 +369,26 @@ fn places(provenance: &[u8]) -> BTreeMap<String, Vec<Place>> {
 
 /// The places of the first value at or below a path, else of the nearest thing around it.
 fn nearest(places: &BTreeMap<String, Vec<Place>>, path: &[String]) -> Vec<Place> {
-    let path = match path.split_last() {
-        Some((last, schedule)) if last == "timing" => schedule,
-        _ => path,
-    };
-    let found = (1..=path.len()).rev().find_map(|length| {
-        let pointer = format!("/{}", path.get(..length)?.join("/"));
+    let first = |path: &[String]| {
+        let pointer = format!("/{}", path.join("/"));
         let (found, places) = places.range(pointer.clone()..).next()?;
         let below = found.strip_prefix(&pointer)?;
         (below.is_empty() || below.starts_with('/')).then(|| places.clone())
-    });
-    found.unwrap_or_default()
+    };
+    let (own, path) = match path.split_last() {
+        Some((last, schedule)) if last == "timing" => {
+            let mut own = TIMING
+                .iter()
+                .map(|field| [schedule, &[(*field).to_owned()]].concat());
+            (own.find_map(|field| first(&field)), schedule)
+        }
+        _ => (None, path),
+    };
+    let around = || {
+        let lengths = (1..=path.len()).rev();
+        lengths
+            .into_iter()
+            .find_map(|length| first(path.get(..length)?))
+    };
+    own.or_else(around).unwrap_or_default()
 }

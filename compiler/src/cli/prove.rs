@@ -5,14 +5,14 @@ use contract::code;
 use contract::id::{DatasetId, EnvironmentId};
 use contract::recovery::LossCase;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::evidence::Receipts;
 use super::failure::Failure;
 use super::{compiled, environment};
 use crate::diagnostic::Diagnostic;
 use crate::facts;
-use crate::render::proofs;
+use crate::render::{proofs, proved};
 use crate::world::clock;
 use crate::world::terminal::{Stream, look, print};
 
@@ -45,7 +45,7 @@ pub struct Prove {
 enum Form {
     /// For people: tables, and of datasets that are named every number with its parts and its witness.
     Human,
-    /// One JSON document with a `format`.
+    /// One JSON document with a `format`; its schema is `schemas/proofs.json`.
     Json,
     /// The tables, for a pull request or a report.
     Markdown,
@@ -71,24 +71,17 @@ impl Prove {
         let at = self.at.unwrap_or_else(clock::now);
         let environments = [self.environment.clone()];
         let shown = self.receipts.read(&environments, at)?;
-        let mut proven = facts::proofs(model, shown.get(&self.environment));
-        if let Some(Value::Object(datasets)) = proven.get_mut("datasets") {
-            if !self.datasets.is_empty() {
-                datasets.retain(|id, _| self.datasets.iter().any(|wanted| wanted.as_str() == id));
-            }
-            if let Some(case) = &self.lose {
-                what_if(datasets, facts::what_if(model, case), case);
-            }
-        }
+        let evidence = shown.get(&self.environment);
         // What was asked for is what is told: single datasets, or a loss, or everything.
-        let whole = self.datasets.is_empty() && self.lose.is_none();
-        if let Value::Object(fields) = &mut proven {
-            fields.retain(|name, _| whole || name == "datasets");
-        }
+        let mut proven = match (self.datasets.as_slice(), &self.lose) {
+            ([], None) => facts::proofs(model, evidence),
+            ([], lose) => facts::proofs_of(model, model.datasets.keys(), lose.as_ref(), evidence),
+            (some, lose) => facts::proofs_of(model, some.iter(), lose.as_ref(), evidence),
+        };
         let text = match self.format {
             Form::Json => {
                 if let Value::Object(fields) = &mut proven {
-                    fields.insert("format".to_owned(), json!(1));
+                    fields.insert("format".to_owned(), json!(proved::FORMAT));
                     fields.insert("environment".to_owned(), json!(self.environment));
                 }
                 format!("{proven:#}\n")
@@ -103,16 +96,5 @@ impl Prove {
         };
         print(Stream::Out, &text);
         Ok(())
-    }
-}
-
-/// Puts a loss that nobody declared in the place of those that are.
-fn what_if(datasets: &mut Map<String, Value>, mut losses: Map<String, Value>, case: &LossCase) {
-    for (id, fact) in datasets {
-        let loss = losses.remove(id).unwrap_or_default();
-        if let Value::Object(fields) = fact {
-            fields.insert("loss".to_owned(), json!({ case.to_string(): loss }));
-            fields.remove("bad_base");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Owns `seawall schema`: the JSON Schemas of the source documents and of what commands print as JSON, as files, generated and
-//! compared. The schemas themselves come from the types in `kinds`, `render::json`, `difference::json` and `attest::json`.
+//! compared. The schemas themselves come from the types in `kinds`, `render::json`, `render::proved`, `difference::json` and
+//! `attest::json`.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use super::failure::Failure;
 use crate::attest;
 use crate::difference;
 use crate::kinds::Kind;
-use crate::render::json;
+use crate::render::{json, proved};
 use crate::schema::json_schema;
 use crate::world::files::{self, Mode};
 use crate::world::terminal::{Stream, print};
@@ -20,8 +21,8 @@ const MAX_SCHEMA_BYTES: u64 = 16 << 20;
 
 #[derive(Args)]
 pub struct Schema {
-    /// Kinds of documents, such as BackupPlan; Findings, Difference and Report for what `check`, `diff` and `report` print as
-    /// JSON [default: all]
+    /// Kinds of documents, such as BackupPlan; Findings, Difference, Report and Proofs for what `check`, `diff`, `report` and
+    /// `prove` print as JSON [default: all]
     #[arg(value_name = "KIND", value_parser = subject)]
     subjects: Vec<Subject>,
     /// Write a file for each kind into this folder, such as backup-plan.json, instead of printing
@@ -39,13 +40,14 @@ enum Subject {
     Findings,
     Difference,
     Report,
+    Proofs,
 }
 
 impl Subject {
     fn all() -> Vec<Self> {
         let documents = Kind::ALL.iter().copied().map(Self::Document);
         documents
-            .chain([Self::Findings, Self::Difference, Self::Report])
+            .chain([Self::Findings, Self::Difference, Self::Report, Self::Proofs])
             .collect()
     }
 
@@ -55,6 +57,7 @@ impl Subject {
             Self::Findings => "Findings",
             Self::Difference => "Difference",
             Self::Report => "Report",
+            Self::Proofs => "Proofs",
         }
     }
 
@@ -64,6 +67,7 @@ impl Subject {
             Self::Findings => json::SCHEMA_FILE.to_owned(),
             Self::Difference => difference::json::SCHEMA_FILE.to_owned(),
             Self::Report => attest::json::SCHEMA_FILE.to_owned(),
+            Self::Proofs => proved::SCHEMA_FILE.to_owned(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Subject {
             Self::Findings => json::schema(),
             Self::Difference => difference::json::schema(),
             Self::Report => attest::json::schema(),
+            Self::Proofs => proved::schema(),
         }
     }
 }

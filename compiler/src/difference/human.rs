@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 
 use contract::diff::Effect;
 
-use super::{
-    Difference, Edit, Group, because, by_tier, from_to, rows, some, summary, values, word,
-};
+use super::{Difference, Edit, Group, because, by_tier, from_to, rows, summary, values, word};
 use crate::pages::plain::{bold, wrap};
 use crate::render::human::Look;
+use crate::render::some;
 
 /// Datasets and values that are named one by one.
 const TOLD: usize = 6;

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use contract::diff::Effect;
 
-use super::{Difference, Edit, Group, because, by_tier, rows, some, summary, values, word};
+use super::{Difference, Edit, Group, because, by_tier, rows, summary, values, word};
 use crate::render::markdown::{cell, code, inline, size};
+use crate::render::some;
 
 /// By this first line a later run finds its own comment.
 pub const MARKER: &str = "<!-- seawall diff -->";

@@ -20,9 +20,19 @@ use rayon::prelude::*;
 pub struct Side<'a> {
     /// The model.
     pub model: &'a Model,
+    /// What stands before the paths of its files.
+    pub prefix: &'a str,
     /// The places that made the value at a path what it is: where it was written, then what led there, what stands nearest to
     /// its use last. Empty where nobody knows.
     pub places: &'a dyn Fn(&[String]) -> Vec<Place>,
+}
+
+impl Side<'_> {
+    /// Whether a place of this side is that place of the other, wherever their files lie.
+    fn is_same(&self, own: &Place, other: &Side<'_>, place: &Place) -> bool {
+        let ours = own.file.strip_prefix(self.prefix);
+        ours == place.file.strip_prefix(other.prefix) && own.line == place.line
+    }
 }
 
 /// A line of a document.
@@ -197,9 +207,9 @@ pub fn between(
                         .flatten(),
                 );
             }
-            let blame = &blame;
+            let (blame, near) = (&blame, blame.near(&reached));
             found.into_iter().map(move |outcome| {
-                let because = blame.of(&outcome, &reached);
+                let because = blame.of(&outcome, &near);
                 (outcome, because)
             })
         })
@@ -241,7 +251,8 @@ fn edits(
         } else {
             // Where the way of the value was the same before, only what stands at its end can be new.
             let before = (old.places)(&subject);
-            places.iter().find(|place| before.contains(place))
+            let same = |place: &&Place| before.iter().any(|one| old.is_same(one, new, place));
+            places.iter().find(same)
         };
         if let Some(edited) = edited {
             let known = of_object.entry(object(&subject));
@@ -349,14 +360,14 @@ impl<'a> Blame<'a> {
         Self { edits, of }
     }
 
-    /// The edits within reach of a dataset that can have done this: those of its direction first.
-    fn of(&self, outcome: &Outcome, reached: &BTreeSet<Vec<String>>) -> BTreeSet<usize> {
-        let near: BTreeSet<usize> = reached
-            .iter()
-            .filter_map(|object| self.of.get(object))
-            .flatten()
-            .copied()
-            .collect();
+    /// The edits of objects within reach of a dataset.
+    fn near(&self, reached: &BTreeSet<Vec<String>>) -> BTreeSet<usize> {
+        let of_each = reached.iter().filter_map(|object| self.of.get(object));
+        of_each.flatten().copied().collect()
+    }
+
+    /// The edits near a dataset that can have done this: those of its direction first.
+    fn of(&self, outcome: &Outcome, near: &BTreeSet<usize>) -> BTreeSet<usize> {
         let having = |fits: &dyn Fn(&Change) -> bool| -> BTreeSet<usize> {
             let fits = |index: &usize| {
                 let edit = self.edits.get(*index);
@@ -430,7 +441,7 @@ fn is_membership(path: &[String]) -> bool {
 type Told = (
     Effect,
     BTreeSet<usize>,
-    Vec<(Kind, Option<String>, Option<String>)>,
+    Vec<(Property, Option<String>, Option<String>)>,
 );
 
 /// What happened to several datasets for the same reason is one; the worst comes first.
@@ -443,7 +454,7 @@ fn grouped(blamed: Vec<(Outcome, BTreeSet<usize>)>, after: &Recovery<'_>) -> Vec
     }
     let mut groups: BTreeMap<Told, Group> = BTreeMap::new();
     for ((dataset, effect, because), outcomes) in of_dataset {
-        let mut happened: BTreeMap<(Kind, Option<String>, Option<String>), Happened> =
+        let mut happened: BTreeMap<(Property, Option<String>, Option<String>), Happened> =
             BTreeMap::new();
         let mut tier = None;
         for outcome in outcomes {
@@ -451,7 +462,7 @@ fn grouped(blamed: Vec<(Outcome, BTreeSet<usize>)>, after: &Recovery<'_>) -> Vec
                 property, from, to, ..
             } = outcome;
             tier = Some(outcome.tier);
-            let key = (Kind::of(&property), from.clone(), to.clone());
+            let key = (property.of_any_loss(), from.clone(), to.clone());
             let one = happened.entry(key).or_insert_with(|| Happened {
                 property: property.clone(),
                 cases: BTreeSet::new(),
@@ -488,7 +499,7 @@ fn grouped(blamed: Vec<(Outcome, BTreeSet<usize>)>, after: &Recovery<'_>) -> Vec
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
     for group in &mut groups {
-        let order = |one: &Happened| (Kind::of(&one.property), one.cases.first().cloned());
+        let order = |one: &Happened| (one.property.of_any_loss(), one.cases.first().cloned());
         group.outcomes.sort_by_cached_key(order);
     }
     groups.sort_by_cached_key(|group| {
@@ -500,42 +511,6 @@ fn grouped(blamed: Vec<(Outcome, BTreeSet<usize>)>, after: &Recovery<'_>) -> Vec
         )
     });
     groups
-}
-
-/// Properties without the case of a loss, in the order in which they matter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Declared,
-    Coverage,
-    Loss,
-    LastCopies,
-    ReachesBack,
-    Locked,
-    RecoveryTime,
-    Rpo,
-    Rto,
-    Copies,
-    ImmutableCopies,
-    Span(&'static str),
-}
-
-impl Kind {
-    const fn of(property: &Property) -> Self {
-        match property {
-            Property::Declared => Self::Declared,
-            Property::Coverage => Self::Coverage,
-            Property::Loss(_) => Self::Loss,
-            Property::LastCopies => Self::LastCopies,
-            Property::ReachesBack => Self::ReachesBack,
-            Property::Locked => Self::Locked,
-            Property::RecoveryTime => Self::RecoveryTime,
-            Property::Rpo => Self::Rpo,
-            Property::Rto => Self::Rto,
-            Property::Copies => Self::Copies,
-            Property::ImmutableCopies => Self::ImmutableCopies,
-            Property::Span(kind) => Self::Span(kind),
-        }
-    }
 }
 
 /// What a reader must see first.
@@ -626,16 +601,6 @@ fn by_tier(datasets: &BTreeMap<DatasetId, TierId>) -> String {
         .map(|(tier, count)| format!("{count} of {tier}"))
         .collect();
     tiers.join(", ")
-}
-
-/// The first of some names, and how many there are beside them.
-fn some<T: ToString>(names: impl ExactSizeIterator<Item = T>, told: usize) -> String {
-    let more = names.len().saturating_sub(told);
-    let first: Vec<String> = names.take(told).map(|name| name.to_string()).collect();
-    match more {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
 }
 
 /// The different values that an edit changed, each once: plans repeat what a setting says.

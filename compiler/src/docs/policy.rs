@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::html::Html;
 use super::{Entry, continuity, facts, governance, id, mark, settings};
 use crate::compile::Compilation;
+use crate::render::proofs::cut_sets;
 use crate::source::{self, Position, Positions, SourceSet};
 
 /// What the page is made of.
@@ -25,9 +26,6 @@ pub struct Documented<'a> {
     /// Lines of that text.
     pub positions: Positions<'a>,
 }
-
-/// Smallest losses of everything that are told of a dataset.
-const TOLD_CUT_SETS: usize = 12;
 
 /// The page about the policy of one environment.
 pub fn page(documented: &Documented<'_>) -> String {
@@ -347,28 +345,13 @@ impl Documented<'_> {
             "Witness",
         ];
         out.push(Html::table(&heads, rows));
-        let sets = fact.pointer("/cut_sets/sets").and_then(Json::as_array);
-        let sets: Vec<String> = sets
-            .into_iter()
-            .flatten()
-            .filter_map(Json::as_array)
-            .map(|set| {
-                let names: Vec<&str> = set.iter().filter_map(Json::as_str).collect();
-                names.join(" + ")
-            })
-            .collect();
+        let (sets, more) = cut_sets(fact);
         if !sets.is_empty() {
             out.push(Html::tag("h4", "Smallest losses that leave nothing"));
-            let told = sets
-                .iter()
-                .take(TOLD_CUT_SETS)
-                .map(|set| Html::tag("li", id(set)));
+            let told = sets.iter().map(|set| Html::tag("li", id(set)));
             let mut list = Html::joined(told, "\n");
-            if sets.len() > TOLD_CUT_SETS {
-                list.push(Html::tag(
-                    "li",
-                    format!("and {} more", sets.len() - TOLD_CUT_SETS),
-                ));
+            if more > 0 {
+                list.push(Html::tag("li", format!("and {more} more")));
             }
             out.push(Html::tag("ul", list));
         }

@@ -9,6 +9,7 @@ pub mod junit;
 pub mod markdown;
 mod place;
 pub mod proofs;
+pub mod proved;
 pub mod sarif;
 mod seen;
 
@@ -279,10 +280,20 @@ fn name<'a>(report: &'a Report<'_>, of: &RuleCode) -> &'a str {
 }
 
 /// `1 error`, `2 errors`.
-pub fn count(number: usize, word: &str) -> String {
+pub(crate) fn count(number: usize, word: &str) -> String {
     match number {
         1 => format!("1 {word}"),
         _ => format!("{number} {word}s"),
+    }
+}
+
+/// The first of some names, and how many there are beside them.
+pub(crate) fn some<T: ToString>(names: impl ExactSizeIterator<Item = T>, told: usize) -> String {
+    let more = names.len().saturating_sub(told);
+    let first: Vec<String> = names.take(told).map(|name| name.to_string()).collect();
+    match more {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 

@@ -182,7 +182,7 @@ fn locations(proven: &Value) -> Table {
             bytes.map_or("-".to_owned(), rounded_up)
         };
         let bounded = fact.get("bounded").and_then(Value::as_bool) == Some(true);
-        let largest = fact.get("largest").filter(|largest| !largest.is_null());
+        let largest = fact.pointer("/largest/0");
         let largest = largest.map_or("-".to_owned(), |largest| {
             format!(
                 "{} of {}",
@@ -346,26 +346,32 @@ fn one(id: &str, fact: &Value, look: Look) -> String {
     if let Some(shown) = fact.get("evidence") {
         out.push_str(&seen::lines(shown));
     }
+    let (sets, more) = cut_sets(fact);
+    if !sets.is_empty() {
+        out.push_str("\nsmallest losses that leave nothing\n");
+    }
+    for set in sets {
+        let _ = writeln!(out, "  {set}");
+    }
+    if more > 0 {
+        let _ = writeln!(out, "  and {more} more");
+    }
+    out
+}
+
+/// The first of the smallest losses that leave nothing of a dataset, and how many there are beside them.
+pub(crate) fn cut_sets(fact: &Value) -> (Vec<String>, usize) {
     let sets = fact.pointer("/cut_sets/sets").and_then(Value::as_array);
-    let sets: Vec<String> = sets
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_array)
+    let sets = sets.into_iter().flatten().filter_map(Value::as_array);
+    let mut told: Vec<String> = sets
         .map(|set| {
             let names: Vec<&str> = set.iter().filter_map(Value::as_str).collect();
             names.join(" + ")
         })
         .collect();
-    if !sets.is_empty() {
-        out.push_str("\nsmallest losses that leave nothing\n");
-        for set in sets.iter().take(TOLD_CUT_SETS) {
-            let _ = writeln!(out, "  {set}");
-        }
-        if sets.len() > TOLD_CUT_SETS {
-            let _ = writeln!(out, "  and {} more", sets.len() - TOLD_CUT_SETS);
-        }
-    }
-    out
+    let more = told.len().saturating_sub(TOLD_CUT_SETS);
+    told.truncate(TOLD_CUT_SETS);
+    (told, more)
 }
 
 fn alike(one: &Value, other: &Value) -> bool {

@@ -23,6 +23,8 @@ pub struct Metadata {
     pub looks_at: LooksAt,
     /// It judges each dataset and plan by what it says, never by what it is called or by how many there are.
     pub judges_each: bool,
+    /// It judges settings by what all data needs of them, and reads nothing of single datasets and plans.
+    pub judges_all: bool,
     /// Before this instant (unix seconds) its findings are warnings.
     pub effective_from: Option<i64>,
 }
@@ -93,6 +95,8 @@ struct Custom {
     #[serde(default)]
     judges_each: bool,
     #[serde(default)]
+    judges_all: bool,
+    #[serde(default)]
     effective_from: Option<String>,
 }
 
@@ -128,6 +132,7 @@ pub fn parse(text: &str, owner: Owner) -> Result<Metadata, String> {
         controls: written.custom.controls,
         looks_at: written.custom.looks_at,
         judges_each: written.custom.judges_each,
+        judges_all: written.custom.judges_all,
         effective_from,
     })
 }

@@ -80,15 +80,29 @@ pub fn built_in() -> Files {
 }
 
 impl RuleSet {
-    /// Whether all rules judge each dataset and plan by what it says, so that documents that are alike can be judged once.
+    /// Whether all rules judge each dataset and plan by what it says, or none at all, so that documents that are alike can be
+    /// judged once.
     pub fn judge_each(&self) -> bool {
-        let by_each = |rule: &Rule| rule.owner == Owner::Seawall || rule.metadata.judges_each;
+        let by_each = |rule: &Rule| {
+            let said = rule.metadata.judges_each || rule.metadata.judges_all;
+            rule.owner == Owner::Seawall || said
+        };
         self.rules.iter().all(by_each)
     }
 
     /// Whether no rule finds less in a dataset that has more data. Seawall's own are held to it by tests.
     pub fn find_more_data_worse(&self) -> bool {
         self.rules.iter().all(|rule| rule.owner == Owner::Seawall)
+    }
+
+    /// The rules for which this holds, and the others.
+    pub fn split(&self, holds: impl Fn(&Rule) -> bool) -> (Self, Self) {
+        let (these, others) = self.rules.iter().cloned().partition(holds);
+        let of = |rules| Self {
+            rules,
+            ..self.clone()
+        };
+        (of(these), of(others))
     }
 
     /// Path and text of the libraries.

@@ -41,10 +41,7 @@ pub fn read(folder: &Path, revision: &str) -> Result<Base, Box<Diagnostic>> {
             "name a branch, tag or commit that is here, such as `origin/main`; a shallow clone must fetch it first",
         ))
     };
-    let commit = repository
-        .revparse_single(revision)
-        .and_then(|object| object.peel_to_commit())
-        .map_err(fault)?;
+    let commit = commit(&repository, revision).map_err(fault)?;
     let parted = repository
         .head()
         .and_then(|head| head.peel_to_commit())
@@ -61,11 +58,12 @@ pub fn exactly(folder: &Path, revision: &str, inside: &str) -> Result<Base, Box<
         Box::new(Diagnostic::error(code::BASE_UNREADABLE, message).help(help))
     };
     let repository = Repository::discover(folder).map_err(fault)?;
-    let commit = repository
-        .revparse_single(revision)
-        .and_then(|object| object.peel_to_commit())
-        .map_err(fault)?;
+    let commit = commit(&repository, revision).map_err(fault)?;
     at(&repository, &commit, Path::new(inside)).map_err(fault)
+}
+
+fn commit<'r>(repository: &'r Repository, revision: &str) -> Result<Commit<'r>, git2::Error> {
+    repository.revparse_single(revision)?.peel_to_commit()
 }
 
 /// The tree of a folder in a commit.

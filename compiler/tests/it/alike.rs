@@ -55,7 +55,22 @@ fn both_ways(sources: &SourceSet, environment: &str) -> (Vec<Diagnostic>, usize)
 }
 
 fn with(extra: &str) -> SourceSet {
+    with_room(extra, "7PiB")
+}
+
+/// The same with locations that hold so much.
+fn with_room(extra: &str, capacity: &str) -> SourceSet {
     let mut files = trees::read("policies").files;
+    for file in &mut files {
+        let lines = file.text.lines().map(|line| {
+            if line.starts_with("capacity: ") {
+                format!("capacity: {capacity}\n")
+            } else {
+                format!("{line}\n")
+            }
+        });
+        file.text = lines.collect();
+    }
     files.push(SourceFile {
         path: "many.yaml".to_owned(),
         text: extra.to_owned(),
@@ -221,6 +236,28 @@ fn waiver(number: usize, (family, what, days): (usize, usize, usize)) -> String 
     )
 }
 
+/// A scenario that restores these one beside the other, each within so many seconds.
+fn scenario(datasets: &[String], seconds: u32, losses: &str) -> String {
+    let mut text = format!(
+        "---\nkind: Scenario\nscenario_id: many\nname: Many\ntrigger: core_service_loss\nlosses: [{losses}]\ndetected_within: PT15M\n\
+         strategy: backup_and_restore\nobjective: gsmd:objectives/tier2_standard\ndatasets: [{}]\nprerequisites: []\n\
+         personnel: [service_owner]\nfailback: None is needed.\ndrill_target: drill\nrunbook:\n",
+        datasets.join(", ")
+    );
+    for dataset in datasets {
+        let _ = writeln!(
+            text,
+            "  - {{ step: r_{dataset}, title: Restore, action: restore, dataset: {dataset}, deadline: PT{seconds}S, idempotent: true }}"
+        );
+    }
+    let _ = writeln!(
+        text,
+        "  - {{ step: look, title: Look, action: http_check, depends_on: [r_{}], deadline: PT1M, idempotent: true }}",
+        datasets[0]
+    );
+    text
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -229,10 +266,19 @@ proptest! {
         families in proptest::collection::vec(family(), 0..30),
         each in proptest::bool::weighted(0.2),
         waivers in proptest::collection::vec((0..30_usize, 0..3_usize, 0..9_usize), 0..3),
+        restored in proptest::collection::btree_set(0..30_usize, 0..3),
+        seconds in 10..900_u32,
+        capacity in prop_oneof![3 => Just("7PiB"), 1 => Just("1GiB"), 1 => Just("20TiB"), 1 => Just("2200GiB")],
     ) {
         let waivers = waivers.into_iter().enumerate();
-        let waivers: String = waivers.map(|(number, of)| waiver(number, of)).collect();
-        both_ways(&with(&format!("{}{waivers}", write(&families, each))), "production");
+        let mut beside: String = waivers.map(|(number, of)| waiver(number, of)).collect();
+        let restored: Vec<String> = restored.iter().map(|family| format!("ds_m{family}_0")).collect();
+        let text = write(&families, each);
+        let restored: Vec<String> = restored.into_iter().filter(|id| text.contains(&format!("dataset_id: {id}\n"))).collect();
+        if !restored.is_empty() {
+            beside.push_str(&scenario(&restored, seconds, ""));
+        }
+        both_ways(&with_room(&format!("{text}{beside}"), capacity), "production");
     }
 }
 
@@ -408,6 +454,119 @@ fn of_many_sizes_the_largest_is_judged() {
     assert_eq!(sized(&sizes).1, 96);
 }
 
+/// What is restored is as large as it is, though others that are like it are larger.
+#[test]
+fn a_restore_is_held_against_the_size_of_its_own_dataset() {
+    let mut text = String::new();
+    for (number, size) in [20, 900, 30, 40].iter().enumerate() {
+        let sizing = format!("{{ size: {size}GiB, change_per_day: 500MiB }}");
+        let id = format!("ds_s{number}");
+        text.push_str(&dataset(&id, "Sized", DATASETS[0]).replace(SIZES[0], &sizing));
+    }
+    let ids: Vec<String> = (0..4).map(|number| format!("ds_s{number}")).collect();
+    text.push_str(&plan("bp_s", &ids, PLANS[0]));
+    let about = |found: &[Diagnostic], code: &str| {
+        let of = |finding: &&Diagnostic| finding.code.to_string() == code;
+        let told = found.iter().filter(of).map(|finding| finding.at.join("/"));
+        told.collect::<Vec<_>>()
+    };
+    // What nothing else speaks of stands for larger ones of its kind, also where none of them is left out.
+    let (found, left_out) = both_ways(&with(&text), "production");
+    assert_eq!(left_out, 3);
+    assert_eq!(about(&found, "SW0310"), Vec::<String>::new());
+    let restored = ["ds_s0".to_owned(), "ds_s2".to_owned()];
+    let enough = format!("{text}{}", scenario(&restored, 1800, ""));
+    let (found, left_out) = both_ways(&with(&enough), "production");
+    assert_eq!(left_out, 1);
+    assert_eq!(about(&found, "SW0310"), Vec::<String>::new());
+    // Nor is what it is rebuilt from, which no message names.
+    let view = dataset("ds_view", "A view", DATASETS[0]).replace("backed_up", "reconstructed");
+    let rebuilt = scenario(&["ds_view".to_owned()], 1800, "");
+    let rebuilt = format!("{text}{view}derived_from: [ds_s0]\n{rebuilt}");
+    let (found, left_out) = both_ways(&with(&rebuilt), "production");
+    assert_eq!(left_out, 2);
+    assert_eq!(about(&found, "SW0310"), Vec::<String>::new());
+    let short = format!("{text}{}", scenario(&restored, 60, ""));
+    let (found, _) = both_ways(&with(&short), "production");
+    assert_eq!(
+        about(&found, "SW0310"),
+        [
+            "scenarios/many/runbook/0/deadline_s",
+            "scenarios/many/runbook/1/deadline_s"
+        ]
+    );
+    let lost = "region:eu-west-1, region:eu-central-1, region:eu-nordic-1";
+    let gone = format!("{text}{}", scenario(&restored, 1800, lost));
+    let (found, _) = both_ways(&with(&gone), "production");
+    let nothing = about(&found, "SW0310");
+    assert_eq!(
+        nothing,
+        [
+            "scenarios/many/runbook/0/dataset",
+            "scenarios/many/runbook/1/dataset"
+        ]
+    );
+}
+
+/// Where none of them is left out, a large one still stands for no other that is fine.
+#[test]
+fn a_fault_of_size_is_that_of_the_large_one() {
+    let mut text = String::new();
+    for (id, size) in [("ds_s0", SIZES[0]), ("ds_s1", SIZES[5])] {
+        text.push_str(&dataset(id, "Sized", DATASETS[0]).replace(SIZES[0], size));
+    }
+    let both = ["ds_s0".to_owned(), "ds_s1".to_owned()];
+    text.push_str(&plan("bp_s", &both, PLANS[0]));
+    let of_one = plan("bp_one", &both[..1], PLANS[0]);
+    let named = scenario(&both[..1], 1800, "");
+    for beside in [of_one, named] {
+        let (found, left_out) = both_ways(&with(&format!("{text}{beside}")), "production");
+        assert_eq!(left_out, 0);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].at[..2], ["datasets", "ds_s1"]);
+    }
+}
+
+/// What is left out takes as much room as what stands for it, each as large as it is and under its own name.
+#[test]
+fn locations_have_to_hold_what_is_left_out() {
+    let mut text = String::new();
+    for number in 0..60 {
+        let id = format!("ds_s{number:02}");
+        let sizing = format!(
+            "{{ size: {}GiB, change_per_day: 500MiB }}",
+            5300 + number * 7 % 60
+        );
+        text.push_str(&dataset(&id, "Sized", DATASETS[0]).replace(SIZES[0], &sizing));
+        if number % 2 == 1 {
+            let other = format!("ds_s{:02}", number - 1);
+            text.push_str(&plan(&format!("bp_s{number:02}"), &[other, id], PLANS[0]));
+        }
+    }
+    text.push_str(&plan("bp_each", &[], PLANS[0]).replace(
+        "dataset_ids: []",
+        "for_each: { store_type: sqlite, criticality: tier2 }",
+    ));
+    let full = |found: &[Diagnostic]| {
+        let of = |finding: &&Diagnostic| finding.code.to_string() == "SW0329";
+        found.iter().filter(of).count()
+    };
+    let (found, left_out) = both_ways(&with(&text), "production");
+    assert_eq!((full(&found), left_out), (0, 88));
+    let (found, left_out) = both_ways(&with_room(&text, "10TiB"), "production");
+    assert_eq!(full(&found), 3);
+    assert_eq!(left_out, 88);
+    let hot = found
+        .iter()
+        .find(|finding| finding.at[2] == "hot_eu_central")
+        .unwrap();
+    assert_eq!(hot.code.to_string(), "SW0329");
+    // Neither of the largest is one that is judged.
+    for name in ["ds_s17", "bp_s17", "bp_each.ds_s17"] {
+        assert!(hot.notes[0].contains(name), "{hot:?}");
+    }
+}
+
 /// A rule of an organisation may find that there is too little data, whatever else it promises.
 #[test]
 fn an_organisations_rule_sees_every_size() {
@@ -451,19 +610,17 @@ fn what_differs_is_judged_in_parts() {
     for number in 0..900 {
         let id = format!("ds_d{number}");
         let store = format!("store_type: sqlite_{number}");
-        let fault = if number % 300 == 7 {
-            PLANS[2]
-        } else {
-            PLANS[0]
-        };
-        text.push_str(
-            &dataset(&id, "Different", ("", "", "")).replace("store_type: sqlite", &store),
-        );
-        text.push_str(&plan(&format!("bp_d{number}"), &[id], fault));
+        // What rules find: an error of the compiler would be told of the tree as a whole.
+        let fault = DATASETS[if number % 300 == 7 { 4 } else { 0 }];
+        let written = dataset(&id, "Different", fault);
+        text.push_str(&written.replace("store_type: sqlite", &store));
+        text.push_str(&plan(&format!("bp_d{number}"), &[id], PLANS[0]));
     }
     let each =
         plan("bp_each", &[], PLANS[0]).replace("dataset_ids: []", "for_each: { tenant: nobody }");
-    let sources = with(&format!("{text}{each}"));
+    let restored = ["ds_d3".to_owned(), "ds_d603".to_owned()];
+    let beside = format!("{each}{}", scenario(&restored, 30, ""));
+    let sources = with_room(&format!("{text}{beside}"), "10TiB");
     let parsed = parse(&sources);
     let parts = Alike::under(&rules(), &parsed).parts(&parsed, &BTreeSet::new());
     assert_eq!(parts.len(), 3);
@@ -475,15 +632,15 @@ fn what_differs_is_judged_in_parts() {
             .filter(|finding| finding.at.contains(&id.to_owned()))
             .count()
     };
-    assert_eq!(
-        [
-            about("bp_d7"),
-            about("bp_d307"),
-            about("bp_d607"),
-            about("bp_each")
-        ],
-        [1, 1, 1, 1]
-    );
+    let of_each = [about("ds_d7"), about("ds_d307"), about("ds_d607")];
+    assert!(of_each[0] > 0 && of_each == [of_each[0]; 3], "{of_each:?}");
+    assert_eq!((about("bp_each"), about("ds_d8")), (1, 0));
+    // What a scenario restores is in every part, and told once; what all of them need is added up.
+    let told = |code: &str| {
+        let of = |finding: &&Diagnostic| finding.code.to_string() == code;
+        found.iter().filter(of).count()
+    };
+    assert_eq!((told("SW0310"), told("SW0329")), (2, 3));
 }
 
 /// What anything else speaks of is never left out, nor is what a plan would make a bad id of.

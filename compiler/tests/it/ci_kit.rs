@@ -162,14 +162,17 @@ fn the_action_annotates_comments_and_writes_sarif() {
 #[test]
 fn the_action_stops_what_gets_weaker_where_it_is_asked_to() {
     let world = Repository::of("policies", false);
-    world.edit(PLAN, "gsmd:retention/service_state", "gsmd:retention/standard");
+    world.edit(PLAN, "gsmd:retention/standard", "gsmd:retention/economy");
     let mut told = Vec::new();
     for effect in ["", "weaker"] {
         let ran = action(&world, &[("BASE", "main"), ("FAIL_ON_EFFECT", effect)]);
         assert_eq!(ran.status, Some(0), "{}", ran.err);
         told.push((ran.told, ran.log.contains("::error::recovery gets weaker")));
     }
-    let wanted = [("status=0\n".to_owned(), false), ("status=1\n".to_owned(), true)];
+    let wanted = [
+        ("status=0\n".to_owned(), false),
+        ("status=1\n".to_owned(), true),
+    ];
     assert_eq!(told, wanted);
     let ran = action(&world, &[("BASE", "main"), ("FAIL_ON_EFFECT", "sometimes")]);
     assert_eq!((ran.status, ran.told.as_str()), (Some(2), ""));

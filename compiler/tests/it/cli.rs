@@ -96,7 +96,7 @@ impl World {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn build(&self, keys: &[&str]) -> Ran {
+    pub fn build(&self, keys: &[&str]) -> Ran {
         let keys: Vec<String> = keys
             .iter()
             .map(|key| self.path(&format!("keys/{key}.key")))
@@ -145,7 +145,7 @@ impl World {
             .collect()
     }
 
-    fn edit(&self, file: &str, from: &str, to: &str) {
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
         let path = self.path(&format!("tree/{file}"));
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "`{from}` is not in {path}");

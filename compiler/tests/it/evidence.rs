@@ -79,6 +79,14 @@ fn proven(world: &World, folder: &str, at: &str) -> Value {
     let ran = with(world, &command, &[folder], at);
     assert_eq!(ran.status, 0, "{}", ran.err);
     let proven: Value = serde_json::from_str(&ran.out).unwrap();
+    let schema = super::trees::repository().join("schemas/proofs.json");
+    let schema = serde_json::from_str(&fs::read_to_string(schema).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let wrong: Vec<String> = validator
+        .iter_errors(&proven)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert_eq!(wrong, Vec::<String>::new());
     proven["datasets"]["ds_documents"].clone()
 }
 

@@ -17,6 +17,7 @@ mod cli;
 mod compile;
 mod continuity;
 mod diff;
+mod diff_published;
 mod documentation;
 mod evidence;
 mod evolution;

@@ -235,7 +235,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "plan_id: bp_recovery",
         "dataset_ids: [ds_backup_catalog, ds_recovery_configuration]",
         "dataset_ids: [ds_backup_catalog]",
-        &["SW0301", "SW0315"],
+        &["SW0301", "SW0310", "SW0315"],
     ),
     (
         "SW0305",
@@ -312,14 +312,14 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "dataset_id: ds_orchestrator",
         "size: 40GiB",
         "size: 4TiB",
-        &[],
+        &["SW0310", "SW0329"],
     ),
     (
         "SW0316",
         "kid: backup-product-01",
         "custody: host:escrow-hsm",
         "custody: region:eu-west-1",
-        &["SW0301"],
+        &["SW0301", "SW0310"],
     ),
     (
         "SW0317",
@@ -389,6 +389,13 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "dataset_id: ds_release_artifacts",
         "data_classification: public",
         "data_classification: published",
+        &[],
+    ),
+    (
+        "SW0329",
+        "location_id: hot_eu_west",
+        "capacity: 20TiB",
+        "capacity: 2TiB",
         &[],
     ),
     (

@@ -144,6 +144,48 @@ test writes this page from real runs, and holds that the numbers are those that 
     page
 }
 
+/// Whatever is asked, of trees with every sort of fault, what is printed is of the published shape.
+#[test]
+fn proofs_as_json_are_what_their_schema_says() {
+    let schema = fs::read_to_string(repository().join("schemas/proofs.json")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let policies = Repository::of("policies", false);
+    let mut asked: Vec<(&Repository, Vec<&str>)> = vec![
+        (&policies, vec![]),
+        (&policies, vec!["ds_trust_roots"]),
+        (&policies, vec!["--lose", "region:eu-west-1"]),
+    ];
+    let worlds: Vec<Repository> = FOUR.iter().map(|(_, _, edits, ..)| world(edits)).collect();
+    asked.extend(worlds.iter().map(|world| (world, vec![])));
+    // A condition that does not hold, and a plan without slots.
+    let late = world(&[("completion_window: PT20M", "completion_window: PT2H")]);
+    let continuous = world(&[("every: PT1H", "continuous: { max_lag: PT5M }")]);
+    asked.extend([(&late, vec![]), (&continuous, vec![])]);
+    let mut whole = 0;
+    for (world, more) in asked {
+        let arguments = [
+            "prove",
+            "policies",
+            "--env",
+            "production",
+            "--format",
+            "json",
+        ];
+        let ran = world.run(&[&arguments[..], &more].concat(), &[]);
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+        let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        let faults: Vec<String> = schema
+            .iter_errors(&told)
+            .map(|fault| format!("{}: {fault}", fault.instance_path()))
+            .collect();
+        assert!(faults.is_empty(), "{more:?}: {faults:?}");
+        assert_eq!(told["locations"].is_object(), more.is_empty());
+        whole += usize::from(more.is_empty());
+    }
+    assert_eq!(whole, 7);
+}
+
 #[test]
 fn the_page_of_four_proofs_is_what_the_program_prints() {
     let path = repository().join("docs/proofs.md");

@@ -3,7 +3,7 @@
 use compiler::attest;
 use compiler::difference;
 use compiler::kinds::Kind;
-use compiler::render::json;
+use compiler::render::{json, proved};
 use compiler::schema::{self, Scalar, Shape};
 
 use crate::trees;
@@ -18,7 +18,8 @@ fn published_schemas_are_the_kinds() {
     let difference = difference::json::SCHEMA_FILE.to_owned();
     let difference = (difference, difference::json::schema());
     let report = (attest::json::SCHEMA_FILE.to_owned(), attest::json::schema());
-    let printed = [findings, difference, report];
+    let proofs = (proved::SCHEMA_FILE.to_owned(), proved::schema());
+    let printed = [findings, difference, report, proofs];
     let all: Vec<(String, serde_json::Value)> = kinds.chain(printed).collect();
     let mut stale: Vec<String> = all
         .iter()

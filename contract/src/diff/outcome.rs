@@ -11,10 +11,10 @@ use serde::Serialize;
 use super::Effect;
 use crate::duration::Seconds;
 use crate::id::{DatasetId, TierId};
-use crate::model::{Dataset, Distinct, FaultDomain, Model};
+use crate::model::{Dataset, FaultDomain, Model};
 use crate::recovery::{Coverage, CutSets, DatasetFacts, Kept, LossCase, MAX_CUT_SETS, Recovery};
 
-/// Something that is proven of a dataset.
+/// Something that is proven of a dataset, in the order in which it matters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Property {
     /// That it is there at all.
@@ -23,24 +23,35 @@ pub enum Property {
     Coverage,
     /// What is lost of it at most.
     Loss(LossCase),
-    /// What may be lost of it at most.
-    Rpo,
-    /// How long reading it back takes.
-    RecoveryTime,
-    /// How long its recovery may take.
-    Rto,
+    /// The smallest losses that leave nothing of it.
+    LastCopies,
     /// How far back the oldest point reaches that can be counted on.
     ReachesBack,
     /// For how long nobody can delete a new point everywhere.
     Locked,
-    /// The smallest losses that leave nothing of it.
-    LastCopies,
+    /// How long reading it back takes.
+    RecoveryTime,
+    /// What may be lost of it at most.
+    Rpo,
+    /// How long its recovery may take.
+    Rto,
     /// Copies at different locations.
     Copies,
     /// Copies at locations that refuse deletes.
     ImmutableCopies,
     /// Fault domains of one kind that its copies span.
     Span(&'static str),
+}
+
+impl Property {
+    /// The same of any loss: what a reader calls one property.
+    #[must_use]
+    pub fn of_any_loss(&self) -> Self {
+        match self {
+            Property::Loss(_) => Property::Loss(LossCase::None),
+            other => other.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Property {
@@ -220,7 +231,8 @@ fn properties(old: Side<'_>, new: Side<'_>) -> Vec<Changed> {
         was.immutable_copies,
         is.immutable_copies,
     );
-    for ((kind, was), (_, is)) in spans(&was.distinct).into_iter().zip(spans(&is.distinct)) {
+    let spans = was.distinct.kinds().into_iter().zip(is.distinct.kinds());
+    for ((kind, was), (_, is)) in spans {
         count(Property::Span(kind), was, is);
     }
     found
@@ -275,25 +287,6 @@ fn bounded(length: Seconds) -> String {
     } else {
         length.human()
     }
-}
-
-fn spans(distinct: &Distinct) -> [(&'static str, u32); 6] {
-    let Distinct {
-        provider,
-        region,
-        zone,
-        account,
-        credential,
-        engine,
-    } = distinct;
-    [
-        ("provider", *provider),
-        ("region", *region),
-        ("zone", *zone),
-        ("account", *account),
-        ("credential", *credential),
-        ("engine", *engine),
-    ]
 }
 
 /// A new loss that leaves nothing, of which no part did before, is weaker; one that no longer suffices is stronger.

@@ -7,9 +7,9 @@ use super::Effect;
 use super::judge::Judge;
 use super::watch;
 use crate::model::{
-    ApprovalPolicy, CatchUp, Connector, Consistency, Distinct, FaultDomains, Keep, Key, Location,
-    LoseCase, Objective, Redundancy, Retention, Role, Schedule, Settings, Site, StorageClass,
-    StorageProfile, Survival, Tier, VerificationCadence,
+    ApprovalPolicy, CatchUp, Connector, Consistency, FaultDomains, Keep, Key, Location, LoseCase,
+    Objective, Redundancy, Retention, Role, Schedule, Settings, Site, StorageClass, StorageProfile,
+    Survival, Tier, VerificationCadence,
 };
 
 /// Whatever can be used to protect is worth having; removing it needs owners even when nothing uses it today.
@@ -206,20 +206,9 @@ pub(super) fn compare_redundancy(judge: &mut Judge, old: &Redundancy, new: &Redu
     judge.label("redundancy_id", redundancy_id, &new.redundancy_id);
     judge.more("copies", copies, &new.copies);
     judge.at("distinct", |judge| {
-        let Distinct {
-            provider,
-            region,
-            zone,
-            account,
-            credential,
-            engine,
-        } = distinct;
-        judge.more("provider", provider, &new.distinct.provider);
-        judge.more("region", region, &new.distinct.region);
-        judge.more("zone", zone, &new.distinct.zone);
-        judge.more("account", account, &new.distinct.account);
-        judge.more("credential", credential, &new.distinct.credential);
-        judge.more("engine", engine, &new.distinct.engine);
+        for ((kind, old), (_, new)) in distinct.kinds().iter().zip(&new.distinct.kinds()) {
+            judge.more(kind, old, new);
+        }
     });
     judge.more("immutable_copies", immutable_copies, &new.immutable_copies);
     judge.shorter("copy_within_s", *copy_within_s, new.copy_within_s);

@@ -205,6 +205,28 @@ pub struct Distinct {
     pub engine: u32,
 }
 
+impl Distinct {
+    /// The numbers with the names of their kinds.
+    pub const fn kinds(&self) -> [(&'static str, u32); 6] {
+        let Self {
+            provider,
+            region,
+            zone,
+            account,
+            credential,
+            engine,
+        } = self;
+        [
+            ("provider", *provider),
+            ("region", *region),
+            ("zone", *zone),
+            ("account", *account),
+            ("credential", *credential),
+            ("engine", *engine),
+        ]
+    }
+}
+
 /// A set of locations with what restoring from them takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::formula::{Ground, witness};
+use super::formula::{Ground, worst};
 use super::loss::{Bound, Loss, Unbounded};
 use super::timeline::{Corruption, MAX_SLOTS, Terms, Timeline};
 use super::{LossCase, Recovery};
@@ -78,24 +78,13 @@ impl Recovery<'_> {
             .bases(plan, bound.copy_within)
             .ok_or(Unbounded::NoCalendar)?;
         let schedule = self.schedules.get(&timing).ok_or(Unbounded::NoCalendar)?;
-        match schedule.bases.get(&bases) {
-            None | Some(None) => Err(Unbounded::TooManySlots),
-            Some(Some(Corruption::TooShort)) => Err(Unbounded::TooFewSlots),
-            Some(Some(Corruption::NothingKept { corrupted: _ })) => Err(Unbounded::NothingKept),
-            Some(Some(Corruption::Worst {
-                point,
-                next,
-                corrupted,
-            })) => {
-                let late = Seconds::new(corrupted.abs_diff(*next));
-                Ok(Bound {
-                    gap: Seconds::new(next.abs_diff(*point)),
-                    completion_window: window(plan),
-                    witness: witness(&schedule.calendar, *point, *next, late, None),
-                    ..bound
-                })
-            }
-        }
+        let (gap, witness) = worst(schedule, schedule.bases.get(&bases), None)?;
+        Ok(Bound {
+            gap,
+            completion_window: window(plan),
+            witness,
+            ..bound
+        })
     }
 
     /// The proof that a plan needs when copies are so late, and the timing to whose slots it belongs.

@@ -5,7 +5,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{LossCase, Recovery, terms};
+use super::schedules::terms;
+use super::{LossCase, Recovery};
 use crate::calendar::{Calendar, Timing};
 use crate::duration::Seconds;
 use crate::id::PlanId;

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::loss::{Bound, Loss, Unbounded, Witness};
+use super::schedules::{Schedule, terms};
 use super::timeline::Corruption;
-use super::{LossCase, Recovery, Schedule, terms};
+use super::{LossCase, Recovery};
 use crate::calendar::{Calendar, Timing};
 use crate::duration::Seconds;
 use crate::id::DatasetId;
@@ -202,7 +203,23 @@ fn corruption_loss(
     schedule: &Schedule,
     detected: Seconds,
 ) -> Result<Bound, Unbounded> {
-    match schedule.corruptions.get(&terms(plan, detected)) {
+    let proof = schedule.corruptions.get(&terms(plan, detected));
+    let (gap, witness) = worst(schedule, proof, Some(detected))?;
+    Ok(Bound {
+        gap,
+        detected_within: detected,
+        witness,
+        ..bound
+    })
+}
+
+/// The gap that a proof over the slots of a schedule found, with the instants that show it; or why there is none.
+pub(super) fn worst(
+    schedule: &Schedule,
+    proof: Option<&Option<Corruption>>,
+    detected: Option<Seconds>,
+) -> Result<(Seconds, Option<Witness>), Unbounded> {
+    match proof {
         None | Some(None) => Err(Unbounded::TooManySlots),
         Some(Some(Corruption::TooShort)) => Err(Unbounded::TooFewSlots),
         Some(Some(Corruption::NothingKept { corrupted: _ })) => Err(Unbounded::NothingKept),
@@ -211,15 +228,9 @@ fn corruption_loss(
             next,
             corrupted,
         })) => {
-            let late = Seconds::new(corrupted.saturating_sub(*next).unsigned_abs());
-            let gap = Seconds::new(next.saturating_sub(*point).unsigned_abs());
-            let witness = witness(&schedule.calendar, *point, *next, late, Some(detected));
-            Ok(Bound {
-                gap,
-                detected_within: detected,
-                witness,
-                ..bound
-            })
+            let late = Seconds::new(corrupted.abs_diff(*next));
+            let shown = witness(&schedule.calendar, *point, *next, late, detected);
+            Ok((Seconds::new(next.abs_diff(*point)), shown))
         }
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn redundancy(
     for plan in plans {
         let profile = &plan.redundancy_profile;
         let of_this_plan = number(plan.locations.len());
-        for (what, required, actual) in [
+        let counts = [
             ("copies", profile.copies, copies),
             (
                 "immutable_copies",
@@ -87,17 +87,10 @@ pub(super) fn redundancy(
                 immutable_copies,
             ),
             ("commit", profile.commit, of_this_plan),
-            ("provider", profile.distinct.provider, distinct.provider),
-            ("region", profile.distinct.region, distinct.region),
-            ("zone", profile.distinct.zone, distinct.zone),
-            ("account", profile.distinct.account, distinct.account),
-            (
-                "credential",
-                profile.distinct.credential,
-                distinct.credential,
-            ),
-            ("engine", profile.distinct.engine, distinct.engine),
-        ] {
+        ];
+        let spans = profile.distinct.kinds().into_iter().zip(distinct.kinds());
+        let spans = spans.map(|((kind, required), (_, actual))| (kind, required, actual));
+        for (what, required, actual) in counts.into_iter().chain(spans) {
             if actual < required {
                 shortfalls.push(Shortfall {
                     plan: plan.plan_id.clone(),

@@ -3,6 +3,7 @@
 //! Never counts on compression or deduplication: it is an upper bound from sizing, as good as the sizing is. The interesting
 //! function is `needed`.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use super::Recovery;
 use super::kept::Numbers;
 use crate::calendar::{Gaps, Timing};
 use crate::id::{DatasetId, LocationId, PlanId};
-use crate::model::{Plan, Sizing};
+use crate::model::{Model, Plan, Sizing};
 
 /// What a location has to hold in the steady state, before compression and deduplication.
 ///
@@ -29,8 +30,8 @@ pub struct Forecast {
     pub capacity_bytes: u64,
     /// Whether it fits; never where no number holds.
     pub fits: bool,
-    /// What takes most; none where nothing is kept here.
-    pub largest: Option<Share>,
+    /// What takes most, the most first, at most [`TOLD_SHARES`]; empty where nothing is kept here.
+    pub largest: Vec<Share>,
     /// Plans of which no number is known: their schedules cannot be read or have too many slots, or a full copy never comes again.
     pub unbounded: BTreeSet<PlanId>,
 }
@@ -49,7 +50,23 @@ pub struct Share {
 /// The largest number of bytes that is told, 2^53 − 1, which JSON holds without rounding.
 pub const MAX_BYTES: u64 = 9_007_199_254_740_991;
 
+/// How many shares of a location are named.
+pub const TOLD_SHARES: usize = 3;
+
 const DAY: u64 = 86_400;
+
+/// A dataset that a plan protects, of the model or like one of it.
+#[derive(Debug, Clone)]
+pub struct Holding<'m> {
+    /// The plan of the model that says how it is kept.
+    pub kept_by: &'m Plan,
+    /// What its own plan is called.
+    pub plan: PlanId,
+    /// What it is called.
+    pub dataset: DatasetId,
+    /// How much of it there is.
+    pub sizing: Sizing,
+}
 
 /// What is known of points that stand, for a length of time in which a dataset changes wholly.
 type Spreads<'a> = BTreeMap<(&'a Timing, Numbers, u64), u64>;
@@ -57,21 +74,38 @@ type Spreads<'a> = BTreeMap<(&'a Timing, Numbers, u64), u64>;
 /// The bytes that a plan needs for a dataset; none where no number holds.
 type Need<'a> = (Option<u64>, &'a PlanId, &'a DatasetId);
 
+/// What each plan of a model keeps.
+pub fn holdings(model: &Model) -> impl Iterator<Item = Holding<'_>> {
+    let pairs = model.plans.values().flat_map(|plan| {
+        let datasets = plan.dataset_ids.iter();
+        datasets.map(move |dataset| (plan, dataset))
+    });
+    pairs.filter_map(|(plan, dataset)| {
+        Some(Holding {
+            kept_by: plan,
+            plan: plan.plan_id.clone(),
+            dataset: dataset.clone(),
+            sizing: model.datasets.get(dataset)?.sizing.clone(),
+        })
+    })
+}
+
 impl Recovery<'_> {
     /// What each location has to hold. The first question does the work of [`Recovery::kept`].
     pub fn forecast(&self) -> BTreeMap<LocationId, Forecast> {
+        self.forecast_of(&holdings(self.model).collect::<Vec<_>>())
+    }
+
+    /// The same of these alone: all that plans keep, or more than the model says where it stands for a larger one.
+    pub fn forecast_of(&self, holdings: &[Holding<'_>]) -> BTreeMap<LocationId, Forecast> {
         let mut shares: BTreeMap<&LocationId, Vec<Need<'_>>> = BTreeMap::new();
         let mut spreads = Spreads::new();
-        for plan in self.model.plans.values() {
-            for dataset in &plan.dataset_ids {
-                let Some(known) = self.model.datasets.get(dataset) else {
-                    continue;
-                };
-                let bytes = self.needed(plan, &known.sizing, &mut spreads);
-                for location in &plan.locations {
-                    let here = shares.entry(location).or_default();
-                    here.push((bytes, &plan.plan_id, dataset));
-                }
+        for holding in holdings {
+            let plan = holding.kept_by;
+            let bytes = self.needed(plan, &holding.sizing, &mut spreads);
+            for location in &plan.locations {
+                let here = shares.entry(location).or_default();
+                here.push((bytes, &holding.plan, &holding.dataset));
             }
         }
         let locations = self.model.settings.locations.iter();
@@ -155,20 +189,23 @@ fn forecast(shares: &[Need<'_>], capacity: u64) -> Forecast {
         sum.saturating_add(bytes.unwrap_or(u64::MAX))
     });
     // What has no number takes most; of equals the first by its id.
-    let largest = shares
-        .iter()
-        .rev()
-        .max_by_key(|(bytes, _, _)| bytes.unwrap_or(u64::MAX));
+    let mut largest: Vec<&Need<'_>> = shares.iter().collect();
+    largest.sort_by_key(|(bytes, plan, dataset)| {
+        (Reverse(bytes.unwrap_or(u64::MAX)), *plan, *dataset)
+    });
+    let largest = largest.into_iter().take(TOLD_SHARES);
     Forecast {
         needed_bytes: needed.min(MAX_BYTES),
         bounded: unbounded.is_empty(),
         capacity_bytes: capacity,
         fits: unbounded.is_empty() && needed <= capacity,
-        largest: largest.map(|(bytes, plan, dataset)| Share {
-            plan: (*plan).clone(),
-            dataset: (*dataset).clone(),
-            bytes: bytes.unwrap_or(u64::MAX).min(MAX_BYTES),
-        }),
+        largest: largest
+            .map(|(bytes, plan, dataset)| Share {
+                plan: (*plan).clone(),
+                dataset: (*dataset).clone(),
+                bytes: bytes.unwrap_or(u64::MAX).min(MAX_BYTES),
+            })
+            .collect(),
         unbounded,
     }
 }

@@ -4,29 +4,13 @@ use std::collections::BTreeSet;
 
 use contract::calendar::Zones;
 use contract::duration::Seconds;
-use contract::model::{Keep as Rules, Retention};
+use contract::model::Retention;
 use contract::retention::{Decision, Forget, Keep, Point, Trust, Verdict, decide};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-fn class(last: u32, [hourly, daily, weekly, monthly, yearly]: [u32; 5]) -> Retention {
-    Retention {
-        retention_id: "test".parse().unwrap(),
-        min_versions: 0,
-        min_duration_s: Seconds::ZERO,
-        keep: Rules {
-            last,
-            hourly,
-            daily,
-            weekly,
-            monthly,
-            yearly,
-        },
-        max_duration_s: None,
-        immutable_for_s: Seconds::ZERO,
-    }
-}
+use super::kept::class;
 
 fn point(at: Timestamp, trust: Trust) -> Point {
     let backup_id = format!("bp.{}", at.strftime("%Y%m%dT%H%M%SZ"))

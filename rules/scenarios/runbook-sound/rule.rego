@@ -2,7 +2,8 @@
 # title: a runbook can be carried out, in order and in time
 # description: >-
 #   Step ids are unique, dependencies name steps of the runbook and never lead in a circle, every dataset of the scenario is
-#   brought back, something is checked afterwards, and the longest chain of deadlines ends within the scenario's RTO.
+#   brought back, something is checked afterwards, the longest chain of deadlines ends within the scenario's RTO, and each restore
+#   finds a readable copy and has the time that reading it takes.
 # custom:
 #   code: SW0310
 #   severity: error
@@ -150,6 +151,54 @@ deny contains finding if {
 		"help": "shorten deadlines, or let steps run beside each other",
 		"measure": {"seconds": measured(course(id))},
 	}
+}
+
+# Others may read from the same location at the same time; alone is what it takes when nobody does.
+deny contains finding if {
+	some id, scenario in input.scenarios
+	some slow in course(id).slow
+	some index, step in runbook(scenario)
+	step.step == slow.step
+	finding := {
+		"at": ["scenarios", id, "runbook", index, "deadline_s"],
+		"label": "allowed here",
+		"msg": sprintf("step `%s` of `%s` has %s, reading `%s` back takes %s", [step.step, id, duration.human(slow.deadline_seconds), step.dataset, duration.human(slow.shared_seconds)]),
+		"because": [{"at": ["datasets", step.dataset, "sizing", "size_bytes"], "label": "this much is read"}],
+		"notes": [sprintf("beside all restores that may run at the same time; alone it takes %s", [duration.human(slow.alone_seconds)])],
+		"help": "give the step more time, let restores from one location wait for each other, or choose a storage profile with a higher restore throughput",
+		"measure": {"seconds": slow.shared_seconds},
+	}
+}
+
+deny contains finding if {
+	some id, scenario in input.scenarios
+	some unreadable in course(id).unreadable
+	some index, step in runbook(scenario)
+	step.step == unreadable
+	finding := {
+		"at": ["scenarios", id, "runbook", index, "dataset"],
+		"msg": sprintf("step `%s` of `%s` restores `%s`, of which the scenario leaves nothing that can be read", [step.step, id, step.dataset]),
+		"because": [{"at": ["scenarios", id, "losses"], "label": "this is lost"}],
+		"help": "give the dataset a plan with a copy and a key outside of these losses, or take it out of the scenario",
+	}
+}
+
+# Without them nobody knows what the restores take.
+deny contains finding if {
+	some id, _ in input.scenarios
+	fact := course(id)
+	fact.seconds
+	not restores_proven(fact)
+	finding := {
+		"at": ["scenarios", id, "runbook"],
+		"msg": sprintf("what the restores of `%s` take is not known", [id]),
+		"help": "correct what the compiler says of its datasets and plans",
+	}
+}
+
+restores_proven(fact) if {
+	is_array(fact.slow)
+	is_array(fact.unreadable)
 }
 
 runbook(scenario) := object.get(scenario, "runbook", [])

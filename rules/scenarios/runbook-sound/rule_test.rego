@@ -14,7 +14,14 @@ check := {"step": "check", "action": "http_check", "depends_on": ["one", "two"],
 
 tree(runbook) := {
 	"scenarios": {"s": {"datasets": ["d", "e"], "objective": {"rto_s": 2700}, "runbook": runbook}},
-	"facts": {"scenarios": {"s": {"seconds": 2700, "bounded": true, "chain": ["declare", "two", "check"], "circle": []}}},
+	"facts": {"scenarios": {"s": {
+		"seconds": 2700,
+		"bounded": true,
+		"chain": ["declare", "two", "check"],
+		"circle": [],
+		"slow": [],
+		"unreadable": [],
+	}}},
 }
 
 told(found) := {finding.msg | some finding in found}
@@ -52,7 +59,7 @@ test_an_unknown_dependency if {
 
 test_a_circle if {
 	found := rule.deny with input as tree([declare, one, two, check])
-		with input.facts.scenarios.s as {"seconds": 9007199254740991, "bounded": false, "chain": [], "circle": ["one", "check"]}
+		with input.facts.scenarios.s as {"seconds": 9007199254740991, "bounded": false, "chain": [], "circle": ["one", "check"], "slow": [], "unreadable": []}
 	told(found) == {"steps of `s` wait for each other: one waits for check waits for one, and so on for ever"}
 }
 
@@ -81,6 +88,30 @@ test_a_dataset_that_the_scenario_does_not_name if {
 test_nothing_is_checked if {
 	found := rule.deny with input as tree([declare, one, two, object.union(check, {"action": "resume"})])
 	told(found) == {"nothing is checked after the restores of `s`"}
+}
+
+test_a_restore_without_the_time_to_read if {
+	found := rule.deny with input as tree([declare, one, two, check])
+		with input.facts.scenarios.s.slow as [{"step": "two", "deadline_seconds": 1800, "alone_seconds": 1500, "shared_seconds": 2400}]
+	told(found) == {"step `two` of `s` has 30 min, reading `e` back takes 40 min"}
+	some finding in found
+	finding.at == ["scenarios", "s", "runbook", 2, "deadline_s"]
+	finding.measure.seconds == 2400
+}
+
+test_nothing_left_to_read if {
+	found := rule.deny with input as tree([declare, one, two, check]) with input.facts.scenarios.s.unreadable as ["one"]
+	told(found) == {"step `one` of `s` restores `d`, of which the scenario leaves nothing that can be read"}
+	some finding in found
+	finding.at == ["scenarios", "s", "runbook", 1, "dataset"]
+}
+
+test_readings_that_nobody_told if {
+	every field in ["slow", "unreadable"] {
+		whole := tree([declare, one, two, check])
+		found := rule.deny with input as json.remove(whole, [concat("/", ["facts/scenarios/s", field])])
+		told(found) == {"what the restores of `s` take is not known"}
+	}
 }
 
 test_no_runbook if {

@@ -3,12 +3,15 @@
 //!
 //! `seconds` is always an integer: an unbounded one is 2^53 − 1 beside `bounded: false`. The entry is [`facts`].
 
+mod catalogue;
+mod keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::calendar::{Calendar, Gaps, Zones};
 use contract::duration::Seconds;
 use contract::id::{DatasetId, LocationId, PlanId};
-use contract::model::{Dataset, LoseCase, Model};
+use contract::model::{Dataset, Eligibility, LoseCase, Model, Plan};
 use contract::recovery::{Condition, Coverage, DatasetFacts, Loss, LossCase, Recovery};
 use contract::runbook::course;
 use rayon::prelude::*;
@@ -17,7 +20,7 @@ use serde_json::{Map, Value, json};
 /// Datasets whose facts are held at once while all of them are told, some 20 KiB each.
 const DATASETS_AT_ONCE: usize = 256;
 
-/// Everything that is proven of a model: `datasets`, `plans`, `scenarios`, each by id.
+/// Everything that is proven of a model: `datasets`, `plans`, `scenarios`, `keys`, each by id, and the `catalogue` of scenarios.
 pub fn facts(model: &Model) -> Value {
     let zones = Zones::bundled();
     let recovery = Recovery::new(model, &zones);
@@ -30,6 +33,8 @@ pub fn facts(model: &Model) -> Value {
         "datasets": datasets,
         "plans": plans(model, &recovery, &zones),
         "scenarios": scenarios(model),
+        "keys": keys::keys(&recovery),
+        "catalogue": catalogue::catalogue(model),
     })
 }
 
@@ -149,7 +154,6 @@ fn one(model: &Model, recovery: &Recovery<'_>, id: &DatasetId, dataset: &Dataset
 
 /// A reconstructed dataset without plans of its own says so, once what it is rebuilt from holds.
 fn coverage(proven: Coverage, dataset: &Dataset, plans: &[&PlanId]) -> Value {
-    use contract::model::Eligibility;
     match (proven, dataset.eligibility) {
         (Coverage::Protected, Eligibility::Reconstructed) if plans.is_empty() => {
             Value::from("reconstructed")
@@ -249,7 +253,7 @@ fn plans(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Map<String, V
                 .iter()
                 .map(|broken| condition(id, broken))
                 .collect();
-            let mut fact = json!({ "conditions": conditions });
+            let mut fact = json!({ "conditions": conditions, "orphan": is_orphan(model, plan) });
             // A continuous plan has no slots, hence no gaps; a rule that asks for them finds nothing, not zero.
             if let (Value::Object(fields), Some(gaps)) = (&mut fact, gaps) {
                 for (name, gap) in [
@@ -264,6 +268,13 @@ fn plans(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Map<String, V
             (id.to_string(), fact)
         })
         .collect()
+}
+
+/// Whether a plan protects nothing that needs it: each of its datasets is excluded from backup.
+fn is_orphan(model: &Model, plan: &Plan) -> bool {
+    let datasets = plan.dataset_ids.iter();
+    let mut known = datasets.filter_map(|id| model.datasets.get(id));
+    known.all(|dataset| dataset.eligibility == Eligibility::Excluded)
 }
 
 fn condition(plan: &PlanId, broken: &Condition) -> Value {

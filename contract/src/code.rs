@@ -102,7 +102,7 @@ codes! {
     MISSING_HEADER = 208 "missing-header" "the tree has not exactly one Snapshot, or more than one Defaults";
     INCONSISTENT_DOMAIN = 209 "inconsistent-domain" "one fault domain is placed under two parents";
     SPLIT_PLAN = 210 "split-plan" "the datasets of one plan belong to different reconcilers";
-    EMPTY_SELECTION = 211 "empty-selection" "a plan's selector matches no dataset";
+    EMPTY_SELECTION = 211 "empty-selection" "a plan selects no dataset";
 
     // 03 recovery facts and rules; each is the folder of a built-in rule
     RPO_COVERED = 301 "rpo-covered" "a dataset loses more than its objective allows in a loss that its tier survives";
@@ -131,6 +131,7 @@ codes! {
     ALERTS_REACH_SOMEBODY = 324 "alerts-reach-somebody" "a critical tier is not watched, or an alert policy tells nobody";
     ISOLATED_COPY = 325 "isolated-copy" "data of tier 0 or 1 has no locked copy in an account and behind a credential of its own";
     RETENTION_GOVERNED = 326 "retention-governed" "nothing says how long recovery points of a dataset must and may be kept";
+    KEY_NOT_IN_A_CIRCLE = 330 "key-not-in-a-circle" "a key hangs on data that it seals, or on data that nothing brings back";
 
     // 04 rules engine
     RULE_FAILED = 401 "rule-failed" "a rule erred, timed out or did not run; that is never a pass";

@@ -14,6 +14,7 @@ mod calendar;
 mod course;
 mod diff;
 mod kept;
+mod keys;
 mod law;
 mod outcome;
 mod recovery;

@@ -3,13 +3,16 @@
 //!
 //! `seconds` is always an integer: an unbounded one is 2^53 − 1 beside `bounded: false`. The entry is [`facts`].
 
+mod catalogue;
+mod keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::calendar::{Calendar, Gaps, Zones};
 use contract::duration::Seconds;
 use contract::evidence::Evidence;
 use contract::id::{DatasetId, LocationId, PlanId};
-use contract::model::{Dataset, LoseCase, Model};
+use contract::model::{Dataset, Eligibility, LoseCase, Model, Plan};
 use contract::recovery::{Condition, Coverage, DatasetFacts, Holding, Loss, LossCase, Recovery};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
@@ -17,7 +20,8 @@ use serde_json::{Map, Value, json};
 /// Datasets whose facts are held at once while all of them are told, some 20 KiB each.
 const DATASETS_AT_ONCE: usize = 256;
 
-/// Everything that rules read of a model: `datasets`, `plans`, `scenarios` and `locations`, each by id. With evidence, what receipts
+/// Everything that rules read of a model: `datasets`, `plans`, `scenarios`, `keys` and `locations`, each by id, and
+/// the `catalogue` of scenarios. With evidence, what receipts
 /// show of them beside it, and the time that reading took in the place of the time that settings promise.
 pub fn facts(model: &Model, evidence: Option<&Evidence>) -> Value {
     let zones = Zones::bundled();
@@ -68,6 +72,8 @@ fn of_each(
         "datasets": datasets,
         "plans": plans(model, recovery, zones),
         "scenarios": scenarios(model, recovery, evidence),
+        "keys": keys::keys(recovery),
+        "catalogue": catalogue::catalogue(model),
     });
     if let (Value::Object(fields), Some(evidence)) = (&mut all, evidence) {
         fields.insert("evidence".to_owned(), logs(model, evidence));
@@ -223,7 +229,6 @@ fn one(
 /// A reconstructed dataset without plans of its own says so, once what it is rebuilt from holds. What policy protects and
 /// receipts do not show to be so is stale.
 fn coverage(proven: Coverage, dataset: &Dataset, plans: &[&PlanId], stale: bool) -> Value {
-    use contract::model::Eligibility;
     match (proven, dataset.eligibility) {
         (Coverage::Protected, _) if stale => Value::from("stale"),
         (Coverage::Protected, Eligibility::Reconstructed) if plans.is_empty() => {
@@ -324,7 +329,7 @@ fn plans(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Map<String, V
                 .iter()
                 .map(|broken| condition(id, broken))
                 .collect();
-            let mut fact = json!({ "conditions": conditions });
+            let mut fact = json!({ "conditions": conditions, "orphan": is_orphan(model, plan) });
             // A continuous plan has no slots, hence no gaps; a rule that asks for them finds nothing, not zero.
             if let (Value::Object(fields), Some(gaps)) = (&mut fact, gaps) {
                 for (name, gap) in [
@@ -339,6 +344,13 @@ fn plans(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Map<String, V
             (id.to_string(), fact)
         })
         .collect()
+}
+
+/// Whether a plan protects nothing that needs it: each of its datasets is excluded from backup.
+fn is_orphan(model: &Model, plan: &Plan) -> bool {
+    let datasets = plan.dataset_ids.iter();
+    let mut known = datasets.filter_map(|id| model.datasets.get(id));
+    known.all(|dataset| dataset.eligibility == Eligibility::Excluded)
 }
 
 fn condition(plan: &PlanId, broken: &Condition) -> Value {

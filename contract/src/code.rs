@@ -102,7 +102,7 @@ codes! {
     MISSING_HEADER = 208 "missing-header" "the tree has not exactly one Snapshot, or more than one Defaults";
     INCONSISTENT_DOMAIN = 209 "inconsistent-domain" "one fault domain is placed under two parents";
     SPLIT_PLAN = 210 "split-plan" "the datasets of one plan belong to different reconcilers";
-    EMPTY_SELECTION = 211 "empty-selection" "a plan's selector matches no dataset";
+    EMPTY_SELECTION = 211 "empty-selection" "a plan selects no dataset";
 
     // 03 recovery facts and rules; each is the folder of a built-in rule
     RPO_COVERED = 301 "rpo-covered" "a dataset loses more than its objective allows in a loss that its tier survives";
@@ -134,6 +134,7 @@ codes! {
     EVIDENCE_FRESH = 327 "evidence-fresh" "receipts do not show lately that a dataset has sound recovery points and comes back";
     EVIDENCE_WITHIN_TARGET = 328 "evidence-within-target" "receipts show that more could have been lost, or took longer, than policy allows";
     LOCATION_HOLDS_FORECAST = 329 "location-holds-forecast" "a location has no room for what its plans keep";
+    KEY_NOT_IN_A_CIRCLE = 330 "key-not-in-a-circle" "a key hangs on data that it seals, or on data that nothing brings back";
     DRILLS_HELD = 332 "drills-held" "receipts do not show lately that a scenario's runbook was carried out";
 
     // 04 rules engine

@@ -1,9 +1,11 @@
 //! Owns retention: which recovery points a class keeps, which it would forget, and why. Pure, and the only place that decides it.
 //!
 //! Never deletes, never names a location or a pack, and never forgets what it is not sure of: unknown points and points of the
-//! future stay and do not count. The interesting function is [`decide`]; [`Buckets`] and [`Lifetimes`], which tells the same of
-//! all time at once, are shared with the proofs of `recovery`.
+//! future stay and do not count, and what a kept point needs stays with it. The interesting function is [`decide`]; what points need
+//! of each other is in `chain`. [`Buckets`] and [`Lifetimes`], which tells the same of all time at once, are shared with the proofs
+//! of `recovery`.
 
+mod chain;
 mod lifetime;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +18,7 @@ use serde::Serialize;
 use crate::duration::Seconds;
 use crate::id::BackupId;
 use crate::model::Retention;
+use chain::Chains;
 pub(crate) use lifetime::Lifetimes;
 
 /// What is known about a recovery point's content.
@@ -39,6 +42,8 @@ pub struct Point {
     pub at: Timestamp,
     /// What is known about it.
     pub trust: Trust,
+    /// The point without which it cannot be read: the full of an incremental, or the one before; none for one that stands alone.
+    pub base: Option<BackupId>,
 }
 
 /// Why a point is kept; a point can have several reasons.
@@ -65,12 +70,14 @@ pub enum Keep {
     Immutable,
     /// Floor: nothing newer is verified.
     NewestVerified,
-    /// Nobody knows whether it is good.
+    /// Nobody knows whether it is good, or whether all that it needs is there.
     Unknown,
-    /// It is a failed point with no newer verified one.
+    /// It, or one that it needs, is a failed point with no newer verified one.
     NothingBetter,
     /// It lies after now, so the clock or the point is wrong.
     Future,
+    /// A point that is kept cannot be read without it.
+    Needed,
 }
 
 /// Why a point would be forgotten.
@@ -81,7 +88,7 @@ pub enum Forget {
     NoRule,
     /// A rule keeps it, and it is older than `max_duration`.
     MaxDuration,
-    /// Its check failed and a newer verified point stands.
+    /// Its check failed, or that of a point that it needs, and a newer verified point stands.
     Suspect,
 }
 
@@ -149,6 +156,7 @@ impl Keep {
             Keep::Unknown => "not known to be bad",
             Keep::NothingBetter => "no newer verified point",
             Keep::Future => "lies in the future",
+            Keep::Needed => "kept points need it",
         }
     }
 }
@@ -164,21 +172,24 @@ impl Forget {
     }
 }
 
-/// Decides about every point of one repository: rules ORed, then `max_duration`, then the floors and the newest verified point.
+/// Decides about every point of one repository: rules ORed, then `max_duration`, then the floors and the newest verified point, then
+/// what the points that stay need.
 ///
-/// `zone` is the schedule's, in which hours, days, weeks, months and years are counted. Decisions come oldest first.
+/// A point is as good as the worst of its chain, itself and all that it needs: what hangs on a failed point does not count, and what
+/// hangs on one that is unknown, not there, or in the end on itself does not count and stays. `zone` is the schedule's, in which hours, days, weeks, months and years are counted. Decisions come oldest first.
 pub fn decide(
     points: &[Point],
     class: &Retention,
     zone: &TimeZone,
     now: Timestamp,
 ) -> Vec<Decision> {
+    let chains = Chains::of(points, now);
     let mut newest_first: Vec<&Point> = points.iter().collect();
     newest_first.sort_by(|a, b| (b.at, &b.backup_id).cmp(&(a.at, &a.backup_id)));
     let counted: Vec<&Point> = newest_first
         .iter()
         .copied()
-        .filter(|point| point.trust == Trust::Verified && point.at <= now)
+        .filter(|point| chains.trust(point) == Trust::Verified && point.at <= now)
         .collect();
     let ruled = rules(&counted, class, zone);
     let newest_verified = counted.first().copied();
@@ -208,7 +219,7 @@ pub fn decide(
             .max_duration_s
             .is_some_and(|limit| age > limit.signed());
         let better = newest_verified.is_some_and(|newest| newest.at > point.at);
-        let (verdict, conflict) = match point.trust {
+        let (verdict, conflict) = match chains.trust(point) {
             _ if point.at > now => (Verdict::Keep(BTreeSet::from([Keep::Future])), None),
             Trust::Unknown => (Verdict::Keep(BTreeSet::from([Keep::Unknown])), None),
             Trust::Suspect if !better => {
@@ -237,7 +248,20 @@ pub fn decide(
             conflict,
         }
     };
-    newest_first.iter().rev().map(decide_one).collect()
+    let mut decisions: Vec<Decision> = newest_first.iter().rev().map(decide_one).collect();
+    let kept = decisions.iter().filter(|one| one.verdict.is_kept());
+    let needed = chains.needed(kept.map(|one| &one.backup_id));
+    for decision in &mut decisions {
+        if needed.contains(&decision.backup_id) {
+            let mut reasons = match &decision.verdict {
+                Verdict::Keep(reasons) => reasons.clone(),
+                Verdict::Forget(_) => BTreeSet::new(),
+            };
+            reasons.insert(Keep::Needed);
+            decision.verdict = Verdict::Keep(reasons);
+        }
+    }
+    decisions
 }
 
 /// Which rules keep which of the counted points, newest first.

@@ -268,7 +268,8 @@ fn catch_up_is_sound(catch_up: &CatchUp, subject: &Subject<'_>) -> Result<(), St
     }
 }
 
-/// Forgetting is judged by its own arithmetic: floors, the newest verified point, the standing, and that everything was seen.
+/// Forgetting is judged by its own arithmetic: floors, the newest verified point, what points that stay cannot be read without, the
+/// standing, and that everything was seen.
 fn forgetting(
     plan: &Plan,
     observed: &Observed,
@@ -334,6 +335,9 @@ fn may_go(
     if age < class.min_duration_s.signed() || age < class.immutable_for_s.signed() {
         return told("it is younger than a floor allows");
     }
+    if let Some(other) = needed_by(id, gone, seen) {
+        return Some(format!("`{other}` cannot be read without it"));
+    }
     let remaining = seen
         .points()
         .filter(|run| run.is_verified() && !gone.contains(&run.backup_id));
@@ -350,4 +354,25 @@ fn may_go(
         return told("nobody knows whether it is good");
     }
     None
+}
+
+/// A point that stays and cannot be read without this one, through however many others, those that would go among them.
+fn needed_by<'a>(
+    id: &BackupId,
+    gone: &BTreeSet<&BackupId>,
+    seen: &'a PlanObserved,
+) -> Option<&'a BackupId> {
+    let mut staying = seen
+        .points()
+        .filter(|run| !gone.contains(&run.backup_id) && run.base.is_some());
+    staying.find_map(|run| {
+        let (mut at, mut met) = (run, BTreeSet::new());
+        while let Some(base) = at.base.as_ref().filter(|base| met.insert(*base)) {
+            if base == id {
+                return Some(&run.backup_id);
+            }
+            at = seen.point(base)?;
+        }
+        None
+    })
 }

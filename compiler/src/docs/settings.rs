@@ -251,12 +251,22 @@ pub(super) fn keys(model: &Model) -> Html {
         vec![
             anchored("key", &key.kid),
             id(&key.custody),
+            key.kept_in.as_ref().map_or(Html::text("-"), |dataset| {
+                Html::link(&format!("dataset-{dataset}"), id(dataset))
+            }),
             Html::text(&key.not_after.to_string()),
             Html::text(&key.rotation_period_s.human()),
             Html::joined(plans, ", "),
         ]
     });
-    let heads = ["Key", "Lost with", "Seals until", "Rotated every", "Plans"];
+    let heads = [
+        "Key",
+        "Lost with",
+        "Kept in",
+        "Seals until",
+        "Rotated every",
+        "Plans",
+    ];
     out.push(Html::table(&heads, rows.collect()));
     out
 }

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 
 use super::text::{
-    Domain, Duration, DurationOrZero, EnvironmentId, Flag, Id, Instant, Optional, OrDefault, Rate,
-    SetOf, SiteId, Size, SomeOf,
+    DatasetId, Domain, Duration, DurationOrZero, EnvironmentId, Flag, Id, Instant, Optional,
+    OrDefault, Rate, SetOf, SiteId, Size, SomeOf,
 };
 
 /// Where live data or a standby runs.
@@ -85,6 +85,9 @@ pub struct Key {
     pub kid: Id,
     /// The fault domain that takes the key with it.
     pub custody: Domain,
+    /// The dataset that holds this key's bytes, such as the database of a secrets store; the key comes back only when
+    /// that dataset does. None for a key that no data holds.
+    pub kept_in: Optional<DatasetId>,
     /// The key may seal nothing after this instant.
     pub not_after: Instant,
     /// A new key takes over after this long.

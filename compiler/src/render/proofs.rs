@@ -65,8 +65,12 @@ fn tables(proven: &Value) -> Vec<Table> {
     let all = [
         datasets(proven),
         plans(proven),
+        orphans(proven),
         locations(proven),
+        keys(proven),
         scenarios(proven),
+        failures(proven),
+        critical(proven),
         groups(proven),
     ];
     let all = all.into_iter().chain(seen::tables(proven));
@@ -175,6 +179,20 @@ fn plans(proven: &Value) -> Table {
     }
 }
 
+/// Plans that protect nothing that needs it.
+fn orphans(proven: &Value) -> Table {
+    let orphans = entries(proven, "plans")
+        .filter(|(_, fact)| fact.get("orphan").and_then(Value::as_bool) != Some(false));
+    let why = "each of its datasets is excluded from backup";
+    Table {
+        title: "Plans that protect nothing",
+        heads: vec!["PLAN", "WHY"],
+        rows: orphans
+            .map(|(id, _)| vec![id.clone(), why.to_owned()])
+            .collect(),
+    }
+}
+
 fn locations(proven: &Value) -> Table {
     let rows = entries(proven, "locations").map(|(id, fact)| {
         let bytes = |name: &str| {
@@ -264,6 +282,83 @@ fn scenarios(proven: &Value) -> Table {
             "UNREADABLE",
         ],
         rows: rows.collect(),
+    }
+}
+
+/// Keys that data holds, and what they hang on.
+fn keys(proven: &Value) -> Table {
+    let kept = entries(proven, "keys")
+        .filter(|(_, fact)| fact.get("kept_in").is_some_and(Value::is_string));
+    let rows = kept.map(|(kid, fact)| {
+        let hangs_on = match text(fact.get("hangs_on")).as_str() {
+            "nothing" => "nothing that it seals",
+            "itself" => "itself",
+            "lost_data" => "data that nothing brings back",
+            _ => "a key that hangs on itself",
+        };
+        vec![
+            kid.clone(),
+            text(fact.get("kept_in")),
+            hangs_on.to_owned(),
+            text(fact.get("told")),
+        ]
+    });
+    Table {
+        title: "Keys that data holds",
+        heads: vec!["KEY", "KEPT IN", "HANGS ON", "WAY"],
+        rows: rows.collect(),
+    }
+}
+
+/// The failures that a catalogue of scenarios has to answer, and which scenarios do; nothing where it has to answer none.
+fn failures(proven: &Value) -> Table {
+    let all = proven
+        .pointer("/catalogue/failures")
+        .and_then(Value::as_array);
+    let is_demanded =
+        |failure: &Value| failure.get("demanded").and_then(Value::as_bool) != Some(false);
+    let all = all.filter(|all| all.iter().any(is_demanded));
+    let rows = all.into_iter().flatten().map(|failure| {
+        let demanded = if is_demanded(failure) { "yes" } else { "no" };
+        vec![
+            text(failure.get("what")),
+            demanded.to_owned(),
+            answers(failure.get("scenarios")),
+        ]
+    });
+    Table {
+        title: "Failures and the scenarios for them",
+        heads: vec!["FAILURE", "DEMANDED", "SCENARIOS"],
+        rows: rows.collect(),
+    }
+}
+
+/// Datasets of tier 0 and 1, and which scenarios bring them back.
+fn critical(proven: &Value) -> Table {
+    let all = proven
+        .pointer("/catalogue/datasets")
+        .and_then(Value::as_object);
+    let rows = all.into_iter().flatten().map(|(id, fact)| {
+        vec![
+            id.clone(),
+            text(fact.get("tier")),
+            answers(fact.get("restored_by")),
+        ]
+    });
+    Table {
+        title: "Critical datasets and the scenarios that bring them back",
+        heads: vec!["DATASET", "TIER", "SCENARIOS"],
+        rows: rows.collect(),
+    }
+}
+
+fn answers(scenarios: Option<&Value>) -> String {
+    let names = scenarios.and_then(Value::as_array).into_iter().flatten();
+    let names: Vec<&str> = names.filter_map(Value::as_str).collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
     }
 }
 
@@ -366,7 +461,11 @@ pub(crate) fn cut_sets(fact: &Value) -> (Vec<String>, usize) {
     let mut told: Vec<String> = sets
         .map(|set| {
             let names: Vec<&str> = set.iter().filter_map(Value::as_str).collect();
-            names.join(" + ")
+            if names.is_empty() {
+                "nothing: what is left cannot be read".to_owned()
+            } else {
+                names.join(" + ")
+            }
         })
         .collect();
     let more = told.len().saturating_sub(TOLD_CUT_SETS);

@@ -31,8 +31,74 @@ pub struct Proofs {
     pub locations: Option<BTreeMap<String, Location>>,
     /// By id.
     pub groups: Option<BTreeMap<String, Group>>,
+    /// By id, each that seals a plan.
+    pub keys: Option<BTreeMap<String, Key>>,
+    /// What scenarios answer.
+    pub catalogue: Option<Catalogue>,
     /// The receipts that were given; absent without.
     pub evidence: Option<Evidence>,
+}
+
+/// What a key hangs on.
+#[derive(Debug, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Whether it can be had again when all live data is gone.
+    pub recoverable: bool,
+    /// `nothing`, `itself`, `lost_data` or `other_key`.
+    pub hangs_on: String,
+    /// The dataset that holds its bytes; null where none does.
+    pub kept_in: Option<String>,
+    /// The way to what it hangs on; empty where it can be had.
+    pub chain: Vec<Link>,
+    /// The same in words.
+    pub told: String,
+}
+
+/// A step of a way.
+#[derive(Debug, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// `key`, `dataset` or `plan`.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// Whether scenarios answer what they must.
+#[derive(Debug, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    /// The failures that every catalogue answers.
+    pub failures: Vec<Failure>,
+    /// By id, the critical data and what brings it back.
+    pub datasets: BTreeMap<String, Critical>,
+}
+
+/// A failure that a catalogue answers.
+#[derive(Debug, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// What sets it off.
+    pub trigger: String,
+    /// The same in words.
+    pub what: String,
+    /// Whether the environment can meet with it.
+    pub demanded: bool,
+    /// Scenarios that answer it.
+    pub scenarios: Vec<String>,
+}
+
+/// Critical data in scenarios.
+#[derive(Debug, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Critical {
+    /// Its tier.
+    pub tier: String,
+    /// Scenarios that name it.
+    pub scenarios: Vec<String>,
+    /// Those that bring it back.
+    pub restored_by: Vec<String>,
 }
 
 /// The receipts that were given.
@@ -315,6 +381,8 @@ pub struct Plan {
     pub largest_gap_s: Option<u64>,
     /// Conditions that do not hold.
     pub conditions: Vec<Condition>,
+    /// Whether it protects nothing that needs it.
+    pub orphan: bool,
     /// What retention keeps; null where the schedule cannot be read.
     pub kept: Option<Kept>,
 }

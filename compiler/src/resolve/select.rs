@@ -110,6 +110,7 @@ pub fn select(
     for doc in of(resolved, Kind::Scenario).filter(|doc| doc.sound) {
         chosen.scenario(doc, &mut selection);
     }
+    chosen.kept(&selection, out);
     selection
 }
 
@@ -118,6 +119,12 @@ fn of(resolved: &Resolved, kind: Kind) -> impl Iterator<Item = &Doc> {
         .range((kind, String::new())..)
         .take_while(move |((found, _), _)| *found == kind)
         .map(|(_, doc)| doc)
+}
+
+fn of_kind(selection: &Selection, kind: Kind) -> impl Iterator<Item = &Doc> {
+    let all = selection.range((kind, String::new())..);
+    all.take_while(move |((found, _), _)| *found == kind)
+        .map(|(_, selected)| &selected.doc)
 }
 
 fn texts<'a>(root: &'a Node, field: &str) -> impl Iterator<Item = &'a str> {
@@ -159,6 +166,31 @@ impl Chosen<'_> {
         }
     }
 
+    /// A key that seals a plan that stays can only be kept in a dataset that stays: nothing could be proven of it.
+    fn kept(&self, selection: &Selection, out: &mut Vec<Diagnostic>) {
+        let plans = of_kind(selection, Kind::BackupPlan);
+        let used: BTreeSet<&str> = plans
+            .filter_map(|plan| plan.root.get("encryption_key_ref")?.text())
+            .collect();
+        for doc in of_kind(selection, Kind::Key).filter(|doc| used.contains(doc.id.as_str())) {
+            let Some(node) = doc.root.get("kept_in") else {
+                continue;
+            };
+            if let Some(id) = node.text().filter(|id| self.left_out.contains(id)) {
+                out.push(
+                    Diagnostic::error(
+                        code::UNKNOWN_REFERENCE,
+                        format!("key `{}` is kept in `{id}`, whose plane `{}` does not run", doc.id, self.environment.id),
+                    )
+                    .label(node.span, "")
+                    .label(self.environment.id_span, "this environment")
+                    .help("add the plane to the environment, or give its plans a key that is kept in what it runs")
+                    .at([doc.at(), vec!["kept_in".to_owned()]].concat()),
+                );
+            }
+        }
+    }
+
     fn plan(&self, doc: &Doc, runs: bool, selection: &mut Selection, out: &mut Vec<Diagnostic>) {
         let Some(source) = self.tree.get(Kind::BackupPlan, &doc.id) else {
             return;
@@ -174,13 +206,30 @@ impl Chosen<'_> {
             self.expand(&plan, &source.root, each, each_span, runs, selection, out);
             return;
         }
+        let named = doc
+            .root
+            .get("dataset_ids")
+            .filter(|ids| !ids.items().is_empty());
         keep_only(&mut plan.root, "dataset_ids", &self.left_out);
-        if runs
-            && plan
-                .root
-                .get("dataset_ids")
-                .is_some_and(|ids| !ids.items().is_empty())
-        {
+        let is_left = plan
+            .root
+            .get("dataset_ids")
+            .is_some_and(|ids| !ids.items().is_empty());
+        if let Some(named) = named.filter(|_| runs && !is_left) {
+            out.push(
+                Diagnostic::warning(
+                    code::EMPTY_SELECTION,
+                    format!(
+                        "`{}` acts in a plane that `{}` runs, and none of its datasets does",
+                        plan.id, self.environment.id
+                    ),
+                )
+                .label(named.span, "")
+                .help("give the plan the plane of its datasets, or delete it")
+                .at([doc.at(), vec!["dataset_ids".to_owned()]].concat()),
+            );
+        }
+        if runs && is_left {
             let key = (Kind::BackupPlan, plan.id.clone());
             selection.insert(
                 key,

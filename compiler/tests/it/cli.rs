@@ -675,10 +675,12 @@ fn prove_shows_numbers_and_what_ifs() {
     assert_eq!(
         sections,
         [
+            "catalogue",
             "datasets",
             "environment",
             "format",
             "groups",
+            "keys",
             "locations",
             "plans",
             "scenarios"

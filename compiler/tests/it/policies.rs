@@ -399,6 +399,13 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         &[],
     ),
     (
+        "SW0330",
+        "kid: backup-core-01",
+        "custody: host:escrow-hsm",
+        "custody: host:escrow-hsm\nkept_in: ds_key_metadata",
+        &["SW0301", "SW0315"],
+    ),
+    (
         "SW0606",
         "environment_id: production",
         "overrides: []",
@@ -495,4 +502,35 @@ fn every_rule_has_its_change() {
     let by_receipts = ["SW0327", "SW0328", "SW0332"];
     let shown: BTreeSet<String> = shown.chain(by_receipts).map(str::to_owned).collect();
     assert_eq!(known, shown);
+}
+
+/// `seawall prove` tells which scenario answers each failure that the requirements name, and what brings critical data back.
+#[test]
+fn the_catalogue_answers_each_failure_and_brings_critical_data_back() {
+    let judged = judge(&trees::read("policies"), "production");
+    let catalogue = &judged.facts["catalogue"];
+    let failures = catalogue["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 4);
+    for failure in failures {
+        assert_eq!(failure["demanded"], true, "{failure}");
+        assert!(
+            !failure["scenarios"].as_array().unwrap().is_empty(),
+            "{failure}"
+        );
+    }
+    let critical = catalogue["datasets"].as_object().unwrap();
+    let known = &judged.model.datasets;
+    let rank = |tier| judged.model.settings.tiers[tier].rank;
+    let wanted = known
+        .values()
+        .filter(|one| one.eligibility == Eligibility::BackedUp && rank(&one.criticality) <= 1);
+    let wanted: BTreeSet<&str> = wanted.map(|one| one.dataset_id.as_str()).collect();
+    assert_eq!(
+        critical.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        wanted
+    );
+    for (id, fact) in critical {
+        assert_eq!(fact["scenarios"], fact["restored_by"], "{id}");
+        assert!(!fact["scenarios"].as_array().unwrap().is_empty(), "{id}");
+    }
 }

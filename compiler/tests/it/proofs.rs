@@ -199,3 +199,77 @@ fn the_page_of_four_proofs_is_what_the_program_prints() {
          SEAWALL_WRITE_DOCS=1 cargo nextest run --workspace --release -E 'test(page_of_four_proofs)'"
     );
 }
+
+/// Runs `seawall prove` on everything, as people and as programs read it.
+fn proven(world: &Repository) -> (String, serde_json::Value) {
+    let human = world.run(&["prove", "policies", "--env", "production"], &[]);
+    let arguments = [
+        "prove",
+        "policies",
+        "--env",
+        "production",
+        "--format",
+        "json",
+    ];
+    let json = world.run(&arguments, &[]);
+    assert_eq!(
+        (human.status, json.status),
+        (0, 0),
+        "{} {}",
+        human.err,
+        json.err
+    );
+    (human.out, serde_json::from_str(&json.out).unwrap())
+}
+
+#[test]
+fn a_key_that_hangs_on_itself_is_found_and_shown() {
+    let world = world(&[(
+        "custody: host:offline-safe",
+        "custody: host:offline-safe\nkept_in: ds_documents",
+    )]);
+    let found = world.check(&["--env", "production"]);
+    assert_eq!(found.status, 1);
+    let way = "backup-01 → ds_documents → bp_documents → backup-01";
+    for text in ["SW0330", "key `backup-01` hangs on itself", way] {
+        assert!(found.out.contains(text), "{}", found.out);
+    }
+    let (human, json) = proven(&world);
+    assert!(
+        human.contains("Keys that data holds") && human.contains(way),
+        "{human}"
+    );
+    let key = &json["keys"]["backup-01"];
+    assert_eq!(
+        (&key["recoverable"], &key["hangs_on"]),
+        (&false.into(), &"itself".into())
+    );
+    // To lose the live data alone is to lose the key with it.
+    assert_eq!(
+        json["datasets"]["ds_documents"]["loss"]["none"]["why"],
+        "key_lost"
+    );
+    let one = ran(&world, "prove").out;
+    assert!(
+        one.contains("  nothing: what is left cannot be read\n"),
+        "{one}"
+    );
+}
+
+#[test]
+fn a_plan_that_protects_nothing_is_shown() {
+    let plain = world(&[]);
+    let (human, json) = proven(&plain);
+    assert!(!human.contains("Plans that protect nothing"), "{human}");
+    assert_eq!(json["plans"]["bp_documents"]["orphan"], false);
+    plain.edit(
+        "policies/inventory.yaml",
+        "eligibility: backed_up",
+        "eligibility: excluded\njustification: made anew each day",
+    );
+    let (human, json) = proven(&plain);
+    assert!(human.contains("Plans that protect nothing"), "{human}");
+    assert_eq!(json["plans"]["bp_documents"]["orphan"], true);
+    let found = plain.check(&["--env", "production"]);
+    assert!(found.out.contains("SW0305"), "{}", found.out);
+}

@@ -370,7 +370,10 @@ pub fn reach(recovery: &Recovery<'_>, dataset: &DatasetId) -> BTreeSet<Vec<Strin
         add(&["settings", "tiers", known.criticality.as_str()]);
         for plan in recovery.plans_of(id) {
             add(&["plans", plan.plan_id.as_str()]);
-            add(&["settings", "keys", plan.encryption_key_ref.as_str()]);
+            let kid = &plan.encryption_key_ref;
+            add(&["settings", "keys", kid.as_str()]);
+            let key = model.settings.keys.get(kid);
+            open.extend(key.and_then(|key| key.kept_in.as_ref()));
             for location in &plan.locations {
                 add(&["settings", "locations", location.as_str()]);
             }

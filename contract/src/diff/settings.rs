@@ -292,15 +292,28 @@ fn compare_location(judge: &mut Judge, old: &Location, new: &Location) {
     );
 }
 
-fn compare_key(judge: &mut Judge, old: &Key, new: &Key) {
+fn compare_key<'a>(judge: &mut Judge<'a>, old: &'a Key, new: &'a Key) {
     let Key {
         kid,
         custody,
+        kept_in,
         not_after,
         rotation_period_s,
     } = old;
     judge.label("kid", kid, &new.kid);
     judge.binding("custody", custody, &new.custody);
+    let kept_in = kept_in.as_ref().map(|id| judge.present_id(id).clone());
+    match (&kept_in, &new.kept_in) {
+        // One thing more that has to come back before the key does. That it no longer has to is said, and proven by nothing.
+        (None, Some(keeper)) => {
+            judge.change("kept_in", None, Some(keeper.to_string()), Effect::Weaker);
+        }
+        (Some(keeper), None) => {
+            let from = Some(keeper.to_string());
+            judge.change("kept_in", from, None, Effect::Incomparable);
+        }
+        (old, new) => judge.binding("kept_in", old, new),
+    }
     // Later is safer for the copies and worse for the secret.
     judge.binding("not_after", not_after, &new.not_after);
     judge.shorter(

@@ -11,9 +11,9 @@ use super::lifecycle::DataRetention;
 use super::watch::{AlertPolicy, NotificationChannel};
 use crate::duration::Seconds;
 use crate::id::{
-    AlertId, ApprovalId, ChannelId, ConnectorId, DataRetentionId, EnvironmentId, Kid, LocationId,
-    ObjectiveId, ReconcilerId, RedundancyId, RetentionId, RoleId, ScheduleId, SiteId, StorageId,
-    TierId,
+    AlertId, ApprovalId, ChannelId, ConnectorId, DataRetentionId, DatasetId, EnvironmentId, Kid,
+    LocationId, ObjectiveId, ReconcilerId, RedundancyId, RetentionId, RoleId, ScheduleId, SiteId,
+    StorageId, TierId,
 };
 
 /// All settings of the model, by collection.
@@ -299,6 +299,10 @@ pub struct Key {
     pub kid: Kid,
     /// The fault domain that takes the key with it.
     pub custody: FaultDomain,
+    /// The dataset that holds the key's bytes, such as the database of a secrets store: the key comes back only when that dataset
+    /// does. Absent for a key that no data holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_in: Option<DatasetId>,
     /// The key may seal nothing after this instant.
     pub not_after: Timestamp,
     /// A new key takes over after this long.

@@ -3,6 +3,8 @@
 //! Never asks whether a base is bad. The interesting functions are [`Recovery::loss_with_bad_base`] here and `Timeline::bad_base`,
 //! which looks at each pair of fulls.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::formula::{Ground, worst};
@@ -32,7 +34,7 @@ impl Recovery<'_> {
     /// - for a continuous plan, where the archive breaks just after a full began: the longest time from one full to the next;
     ///
     /// and in both the longer of the two completion windows, copy lag and source lag. Plans whose points are independent, and
-    /// standbys, help as ever. Whoever forgets a point keeps the full and the log that others still need.
+    /// standbys, help as ever. `retention::decide` keeps the full that others still need.
     ///
     /// None where no plan has a base, and for corruption, which asks for an older point already: two faults at once are not told.
     pub fn loss_with_bad_base(&self, dataset: &DatasetId, case: &LossCase) -> Option<Loss> {
@@ -47,7 +49,8 @@ impl Recovery<'_> {
         }
         let losses = plans.iter().map(|plan| {
             if !has_base(plan) {
-                return self.plan_loss(plan, dataset, known, case);
+                let gone = BTreeSet::from([dataset]);
+                return self.plan_loss(plan, (dataset, known), case, &gone);
             }
             let proved = self.bad_base_of(plan, dataset, known, case);
             proved.map_or_else(
@@ -70,7 +73,8 @@ impl Recovery<'_> {
         dataset: &Dataset,
         case: &LossCase,
     ) -> Result<Bound, Unbounded> {
-        let Ground { bound, .. } = self.ground(plan, id, dataset, case)?;
+        let gone = BTreeSet::from([id]);
+        let Ground { bound, .. } = self.ground(plan, (id, dataset), case, &gone)?;
         if plan.full_frequency.is_none() {
             return Err(Unbounded::NoFull);
         }

@@ -2,6 +2,8 @@
 //!
 //! Never repairs anything. The interesting function is [`Recovery::conditions`].
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -109,7 +111,9 @@ impl Recovery<'_> {
         }
         let losses = plan.dataset_ids.iter().filter_map(|id| {
             let dataset = self.model.datasets.get(id)?;
-            Some(self.plan_loss(plan, id, dataset, &LossCase::None)).filter(super::Loss::is_bounded)
+            let gone = BTreeSet::from([id]);
+            let loss = self.plan_loss(plan, (id, dataset), &LossCase::None, &gone);
+            Some(loss).filter(super::Loss::is_bounded)
         });
         let worst = losses.map(|loss| loss.seconds()).max();
         if let (Some(max), Some(loss)) = (plan.retention.max_duration_s, worst)

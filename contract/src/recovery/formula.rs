@@ -30,10 +30,13 @@ impl Recovery<'_> {
         let Some(dataset) = self.model.datasets.get(id) else {
             return Loss::unbounded(Unbounded::UnknownDataset);
         };
+        // The live data of what is rebuilt from this one is gone as well.
+        let mut gone = seen.clone();
+        gone.insert(id);
         let losses = self
             .plans_of(id)
             .iter()
-            .map(|plan| self.plan_loss(plan, id, dataset, case))
+            .map(|plan| self.plan_loss(plan, (id, dataset), case, &gone))
             .chain(self.standby_losses(id, case));
         if let Some(least) = losses.reduce(Loss::least) {
             return least;
@@ -72,13 +75,14 @@ impl Recovery<'_> {
             .collect()
     }
 
-    /// The formula of the design for one plan and one of its datasets.
+    /// The formula of the design for one plan and one of its datasets. `gone` are the datasets whose live data is gone whatever else
+    /// is lost, this one among them.
     pub(super) fn plan_loss(
         &self,
         plan: &Plan,
-        id: &DatasetId,
-        dataset: &Dataset,
+        (id, dataset): (&DatasetId, &Dataset),
         case: &LossCase,
+        gone: &BTreeSet<&DatasetId>,
     ) -> Loss {
         let unbounded = |why| Loss::Unbounded {
             why,
@@ -88,7 +92,7 @@ impl Recovery<'_> {
             bound,
             timing,
             schedule,
-        } = match self.ground(plan, id, dataset, case) {
+        } = match self.ground(plan, (id, dataset), case, gone) {
             Ok(ground) => ground,
             Err(why) => return unbounded(why),
         };
@@ -118,9 +122,9 @@ impl Recovery<'_> {
     pub(super) fn ground(
         &self,
         plan: &Plan,
-        id: &DatasetId,
-        dataset: &Dataset,
+        (id, dataset): (&DatasetId, &Dataset),
         case: &LossCase,
+        gone: &BTreeSet<&DatasetId>,
     ) -> Result<Ground<'_>, Unbounded> {
         let Some((timing, schedule)) = self.schedule(plan) else {
             return Err(Unbounded::NoCalendar);
@@ -132,7 +136,7 @@ impl Recovery<'_> {
         let survivors = copies.survivors(&lost).len();
         let (locations, commit) = (plan.locations.len(), plan.redundancy_profile.commit);
         let commit = usize::try_from(commit).unwrap_or(usize::MAX);
-        if copies.key_is_lost(&lost) {
+        if self.key_is_lost(plan, copies, case, gone) {
             return Err(Unbounded::KeyLost);
         }
         if survivors == 0 {

@@ -9,6 +9,7 @@ mod conditions;
 mod course;
 mod formula;
 mod kept;
+mod keys;
 mod loss;
 mod redundancy;
 mod schedules;
@@ -29,6 +30,7 @@ pub use case::LossCase;
 pub use conditions::Condition;
 pub use course::{ScenarioCourse, SlowStep};
 pub use kept::Kept;
+pub use keys::{KeyProof, Link};
 pub use loss::{Bound, Loss, Unbounded, Witness};
 pub use redundancy::{Redundancy, Shortfall};
 pub use storage::{Forecast, Holding, MAX_BYTES, Share, TOLD_SHARES, holdings};
@@ -218,22 +220,43 @@ impl<'m> Recovery<'m> {
     /// The locations that still hold readable copies of a dataset, over all its plans.
     pub fn survivors(&self, dataset: &DatasetId, case: &LossCase) -> BTreeSet<LocationId> {
         let lost = case.domains();
-        self.copies_of(dataset)
-            .filter(|copies| !copies.key_is_lost(&lost))
-            .flat_map(|copies| copies.survivors(&lost))
-            .collect()
+        let gone = BTreeSet::from([dataset]);
+        let plans = self.plans_of(dataset).iter();
+        let copies = plans.filter_map(|plan| {
+            let copies = self.copies.get(&(dataset, &plan.plan_id))?;
+            (!self.key_is_lost(plan, copies, case, &gone)).then_some(copies)
+        });
+        copies.flat_map(|copies| copies.survivors(&lost)).collect()
     }
 
     /// The smallest losses that leave no readable copy of a dataset; empty for a dataset without plans.
     pub fn cut_sets(&self, dataset: &DatasetId) -> CutSets {
-        survivors::cut_sets(&self.killers(dataset))
+        let keepers = self.keeper_cuts(dataset);
+        let (threats, more) = self.threats(dataset, &keepers);
+        let mut found = survivors::cut_sets(&threats);
+        found.more |= more;
+        if !keepers.is_empty() {
+            // Of what takes a key not every set may be known; then one that is found may still hold a smaller one.
+            let smallest = found.sets.iter().map(|set| self.smallest(dataset, set));
+            let smallest: BTreeSet<_> = smallest.map(|set| (set.len(), set)).collect();
+            found.sets = smallest.into_iter().map(|(_, set)| set).collect();
+        }
+        found
     }
 
-    /// For each copy of a dataset, what destroys it or makes it unreadable.
-    fn killers(&self, dataset: &DatasetId) -> Vec<BTreeSet<FaultDomain>> {
-        self.copies_of(dataset)
-            .flat_map(|copies| copies.at.values().map(move |at| at | &copies.key))
-            .collect()
+    /// What is left of a set that leaves nothing when all is taken out of it without which it still does.
+    fn smallest(&self, dataset: &DatasetId, set: &BTreeSet<FaultDomain>) -> BTreeSet<FaultDomain> {
+        let mut left = set.clone();
+        for domain in set {
+            left.remove(domain);
+            if !self
+                .survivors(dataset, &LossCase::of(left.clone()))
+                .is_empty()
+            {
+                left.insert(domain.clone());
+            }
+        }
+        left
     }
 
     /// The copies of a dataset and what its profiles demand beyond them.
@@ -325,6 +348,11 @@ impl<'m> Recovery<'m> {
                 );
             }
             open.extend(&known.derived_from);
+            let keys = self
+                .plans_of(id)
+                .iter()
+                .map(|plan| &plan.encryption_key_ref);
+            open.extend(keys.filter_map(|kid| self.keeper(kid)));
         }
         near
     }

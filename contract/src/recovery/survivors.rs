@@ -89,6 +89,9 @@ fn domain(kind: DomainKind, id: &str) -> FaultDomain {
     }
 }
 
+/// What takes a copy: one fault domain, or several that are lost together.
+pub(super) type Blow = BTreeSet<FaultDomain>;
+
 /// Largest cut set that is searched for.
 pub const MAX_CUT_SIZE: usize = 4;
 
@@ -104,8 +107,11 @@ pub struct CutSets {
     pub more: bool,
 }
 
-/// The minimal sets that hit every copy. Domains that destroy the same copies are one choice until the end, which keeps the search small.
-pub(super) fn cut_sets(copies: &[BTreeSet<FaultDomain>]) -> CutSets {
+/// Most sets that the search holds at once; above, the rest is not told.
+const MAX_OPEN: usize = 4_096;
+
+/// The minimal sets that hit every copy. Domains that can stand for each other are one until the end, which keeps the search small.
+pub(super) fn cut_sets(copies: &[BTreeSet<Blow>]) -> CutSets {
     if copies.is_empty() {
         // Nothing has to be lost for nothing to be left.
         return CutSets {
@@ -113,40 +119,20 @@ pub(super) fn cut_sets(copies: &[BTreeSet<FaultDomain>]) -> CutSets {
             more: false,
         };
     }
-    // Which copies each domain destroys, and which domains destroy the same.
-    let mut reach: BTreeMap<&FaultDomain, BTreeSet<usize>> = BTreeMap::new();
-    for (index, killers) in copies.iter().enumerate() {
-        for killer in killers {
-            reach.entry(killer).or_default().insert(index);
-        }
-    }
-    let mut classes: BTreeMap<BTreeSet<usize>, Vec<&FaultDomain>> = BTreeMap::new();
-    for (killer, hit) in reach {
-        classes.entry(hit).or_default().push(killer);
-    }
-    let classes: Vec<(BTreeSet<usize>, Vec<&FaultDomain>)> = classes.into_iter().collect();
-
-    let mut minimal: BTreeSet<BTreeSet<usize>> = BTreeSet::from([BTreeSet::new()]);
+    let classes = classes(copies);
+    let stands = |blow: &&Blow| blow.iter().all(|domain| classes.contains_key(domain));
+    let mut minimal: BTreeSet<Blow> = BTreeSet::from([Blow::new()]);
     let mut more = false;
-    for copy in 0..copies.len() {
-        let hits = |class: &usize| {
-            classes
-                .get(*class)
-                .is_some_and(|(hit, _)| hit.contains(&copy))
-        };
-        let (done, open): (BTreeSet<BTreeSet<usize>>, BTreeSet<BTreeSet<usize>>) =
-            minimal.into_iter().partition(|set| set.iter().any(hits));
+    for blows in copies {
+        let is_hit = |set: &Blow| blows.iter().any(|blow| blow.is_subset(set));
+        let (done, open): (BTreeSet<Blow>, BTreeSet<Blow>) = minimal.into_iter().partition(is_hit);
         let mut grown = done.clone();
         for set in &open {
-            for class in (0..classes.len()).filter(hits) {
-                let mut larger = set.clone();
-                larger.insert(class);
-                if done.iter().any(|small| small.is_subset(&larger)) {
-                    continue;
-                }
-                if larger.len() > MAX_CUT_SIZE {
+            for blow in blows.iter().filter(stands) {
+                let larger = set | blow;
+                if larger.len() > MAX_CUT_SIZE || grown.len() > MAX_OPEN {
                     more = true;
-                } else {
+                } else if !done.iter().any(|small| small.is_subset(&larger)) {
                     grown.insert(larger);
                 }
             }
@@ -155,15 +141,10 @@ pub(super) fn cut_sets(copies: &[BTreeSet<FaultDomain>]) -> CutSets {
         grown.retain(|set| !all.iter().any(|other| other != set && other.is_subset(set)));
         minimal = grown;
     }
-    let mut chosen: Vec<BTreeSet<usize>> = minimal.into_iter().collect();
-    chosen.sort_by_key(BTreeSet::len);
     let mut sets = Vec::new();
-    for choice in chosen {
-        let members = choice
-            .iter()
-            .filter_map(|class| Some(&classes.get(*class)?.1));
-        let mut spelled: Vec<BTreeSet<FaultDomain>> = vec![BTreeSet::new()];
-        for domains in members {
+    for choice in &minimal {
+        let mut spelled: Vec<Blow> = vec![Blow::new()];
+        for domains in choice.iter().filter_map(|domain| classes.get(domain)) {
             let longer = spelled.iter().flat_map(|set| {
                 domains.iter().map(move |domain| {
                     let mut set = set.clone();
@@ -180,4 +161,27 @@ pub(super) fn cut_sets(copies: &[BTreeSet<FaultDomain>]) -> CutSets {
     more |= sets.len() > MAX_CUT_SETS;
     sets.truncate(MAX_CUT_SETS);
     CutSets { sets, more }
+}
+
+/// Domains that are in the same blows to the same copies, each beside the same others, by the first of them: any of them can stand
+/// for the first.
+fn classes(copies: &[BTreeSet<Blow>]) -> BTreeMap<&FaultDomain, Vec<&FaultDomain>> {
+    let mut beside: BTreeMap<&FaultDomain, BTreeSet<(usize, BTreeSet<&FaultDomain>)>> =
+        BTreeMap::new();
+    for (index, blows) in copies.iter().enumerate() {
+        for blow in blows {
+            for domain in blow {
+                let others = blow.iter().filter(|other| *other != domain).collect();
+                beside.entry(domain).or_default().insert((index, others));
+            }
+        }
+    }
+    let mut alike: BTreeMap<_, Vec<&FaultDomain>> = BTreeMap::new();
+    for (domain, found) in beside {
+        alike.entry(found).or_default().push(domain);
+    }
+    let classes = alike.into_values();
+    classes
+        .filter_map(|domains| Some((*domains.first()?, domains)))
+        .collect()
 }

@@ -89,7 +89,7 @@ impl Recovery<'_> {
                     open.extend(known.derived_from.iter().map(|source| (source, false)));
                 }
                 Eligibility::BackedUp | Eligibility::Reconstructed | Eligibility::Excluded => {
-                    readings.push(self.best_reading(id, known, case)?);
+                    readings.push(self.best_reading(id, known, case, &way)?);
                 }
             }
         }
@@ -97,13 +97,19 @@ impl Recovery<'_> {
     }
 
     /// The best copy that is left; what was measured counts before what settings promise, also of another copy.
-    fn best_reading(&self, id: &DatasetId, dataset: &Dataset, case: &LossCase) -> Option<Reading> {
+    fn best_reading(
+        &self,
+        id: &DatasetId,
+        dataset: &Dataset,
+        case: &LossCase,
+        gone: &BTreeSet<&DatasetId>,
+    ) -> Option<Reading> {
         let lost = case.domains();
         let measured = self.measured.get(id);
         let plans = self.plans_of(id).iter();
         let readings = plans.filter_map(|plan| {
             let copies = self.copies.get(&(id, &plan.plan_id))?;
-            if copies.key_is_lost(&lost) {
+            if self.key_is_lost(plan, copies, case, gone) {
                 return None;
             }
             let left = copies.survivors(&lost);

@@ -427,6 +427,7 @@ mod tests {
                 backup_id,
                 at,
                 trust: Trust::Verified,
+                base: None,
             }
         };
         slots.iter().map(point).collect()

@@ -223,6 +223,7 @@ impl Walk<'_> {
                                 .unwrap(),
                             at,
                             trust: Trust::Verified,
+                            base: None,
                         }
                     })
                     .collect();

@@ -93,6 +93,7 @@ pub fn brute(model: &Model, more: &[i64]) -> ByInstant {
             .unwrap(),
         at,
         trust: Trust::Verified,
+        base: None,
     };
     let points: Vec<Point> = calendar
         .slots(Timestamp::UNIX_EPOCH, to)

@@ -15,6 +15,7 @@ mod course;
 mod diff;
 mod evidence;
 mod kept;
+mod keys;
 mod law;
 mod outcome;
 mod recovery;

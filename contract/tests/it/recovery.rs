@@ -186,6 +186,7 @@ pub fn model(plan: Plan) -> Model {
     let key = Key {
         kid: "k1".parse().unwrap(),
         custody: "host:hsm".parse().unwrap(),
+        kept_in: None,
         not_after: "2040-01-01T00:00:00Z".parse().unwrap(),
         rotation_period_s: Seconds::days(365),
     };

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use contract::calendar::Zones;
 use contract::duration::Seconds;
 use contract::model::{Continuous, Model, Sizing};
-use contract::recovery::{Forecast, MAX_BYTES, Recovery};
+use contract::recovery::{Forecast, Kept, MAX_BYTES, Recovery};
+use contract::retention::{Point, Trust, decide};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
@@ -161,6 +162,87 @@ fn a_continuous_archive_holds_its_fulls_and_its_log() {
     let plan = model.plans.get_mut("bp").unwrap();
     (plan.backup_frequency, plan.full_frequency) = (unreadable, None);
     assert!(!forecast(&model).bounded);
+}
+
+/// The forecast counts a full and every increment on it for each kept point; `decide` keeps exactly those when it is told of bases.
+/// So what really stands of a plan with fulls never needs more than the forecast says.
+#[test]
+fn chains_that_are_kept_are_those_that_the_forecast_counts() {
+    let from = "2026-07-01T00:00:00Z";
+    for (class, full_every) in [
+        (class(3, [0; 5]), 7),
+        (class(1, [0, 4, 2, 6, 0]), 7),
+        (class(0, [0, 0, 0, 5, 2]), 10),
+        (class(20, [0; 5]), 3),
+    ] {
+        let mut model = with(schedule_every(Seconds::days(1)), class, from);
+        sized(&mut model, 1_000, 10);
+        let plan = model.plans.get_mut("bp").unwrap();
+        plan.full_frequency = Some(schedule_every(Seconds::days(full_every)));
+        let zones = Zones::bundled();
+        let (_, to) = Recovery::new(&model, &zones).horizon();
+        let calendar = model.plans["bp"].backup_frequency.calendar(&zones).unwrap();
+        let is_full =
+            |at: Timestamp| at.as_second().div_euclid(DAY) % full_every.cast_signed() == 0;
+        let begin = to - SignedDuration::from_hours(24 * 3_000);
+        let mut points: Vec<Point> = Vec::new();
+        for at in calendar.slots(begin, to) {
+            let before = points.last().map(|point: &Point| point.backup_id.clone());
+            points.push(Point {
+                backup_id: format!("bp.{}", at.strftime("%Y%m%dT%H%M%SZ"))
+                    .parse()
+                    .unwrap(),
+                at,
+                trust: Trust::Verified,
+                base: before.filter(|_| !is_full(at)),
+            });
+        }
+        let alone: Vec<Point> = points
+            .iter()
+            .cloned()
+            .map(|point| Point {
+                base: None,
+                ..point
+            })
+            .collect();
+        let kept = |points: &[Point], now: Timestamp| -> BTreeSet<Timestamp> {
+            let taken = points.partition_point(|point| point.at <= now);
+            let retention = &model.plans["bp"].retention;
+            let decisions = decide(&points[..taken], retention, calendar.zone(), now);
+            let kept = decisions.into_iter().filter(|one| one.verdict.is_kept());
+            kept.map(|one| one.at).collect()
+        };
+        let (mut most, mut reach) = (0, 0);
+        for day in 0..400 {
+            let now = to - SignedDuration::from_hours(24 * day + 1);
+            let (stands, counted) = (kept(&points, now), kept(&alone, now));
+            // Each point that retention counts, back to its full.
+            let counted = counted.into_iter().flat_map(|at| {
+                let back = (0..).map(move |days| at - SignedDuration::from_hours(24 * days));
+                let mut is_past = false;
+                back.take_while(move |at| !std::mem::replace(&mut is_past, is_full(*at)))
+            });
+            assert_eq!(stands, counted.collect());
+            let bytes: u64 = stands
+                .iter()
+                .map(|at| if is_full(*at) { 1_000 } else { 10 })
+                .sum();
+            most = most.max(bytes);
+            reach = reach.max(now.duration_since(*stands.first().unwrap()).as_hours());
+        }
+        let told = forecast(&model);
+        assert!(
+            told.bounded && told.needed_bytes >= most,
+            "{told:?} below {most}"
+        );
+        // And the oldest that can be counted on is there with all that it needs.
+        match Recovery::new(&model, &zones).kept(&"bp".parse().unwrap()) {
+            Some(Kept::Points { oldest_seconds, .. }) => {
+                assert!(oldest_seconds <= Seconds::hours(reach.unsigned_abs()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 proptest! {

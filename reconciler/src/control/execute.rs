@@ -458,6 +458,7 @@ pub(super) fn point(
         finished_at: clock::now(),
         consistent_at: Some(outcome.consistency_point),
         backup_type: backup.backup_type,
+        base: None,
         status: RunStatus::Success,
         kid: backup.kid.clone(),
         snapshot_id: Some(outcome.snapshot_id.clone()),
@@ -656,6 +657,7 @@ pub(super) fn failed(
         finished_at: now,
         consistent_at: None,
         backup_type: backup.backup_type,
+        base: None,
         status: if partial {
             RunStatus::Partial
         } else {

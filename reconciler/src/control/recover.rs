@@ -284,6 +284,7 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
         finished_at: clock::now(),
         consistent_at: Some(found.info.time),
         backup_type: execution.backup_type.unwrap_or(BackupType::Incremental),
+        base: None,
         status: RunStatus::Success,
         kid: execution.kid.clone(),
         snapshot_id: Some(found.info.snapshot_id.clone()),

@@ -45,6 +45,7 @@ pub(super) fn would_forget(
                 Verification::Suspect { .. } => Trust::Suspect,
                 Verification::Pending => Trust::Unknown,
             },
+            base: run.base.clone(),
         })
         .collect();
     retention::decide(&points, &policy.retention, calendar.zone(), now)

@@ -100,6 +100,9 @@ pub struct Run {
     pub consistent_at: Option<Timestamp>,
     /// Full or incremental.
     pub backup_type: BackupType,
+    /// The recovery point without which this one cannot be read. Absent for a snapshot, which needs no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BackupId>,
     /// How it ended.
     pub status: RunStatus,
     /// The kid of the repository that it is in.

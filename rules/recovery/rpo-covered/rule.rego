@@ -159,11 +159,17 @@ field(fact) := "encryption_key_ref" if {
 } else := "backup_frequency"
 
 # Where a key is kept is one cause, however many plans it seals.
-cause(id, demand) := ["settings", "keys", kid, "custody"] if {
+cause(id, demand) := ["settings", "keys", kid, held(kid, demand)] if {
 	input.facts.datasets[id].loss[demand.fact.case].why == "key_lost"
 	kid := input.plans[demand.at[1]].encryption_key_ref
 	input.settings.keys[kid]
 } else := demand.at
+
+# A key that data holds is lost with that data, unless what is lost is where the key itself is kept.
+held(kid, demand) := "kept_in" if {
+	input.settings.keys[kid].kept_in
+	not input.settings.keys[kid].custody in split(demand.fact.case, ",")
+} else := "custody"
 
 label(id, case) := trim_prefix(input.facts.datasets[id].loss[case].told, "unbounded: ") if {
 	input.facts.datasets[id].loss[case].bounded == false

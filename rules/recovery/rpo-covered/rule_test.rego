@@ -101,6 +101,20 @@ test_a_lost_key_is_the_cause_where_it_is_kept if {
 	finding.label == "the key is lost"
 }
 
+# With the data that holds it, but where its own custody is what is lost.
+test_a_lost_key_that_data_holds_is_kept_there if {
+	lost := {"seconds": 9007199254740991, "bounded": false, "plan": "p", "why": "key_lost", "told": "unbounded: the key is lost"}
+	causes := {custody: finding.cause[3] |
+		some custody in ["host:safe", "region:west"]
+		found := rpo_covered.deny with input as tree([object.union(fact(0), {"bounded": false})], 3600)
+			with input.facts.datasets.d.loss["region:west"] as lost
+			with input.plans.p as {"encryption_key_ref": "k"}
+			with input.settings.keys as {"k": {"custody": custody, "kept_in": "e"}}
+		some finding in found
+	}
+	causes == {"host:safe": "kept_in", "region:west": "custody"}
+}
+
 test_several_domains_of_a_kind_are_counted if {
 	east := {"domain": "region:east", "case": "region:east"}
 	west := tree([fact(7200), object.union(fact(7200), east)], 3600).facts.datasets.d.loss["region:west"]

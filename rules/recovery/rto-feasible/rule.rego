@@ -33,7 +33,7 @@ deny contains finding if {
 		"label": "allowed here",
 		"msg": sprintf("reading `%s` back takes %s, the dataset allows %s", [id, told(fact), shown(dataset)]),
 		"because": [{"at": ["datasets", id, "sizing", "size_bytes"], "label": "this much is read"}],
-		"help": "give its plan a storage profile with a higher restore throughput, or split the dataset",
+		"help": help(fact),
 		"measure": {"seconds": measured(fact)},
 	}
 }
@@ -43,6 +43,10 @@ within(fact, rto) if {
 	is_number(rto)
 	fact.recovery_seconds <= rto
 }
+
+help(fact) := "nothing is read without its key, which is lost with the live data: keep the key elsewhere" if {
+	fact.loss.none.why == "key_lost"
+} else := "give its plan a storage profile with a higher restore throughput, or split the dataset"
 
 # An unknown time has no bound, so no waiver accepts it.
 measured(fact) := fact.recovery_seconds if {

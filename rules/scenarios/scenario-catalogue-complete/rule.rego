@@ -20,46 +20,35 @@ package seawall.rules.scenarios.scenario_catalogue_complete
 
 import rego.v1
 
-import data.seawall.lib.tier
-
-always := {
-	"core_service_loss": "the loss of a core service",
-	"region_loss": "the loss of a region or of the primary deployment",
-	"corruption": "the corruption of a critical dataset",
-}
-
 deny contains finding if {
-	count(critical) > 0
-	some trigger, what in demanded
-	not trigger in {scenario.trigger | some scenario in input.scenarios}
+	some failure in input.facts.catalogue.failures
+	failure.demanded == true
+	count(failure.scenarios) == 0
 	finding := {
 		"at": ["snapshot", "snapshot_id"],
-		"msg": sprintf("no scenario is written for %s", [what]),
+		"msg": sprintf("no scenario is written for %s", [failure.what]),
 		"notes": ["data of tier 0 or 1 needs it"],
-		"help": sprintf("add a Scenario with `trigger: %s`", [trigger]),
+		"help": sprintf("add a Scenario with `trigger: %s`", [failure.trigger]),
 	}
 }
 
 deny contains finding if {
-	some id in critical
-	not id in {dataset | some scenario in input.scenarios; some dataset in scenario.datasets}
+	some id, fact in input.facts.catalogue.datasets
+	count(fact.scenarios) == 0
 	finding := {
 		"at": ["datasets", id, "dataset_id"],
-		"msg": sprintf("`%s` is %s and stands in no scenario", [id, input.datasets[id].criticality]),
+		"msg": sprintf("`%s` is %s and stands in no scenario", [id, fact.tier]),
 		"because": [["datasets", id, "criticality"]],
 		"help": "name it in the `datasets` of a scenario, with a step that brings it back",
 	}
 }
 
-critical contains id if {
-	some id, dataset in input.datasets
-	tier.critical(dataset)
-	tier.backed_up(dataset)
-}
-
-demanded[trigger] := what if some trigger, what in always
-
-demanded["tenant_deployment_loss"] := "the loss of a tenant's deployment" if {
-	some dataset in input.datasets
-	dataset.plane == "tenant_cloud"
+# Without facts nothing is known of the catalogue, which is never a pass.
+deny contains finding if {
+	not input.facts.catalogue
+	finding := {
+		"at": ["snapshot", "snapshot_id"],
+		"msg": "nothing is proven of the catalogue of scenarios",
+		"help": "this is a fault of Seawall; report it",
+	}
 }

@@ -4,32 +4,35 @@ import rego.v1
 
 import data.seawall.rules.scenarios.scenario_catalogue_complete as rule
 
-scenario(trigger) := {"trigger": trigger, "datasets": ["d"]}
-
-tree(rank, plane, triggers) := {
+tree(demanded, answered, stands_in) := {
 	"snapshot": {"snapshot_id": "s"},
-	"settings": {"tiers": {"t": {"rank": rank}}},
-	"datasets": {"d": {"criticality": "t", "eligibility": "backed_up", "plane": plane}},
-	"scenarios": {trigger: scenario(trigger) | some trigger in triggers},
+	"facts": {"catalogue": {
+		"failures": [failure |
+			some trigger in {"core_service_loss", "region_loss", "tenant_deployment_loss", "corruption"}
+			failure := {
+				"trigger": trigger,
+				"what": sprintf("the %s", [trigger]),
+				"demanded": trigger in demanded,
+				"scenarios": [trigger | trigger in answered],
+			}
+		],
+		"datasets": {"d": {"tier": "t", "scenarios": stands_in, "restored_by": []}},
+	}},
 }
 
 three := {"core_service_loss", "region_loss", "corruption"}
 
-test_complete if count(rule.deny) == 0 with input as tree(0, "product_cloud", three)
+test_complete if count(rule.deny) == 0 with input as tree(three, three, ["corruption"])
 
 test_one_missing if {
-	found := rule.deny with input as tree(1, "product_cloud", three - {"corruption"})
-	{finding.msg | some finding in found} == {"no scenario is written for the corruption of a critical dataset"}
+	found := rule.deny with input as tree(three, three - {"corruption"}, ["region_loss"])
+	{finding.msg | some finding in found} == {"no scenario is written for the corruption"}
 }
 
-test_tenants_need_one_more if count(rule.deny) == 1 with input as tree(0, "tenant_cloud", three)
+test_what_is_not_demanded_may_be_missing if count(rule.deny) == 0 with input as tree(set(), set(), ["x"])
 
-test_a_dataset_in_no_scenario if {
-	count(rule.deny) == 1 with input as tree(0, "product_cloud", three) with input.datasets.e as {"criticality": "t", "eligibility": "backed_up"}
-}
+test_a_dataset_in_no_scenario if count(rule.deny) == 1 with input as tree(three, three, [])
 
-test_no_scenarios_at_all if {
-	count(rule.deny) == 4 with input as object.remove(tree(0, "product_cloud", {}), {"scenarios"})
-}
+test_nothing_answered if count(rule.deny) == 5 with input as tree(three | {"tenant_deployment_loss"}, set(), [])
 
-test_tier_2_needs_none if count(rule.deny) == 0 with input as tree(2, "product_cloud", {})
+test_nothing_proven_is_no_proof if count(rule.deny) == 1 with input as {"snapshot": {"snapshot_id": "s"}}

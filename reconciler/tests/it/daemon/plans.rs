@@ -91,6 +91,7 @@ fn run(backup: &reconciler::plan::Backup, now: Timestamp, good: bool, checked: b
         finished_at: now,
         consistent_at: good.then_some(now),
         backup_type: backup.backup_type,
+        base: None,
         status: if good {
             RunStatus::Success
         } else {
@@ -478,6 +479,54 @@ fn review_objects_to_what_destroys() {
             Verification::Pending),
         "nobody knows whether it is good"
     );
+}
+
+/// Tries to lose data through a base: the point of the 19th stays and hangs on that of the 18th, and so on.
+#[test]
+fn review_objects_to_forgetting_what_a_point_that_stays_needs() {
+    let id_of = |day: u32| forget(day).backup_id;
+    let objects = |days: &[u32], bases: &[(usize, u32)]| {
+        let (in_force, mut observed, mut plan) = with_points(|_, _| {});
+        for (run, day) in bases {
+            mine(&mut observed).runs[*run].base = Some(id_of(*day));
+        }
+        plan.would_forget = days.iter().map(|day| forget(*day)).collect();
+        let found = review(&plan, &observed, &in_force, at(NOW));
+        found
+            .into_iter()
+            .filter(|objection| objection.operation_id.starts_with("forget."))
+            .map(|objection| objection.why)
+            .collect::<Vec<String>>()
+    };
+    let needed = "`bp_files.20261119T000000Z` cannot be read without it";
+    assert_eq!(objects(&[17], &[]), Vec::<String>::new());
+    assert_eq!(objects(&[17], &[(3, 17)]), [needed]);
+    // Through one that would go itself, and through one that stays.
+    assert_eq!(objects(&[16, 17], &[(3, 17), (1, 16)]), [needed, needed]);
+    assert_eq!(
+        objects(&[16], &[(3, 18), (2, 16)]),
+        ["`bp_files.20261118T000000Z` cannot be read without it"]
+    );
+    // Nobody who stays needs them; and a circle or a base that is not there ends the search.
+    assert_eq!(objects(&[16, 17], &[(1, 16)]), Vec::<String>::new());
+    assert_eq!(objects(&[16], &[(3, 18), (2, 19)]), Vec::<String>::new());
+    assert_eq!(objects(&[16], &[(3, 12)]), Vec::<String>::new());
+}
+
+/// What the reconciler would forget leaves whole chains, and its review agrees.
+#[test]
+fn what_a_kept_point_needs_is_not_among_what_would_be_forgotten() {
+    let (in_force, observed, plan) = with_points(|observed, _| {
+        let base = Some(forget(17).backup_id);
+        mine(observed).runs[3].base = base;
+    });
+    let names: Vec<&str> = plan
+        .would_forget
+        .iter()
+        .map(|forget| forget.backup_id.as_str())
+        .collect();
+    assert_eq!(names, ["bp_files.20261116T000000Z"]);
+    assert!(review(&plan, &observed, &in_force, at(NOW)).is_empty());
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn run(status: RunStatus, bytes: u64) -> Change {
         finished_at: at(1),
         consistent_at: None,
         backup_type: BackupType::Full,
+        base: None,
         status,
         kid: "k".parse().unwrap(),
         snapshot_id: (status == RunStatus::Success).then(|| "ab".repeat(32)),

@@ -365,7 +365,7 @@ fn hanging() -> impl Strategy<Value = Vec<Point>> {
         let ids: Vec<_> = points.iter().map(|point| point.backup_id.clone()).collect();
         for (place, (point, base)) in points.iter_mut().zip(bases).enumerate() {
             // Mostly one that is older, as honest data has it; some lead anywhere.
-            let honest = |base: usize| base % 8 != 0 && place > 0;
+            let honest = |base: usize| !base.is_multiple_of(8) && place > 0;
             point.base = base.and_then(|base| {
                 let of = if honest(base) { base % place } else { base };
                 let missing = || (of > 65).then(|| "bp.20200101T000000Z".parse().unwrap());

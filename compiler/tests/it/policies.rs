@@ -403,7 +403,7 @@ const CHANGES: &[(&str, &str, &str, &str, &[&str])] = &[
         "kid: backup-core-01",
         "custody: host:escrow-hsm",
         "custody: host:escrow-hsm\nkept_in: ds_key_metadata",
-        &["SW0301", "SW0315"],
+        &["SW0301", "SW0310", "SW0315"],
     ),
     (
         "SW0606",

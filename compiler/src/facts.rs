@@ -13,29 +13,38 @@ use contract::duration::Seconds;
 use contract::evidence::Evidence;
 use contract::id::{DatasetId, LocationId, PlanId};
 use contract::model::{Dataset, Eligibility, LoseCase, Model, Plan};
-use contract::recovery::{Condition, Coverage, DatasetFacts, Holding, Loss, LossCase, Recovery};
+use contract::recovery::{
+    Condition, Coverage, DatasetFacts, Holding, Loss, LossCase, Recovery, holdings,
+};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 /// Datasets whose facts are held at once while all of them are told, some 20 KiB each.
 const DATASETS_AT_ONCE: usize = 256;
 
-/// Everything that rules read of a model: `datasets`, `plans`, `scenarios`, `keys` and `locations`, each by id, and
-/// the `catalogue` of scenarios. With evidence, what receipts
-/// show of them beside it, and the time that reading took in the place of the time that settings promise.
+/// Everything that rules read of a model: `datasets`, `plans`, `scenarios`, `keys` and `locations`, each by id, and the `catalogue`
+/// of scenarios. With evidence, what receipts show of them beside it, and the time that reading took in the place of the time
+/// that settings promise.
 pub fn facts(model: &Model, evidence: Option<&Evidence>) -> Value {
-    let zones = Zones::bundled();
-    let recovery = recovery(model, &zones, evidence);
-    let mut proven = of_each(model, &recovery, &zones, evidence);
-    with_locations(&recovery, &mut proven);
-    proven
+    of_part(model, evidence, Some(&holdings(model).collect::<Vec<_>>()))
 }
 
-/// The same of a part of a tree, which cannot tell what locations have to hold.
-pub fn of_part(model: &Model, evidence: Option<&Evidence>) -> Value {
+/// The same of a part of a tree. What locations have to hold only the tree as a whole tells: where it is known, it is this.
+pub fn of_part(
+    model: &Model,
+    evidence: Option<&Evidence>,
+    holdings: Option<&[Holding<'_>]>,
+) -> Value {
     let zones = Zones::bundled();
     let recovery = recovery(model, &zones, evidence);
-    of_each(model, &recovery, &zones, evidence)
+    let (mut proven, locations) = rayon::join(
+        || of_each(model, &recovery, &zones, evidence),
+        || holdings.map(|holdings| json!(recovery.forecast_of(holdings))),
+    );
+    if let (Value::Object(fields), Some(locations)) = (&mut proven, locations) {
+        fields.insert("locations".to_owned(), locations);
+    }
+    proven
 }
 
 /// What locations have to hold of these.
@@ -46,12 +55,6 @@ pub fn locations(model: &Model, holdings: &[Holding<'_>]) -> Value {
 fn recovery<'m>(model: &'m Model, zones: &Zones, evidence: Option<&Evidence>) -> Recovery<'m> {
     let measured = evidence.map(|evidence| evidence.measured(model));
     Recovery::new(model, zones).with(measured.unwrap_or_default())
-}
-
-fn with_locations(recovery: &Recovery<'_>, proven: &mut Value) {
-    if let Value::Object(fields) = proven {
-        fields.insert("locations".to_owned(), json!(recovery.forecast()));
-    }
 }
 
 fn of_each(
@@ -96,7 +99,9 @@ pub fn proofs(model: &Model, evidence: Option<&Evidence>) -> Value {
     let zones = Zones::bundled();
     let recovery = recovery(model, &zones, evidence);
     let mut proven = of_each(model, &recovery, &zones, evidence);
-    with_locations(&recovery, &mut proven);
+    if let Value::Object(fields) = &mut proven {
+        fields.insert("locations".to_owned(), json!(recovery.forecast()));
+    }
     for id in model.datasets.keys() {
         if let Some(fact) = proven.pointer_mut(&format!("/datasets/{id}")) {
             with_bad_base(&recovery, id, fact);

@@ -72,21 +72,23 @@ pub fn ruled(
         return (Value::Null, Vec::new());
     };
     let facts = facts::facts(model, evidence);
-    let found = by_rules(compilation, sources, rules, at, &facts);
+    let found = by_rules(compilation, sources, &[rules], at, &facts).concat();
     (facts, found)
 }
 
+/// What each of these sets of rules finds.
 fn by_rules(
     compilation: &Compilation,
     sources: &SourceSet,
-    rules: &RuleSet,
+    sets: &[&RuleSet],
     at: Timestamp,
     facts: &Value,
-) -> Vec<Diagnostic> {
+) -> Vec<Vec<Diagnostic>> {
     let at = at.as_second();
     let input = Input::new(&compilation.json, &compilation.written, facts, at);
     let place = |path: &[String]| rules::place(compilation, sources, path);
-    rules::judge(&input, rules, &place)
+    let found = sets.iter().map(|rules| rules::judge(&input, rules, &place));
+    found.collect()
 }
 
 /// Lets the waivers of a model take what they accept.
@@ -162,12 +164,22 @@ fn find_in_parts(
     };
     loop {
         let parts = alike.parts(parsed, &opened);
+        // One part is all there is: what is asked of the whole is asked of it.
+        let is_whole = parts.len() == 1;
         let judged = parts.par_iter().enumerate().map(|(number, places)| {
             let mut compilation = compile(alike.only(parsed, places, &opened));
             let model = compilation.model.as_ref();
-            let part = model.map(|model| facts::of_part(model, evidence));
+            let holdings = model
+                .filter(|_| is_whole)
+                .map(|model| alike.holdings(model, &opened));
+            let part = model.map(|model| facts::of_part(model, evidence, holdings.as_deref()));
             let part = part.unwrap_or_default();
-            let found = by_rules(&compilation, sources, &of_each, at, &part);
+            let asked = if is_whole {
+                &[&of_each, &of_all][..]
+            } else {
+                &[&of_each]
+            };
+            let found = by_rules(&compilation, sources, asked, at, &part);
             let warned = std::mem::take(&mut compilation.diagnostics);
             let model = compilation.model.clone();
             let first = (number == 0).then_some(compilation);
@@ -175,12 +187,14 @@ fn find_in_parts(
         });
         let judged: Vec<_> = judged.collect::<Option<_>>()?;
         let (mut shared, mut whole) = (None, None);
-        let (mut warned, mut found) = (Vec::new(), Vec::new());
+        let (mut warned, mut found, mut of_whole) = (Vec::new(), Vec::new(), None);
         for (first, model, of_part, of_rules) in judged {
             shared = shared.or(first);
             whole = joined(whole, model);
             warned.extend(of_part);
-            found.extend(of_rules);
+            let mut of_rules = of_rules.into_iter();
+            found.extend(of_rules.next().unwrap_or_default());
+            of_whole = of_rules.next();
         }
         if parts.len() > 1 && !warned.is_empty() {
             // It may be missing from a part and not from the tree.
@@ -194,9 +208,11 @@ fn find_in_parts(
         }
         // Settings, waivers and what they name are in every part.
         let (shared, whole) = shared.zip(whole)?;
-        let holdings = alike.holdings(&whole, &opened);
-        let facts = json!({ "locations": facts::locations(&whole, &holdings) });
-        found.extend(by_rules(&shared, sources, &of_all, at, &facts));
+        found.extend(of_whole.unwrap_or_else(|| {
+            let holdings = alike.holdings(&whole, &opened);
+            let facts = json!({ "locations": facts::locations(&whole, &holdings) });
+            by_rules(&shared, sources, &[&of_all], at, &facts).concat()
+        }));
         accept(&shared, sources, rules, at, &mut found);
         let unknown: RuleCode = code::WAIVER_TARGET_UNKNOWN.into();
         if found.iter().any(|finding| finding.code == unknown) {

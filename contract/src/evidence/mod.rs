@@ -370,11 +370,14 @@ fn largest_loss(
     (at, counts): (Timestamp, Seconds),
     log_ends: Option<Timestamp>,
 ) -> Option<LossSeen> {
-    let mut usable: Vec<(Timestamp, Timestamp)> = points
-        .iter()
-        .filter_map(|(_, point)| Some((point.usable_since?, point.consistent_at?)))
-        .collect();
-    usable.sort_unstable();
+    // By the instant from which it was usable, the newest data.
+    let mut usable: BTreeMap<Timestamp, Timestamp> = BTreeMap::new();
+    for (_, point) in points {
+        if let (Some(since), Some(consistent_at)) = (point.usable_since, point.consistent_at) {
+            let known = usable.entry(since).or_insert(consistent_at);
+            *known = consistent_at.max(*known);
+        }
+    }
     let mut largest: Option<LossSeen> = None;
     let mut newest: Option<Timestamp> = None;
     let mut fail = |point: Option<Timestamp>, failure_before: Timestamp| {
@@ -390,16 +393,18 @@ fn largest_loss(
             });
         }
     };
-    for (usable_since, consistent_at) in usable {
-        if newest < Some(consistent_at) {
-            fail(newest, usable_since);
-            newest = Some(consistent_at);
+    for (usable_since, consistent_at) in &usable {
+        if newest < Some(*consistent_at) {
+            fail(newest, *usable_since);
+            newest = Some(*consistent_at);
         }
     }
     let sound = points.iter().filter(|(_, point)| point.is_sound());
     let left = sound.filter_map(|(_, point)| point.consistent_at).max();
     if let Some(end) = log_ends {
-        fail(newest, end);
+        // What counted until then, and what still does.
+        let before = usable.range(..end).map(|(_, consistent_at)| *consistent_at);
+        fail(before.max(), end);
         fail(left, end);
     }
     largest

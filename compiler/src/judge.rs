@@ -181,7 +181,12 @@ fn find_in_parts(
             };
             let found = by_rules(&compilation, sources, asked, at, &part);
             let warned = std::mem::take(&mut compilation.diagnostics);
-            let model = compilation.model.clone();
+            // Only parts have to be put together.
+            let model = if is_whole {
+                None
+            } else {
+                compilation.model.clone()
+            };
             let first = (number == 0).then_some(compilation);
             Some((first, model, warned, found)).filter(|(.., warned, _)| !has_errors(warned))
         });
@@ -207,12 +212,15 @@ fn find_in_parts(
             continue;
         }
         // Settings, waivers and what they name are in every part.
-        let (shared, whole) = shared.zip(whole)?;
-        found.extend(of_whole.unwrap_or_else(|| {
+        let shared = shared.filter(|shared| shared.model.is_some())?;
+        if let Some(of_whole) = of_whole {
+            found.extend(of_whole);
+        } else {
+            let whole = whole?;
             let holdings = alike.holdings(&whole, &opened);
             let facts = json!({ "locations": facts::locations(&whole, &holdings) });
-            by_rules(&shared, sources, &[&of_all], at, &facts).concat()
-        }));
+            found.extend(by_rules(&shared, sources, &[&of_all], at, &facts).concat());
+        }
         accept(&shared, sources, rules, at, &mut found);
         let unknown: RuleCode = code::WAIVER_TARGET_UNKNOWN.into();
         if found.iter().any(|finding| finding.code == unknown) {

@@ -385,10 +385,8 @@ fn nearest(places: &BTreeMap<String, Vec<Place>>, path: &[String]) -> Vec<Place>
         _ => (None, path),
     };
     let around = || {
-        let lengths = (1..=path.len()).rev();
-        lengths
-            .into_iter()
-            .find_map(|length| first(path.get(..length)?))
+        let mut lengths = (1..=path.len()).rev();
+        lengths.find_map(|length| first(path.get(..length)?))
     };
     own.or_else(around).unwrap_or_default()
 }

@@ -177,11 +177,6 @@ impl Evidence {
         Ok(verified)
     }
 
-    /// As of when it is.
-    pub const fn at(&self) -> Timestamp {
-        self.at
-    }
-
     /// The log of a reconciler; none where it was not given.
     pub fn log(&self, reconciler: &ReconcilerId) -> Option<LogSeen> {
         let known = self.logs.get(reconciler)?;

@@ -315,6 +315,110 @@ pub struct StoredCondition {
     pub since: Timestamp,
 }
 
+/// One part of a repository at one location, as it was last read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartRead {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The repository's key.
+    pub kid: Kid,
+    /// Where it was read.
+    pub location_id: LocationId,
+    /// Which part, from 1 to `of`.
+    pub part: u32,
+    /// How many parts there are.
+    pub of: u32,
+    /// When its last object was read.
+    pub at: Timestamp,
+    /// Whether everything in it was what its name says.
+    pub is_sound: bool,
+    /// Objects read.
+    pub objects: u64,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// A reading of a part that has not come to its end, because it made way for a backup or was stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartReading {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The repository's key.
+    pub kid: Kid,
+    /// Where it is read.
+    pub location_id: LocationId,
+    /// Which part, from 1 to `of`.
+    pub part: u32,
+    /// How many parts there are.
+    pub of: u32,
+    /// When it began.
+    pub since: Timestamp,
+    /// The name of the last pack that was read; the next one in order is next.
+    pub through: String,
+    /// Whether everything so far was what its name says.
+    pub is_sound: bool,
+    /// Objects read so far.
+    pub objects: u64,
+    /// Bytes read so far.
+    pub bytes: u64,
+}
+
+/// An object that a location holds damaged, or does not hold any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedObject {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The repository's key.
+    pub kid: Kid,
+    /// Where it is damaged.
+    pub location_id: LocationId,
+    /// Its path in the repository: `data/…`, `index/…`, `snapshots/…`.
+    pub object: String,
+    /// When that was found.
+    pub found_at: Timestamp,
+    /// What was found.
+    pub why: String,
+}
+
+/// What marks the place that a location is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocationIdentity {
+    /// The location.
+    pub location_id: LocationId,
+    /// Its random id.
+    pub identity: String,
+    /// When it was first seen there.
+    pub first_seen: Timestamp,
+}
+
+/// A bundle that was judged and refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedBundle {
+    /// What was refused.
+    pub payload: String,
+    /// What it was judged by; under anything else it is judged again.
+    pub judged_by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, as JSON.
+    pub failure: String,
+}
+
+/// A condition that a person cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// What the condition is about: a plan, a dataset, a recovery point, or the daemon.
+    pub subject: String,
+    /// Which kind of condition.
+    pub kind: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// Why, in that person's words.
+    pub note: String,
+}
+
 /// One thing to remember.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -359,6 +463,29 @@ pub enum Change {
     },
     /// All conditions as they stand now.
     Conditions(Vec<StoredCondition>),
+    /// A part of a repository was read to its end at a location; replaces what was known of that part.
+    PartRead(PartRead),
+    /// A reading made way before its end; the next one goes on there.
+    PartReading(PartReading),
+    /// An object is damaged or missing at a location; the first finding is kept.
+    ObjectDamaged(DamagedObject),
+    /// It is sound there again.
+    ObjectRepaired {
+        /// The plan.
+        plan_id: PlanId,
+        /// The repository's key.
+        kid: Kid,
+        /// The location.
+        location_id: LocationId,
+        /// Its path in the repository.
+        object: String,
+    },
+    /// A location was marked, or a person accepted another mark.
+    LocationIdentity(LocationIdentity),
+    /// A bundle was refused for a reason that its own bytes give.
+    BundleJudged(RefusedBundle),
+    /// A person cleared a condition.
+    Acknowledged(Acknowledgement),
 }
 
 /// A receipt of the log: its line, and the instant that it carries.
@@ -467,6 +594,22 @@ pub trait Store: Send + Sync {
     fn receipts_end(&self) -> Result<(u64, Option<Timestamp>), StoreError>;
     /// Conditions as they were last told.
     fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError>;
+    /// What marks each location.
+    fn location_identities(&self) -> Result<BTreeMap<LocationId, LocationIdentity>, StoreError>;
+    /// Whether a bundle was refused by the same judgement before.
+    fn refused_bundle(
+        &self,
+        payload: &str,
+        judged_by: &str,
+    ) -> Result<Option<RefusedBundle>, StoreError>;
+    /// Conditions that persons cleared, oldest first.
+    fn acknowledgements(&self) -> Result<Vec<Acknowledgement>, StoreError>;
+    /// When each part of each repository was last read at each location.
+    fn parts_read(&self) -> Result<Vec<PartRead>, StoreError>;
+    /// Readings that are not at their end.
+    fn parts_reading(&self) -> Result<Vec<PartReading>, StoreError>;
+    /// Objects that are damaged or missing now.
+    fn damaged_objects(&self) -> Result<Vec<DamagedObject>, StoreError>;
     /// The number of this life of the process; each opening counts one up.
     fn epoch(&self) -> u64;
 }

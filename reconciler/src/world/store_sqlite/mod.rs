@@ -12,24 +12,29 @@ use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
 };
 use sqlx::{Row as _, SqlSafeStr as _, Sqlite, Transaction};
 use tokio::runtime::Runtime;
 
 use contract::digest::Digest;
-use contract::id::{DatasetId, PlanId};
+use contract::id::{DatasetId, LocationId, PlanId};
 
 use crate::store::{
-    Change, Execution, ReceiptLine, Run, SlotRecord, Store, StoreError, StoredBundle,
-    StoredCondition,
+    Acknowledgement, Change, DamagedObject, Execution, LocationIdentity, PartRead, PartReading,
+    ReceiptLine, RefusedBundle, Run, SlotRecord, Store, StoreError, StoredBundle, StoredCondition,
 };
 use rows::{damaged, from_json, instant, number, unusable};
 
-const SCHEMA: &str = include_str!("schema.sql");
+/// Every migration in order. A migration that was released is never edited: an existing state is upgraded by the ones after.
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("schema.sql")),
+    (2, "memory of checks", include_str!("schema_2.sql")),
+];
 
 /// The newest migration.
-const SCHEMA_VERSION: u64 = 1;
+const SCHEMA_VERSION: u64 = MIGRATIONS.len() as u64;
 
 /// The store in one SQLite file.
 #[derive(Debug)]
@@ -113,6 +118,21 @@ impl SqliteStore {
         })
     }
 
+    fn rows<T>(
+        &self,
+        doing: &'static str,
+        sql: &'static str,
+        read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.runtime.block_on(async {
+            let rows = sqlx::query(sql)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| rows::explain(doing, error))?;
+            rows.iter().map(read).collect()
+        })
+    }
+
     fn texts(&self, doing: &'static str, sql: &'static str) -> Result<Vec<String>, StoreError> {
         self.runtime.block_on(async {
             let rows = sqlx::query(sql)
@@ -145,14 +165,14 @@ fn take_lock(path: &Path) -> Result<Flock<File>, StoreError> {
 }
 
 async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
-    let first = Migration::new(
-        1,
-        "first".into(),
-        MigrationType::Simple,
-        SCHEMA.into_sql_str(),
-        false,
-    );
-    Migrator::with_migrations(vec![first])
+    let all = MIGRATIONS
+        .into_iter()
+        .map(|(version, name, sql)| {
+            let sql = sql.into_sql_str();
+            Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+        })
+        .collect();
+    Migrator::with_migrations(all)
         .run(pool)
         .await
         .map_err(|error| match error {
@@ -325,6 +345,70 @@ impl Store for SqliteStore {
             "SELECT body FROM conditions ORDER BY subject",
         )?;
         from_json(&bodies, "conditions")
+    }
+
+    fn location_identities(&self) -> Result<BTreeMap<LocationId, LocationIdentity>, StoreError> {
+        self.rows(
+            "reading identities of locations",
+            "SELECT location_id, identity, first_seen FROM location_identity",
+            rows::identity,
+        )
+        .map(|all| {
+            all.into_iter()
+                .map(|one| (one.location_id.clone(), one))
+                .collect()
+        })
+    }
+
+    fn refused_bundle(
+        &self,
+        payload: &str,
+        judged_by: &str,
+    ) -> Result<Option<RefusedBundle>, StoreError> {
+        self.runtime.block_on(async {
+            let row = sqlx::query(
+                "SELECT payload, judged_by, at, failure FROM refused_bundle
+                 WHERE payload = ? AND judged_by = ?",
+            )
+            .bind(payload)
+            .bind(judged_by)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| rows::explain("reading refused bundles", error))?;
+            row.as_ref().map(rows::refused).transpose()
+        })
+    }
+
+    fn acknowledgements(&self) -> Result<Vec<Acknowledgement>, StoreError> {
+        self.rows(
+            "reading acknowledgements",
+            "SELECT subject, kind, at, actor, note FROM acknowledgement ORDER BY id",
+            rows::acknowledgement,
+        )
+    }
+
+    fn parts_read(&self) -> Result<Vec<PartRead>, StoreError> {
+        self.rows(
+            "reading checks",
+            "SELECT * FROM part_read ORDER BY plan_id, kid, location_id, parts, part",
+            rows::part_read,
+        )
+    }
+
+    fn parts_reading(&self) -> Result<Vec<PartReading>, StoreError> {
+        self.rows(
+            "reading checks",
+            "SELECT * FROM part_reading ORDER BY plan_id, kid, location_id, parts, part",
+            rows::part_reading,
+        )
+    }
+
+    fn damaged_objects(&self) -> Result<Vec<DamagedObject>, StoreError> {
+        self.rows(
+            "reading damaged objects",
+            "SELECT * FROM damaged_object ORDER BY plan_id, kid, location_id, object",
+            rows::damaged_object,
+        )
     }
 
     fn epoch(&self) -> u64 {

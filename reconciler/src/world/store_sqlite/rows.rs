@@ -1,10 +1,10 @@
 //! Owns how each change becomes rows and how rows become values again. Never opens or commits anything; what it cannot read
 //! is damage, told with its table. The interesting function is [`apply`].
 
-use std::str::FromStr as _;
+use std::str::FromStr;
 
 use contract::digest::Digest;
-use contract::id::PlanId;
+use contract::id::{Kid, LocationId, PlanId};
 use contract::seal::Serial;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,8 +13,12 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
 use crate::store::{
-    Change, Execution, Outcome, Run, SlotRecord, StoreError, StoredBundle, StoredCondition,
+    Acknowledgement, Change, DamagedObject, Execution, LocationIdentity, Outcome, PartRead,
+    PartReading, RefusedBundle, Run, SlotRecord, StoreError, StoredBundle, StoredCondition,
 };
+
+/// Whoever may push can have bundles refused without end. A forgotten one is only judged again.
+const REFUSED_BUNDLES_KEPT: i64 = 1_000;
 
 type Tx<'t> = Transaction<'t, Sqlite>;
 
@@ -50,7 +54,134 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
             state,
         } => connector_state(tx, plan_id.as_str(), dataset_id.as_str(), state.as_deref()).await,
         Change::Conditions(conditions) => replace_conditions(tx, conditions).await,
+        Change::PartRead(part) => record_part(tx, part).await,
+        Change::PartReading(part) => record_reading(tx, part).await,
+        Change::ObjectDamaged(damaged) => record_damage(tx, damaged).await,
+        Change::ObjectRepaired {
+            plan_id,
+            kid,
+            location_id,
+            object,
+        } => {
+            let query = sqlx::query(
+                "DELETE FROM damaged_object
+                 WHERE plan_id = ? AND kid = ? AND location_id = ? AND object = ?",
+            )
+            .bind(plan_id.as_str().to_owned())
+            .bind(kid.as_str().to_owned())
+            .bind(location_id.as_str().to_owned())
+            .bind(object.clone());
+            run(tx, "recording a repair", query).await
+        }
+        Change::LocationIdentity(one) => {
+            let query = sqlx::query(
+                "INSERT INTO location_identity (location_id, identity, first_seen) VALUES (?, ?, ?)
+                 ON CONFLICT (location_id) DO UPDATE
+                 SET identity = excluded.identity, first_seen = excluded.first_seen",
+            )
+            .bind(one.location_id.as_str().to_owned())
+            .bind(one.identity.clone())
+            .bind(one.first_seen.as_second());
+            run(tx, "recording the identity of a location", query).await
+        }
+        Change::BundleJudged(refused) => record_refused(tx, refused).await,
+        Change::Acknowledged(one) => {
+            let query = sqlx::query(
+                "INSERT INTO acknowledgement (subject, kind, at, actor, note) VALUES (?, ?, ?, ?, ?)",
+            )
+            .bind(one.subject.clone())
+            .bind(one.kind.clone())
+            .bind(one.at.as_second())
+            .bind(one.actor.clone())
+            .bind(one.note.clone());
+            run(tx, "recording an acknowledgement", query).await
+        }
     }
+}
+
+async fn record_part(tx: &mut Tx<'_>, part: &PartRead) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO part_read
+         (plan_id, kid, location_id, parts, part, at, is_sound, objects, bytes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (plan_id, kid, location_id, parts, part) DO UPDATE
+         SET at = excluded.at, is_sound = excluded.is_sound, objects = excluded.objects,
+             bytes = excluded.bytes",
+    )
+    .bind(part.plan_id.as_str().to_owned())
+    .bind(part.kid.as_str().to_owned())
+    .bind(part.location_id.as_str().to_owned())
+    .bind(i64::from(part.of))
+    .bind(i64::from(part.part))
+    .bind(part.at.as_second())
+    .bind(i64::from(part.is_sound))
+    .bind(signed(part.objects))
+    .bind(signed(part.bytes));
+    run(tx, "recording what a check read", query).await?;
+    let query = sqlx::query(
+        "DELETE FROM part_reading
+         WHERE plan_id = ? AND kid = ? AND location_id = ? AND parts = ? AND part = ?",
+    )
+    .bind(part.plan_id.as_str().to_owned())
+    .bind(part.kid.as_str().to_owned())
+    .bind(part.location_id.as_str().to_owned())
+    .bind(i64::from(part.of))
+    .bind(i64::from(part.part));
+    run(tx, "recording what a check read", query).await
+}
+
+async fn record_reading(tx: &mut Tx<'_>, part: &PartReading) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO part_reading
+         (plan_id, kid, location_id, parts, part, since, through, is_sound, objects, bytes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (plan_id, kid, location_id, parts, part) DO UPDATE
+         SET since = excluded.since, through = excluded.through, is_sound = excluded.is_sound,
+             objects = excluded.objects, bytes = excluded.bytes",
+    )
+    .bind(part.plan_id.as_str().to_owned())
+    .bind(part.kid.as_str().to_owned())
+    .bind(part.location_id.as_str().to_owned())
+    .bind(i64::from(part.of))
+    .bind(i64::from(part.part))
+    .bind(part.since.as_second())
+    .bind(part.through.clone())
+    .bind(i64::from(part.is_sound))
+    .bind(signed(part.objects))
+    .bind(signed(part.bytes));
+    run(tx, "recording how far a check came", query).await
+}
+
+async fn record_damage(tx: &mut Tx<'_>, damaged: &DamagedObject) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO damaged_object (plan_id, kid, location_id, object, found_at, why)
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(damaged.plan_id.as_str().to_owned())
+    .bind(damaged.kid.as_str().to_owned())
+    .bind(damaged.location_id.as_str().to_owned())
+    .bind(damaged.object.clone())
+    .bind(damaged.found_at.as_second())
+    .bind(damaged.why.clone());
+    run(tx, "recording damage", query).await
+}
+
+async fn record_refused(tx: &mut Tx<'_>, refused: &RefusedBundle) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO refused_bundle (payload, judged_by, at, failure) VALUES (?, ?, ?, ?)
+         ON CONFLICT (payload, judged_by) DO UPDATE SET at = excluded.at, failure = excluded.failure",
+    )
+    .bind(refused.payload.clone())
+    .bind(refused.judged_by.clone())
+    .bind(refused.at.as_second())
+    .bind(refused.failure.clone());
+    run(tx, "recording a refused bundle", query).await?;
+    let query = sqlx::query(
+        "DELETE FROM refused_bundle WHERE rowid NOT IN
+         (SELECT rowid FROM refused_bundle ORDER BY at DESC, rowid DESC LIMIT ?)",
+    )
+    .bind(REFUSED_BUNDLES_KEPT);
+    run(tx, "forgetting old refused bundles", query).await
 }
 
 type Query = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
@@ -243,6 +374,90 @@ pub(super) fn bundle(row: &SqliteRow) -> Result<StoredBundle, StoreError> {
         roots: roots.into_iter().map(String::into_bytes).collect(),
         plans: one::<std::collections::BTreeSet<PlanId>>(&plans, "bundles")?,
     })
+}
+
+/// When and how a part of a repository was last read.
+pub(super) fn part_read(row: &SqliteRow) -> Result<PartRead, StoreError> {
+    const TABLE: &str = "part_read";
+    Ok(PartRead {
+        plan_id: id::<PlanId>(row, "plan_id", TABLE)?,
+        kid: id::<Kid>(row, "kid", TABLE)?,
+        location_id: id::<LocationId>(row, "location_id", TABLE)?,
+        part: get(row, "part")?,
+        of: get(row, "parts")?,
+        at: instant(row, "at")?,
+        is_sound: get(row, "is_sound")?,
+        objects: unsigned(get(row, "objects")?, TABLE)?,
+        bytes: unsigned(get(row, "bytes")?, TABLE)?,
+    })
+}
+
+/// How far the reading of a part came.
+pub(super) fn part_reading(row: &SqliteRow) -> Result<PartReading, StoreError> {
+    const TABLE: &str = "part_reading";
+    Ok(PartReading {
+        plan_id: id::<PlanId>(row, "plan_id", TABLE)?,
+        kid: id::<Kid>(row, "kid", TABLE)?,
+        location_id: id::<LocationId>(row, "location_id", TABLE)?,
+        part: get(row, "part")?,
+        of: get(row, "parts")?,
+        since: instant(row, "since")?,
+        through: get(row, "through")?,
+        is_sound: get(row, "is_sound")?,
+        objects: unsigned(get(row, "objects")?, TABLE)?,
+        bytes: unsigned(get(row, "bytes")?, TABLE)?,
+    })
+}
+
+/// An object that is damaged.
+pub(super) fn damaged_object(row: &SqliteRow) -> Result<DamagedObject, StoreError> {
+    const TABLE: &str = "damaged_object";
+    Ok(DamagedObject {
+        plan_id: id::<PlanId>(row, "plan_id", TABLE)?,
+        kid: id::<Kid>(row, "kid", TABLE)?,
+        location_id: id::<LocationId>(row, "location_id", TABLE)?,
+        object: get(row, "object")?,
+        found_at: instant(row, "found_at")?,
+        why: get(row, "why")?,
+    })
+}
+
+/// What marks a location.
+pub(super) fn identity(row: &SqliteRow) -> Result<LocationIdentity, StoreError> {
+    Ok(LocationIdentity {
+        location_id: id::<LocationId>(row, "location_id", "location_identity")?,
+        identity: get(row, "identity")?,
+        first_seen: instant(row, "first_seen")?,
+    })
+}
+
+/// A bundle that was refused.
+pub(super) fn refused(row: &SqliteRow) -> Result<RefusedBundle, StoreError> {
+    Ok(RefusedBundle {
+        payload: get(row, "payload")?,
+        judged_by: get(row, "judged_by")?,
+        at: instant(row, "at")?,
+        failure: get(row, "failure")?,
+    })
+}
+
+/// What a person cleared.
+pub(super) fn acknowledgement(row: &SqliteRow) -> Result<Acknowledgement, StoreError> {
+    Ok(Acknowledgement {
+        subject: get(row, "subject")?,
+        kind: get(row, "kind")?,
+        at: instant(row, "at")?,
+        actor: get(row, "actor")?,
+        note: get(row, "note")?,
+    })
+}
+
+fn id<T>(row: &SqliteRow, column: &'static str, table: &str) -> Result<T, StoreError>
+where
+    T: FromStr<Err: std::fmt::Display>,
+{
+    let text: String = get(row, column)?;
+    T::from_str(&text).map_err(|error| damaged(table, &error))
 }
 
 pub(super) fn get<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use reconciler::observed::SlotOutcome;
 use reconciler::store::{
-    BackupType, Change, Execution, ExecutionKind, Outcome, ReceiptLine, Run, RunStatus, SlotRecord,
+    Acknowledgement, BackupType, Change, DamagedObject, Execution, ExecutionKind, LocationIdentity,
+    Outcome, PartRead, PartReading, ReceiptLine, RefusedBundle, Run, RunStatus, SlotRecord,
     Store as _, StoreError, Verification,
 };
 use reconciler::world::store_sqlite::SqliteStore;
@@ -165,4 +166,150 @@ fn a_damaged_file_is_told_as_damage() {
     std::fs::write(&path, vec![7_u8; 8_192]).unwrap();
     let told = SqliteStore::open(&path).err();
     assert!(matches!(told, Some(StoreError::Damaged { .. })), "{told:?}");
+}
+
+fn part(part: u32, of: u32, second: i64, is_sound: bool) -> PartRead {
+    PartRead {
+        plan_id: "bp".parse().unwrap(),
+        kid: "k".parse().unwrap(),
+        location_id: "near".parse().unwrap(),
+        part,
+        of,
+        at: at(second),
+        is_sound,
+        objects: 2,
+        bytes: 3,
+    }
+}
+
+#[test]
+fn a_part_keeps_its_newest_check_and_damage_its_first_finding() {
+    let (_folder, store) = scratch();
+    let reads = [
+        part(1, 2, 5, false),
+        part(2, 2, 6, true),
+        part(1, 2, 9, true),
+    ];
+    let reading = PartReading {
+        plan_id: "bp".parse().unwrap(),
+        kid: "k".parse().unwrap(),
+        location_id: "near".parse().unwrap(),
+        part: 1,
+        of: 2,
+        since: at(4),
+        through: "ab".to_owned(),
+        is_sound: true,
+        objects: 1,
+        bytes: 2,
+    };
+    let begun = Change::PartReading(reading.clone());
+    store.commit(&[begun], &[]).unwrap();
+    assert_eq!(store.parts_reading().unwrap(), [reading]);
+    let changes: Vec<Change> = reads.iter().cloned().map(Change::PartRead).collect();
+    store.commit(&changes, &[]).unwrap();
+    assert_eq!(
+        store.parts_read().unwrap(),
+        [reads[2].clone(), reads[1].clone()]
+    );
+    assert!(
+        store.parts_reading().unwrap().is_empty(),
+        "it came to its end"
+    );
+    assert!(
+        store
+            .commit(&[Change::PartRead(part(3, 2, 9, true))], &[])
+            .is_err()
+    );
+
+    let damaged = |second, why: &str| DamagedObject {
+        plan_id: "bp".parse().unwrap(),
+        kid: "k".parse().unwrap(),
+        location_id: "near".parse().unwrap(),
+        object: "data/ab".to_owned(),
+        found_at: at(second),
+        why: why.to_owned(),
+    };
+    let first = damaged(4, "rotten");
+    let again = Change::ObjectDamaged(damaged(8, "still"));
+    store
+        .commit(&[Change::ObjectDamaged(first.clone()), again], &[])
+        .unwrap();
+    assert_eq!(
+        store.damaged_objects().unwrap(),
+        std::slice::from_ref(&first)
+    );
+    let repaired = Change::ObjectRepaired {
+        plan_id: first.plan_id,
+        kid: first.kid,
+        location_id: first.location_id,
+        object: first.object,
+    };
+    store.commit(&[repaired], &[]).unwrap();
+    assert!(store.damaged_objects().unwrap().is_empty());
+}
+
+#[test]
+fn identities_refusals_and_acknowledgements_are_remembered() {
+    let (folder, store) = scratch();
+    let identity = |identity: &str| LocationIdentity {
+        location_id: "near".parse().unwrap(),
+        identity: identity.to_owned(),
+        first_seen: at(3),
+    };
+    let refused = |number: i64| RefusedBundle {
+        payload: format!("p{number}"),
+        judged_by: "root 1".to_owned(),
+        at: at(number),
+        failure: "{}".to_owned(),
+    };
+    let acknowledged = Acknowledgement {
+        subject: "ds_a".to_owned(),
+        kind: "source_collapse".to_owned(),
+        at: at(7),
+        actor: "anna".to_owned(),
+        note: "moved".to_owned(),
+    };
+    let mut changes = vec![
+        Change::LocationIdentity(identity("a")),
+        Change::LocationIdentity(identity("b")),
+        Change::Acknowledged(acknowledged.clone()),
+    ];
+    changes.extend((0..1_002).map(|number| Change::BundleJudged(refused(number))));
+    store.commit(&changes, &[]).unwrap();
+    drop(store);
+    let path = folder.path().join("state/store.sqlite");
+    let store = SqliteStore::open_read_only(&path).unwrap();
+    let near: contract::id::LocationId = "near".parse().unwrap();
+    assert_eq!(store.location_identities().unwrap()[&near], identity("b"));
+    assert_eq!(store.acknowledgements().unwrap(), [acknowledged]);
+    let found = |payload: &str, judged_by: &str| store.refused_bundle(payload, judged_by).unwrap();
+    assert_eq!(found("p2", "root 1"), Some(refused(2)));
+    assert_eq!(found("p2", "root 2"), None, "another judgement");
+    assert_eq!(found("p1", "root 1"), None, "the oldest are forgotten");
+}
+
+/// The file was made by the program of version 1: one recovery point, one slot, two receipts.
+#[test]
+fn a_state_of_version_1_is_upgraded_and_keeps_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let dump = include_bytes!("store_version_1.sqlite");
+    std::fs::write(&path, dump).unwrap();
+    let refused = SqliteStore::open_read_only(&path);
+    assert!(
+        matches!(refused, Err(StoreError::Migration { .. })),
+        "a reader changes nothing"
+    );
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.receipts().unwrap(), ["one", "two"]);
+    assert_eq!(store.slots(None).unwrap().len(), 1);
+    assert_eq!(store.runs().unwrap()[0].bytes, 2);
+    assert_eq!(store.epoch(), 2);
+    assert!(store.parts_read().unwrap().is_empty());
+    store
+        .commit(&[Change::PartRead(part(1, 1, 1, true))], &[])
+        .unwrap();
+    drop(store);
+    let again = SqliteStore::open(&path).unwrap();
+    assert_eq!(again.parts_read().unwrap().len(), 1);
 }

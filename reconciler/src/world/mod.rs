@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod connector;
+pub mod folder;
 pub mod git;
 pub mod keys;
 pub mod process;

@@ -266,6 +266,12 @@ codes! {
     VAULT_CHILD_FAILED = 1419 "vault-child-failed" "the process that restores and checks died";
     VAULT_DEADLINE = 1420 "vault-deadline" "a restore or check did not finish in time and was killed";
     VAULT_BAD_REQUEST = 1421 "vault-bad-request" "the vault was asked for something its format cannot hold";
+    VAULT_LOCATION_NOT_EXPECTED = 1422 "location-not-expected" "a location's folder is not the one that was used before";
+    VAULT_LOCATION_SHARED = 1423 "location-shared" "two locations are one folder, or one is inside the other";
+    VAULT_LOCATION_IN_SOURCE = 1424 "location-in-source" "a location is inside a dataset's live data, or the live data are inside a location";
+    VAULT_LOCATION_SILENT = 1425 "location-silent" "a location's storage does not answer";
+    VAULT_REPOSITORY_DISPUTED = 1426 "repository-disputed" "locations hold different repositories that the bound key opens";
+    VAULT_LOCATION_NOT_ADOPTED = 1427 "location-not-adopted" "a location cannot be adopted as it is";
 
     // 15 connectors
     SOURCE_MISSING = 1501 "source-missing" "the live data that a binding names do not exist";

@@ -228,7 +228,7 @@ fn prepare(vault: &Vault, request: &BackupRequest) -> Result<(), VaultError> {
 
 /// A run that was killed may have left content without a name; it would fill the location for ever.
 fn clear_unfinished(vault: &Vault) {
-    for (location, store) in &vault.stores {
+    for (location, store) in vault.usable_stores() {
         match store.remove_unfinished() {
             Ok(0) => {}
             Ok(count) => tracing::info!(%location, count, "removed what killed writes had left"),
@@ -237,26 +237,33 @@ fn clear_unfinished(vault: &Vault) {
     }
 }
 
-fn lock_all(
-    vault: &Vault,
-    here: &Identity,
-) -> Result<(Locks, BTreeMap<LocationId, LocationState>), VaultError> {
+/// Locations that are out of the run before it begins, and who holds those that are locked.
+struct Outside {
+    states: BTreeMap<LocationId, LocationState>,
+    held: Vec<(LocationId, String)>,
+}
+
+/// Locks every location that can be locked. One that another program holds is left out like one that is full.
+fn lock_all(vault: &Vault, here: &Identity) -> Result<(Locks, Outside), VaultError> {
     let sealer = vault.sealer()?;
-    let stores: Vec<_> = vault
-        .stores
-        .iter()
-        .map(|(location, store)| (location.clone(), Arc::clone(store)))
-        .collect();
-    let (locks, refused) = Locks::take(&stores, &sealer, here);
-    let mut outside = BTreeMap::new();
+    let (locks, refused) = Locks::take(&vault.usable_stores(), &sealer, here);
+    let mut outside = Outside {
+        states: vault.aside.clone(),
+        held: Vec::new(),
+    };
     for (location, why) in refused {
-        match why {
-            Refused::Held(holder) => return Err(VaultError::Locked { location, holder }),
-            Refused::Store(error) => {
-                let why = error.to_string();
-                outside.insert(location, LocationState::Unknown { why });
+        let why = match why {
+            Refused::Held(holder) => {
+                let why = format!("it is locked by `{holder}`");
+                tracing::warn!(event = "location_locked", %location, %holder, "location is locked; it is left out of this run");
+                outside.held.push((location.clone(), holder));
+                why
             }
-        }
+            Refused::Store(error) => error.to_string(),
+        };
+        outside
+            .states
+            .insert(location, LocationState::Unknown { why });
     }
     Ok((locks, outside))
 }
@@ -266,11 +273,11 @@ fn lock_all(
 fn enlist<'run>(
     vault: &'run Vault,
     request: &'run BackupRequest,
-    refused: BTreeMap<LocationId, LocationState>,
+    refused: Outside,
     here: &Identity,
     tags: Vec<String>,
 ) -> Result<(Run<'run>, SnapshotFile), VaultError> {
-    let mut outside = refused;
+    let mut outside = refused.states;
     let mut inside = Vec::new();
     for (location, seen) in vault.compare() {
         if outside.contains_key(&location) {
@@ -283,6 +290,10 @@ fn enlist<'run>(
         }
     }
     if inside.len() < request.commit.max(1) {
+        // Waiting for the holder may be all that is needed.
+        if let Some((location, holder)) = refused.held.into_iter().next() {
+            return Err(VaultError::Locked { location, holder });
+        }
         return Err(VaultError::QuorumNotMet {
             usable: inside.len(),
             wanted: request.commit.max(1),
@@ -318,7 +329,7 @@ fn reasons(states: &BTreeMap<LocationId, LocationState>) -> String {
         .join("; ")
 }
 
-fn describe(state: &LocationState) -> String {
+pub(super) fn describe(state: &LocationState) -> String {
     match state {
         LocationState::InSync => "is in sync".to_owned(),
         LocationState::Lagging { missing, why, .. } => format!("lags by {missing} objects: {why}"),

@@ -3,7 +3,7 @@
 //! The interesting function is [`fetch`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use contract::id::LocationId;
@@ -13,8 +13,9 @@ use super::Vault;
 use super::error::VaultError;
 use super::lock::{Identity, Locks, Refused, Sealer};
 use super::mirror::lock as guard;
-use super::observe::{LocationState, Seen, is_content_of};
-use super::store::{Kind, LASTING, Object, Store, StoreError};
+use super::observe::{LocationState, Seen};
+use super::proof::{Authenticity, authenticity};
+use super::store::{LASTING, Object, Store, StoreError};
 
 /// What catching up did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,60 +52,101 @@ struct Job<'vault> {
     damaged: Mutex<BTreeMap<LocationId, String>>,
 }
 
-/// See [`Vault::catch_up`].
+/// See [`Vault::catch_up`]. A location on which damage is found adds nothing from then on, and what the others hold is copied
+/// in a further pass.
 pub(super) fn run(vault: &Vault) -> Result<CatchUp, VaultError> {
     let sealer = vault.sealer()?;
-    let stores: Vec<_> = vault
-        .stores
-        .iter()
-        .map(|(location, store)| (location.clone(), Arc::clone(store)))
-        .collect();
-    let (_locks, refused) = Locks::take(&stores, &sealer, &Identity::of_this_process());
+    let (_locks, refused) = Locks::take(
+        &vault.usable_stores(),
+        &sealer,
+        &Identity::of_this_process(),
+    );
+    let mut result = CatchUp::default();
+    let mut locked: BTreeMap<LocationId, String> = BTreeMap::new();
     for (location, why) in refused {
-        if let Refused::Held(holder) = why {
-            return Err(VaultError::Locked { location, holder });
+        let why = match why {
+            Refused::Held(holder) => format!("it is locked by `{holder}`"),
+            Refused::Store(error) => error.to_string(),
+        };
+        locked.insert(location, why);
+    }
+    for _ in 0..=vault.stores.len() {
+        let found = pass(vault, &sealer, &locked, &mut result);
+        if found.is_empty() {
+            break;
+        }
+        result.damaged.extend(found);
+    }
+    let after = vault.judge_without(&vault.look(), &result.damaged);
+    for caught in &mut result.locations {
+        if let Some(compared) = after.get(&caught.location) {
+            caught.after = compared.state.clone();
         }
     }
+    Ok(result)
+}
+
+/// Copies to every lagging location and returns the damage that was met.
+fn pass(
+    vault: &Vault,
+    sealer: &Sealer,
+    locked: &BTreeMap<LocationId, String>,
+    result: &mut CatchUp,
+) -> BTreeMap<LocationId, String> {
     let seen = vault.look();
-    let compared = vault.judge(&seen);
+    let compared = vault.judge_without(&seen, &result.damaged);
+    let is_aside = |state: &LocationState| match state {
+        LocationState::Quarantined { .. } | LocationState::Unknown { .. } => true,
+        LocationState::InSync
+        | LocationState::Lagging { .. }
+        | LocationState::CatchingUp
+        | LocationState::Absent => false,
+    };
     let job = Job {
         vault,
         seen: &seen,
         aside: compared
             .iter()
-            .filter(|(_, compared)| matches!(compared.state, LocationState::Quarantined { .. }))
+            .filter(|(location, compared)| {
+                is_aside(&compared.state) || locked.contains_key(*location)
+            })
             .map(|(location, _)| location.clone())
             .collect(),
-        sealer: &sealer,
+        sealer,
         damaged: Mutex::default(),
     };
-    let mut result = CatchUp::default();
     for (location, compared) in &compared {
-        if let (LocationState::Lagging { .. }, Some(store)) =
+        let (LocationState::Lagging { .. }, Some(store)) =
             (&compared.state, vault.stores.get(location))
-        {
-            let mut caught = CaughtUp {
+        else {
+            continue;
+        };
+        let known = result
+            .locations
+            .iter()
+            .position(|caught| caught.location == *location);
+        let mut caught = match known {
+            Some(known) => result.locations.remove(known),
+            None => CaughtUp {
                 location: location.clone(),
                 before: compared.state.clone(),
                 after: compared.state.clone(),
                 objects: 0,
                 bytes: 0,
                 stopped: None,
-            };
-            if let Err(error) = copy(&job, store.as_ref(), &compared.missing, &mut caught) {
-                caught.stopped = Some(error.to_string());
-            }
-            result.locations.push(caught);
-        }
+            },
+        };
+        caught.stopped = match locked.get(location) {
+            Some(why) => Some(why.clone()),
+            None => copy(&job, store.as_ref(), &compared.missing, &mut caught)
+                .err()
+                .map(|error| error.to_string()),
+        };
+        result.locations.push(caught);
     }
-    let after = vault.compare();
-    for caught in &mut result.locations {
-        if let Some(compared) = after.get(&caught.location) {
-            caught.after = compared.state.clone();
-        }
-    }
-    result.damaged = guard(&job.damaged).clone();
-    Ok(result)
+    result.locations.sort_by(|a, b| a.location.cmp(&b.location));
+    let damaged = guard(&job.damaged).clone();
+    damaged
 }
 
 /// Kind after kind: no index arrives before all packs, no snapshot before all indexes. The first object that cannot be had
@@ -117,7 +159,9 @@ fn copy(
 ) -> Result<(), StoreError> {
     for kind in LASTING {
         for object in missing.keys().filter(|object| object.kind == kind) {
-            let content = fetch(job, object)?;
+            let Some(content) = fetch(job, object)? else {
+                continue;
+            };
             target.write(object, std::slice::from_ref(&content))?;
             caught.objects += 1;
             caught.bytes += content.len() as u64;
@@ -126,9 +170,9 @@ fn copy(
     Ok(())
 }
 
-/// Reads an object from the first copy that gives sound content. Index and snapshot files must also open with our key:
-/// whoever can write to one location must not spread files to the others through us.
-fn fetch(job: &Job<'_>, object: &Object) -> Result<Bytes, StoreError> {
+/// Reads an object from the first copy that gives what our key made: whoever can write to one location must not spread files
+/// to the others through us. A key file for another password is no object that anybody misses.
+fn fetch(job: &Job<'_>, object: &Object) -> Result<Option<Bytes>, StoreError> {
     let mut last = StoreError::NotFound {
         place: "every other location".to_owned(),
         object: object.path(),
@@ -140,12 +184,19 @@ fn fetch(job: &Job<'_>, object: &Object) -> Result<Bytes, StoreError> {
             continue;
         }
         match store.read(object) {
-            Ok(content) if is_sound(job.sealer, object, &content) => return Ok(content),
-            Ok(_) => {
-                let error = StoreError::Damaged {
-                    place: store.place(),
-                    object: object.path(),
-                };
+            Ok(content) => match authenticity(job.sealer, &job.vault.password, object, &content) {
+                Authenticity::Ours => return Ok(Some(content)),
+                Authenticity::ForeignKey => return Ok(None),
+                Authenticity::Junk => {
+                    let error = StoreError::Damaged {
+                        place: store.place(),
+                        object: object.path(),
+                    };
+                    guard(&job.damaged).insert(location.clone(), error.to_string());
+                    last = error;
+                }
+            },
+            Err(error) if error.is_damage() => {
                 guard(&job.damaged).insert(location.clone(), error.to_string());
                 last = error;
             }
@@ -153,12 +204,4 @@ fn fetch(job: &Job<'_>, object: &Object) -> Result<Bytes, StoreError> {
         }
     }
     Err(last)
-}
-
-fn is_sound(sealer: &Sealer, object: &Object, content: &[u8]) -> bool {
-    let opens = match object.kind {
-        Kind::Index | Kind::Snapshot | Kind::Config => sealer.open(content).is_some(),
-        Kind::Pack | Kind::Key | Kind::Lock => true,
-    };
-    opens && is_content_of(object, content)
 }

@@ -53,6 +53,12 @@ pub enum VaultError {
         /// `<environment>/<plan_id>/<kid>`.
         repository: String,
     },
+    /// Locations hold different repositories that the key opens.
+    #[error("locations hold different repositories in place of `{repository}`")]
+    RepositoryDisputed {
+        /// `<environment>/<plan_id>/<kid>`.
+        repository: String,
+    },
     /// Fewer locations than `commit` can take the recovery point, so none gets it.
     #[error("{usable} of {wanted} locations can take a recovery point: {why}")]
     QuorumNotMet {
@@ -182,6 +188,7 @@ impl VaultError {
             Self::KeyUnusable { .. } => code::VAULT_KEY_UNUSABLE,
             Self::RepositoryAbsent { .. } => code::VAULT_REPOSITORY_ABSENT,
             Self::RepositoryLost { .. } => code::VAULT_REPOSITORY_LOST,
+            Self::RepositoryDisputed { .. } => code::VAULT_REPOSITORY_DISPUTED,
             Self::QuorumNotMet { .. } => code::VAULT_QUORUM_NOT_MET,
             Self::CommitIncomplete { .. } => code::VAULT_COMMIT_INCOMPLETE,
             Self::SourceIncomplete { .. } | Self::SourceMissing { .. } => {
@@ -214,6 +221,9 @@ impl VaultError {
             Self::RepositoryLost { .. } => {
                 "bring back a location that holds it; nothing new is written in its place"
             }
+            Self::RepositoryDisputed { .. } => {
+                "remove the repository that does not belong there; `restic snapshots` shows what each of them holds"
+            }
             Self::QuorumNotMet { .. } => {
                 "repair the locations named above, then let them catch up; the slot is tried again"
             }
@@ -227,7 +237,7 @@ impl VaultError {
             Self::SourceRefused { .. } => "look at the connector's message; nothing was kept",
             Self::Engine { .. } => "look at the log of this operation; nothing was kept",
             Self::Locked { .. } => {
-                "wait for that program to end; if it is dead, `restic unlock` removes its lock"
+                "wait for that program to end; a lock without a process is removed 30 minutes after its last refresh"
             }
             Self::SnapshotAbsent { .. } => "`seawalld catalog` lists the recovery points there are",
             Self::DatasetAbsent { .. } => "name a dataset of the plan that made the point",

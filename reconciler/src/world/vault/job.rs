@@ -21,11 +21,12 @@ use serde::{Deserialize, Serialize};
 use super::Vault;
 use super::backup::{BackupOutcome, BackupRequest};
 use super::error::VaultError;
-use super::observe::is_content_of;
+use super::objects::Objects;
+use super::observe::{LocationState, is_content_of};
 use super::reader::Reader;
 use super::repository::{self, engine};
 use super::source::SourceCount;
-use super::store::{Kind, Object, Objects, Place, Store};
+use super::store::{Kind, Object, Place, Store};
 
 /// What the parent asks for, one line of JSON on standard input; the password travels with it and nowhere else.
 #[derive(Clone, Serialize, Deserialize)]
@@ -58,7 +59,9 @@ pub enum Job {
         /// The plan's locations.
         places: BTreeMap<LocationId, Place>,
         /// Locations that are set aside, and why.
-        aside: BTreeMap<LocationId, String>,
+        aside: BTreeMap<LocationId, LocationState>,
+        /// Snapshots that the catalog knows.
+        known: BTreeSet<String>,
         /// What to store.
         request: Box<BackupRequest>,
     },
@@ -231,8 +234,18 @@ pub(super) fn perform(order: &Order, parent: &mut dyn Parent) -> Word {
         Job::Backup {
             places,
             aside,
+            known,
             request,
-        } => backup(order, places, aside, request, parent),
+        } => {
+            let mut vault = Vault::at(
+                order.repository.clone(),
+                places.clone(),
+                order.password.clone(),
+            );
+            vault.aside.clone_from(aside);
+            vault.known.clone_from(known);
+            backup(&vault, request, parent)
+        }
         Job::Restore(restore) => restore_one(order, restore, parent),
         Job::Check { place, portion } => check(order, place, portion, parent),
     };
@@ -240,20 +253,10 @@ pub(super) fn perform(order: &Order, parent: &mut dyn Parent) -> Word {
 }
 
 fn backup(
-    order: &Order,
-    places: &BTreeMap<LocationId, Place>,
-    aside: &BTreeMap<LocationId, String>,
+    vault: &Vault,
     request: &BackupRequest,
     parent: &mut dyn Parent,
 ) -> Result<Word, VaultError> {
-    let mut vault = Vault::at(
-        order.repository.clone(),
-        places.clone(),
-        order.password.clone(),
-    );
-    for (location, why) in aside {
-        vault.quarantine(location.clone(), why.clone());
-    }
     let outcome = vault.backup(request, |count| parent.verdict(count))?;
     Ok(Word::Stored(Box::new(outcome)))
 }
@@ -272,7 +275,7 @@ fn open(
         })?;
     let reader = Arc::new(Reader::new(Arc::clone(store)));
     let backend: Arc<dyn WriteBackend> = Arc::<Reader>::clone(&reader);
-    Ok((repository::open(&backend, &key)?, reader))
+    Ok((repository::open(&backend, &key.key)?, reader))
 }
 
 fn restore_one(
@@ -485,7 +488,15 @@ fn hash_all(
     let mut packs = BTreeSet::new();
     let mut told = 0;
     for kind in [Kind::Key, Kind::Index, Kind::Snapshot, Kind::Pack] {
-        for name in store.list(kind)?.into_keys() {
+        let names = match store.list(kind) {
+            Ok(names) => names,
+            Err(error) if error.is_damage() => {
+                checked.damage.push(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for name in names.into_keys() {
             if kind == Kind::Pack && !portion.holds(&name) {
                 continue;
             }

@@ -1,8 +1,13 @@
 //! Owns restic's lock files: one at each location while a run writes, so that `restic prune` or `restic check` beside it waits.
-//! Never removes a lock of another program or of a live process. The interesting function is [`Locks::take`].
+//! Never removes the lock of a live process. The interesting function is [`Locks::take`].
+//!
+//! A lock that `restic unlock` would remove is removed here too, before a run takes its own: it was not refreshed for 30
+//! minutes, or it names this host and a process that does not exist. Both are restic's own rule, and only a lock that opens
+//! with the repository's key counts as one. Each removal is logged with `event = "stale_lock_removed"` and its holder.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -14,6 +19,9 @@ use bytes::Bytes;
 use contract::digest::Digest;
 use contract::id::LocationId;
 use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use rustic_core::repofile::MasterKey;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +30,12 @@ use super::store::{Kind, Object, Store, StoreError};
 
 /// restic takes a lock for dead after 30 minutes without a new time; it refreshes its own every five, and so do we.
 const REFRESH: Duration = Duration::from_mins(5);
+
+/// What is decompressed at most. Only who has the key can make anything larger, and by mistake.
+const UNPACKED_LIMIT: u64 = 512 << 20;
+
+/// restic's own rule: a lock that was not refreshed for this long has nobody behind it.
+const STALE_AFTER: Duration = Duration::from_mins(30);
 
 /// The file as restic writes it, and one field of ours that restic ignores.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,6 +72,21 @@ impl LockFile {
             let left_behind = self.pid == std::process::id() && !guard(&LIVE).contains(name);
             self.hostname == here.hostname && (ended || left_behind)
         })
+    }
+}
+
+impl LockFile {
+    /// Why nobody stands behind it any more, by restic's rule.
+    fn is_stale(&self, here: &Identity, now: Timestamp) -> Option<&'static str> {
+        let written: Timestamp = self.time.parse().ok()?;
+        let age = now.duration_since(written).as_secs();
+        if u64::try_from(age).is_ok_and(|age| age > STALE_AFTER.as_secs()) {
+            return Some("it was not refreshed for 30 minutes");
+        }
+        // Without a number there is no process to look for.
+        let pid = i32::try_from(self.pid).ok().filter(|pid| *pid > 0)?;
+        let gone = kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH);
+        (self.hostname == here.hostname && gone).then_some("its process on this host is gone")
     }
 }
 
@@ -127,12 +156,22 @@ impl Sealer {
         Some(sealed)
     }
 
+    /// Decrypts: nothing unless it was sealed with this key.
+    pub(super) fn unseal(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, body) = sealed.split_at_checked(16)?;
+        self.0.decrypt(Nonce::from_slice(nonce), body).ok()
+    }
+
     /// Decrypts and, where the first byte says so, decompresses.
     pub(super) fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, body) = sealed.split_at_checked(16)?;
-        let open = self.0.decrypt(Nonce::from_slice(nonce), body).ok()?;
+        let open = self.unseal(sealed)?;
         match open.split_first() {
-            Some((2, packed)) => zstd::decode_all(packed).ok(),
+            Some((2, packed)) => {
+                let mut unpacked = Vec::new();
+                let mut reader = zstd::Decoder::new(packed).ok()?.take(UNPACKED_LIMIT);
+                reader.read_to_end(&mut unpacked).ok()?;
+                Some(unpacked)
+            }
             Some((b'{' | b'[', _)) => Some(open),
             Some(_) | None => None,
         }
@@ -216,7 +255,7 @@ impl Drop for Locks {
 
 /// Writes first and looks afterwards, as restic does: of two that start together, at least one sees the other.
 fn take_one(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<String, Refused> {
-    remove_our_dead(store, sealer, here).map_err(Refused::Store)?;
+    remove_dead(store, sealer, here).map_err(Refused::Store)?;
     let name = write(store, sealer, here).map_err(Refused::Store)?;
     let exclusive = others(store, sealer, &name).map(|others| {
         others
@@ -318,11 +357,22 @@ pub(super) fn others(store: &dyn Store, sealer: &Sealer, own: &str) -> Result<Fo
     Ok(found)
 }
 
-fn remove_our_dead(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<(), StoreError> {
+fn remove_dead(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<(), StoreError> {
+    let now = Timestamp::now();
     for (name, file) in others(store, sealer, "")? {
-        if file.is_some_and(|file| file.is_our_dead(&name, here)) {
+        let Some(file) = file else { continue };
+        if file.is_our_dead(&name, here) {
             tracing::info!(place = %store.place(), "removes the lock of an own run that died");
-            store.remove_lock(&name)?;
+        } else if let Some(why) = file.is_stale(here, now) {
+            let (place, holder) = (store.place(), file.holder());
+            tracing::warn!(event = "stale_lock_removed", %place, %holder, "removes a stale lock: {why}");
+        } else {
+            continue;
+        }
+        match store.remove_lock(&name) {
+            // Another run may have removed it first.
+            Ok(()) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -13,15 +13,18 @@ mod error;
 mod job;
 mod lock;
 mod mirror;
+mod objects;
 mod observe;
 mod parent;
+mod patience;
+mod proof;
 mod reader;
 mod repository;
 mod snapshots;
 mod source;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -35,11 +38,14 @@ pub use child::{Helper, SUBCOMMAND, run_child};
 pub use error::VaultError;
 pub use job::{Answer, Checked, Job, Order, Portion, Progress, Restore, Restored, Word};
 pub use mirror::Ledger;
+pub use objects::{Objects, read_mark};
 pub use observe::{LocationSeen, LocationState, Observation};
 pub use parent::{RestoreOutcome, RestoreRequest};
 pub use snapshots::{AllSnapshots, SnapshotInfo, SnapshotList};
 pub use source::{Source, SourceCount};
-pub use store::{Kind, Object, Objects, Place, Store, StoreError};
+pub use store::{
+    DEFAULT_PATIENCE, Kind, LocationFolder, MARK_FILE, Mark, Object, Place, Store, StoreError,
+};
 
 use lock::Sealer;
 use mirror::{Mirror, lock as guard};
@@ -50,7 +56,8 @@ pub struct Vault {
     repository: String,
     places: BTreeMap<LocationId, Place>,
     stores: BTreeMap<LocationId, Arc<dyn Store>>,
-    aside: BTreeMap<LocationId, String>,
+    aside: BTreeMap<LocationId, LocationState>,
+    known: BTreeSet<String>,
     password: String,
     /// Deriving it from the password costs a third of a second on purpose, so it is kept.
     key: Mutex<Option<MasterKey>>,
@@ -113,6 +120,7 @@ impl Vault {
             places,
             stores,
             aside: BTreeMap::new(),
+            known: BTreeSet::new(),
             key: Mutex::new(None),
         }
     }
@@ -125,7 +133,18 @@ impl Vault {
     /// Sets a location aside because of damage that was found elsewhere, for example by [`Vault::check`]: it gets nothing and
     /// serves nothing.
     pub fn quarantine(&mut self, location: LocationId, why: String) {
-        self.aside.insert(location, why);
+        self.set_aside(location, LocationState::Quarantined { why });
+    }
+
+    /// The same with any state: what is not known of a location, and what stands against it, is told by it.
+    pub fn set_aside(&mut self, location: LocationId, state: LocationState) {
+        self.aside.insert(location, state);
+    }
+
+    /// Names snapshots that the catalog knows, 64 hex digits each. When locations hold different repositories, ours is the one
+    /// with such a snapshot.
+    pub fn expect_snapshots(&mut self, known: BTreeSet<String>) {
+        self.known = known;
     }
 
     /// Lists all locations and compares them. Reads only.
@@ -137,7 +156,7 @@ impl Vault {
             .map(|(location, compared)| {
                 let held = match seen.get(&location) {
                     Some(Seen::Known(inventory)) => Some(&inventory.objects),
-                    Some(Seen::Absent | Seen::Unknown(_)) | None => None,
+                    Some(Seen::Absent | Seen::Damaged(_) | Seen::Unknown(_)) | None => None,
                 };
                 LocationSeen {
                     location,
@@ -221,8 +240,9 @@ impl Vault {
         let mut points: BTreeMap<(Timestamp, String), (SnapshotInfo, Vec<LocationId>)> =
             BTreeMap::new();
         for location in self.stores.keys() {
-            if let Some(why) = self.aside.get(location) {
-                all.unknown.insert(location.clone(), why.clone());
+            if let Some(state) = self.aside.get(location) {
+                all.unknown
+                    .insert(location.clone(), backup::describe(state));
                 continue;
             }
             match self.snapshots(location) {
@@ -284,16 +304,27 @@ impl Vault {
             })
     }
 
+    /// Every location that is not set aside.
+    fn usable_stores(&self) -> Vec<(LocationId, Arc<dyn Store>)> {
+        self.stores
+            .iter()
+            .filter(|(location, _)| !self.aside.contains_key(*location))
+            .map(|(location, store)| (location.clone(), Arc::clone(store)))
+            .collect()
+    }
+
     fn look(&self) -> BTreeMap<LocationId, Seen> {
         std::thread::scope(|scope| {
             let looks: Vec<_> = self
                 .stores
                 .iter()
                 .map(|(location, store)| {
-                    (
-                        location.clone(),
-                        scope.spawn(|| observe::look(store.as_ref())),
-                    )
+                    let look = || match self.aside.get(location) {
+                        // It may hang, and whatever is there adds nothing.
+                        Some(state) => Seen::Unknown(backup::describe(state)),
+                        None => observe::look(store.as_ref()),
+                    };
+                    (location.clone(), scope.spawn(look))
                 })
                 .collect();
             looks
@@ -309,9 +340,63 @@ impl Vault {
     }
 
     fn judge(&self, seen: &BTreeMap<LocationId, Seen>) -> BTreeMap<LocationId, Compared> {
-        let mut damaged = observe::settle(&self.stores, seen);
-        damaged.extend(self.aside.clone());
-        observe::compare(seen, &damaged)
+        self.judge_without(seen, &BTreeMap::new())
+    }
+
+    /// `damaged` names locations whose content was read and is wrong.
+    fn judge_without(
+        &self,
+        seen: &BTreeMap<LocationId, Seen>,
+        damaged: &BTreeMap<LocationId, String>,
+    ) -> BTreeMap<LocationId, Compared> {
+        let mut aside = observe::settle(&self.stores, seen);
+        aside.extend(damaged.iter().map(|(location, why)| {
+            let why = why.clone();
+            (location.clone(), LocationState::Quarantined { why })
+        }));
+        aside.extend(self.aside.clone());
+        let differ = observe::configs_differ(seen, &aside);
+        let incomplete = observe::compare(seen, &aside, &BTreeSet::new())
+            .values()
+            .any(|compared| !compared.missing.is_empty());
+        if !differ && !incomplete {
+            return observe::compare(seen, &aside, &BTreeSet::new());
+        }
+        let means = self.means();
+        let known = guard(&self.key).clone();
+        let proof = match proof::prove(&means, &aside, known) {
+            Ok(proof) => proof,
+            Err(error) => {
+                // Nobody can say which of them is right.
+                if differ {
+                    for (location, what) in seen {
+                        if matches!(what, Seen::Known(_)) {
+                            let why = chain(&error);
+                            let state = LocationState::Quarantined { why };
+                            aside.entry(location.clone()).or_insert(state);
+                        }
+                    }
+                }
+                return observe::compare(seen, &aside, &BTreeSet::new());
+            }
+        };
+        *guard(&self.key) = Some(proof.key.clone());
+        aside.extend(proof.foreign);
+        let Some(sealer) = Sealer::new(&proof.key) else {
+            return observe::compare(seen, &aside, &BTreeSet::new());
+        };
+        let sorted = proof::sort_out(&means, seen, &aside, &sealer);
+        aside.extend(sorted.damaged);
+        observe::compare(seen, &aside, &sorted.ignored)
+    }
+
+    fn means(&self) -> proof::Means<'_> {
+        proof::Means {
+            stores: &self.stores,
+            password: &self.password,
+            repository: &self.repository,
+            known: &self.known,
+        }
     }
 
     fn compare(&self) -> BTreeMap<LocationId, Compared> {
@@ -326,16 +411,23 @@ impl Vault {
                 .get(location)
                 .is_some_and(|store| backup::only_keys(store.as_ref()))
         };
-        let readable = |state: &LocationState| match state {
+        // What somebody planted must not keep the others from being used; only what may be a repository does.
+        let in_the_way = |location: &LocationId, state: &LocationState| match state {
             LocationState::InSync
             | LocationState::Lagging { .. }
             | LocationState::CatchingUp
-            | LocationState::Quarantined { .. } => true,
+            | LocationState::Quarantined { .. } => {
+                !self.aside.contains_key(location)
+                    && !blank(location)
+                    && self.stores.get(location).is_some_and(|store| {
+                        repository::may_be_at(store.as_ref(), &self.password, &self.repository)
+                    })
+            }
             LocationState::Absent | LocationState::Unknown { .. } => false,
         };
-        let others_blank = all
+        let others_blank = !all
             .iter()
-            .all(|(other, seen)| !readable(&seen.state) || blank(other));
+            .any(|(other, seen)| in_the_way(other, &seen.state));
         let unknown = all.get(location).is_none_or(|seen| {
             matches!(
                 seen.state,
@@ -346,61 +438,48 @@ impl Vault {
     }
 
     fn initialise(&self, locations: &[LocationId], commit: usize) -> Result<(), VaultError> {
-        let stores: Vec<_> = locations
-            .iter()
-            .filter_map(|location| Some((location.clone(), Arc::clone(self.stores.get(location)?))))
-            .collect();
-        let mut existing = None;
-        let mut key_files = Vec::new();
-        for (_, store) in &stores {
-            existing = repository::master_key(store.as_ref(), &self.password, &self.repository)?;
-            if existing.is_some() {
-                key_files = repository::key_files(store.as_ref())?;
-                break;
+        let mut stores = Vec::new();
+        let mut existing: Option<repository::KeyFound> = None;
+        for location in locations {
+            let Some(store) = self.stores.get(location) else {
+                continue;
+            };
+            match repository::master_key(store.as_ref(), &self.password, &self.repository) {
+                Ok(found) => existing = existing.or(found),
+                Err(error) => {
+                    tracing::warn!(%location, error = %chain(&error), "its key files cannot be used; no repository is made there");
+                    continue;
+                }
             }
+            stores.push((location.clone(), Arc::clone(store)));
+        }
+        if stores.len() < commit.max(1) {
+            return Err(VaultError::QuorumNotMet {
+                usable: stores.len(),
+                wanted: commit.max(1),
+                why: "the key files at the other locations cannot be used".to_owned(),
+            });
         }
         let mirror = Mirror::start(stores, commit);
-        for (object, content) in key_files {
-            mirror.write_everywhere(&object, &[content]);
+        if let Some(found) = &existing {
+            mirror.write_everywhere(&found.object, std::slice::from_ref(&found.content));
         }
         let backend: Arc<dyn rustic_core::WriteBackend> = Arc::<Mirror>::clone(&mirror);
-        let made = repository::initialise(&backend, existing, &self.password);
+        let key = existing.map(|found| found.key);
+        let made = repository::initialise(&backend, key, &self.password);
         mirror.finish();
         *guard(&self.key) = Some(made?);
         Ok(())
     }
 
-    /// The master key, from the first location whose key files can be read. A quarantined location may be another
-    /// repository with the same password, so it is not asked.
+    /// The master key: the one whose configuration it opens. A location that is set aside is not asked.
     fn key(&self) -> Result<MasterKey, VaultError> {
-        let mut kept = guard(&self.key);
-        if let Some(key) = kept.as_ref() {
+        if let Some(key) = guard(&self.key).as_ref() {
             return Ok(key.clone());
         }
-        let mut last = VaultError::RepositoryAbsent {
-            repository: self.repository.clone(),
-        };
-        for (location, compared) in self.compare() {
-            let Some(store) = self.stores.get(&location) else {
-                continue;
-            };
-            match compared.state {
-                LocationState::Quarantined { .. } | LocationState::Absent => continue,
-                LocationState::InSync
-                | LocationState::Lagging { .. }
-                | LocationState::CatchingUp
-                | LocationState::Unknown { .. } => {}
-            }
-            match repository::master_key(store.as_ref(), &self.password, &self.repository) {
-                Ok(Some(key)) => {
-                    *kept = Some(key.clone());
-                    return Ok(key);
-                }
-                Ok(None) => {}
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let key = proof::prove(&self.means(), &self.aside, None)?.key;
+        *guard(&self.key) = Some(key.clone());
+        Ok(key)
     }
 
     fn sealer(&self) -> Result<Sealer, VaultError> {

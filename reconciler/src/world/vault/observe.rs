@@ -47,6 +47,8 @@ pub enum LocationState {
 pub(super) enum Seen {
     Known(Inventory),
     Absent,
+    /// It holds what cannot be an object.
+    Damaged(String),
     Unknown(String),
 }
 
@@ -109,7 +111,7 @@ pub(super) fn look(store: &dyn Store) -> Seen {
                     .into_iter()
                     .map(|(name, size)| (Object { kind, name }, size)),
             ),
-            Err(error) => return Seen::Unknown(error.to_string()),
+            Err(error) => return unseen(&error),
         }
     }
     if inventory.objects.is_empty() {
@@ -119,10 +121,34 @@ pub(super) fn look(store: &dyn Store) -> Seen {
     if inventory.objects.contains_key(&config) {
         match store.read(&config) {
             Ok(content) => inventory.config = Some(Digest::of(&content)),
-            Err(error) => return Seen::Unknown(error.to_string()),
+            Err(error) => return unseen(&error),
         }
     }
     Seen::Known(inventory)
+}
+
+fn unseen(error: &StoreError) -> Seen {
+    if error.is_damage() {
+        Seen::Damaged(error.to_string())
+    } else {
+        Seen::Unknown(error.to_string())
+    }
+}
+
+/// Whether locations hold different configurations.
+pub(super) fn configs_differ(
+    seen: &BTreeMap<LocationId, Seen>,
+    aside: &BTreeMap<LocationId, LocationState>,
+) -> bool {
+    let mut configs = seen
+        .iter()
+        .filter(|(location, _)| !aside.contains_key(*location))
+        .filter_map(|(_, what)| match what {
+            Seen::Known(inventory) => inventory.config,
+            Seen::Absent | Seen::Damaged(_) | Seen::Unknown(_) => None,
+        });
+    let first = configs.next();
+    configs.any(|config| Some(config) != first)
 }
 
 /// The configuration's name.
@@ -146,14 +172,13 @@ pub(super) struct Compared {
     pub(super) missing: BTreeMap<Object, u64>,
 }
 
-/// Compares copies by names and sizes. `damaged` names copies whose content was read and is wrong.
-/// An object that any sound copy holds belongs to the repository, so the truth is the union.
+/// Compares copies by names and sizes. `aside` names locations that add nothing to the truth, and how they stand; `ignored`
+/// names objects that nobody misses. An object that any other copy holds belongs to the repository, so the truth is the union.
 pub(super) fn compare(
     seen: &BTreeMap<LocationId, Seen>,
-    damaged: &BTreeMap<LocationId, String>,
+    aside: &BTreeMap<LocationId, LocationState>,
+    ignored: &BTreeSet<Object>,
 ) -> BTreeMap<LocationId, Compared> {
-    let mut aside = damaged.clone();
-    aside.extend(foreign_configs(seen, damaged));
     let mut union: BTreeMap<&Object, u64> = BTreeMap::new();
     for (location, what) in seen {
         if let (Seen::Known(inventory), false) = (what, aside.contains_key(location)) {
@@ -161,25 +186,24 @@ pub(super) fn compare(
                 inventory
                     .objects
                     .iter()
+                    .filter(|(object, _)| !ignored.contains(*object))
                     .map(|(object, size)| (object, *size)),
             );
         }
     }
+    let alone = |state| Compared {
+        state,
+        missing: BTreeMap::new(),
+    };
     seen.iter()
         .map(|(location, what)| {
             let compared = match (aside.get(location), what) {
-                (Some(why), _) => Compared {
-                    state: LocationState::Quarantined { why: why.clone() },
-                    missing: BTreeMap::new(),
-                },
-                (None, Seen::Unknown(why)) => Compared {
-                    state: LocationState::Unknown { why: why.clone() },
-                    missing: BTreeMap::new(),
-                },
-                (None, Seen::Absent) if union.is_empty() => Compared {
-                    state: LocationState::Absent,
-                    missing: BTreeMap::new(),
-                },
+                (Some(state), _) => alone(state.clone()),
+                (None, Seen::Damaged(why)) => {
+                    alone(LocationState::Quarantined { why: why.clone() })
+                }
+                (None, Seen::Unknown(why)) => alone(LocationState::Unknown { why: why.clone() }),
+                (None, Seen::Absent) if union.is_empty() => alone(LocationState::Absent),
                 (None, Seen::Absent) => behind(&union, &BTreeMap::new(), "it holds nothing yet"),
                 (None, Seen::Known(inventory)) => {
                     behind(&union, &inventory.objects, "objects are missing")
@@ -208,43 +232,6 @@ fn behind(union: &BTreeMap<&Object, u64>, held: &BTreeMap<Object, u64>, why: &st
     Compared { state, missing }
 }
 
-/// Copies whose configuration is not the one of the majority belong to another repository. Without a majority nobody can
-/// say which is the stranger, so all are set aside.
-fn foreign_configs(
-    seen: &BTreeMap<LocationId, Seen>,
-    damaged: &BTreeMap<LocationId, String>,
-) -> BTreeMap<LocationId, String> {
-    let mut groups: BTreeMap<Digest, Vec<&LocationId>> = BTreeMap::new();
-    for (location, what) in seen {
-        if let (
-            Seen::Known(Inventory {
-                config: Some(digest),
-                ..
-            }),
-            false,
-        ) = (what, damaged.contains_key(location))
-        {
-            groups.entry(*digest).or_default().push(location);
-        }
-    }
-    if groups.len() < 2 {
-        return BTreeMap::new();
-    }
-    let most = groups.values().map(Vec::len).max().unwrap_or(0);
-    let tie = groups.values().filter(|group| group.len() == most).count() > 1;
-    groups
-        .values()
-        .filter(|group| tie || group.len() < most)
-        .flatten()
-        .map(|location| {
-            (
-                (*location).clone(),
-                "its configuration belongs to another repository".to_owned(),
-            )
-        })
-        .collect()
-}
-
 /// Objects that two copies hold with different sizes: at most one of them can be right, and reading tells which.
 pub(super) fn disputed(seen: &BTreeMap<LocationId, Seen>) -> BTreeSet<Object> {
     let mut sizes: BTreeMap<&Object, u64> = BTreeMap::new();
@@ -265,7 +252,7 @@ pub(super) fn disputed(seen: &BTreeMap<LocationId, Seen>) -> BTreeSet<Object> {
 pub(super) fn settle(
     stores: &BTreeMap<LocationId, std::sync::Arc<dyn Store>>,
     seen: &BTreeMap<LocationId, Seen>,
-) -> BTreeMap<LocationId, String> {
+) -> BTreeMap<LocationId, LocationState> {
     let mut damaged = BTreeMap::new();
     for object in disputed(seen) {
         for (location, store) in stores {
@@ -274,19 +261,24 @@ pub(super) fn settle(
             if !holds {
                 continue;
             }
-            match store.read(&object) {
-                Ok(content) if is_content_of(&object, &content) => {}
+            let state = match store.read(&object) {
+                Ok(content) if is_content_of(&object, &content) => continue,
                 Ok(_) => {
                     let error = StoreError::Damaged {
                         place: store.place(),
                         object: object.path(),
                     };
-                    damaged.insert(location.clone(), error.to_string());
+                    let why = error.to_string();
+                    LocationState::Quarantined { why }
                 }
-                Err(error) => {
-                    damaged.insert(location.clone(), error.to_string());
-                }
-            }
+                Err(error) if error.is_damage() => LocationState::Quarantined {
+                    why: error.to_string(),
+                },
+                Err(error) => LocationState::Unknown {
+                    why: error.to_string(),
+                },
+            };
+            damaged.insert(location.clone(), state);
         }
     }
     damaged
@@ -315,14 +307,25 @@ mod tests {
         })
     }
 
-    /// One word a location, `+` for each missing object.
     fn check(copies: Vec<Seen>) -> String {
+        check_without(copies, &[])
+    }
+
+    /// One word a location, `+` for each missing object.
+    fn check_without(copies: Vec<Seen>, aside: &[&str]) -> String {
+        let aside = aside
+            .iter()
+            .map(|name| {
+                let why = String::new();
+                (name.parse().unwrap(), LocationState::Quarantined { why })
+            })
+            .collect();
         let seen: BTreeMap<LocationId, Seen> = ["a", "b", "c", "d"]
             .iter()
             .zip(copies)
             .map(|(name, copy)| (name.parse().unwrap(), copy))
             .collect();
-        let words: Vec<String> = compare(&seen, &BTreeMap::new())
+        let words: Vec<String> = compare(&seen, &aside, &BTreeSet::new())
             .into_values()
             .map(|compared| match compared.state {
                 LocationState::InSync => "sync".to_owned(),
@@ -359,9 +362,28 @@ mod tests {
         let ours = copy("r", &[("p1", 5)]);
         let stranger = copy("s", &[("p9", 9)]);
         assert_eq!(
-            check(vec![ours.clone(), stranger.clone(), ours.clone()]),
+            check_without(vec![ours.clone(), stranger, ours], &["b"]),
             "sync quarantined sync"
         );
-        assert_eq!(check(vec![ours, stranger]), "quarantined quarantined");
+    }
+
+    #[test]
+    fn different_configurations_are_noticed_and_not_voted_on() {
+        let seen = |configs: &[&str]| -> BTreeMap<LocationId, Seen> {
+            ["a", "b", "c"]
+                .iter()
+                .zip(configs)
+                .map(|(name, config)| (name.parse().unwrap(), copy(config, &[])))
+                .collect()
+        };
+        let none = BTreeMap::new();
+        assert!(!configs_differ(&seen(&["r", "r"]), &none));
+        assert!(configs_differ(&seen(&["r", "r", "s"]), &none));
+        let c = "c".parse().unwrap();
+        let state = LocationState::Absent;
+        assert!(!configs_differ(
+            &seen(&["r", "r", "s"]),
+            &BTreeMap::from([(c, state)])
+        ));
     }
 }

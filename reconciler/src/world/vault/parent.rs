@@ -145,6 +145,7 @@ pub(super) fn backup(
     let job = Job::Backup {
         places: vault.places.clone(),
         aside: vault.aside.clone(),
+        known: vault.known.clone(),
         request: Box::new(request.clone()),
     };
     match ask(helper, &order(vault, job), &mut Judge(verdict))? {
@@ -203,23 +204,27 @@ fn order(vault: &Vault, job: Job) -> Order {
 }
 
 /// Locations in sync first: they hold every point. A lagging one may still hold the point that is asked for, and one that
-/// could not be listed may answer by now. Quarantined ones are never asked unless named.
+/// could not be listed may answer by now. Quarantined ones are asked last: a snapshot's id proves all that is restored from it.
+/// One that is set aside is never asked.
 fn candidates(vault: &Vault, named: Option<&LocationId>) -> Vec<LocationId> {
     if let Some(location) = named {
         return vec![location.clone()];
     }
     let seen = vault.observe().locations;
-    let (mut first, mut later) = (Vec::new(), Vec::new());
+    let (mut first, mut later, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for one in seen {
         match one.state {
             LocationState::InSync => first.push(one.location),
             LocationState::Lagging { .. }
             | LocationState::CatchingUp
             | LocationState::Unknown { .. } => later.push(one.location),
-            LocationState::Quarantined { .. } | LocationState::Absent => {}
+            LocationState::Quarantined { .. } => last.push(one.location),
+            LocationState::Absent => {}
         }
     }
     first.append(&mut later);
+    first.append(&mut last);
+    first.retain(|location| !vault.aside.contains_key(location));
     first
 }
 

@@ -12,7 +12,7 @@ use rustic_core::{
 };
 
 use super::error::VaultError;
-use super::store::{Kind, Object, Store};
+use super::store::{Kind, Object, Store, StoreError};
 
 /// An opened repository of the engine.
 pub(super) type Opened = Repository<OpenStatus>;
@@ -85,57 +85,111 @@ pub(super) fn initialise(
     Ok(opened.key())
 }
 
-/// Reads the master key from a location's key files; none when it has no key file at all.
+/// Memory that opening one key file may take: `128 * N * r` bytes. What restic and the engine write takes 32 MiB.
+const SCRYPT_MEMORY: u64 = 256 << 20;
+
+/// Work that opening one key file may take: `N * r * p`. A fast machine calibrates itself to a tenth of it; this is seconds.
+const SCRYPT_WORK: u64 = 1 << 24;
+
+/// Key files of one location that are tried. Persons have a handful; whoever plants more only hides his own location.
+const KEYS_TRIED: usize = 16;
+
+/// What a key file is to us.
+pub(super) enum KeyFileIs {
+    /// It opens with our password.
+    Ours(MasterKey),
+    /// A key file for another password.
+    Foreign,
+    /// No key file, or one that would cost more to open than any that a program writes.
+    Junk,
+}
+
+/// Opens a key file.
+pub(super) fn judge_key(content: &[u8], password: &str) -> KeyFileIs {
+    let Ok(file) = serde_json::from_slice::<KeyFile>(content) else {
+        return KeyFileIs::Junk;
+    };
+    let (n, r, p) = (u64::from(file.n), u64::from(file.r), u64::from(file.p));
+    let memory = n.saturating_mul(r).saturating_mul(128);
+    let work = n.saturating_mul(r).saturating_mul(p);
+    if memory > SCRYPT_MEMORY || work > SCRYPT_WORK || work == 0 {
+        return KeyFileIs::Junk;
+    }
+    let Ok(key) = file.key_from_password(&password) else {
+        return KeyFileIs::Foreign;
+    };
+    let (encrypt, k, r) = key.to_keys();
+    // The type of the middle part has no public name; its JSON form has.
+    let mut master = MasterKey::new();
+    master.encrypt = encrypt;
+    master.mac.k = k;
+    master.mac.r = r;
+    KeyFileIs::Ours(master)
+}
+
+/// The key file that opened.
+pub(super) struct KeyFound {
+    pub(super) object: Object,
+    pub(super) content: Bytes,
+    pub(super) key: MasterKey,
+}
+
+/// Finds the key file at a location that our password opens; none when it has no key file at all. What is no key file is
+/// passed over: it must not keep the right one from being found.
 pub(super) fn master_key(
     store: &dyn Store,
     password: &str,
     repository: &str,
-) -> Result<Option<MasterKey>, VaultError> {
-    let files = key_files(store)?;
-    if files.is_empty() {
-        return Ok(None);
-    }
-    for (object, content) in files {
-        let file: KeyFile = serde_json::from_slice(&content)
-            .map_err(|error| unreadable(format!("{}: {error}", object.path())))?;
-        let Ok(key) = file.key_from_password(&password) else {
-            continue;
-        };
-        let (encrypt, k, r) = key.to_keys();
-        // The type of the middle part has no public name; its JSON form has.
-        let mut master = MasterKey::new();
-        master.encrypt = encrypt;
-        master.mac.k = k;
-        master.mac.r = r;
-        return Ok(Some(master));
-    }
-    Err(VaultError::WrongKey {
-        repository: repository.to_owned(),
-    })
-}
-
-fn unreadable(why: String) -> VaultError {
-    VaultError::Engine {
-        doing: "reading key files".to_owned(),
-        why,
-    }
-}
-
-/// The key files of a location, with their content.
-pub(super) fn key_files(store: &dyn Store) -> Result<Vec<(Object, Bytes)>, VaultError> {
+) -> Result<Option<KeyFound>, VaultError> {
     let storage = |source| VaultError::Storage { source };
     let names = store.list(Kind::Key).map_err(storage)?;
-    names
-        .into_keys()
-        .map(|name| {
-            let object = Object {
-                kind: Kind::Key,
-                name,
-            };
-            let content = store.read(&object).map_err(storage)?;
-            Ok((object, content))
-        })
-        .collect()
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let mut foreign = false;
+    for name in names.into_keys().take(KEYS_TRIED) {
+        let object = Object {
+            kind: Kind::Key,
+            name,
+        };
+        let content = match store.read(&object) {
+            Ok(content) => content,
+            Err(error) if error.is_damage() || matches!(error, StoreError::NotFound { .. }) => {
+                continue;
+            }
+            Err(error) => return Err(storage(error)),
+        };
+        match judge_key(&content, password) {
+            KeyFileIs::Ours(key) => {
+                return Ok(Some(KeyFound {
+                    object,
+                    content,
+                    key,
+                }));
+            }
+            KeyFileIs::Foreign => foreign = true,
+            KeyFileIs::Junk => {}
+        }
+    }
+    if foreign {
+        return Err(VaultError::WrongKey {
+            repository: repository.to_owned(),
+        });
+    }
+    Err(storage(StoreError::Damaged {
+        place: store.place(),
+        object: "keys".to_owned(),
+    }))
+}
+
+/// Whether a location may hold a repository: it has a key file, ours or not, or nobody can tell. What has none opens for
+/// nobody.
+pub(super) fn may_be_at(store: &dyn Store, password: &str, repository: &str) -> bool {
+    match master_key(store, password, repository) {
+        Ok(found) => found.is_some(),
+        Err(VaultError::Storage { source }) => !source.is_damage(),
+        Err(_) => true,
+    }
 }
 
 /// The packs that index files name, and how many of them no location has. The engine's checked index also takes in packs that

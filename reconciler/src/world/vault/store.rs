@@ -1,27 +1,20 @@
-//! Owns access to the objects of one repository at one location: list, read, durable write. Never removes an object, except
-//! this process's own lock file. The interesting part is the trait [`Store`]: whatever fits it can be a location.
-//!
-//! [`Objects`] carries it over `object_store`. Its local file system writes beside the target, syncs the file, renames, and
-//! syncs the folder, so a write that returned is on disk; S3 fits behind the same calls.
+//! Owns what a location is to the vault: the kinds of objects, how large each can be, what can go wrong, and the trait
+//! [`Store`]: whatever fits it can be a location. Never touches one; [`super::objects`] does.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use contract::code::{self, Code};
-use futures::TryStreamExt as _;
-use object_store::local::LocalFileSystem;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use contract::id::LocationId;
 use serde::{Deserialize, Serialize};
 
-/// One object must move within this time, or its location counts as failed: a hung mount must not hold a whole run.
-/// Packs are tens of megabytes, so even a slow line stays far below it.
-const OBJECT_DEADLINE: Duration = Duration::from_mins(10);
+/// A call at a location that moves nothing for this long leaves the location out of the run, where the configuration says
+/// nothing else. Disks that spin up and servers that fail over answer within it; a run's window is rarely shorter than some
+/// of these.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The kinds of objects in a restic repository, in the order in which they may become visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,7 +65,46 @@ impl Object {
     }
 }
 
-const fn folder(kind: Kind) -> &'static str {
+/// The most bytes that an object of a kind can have. Anything larger is damage of its location and is never read: whoever
+/// can write to one location must not decide how much memory we take.
+pub(super) const fn most_bytes(kind: Kind) -> u64 {
+    match kind {
+        // A few hundred bytes each, whatever wrote them.
+        Kind::Key | Kind::Config | Kind::Lock => 64 << 10,
+        // A tree's id, paths, tags and a summary, compressed.
+        Kind::Snapshot => 16 << 20,
+        // 50,000 entries of about 150 bytes; older writers put more into one file.
+        Kind::Index => 128 << 20,
+        // The engine's packs grow with the repository and reach this at 250 TB.
+        Kind::Pack => 512 << 20,
+    }
+}
+
+/// The most names in one folder of a kind. Anything more is damage of its location.
+pub(super) const fn most_names(kind: Kind) -> usize {
+    match kind {
+        Kind::Key | Kind::Config => 1 << 10,
+        // Runs that were killed leave one each; a hundred thousand are known to have been left.
+        Kind::Lock => 1 << 17,
+        Kind::Snapshot | Kind::Index => 1 << 20,
+        // In each of 256 folders: 4 million packs are 100 TB and more.
+        Kind::Pack => 1 << 14,
+    }
+}
+
+/// Says where a location is and which one it must be. Written at its first use, and never moved to another folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The location.
+    pub location_id: LocationId,
+    /// Random: two folders that show the same one are the same folder, or copies of each other.
+    pub identity: String,
+}
+
+/// The name of the mark in a location's folder.
+pub const MARK_FILE: &str = ".seawall-location.json";
+
+pub(super) const fn folder(kind: Kind) -> &'static str {
     match kind {
         Kind::Pack => "data",
         Kind::Index => "index",
@@ -117,6 +149,32 @@ pub enum StoreError {
         /// Path of the object.
         object: String,
     },
+    /// Something has the name of an object and cannot be one.
+    #[error("`{place}` holds `{object}`, which {why}")]
+    Unfit {
+        /// Folder or URL.
+        place: String,
+        /// Path of the object.
+        object: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The folder is not the location that was used before.
+    #[error("`{place}` is not the expected location: {why}")]
+    NotExpected {
+        /// Folder or URL.
+        place: String,
+        /// What was found.
+        why: String,
+    },
+    /// It gave no sign of life.
+    #[error("`{place}` has not answered for {seconds} s")]
+    Silent {
+        /// Folder or URL.
+        place: String,
+        /// For how long.
+        seconds: u64,
+    },
     /// Anything else.
     #[error("`{place}` failed at `{object}`: {why}")]
     Failed {
@@ -134,7 +192,11 @@ impl StoreError {
         match self {
             Self::Unreachable { .. } => code::VAULT_LOCATION_UNREACHABLE,
             Self::Full { .. } => code::VAULT_LOCATION_FULL,
-            Self::NotFound { .. } | Self::Damaged { .. } => code::VAULT_OBJECT_DAMAGED,
+            Self::NotFound { .. } | Self::Damaged { .. } | Self::Unfit { .. } => {
+                code::VAULT_OBJECT_DAMAGED
+            }
+            Self::NotExpected { .. } => code::VAULT_LOCATION_NOT_EXPECTED,
+            Self::Silent { .. } => code::VAULT_LOCATION_SILENT,
             Self::Failed { .. } => code::VAULT_LOCATION_FAILED,
         }
     }
@@ -145,13 +207,24 @@ impl StoreError {
                 "mount the disk or create the folder; a location's own folder is never created by itself"
             }
             Self::Full { .. } => "make room at the location; it catches up by itself afterwards",
-            Self::NotFound { .. } | Self::Damaged { .. } => {
+            Self::NotFound { .. } | Self::Damaged { .. } | Self::Unfit { .. } => {
                 "repair the location from another one; `seawalld verify` shows the damage"
+            }
+            Self::NotExpected { .. } => {
+                "mount the location's disk; if the folder is right, `seawalld location adopt ID` accepts it"
+            }
+            Self::Silent { .. } => {
+                "repair the storage; the location catches up automatically when it answers again"
             }
             Self::Failed { .. } => {
                 "repair the storage; the location catches up by itself afterwards"
             }
         }
+    }
+
+    /// Whether the location holds what it must not hold, as opposed to what cannot be reached.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Unfit { .. })
     }
 }
 
@@ -168,7 +241,7 @@ pub trait Store: Send + Sync + 'static {
     fn read_range(&self, object: &Object, range: Range<u64>) -> Result<Bytes, StoreError>;
     /// Writes an object. When this returns, content and name are durable; when it fails, no part is visible under the name.
     fn write(&self, object: &Object, content: &[Bytes]) -> Result<(), StoreError>;
-    /// Removes a lock file of this process.
+    /// Removes a lock file: one of this process, or one that nobody stands behind any more.
     fn remove_lock(&self, name: &str) -> Result<(), StoreError>;
     /// Removes what writes that were killed left: content without a name, which no reader sees. Only where it is older than
     /// any write that may still be under way. Says how many there were.
@@ -179,205 +252,28 @@ pub trait Store: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
-    /// A folder on a local or mounted file system. It must exist.
-    Folder(PathBuf),
+    /// A folder on a local or mounted file system.
+    Folder(LocationFolder),
 }
 
-/// [`Store`] over `object_store`.
-#[derive(Debug, Clone)]
-pub struct Objects {
-    place: Place,
-    repository: String,
+/// A folder that is a location. It must exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocationFolder {
+    /// The configured path.
+    pub path: PathBuf,
+    /// What must stand in it; nothing is asked for before the location's first use.
+    pub mark: Option<Mark>,
+    /// How long a call may move nothing.
+    pub patience: Duration,
 }
 
-impl Objects {
-    /// The repository `<environment>/<plan_id>/<kid>` at a place. Nothing is opened or created yet.
-    pub fn new(place: Place, repository: String) -> Self {
-        Self { place, repository }
-    }
-
-    /// Opened for each call, so that a location which comes or goes is noticed: the folder itself is never created here.
-    fn open(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        match &self.place {
-            Place::Folder(root) => {
-                if !root.is_dir() {
-                    return Err(StoreError::Unreachable {
-                        place: self.place(),
-                        why: "the location's folder does not exist".to_owned(),
-                    });
-                }
-                LocalFileSystem::new_with_prefix(root)
-                    .map(|system| Arc::new(system.with_fsync(true)) as Arc<dyn ObjectStore>)
-                    .map_err(|error| StoreError::Unreachable {
-                        place: self.place(),
-                        why: error.to_string(),
-                    })
-            }
-        }
-    }
-
-    fn path(&self, below: &str) -> Path {
-        Path::from(format!("{}/{below}", self.repository))
-    }
-
-    fn call<T>(
-        &self,
-        object: &str,
-        work: impl Future<Output = object_store::Result<T>>,
-    ) -> Result<T, StoreError> {
-        runtime()?.block_on(async {
-            match tokio::time::timeout(OBJECT_DEADLINE, work).await {
-                Ok(result) => result.map_err(|error| self.explain(object, &error)),
-                Err(_) => Err(StoreError::Failed {
-                    place: self.place(),
-                    object: object.to_owned(),
-                    why: format!("no answer within {} s", OBJECT_DEADLINE.as_secs()),
-                }),
-            }
+impl Place {
+    /// A folder without a mark, with the usual patience.
+    pub fn folder(path: PathBuf) -> Self {
+        Self::Folder(LocationFolder {
+            path,
+            mark: None,
+            patience: DEFAULT_PATIENCE,
         })
     }
-
-    fn explain(&self, object: &str, error: &object_store::Error) -> StoreError {
-        let place = self.place();
-        let object = object.to_owned();
-        if matches!(error, object_store::Error::NotFound { .. }) {
-            return StoreError::NotFound { place, object };
-        }
-        let mut cause: Option<&dyn std::error::Error> = Some(error);
-        let mut last = error.to_string();
-        while let Some(at) = cause {
-            if let Some(io) = at.downcast_ref::<io::Error>() {
-                if matches!(
-                    io.kind(),
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-                ) {
-                    return StoreError::Full { place };
-                }
-                last = io.to_string();
-            }
-            cause = at.source();
-        }
-        StoreError::Failed {
-            place,
-            object,
-            why: last,
-        }
-    }
-}
-
-impl Store for Objects {
-    fn place(&self) -> String {
-        match &self.place {
-            Place::Folder(root) => root.join(&self.repository).display().to_string(),
-        }
-    }
-
-    fn list(&self, kind: Kind) -> Result<BTreeMap<String, u64>, StoreError> {
-        let store = self.open()?;
-        let below = folder(kind);
-        if kind == Kind::Config {
-            return match self.call(below, store.head(&self.path(below))) {
-                Ok(meta) => Ok(BTreeMap::from([(String::new(), meta.size)])),
-                Err(StoreError::NotFound { .. }) => Ok(BTreeMap::new()),
-                Err(error) => Err(error),
-            };
-        }
-        let all: Vec<_> = self.call(below, store.list(Some(&self.path(below))).try_collect())?;
-        Ok(all
-            .into_iter()
-            .filter_map(|meta| {
-                let name = meta.location.filename()?.to_owned();
-                is_object_name(&name).then_some((name, meta.size))
-            })
-            .collect())
-    }
-
-    fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
-        let store = self.open()?;
-        let below = object.path();
-        self.call(&below, async {
-            store.get(&self.path(&below)).await?.bytes().await
-        })
-    }
-
-    fn read_range(&self, object: &Object, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let store = self.open()?;
-        let below = object.path();
-        self.call(&below, store.get_range(&self.path(&below), range))
-    }
-
-    fn write(&self, object: &Object, content: &[Bytes]) -> Result<(), StoreError> {
-        let store = self.open()?;
-        let below = object.path();
-        let payload: PutPayload = content.iter().cloned().collect();
-        self.call(&below, store.put(&self.path(&below), payload))
-            .map(drop)
-    }
-
-    fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
-        let store = self.open()?;
-        let below = Object {
-            kind: Kind::Lock,
-            name: name.to_owned(),
-        }
-        .path();
-        self.call(&below, store.delete(&self.path(&below)))
-    }
-
-    fn remove_unfinished(&self) -> Result<u64, StoreError> {
-        let Place::Folder(root) = &self.place;
-        let mut removed = 0;
-        for entry in walkdir::WalkDir::new(root.join(&self.repository)) {
-            let Ok(entry) = entry else { continue };
-            if is_unfinished(&entry) {
-                std::fs::remove_file(entry.path()).map_err(|error| StoreError::Failed {
-                    place: self.place(),
-                    object: entry.file_name().to_string_lossy().into_owned(),
-                    why: error.to_string(),
-                })?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
-}
-
-/// `<name>#<number>` is where `object_store` writes before it renames.
-fn is_unfinished(entry: &walkdir::DirEntry) -> bool {
-    let name = entry.file_name().to_string_lossy();
-    let (object, number) = name.split_once('#').unwrap_or((&name, ""));
-    let numbered = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let old = || {
-        let written = entry.metadata().ok()?.modified().ok()?;
-        written.elapsed().ok()
-    };
-    entry.file_type().is_file()
-        && numbered
-        && (object == folder(Kind::Config) || is_object_name(object))
-        && old().is_some_and(|age| age > OBJECT_DEADLINE)
-}
-
-/// Names other than 64 hex digits are left-overs of other programs; restic ignores them too.
-fn is_object_name(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// One small runtime serves all locations: `object_store` is asynchronous, the engine above it is not.
-fn runtime() -> Result<&'static tokio::runtime::Runtime, StoreError> {
-    static RUNTIME: OnceLock<Result<tokio::runtime::Runtime, String>> = OnceLock::new();
-    RUNTIME
-        .get_or_init(|| {
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name("vault-io")
-                .enable_all()
-                .build()
-                .map_err(|error| error.to_string())
-        })
-        .as_ref()
-        .map_err(|why| StoreError::Failed {
-            place: "this machine".to_owned(),
-            object: "a thread for storage".to_owned(),
-            why: why.clone(),
-        })
 }

@@ -5,7 +5,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use contract::digest::Digest;
 use reconciler::world::vault::{LocationState, Objects, Place, VaultError};
 
 use super::flaky::{Fuse, Order, Slow};
@@ -90,7 +89,7 @@ fn no_index_arrives_before_the_packs_that_it_names() {
     source(&world, 1);
     let order = Arc::new(Order::default());
     let slow = Slow {
-        inner: Objects::new(Place::Folder(world.path("b")), name().to_string()),
+        inner: Objects::new(Place::folder(world.path("b")), name().to_string()),
         order: Arc::clone(&order),
     };
     world
@@ -99,24 +98,6 @@ fn no_index_arrives_before_the_packs_that_it_names() {
     world.backup(2).unwrap();
     assert!(order.packs.load(Ordering::SeqCst) > 0);
     assert!(!order.index_came_early.load(Ordering::SeqCst));
-}
-
-/// Whoever can write to one location must not spread files to the others through us.
-#[test]
-fn a_file_that_our_key_does_not_open_is_not_copied_on() {
-    for kind in ["snapshots", "index"] {
-        let mut world = World::new(2);
-        source(&world, 1);
-        world.backup(2).unwrap();
-        let planted = super::world::noise(7, 400);
-        let file = format!("{kind}/{}", Digest::of(&planted));
-        fs::write(world.repository("a").join(&file), planted).unwrap();
-        let caught = world.vault.catch_up().unwrap();
-        assert!(caught.locations[0].stopped.is_some(), "{caught:?}");
-        assert_eq!(caught.damaged.len(), 1, "{caught:?}");
-        assert!(!world.repository("b").join(&file).exists());
-        world.restic_ok("b", &["check"]);
-    }
 }
 
 #[test]

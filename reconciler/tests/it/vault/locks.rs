@@ -20,15 +20,86 @@ fn an_exclusive_lock_of_restic_is_respected() {
     drop(holder);
 }
 
+/// Commit is 1: a location that somebody else holds is left out like one that is full, and catches up later.
+#[test]
+fn a_locked_location_is_left_out_while_the_others_suffice() {
+    let mut world = World::new(2);
+    world.file("one", 1, 1000);
+    world.backup(2).unwrap();
+    let holder = Holder::start(&world);
+    let outcome = world.backup(1).unwrap();
+    assert_eq!(outcome.committed, [world.locations[1].clone()]);
+    let told = format!("{:?}", outcome.locations[0].state);
+    assert!(told.contains("is locked by"), "{told}");
+    let caught = world.vault.catch_up().unwrap();
+    assert!(caught.locations[0].stopped.is_some(), "{caught:?}");
+    assert_eq!(world.objects("a", "snapshots").len(), 1);
+    drop(holder);
+    world.vault.catch_up().unwrap();
+    world.assert_identical();
+}
+
+/// restic's own rule: a process of this host that is gone, or half an hour without a refresh. On another host a process
+/// cannot be looked for, so only time tells.
+#[rstest::rstest]
+#[case::dead_process(&[], "+0", true)]
+#[case::long_ago_elsewhere(&["unshare", "--uts", "sh", "-c", ELSEWHERE, "sh"], "+45m", true)]
+#[case::lately_elsewhere(&["unshare", "--uts", "sh", "-c", ELSEWHERE, "sh"], "+20m", false)]
+fn a_lock_is_stale_by_the_rule_of_restic(
+    #[case] within: &[&str],
+    #[case] later: &str,
+    #[case] is_stale: bool,
+) {
+    let mut world = World::new(2);
+    world.file("one", 1, 1000);
+    world.backup(2).unwrap();
+    drop(Holder::start_within(within, &world));
+    let is_lock = |path: &std::path::PathBuf| path.file_name().unwrap().len() == 64;
+    let left = world
+        .objects("a", "locks")
+        .into_iter()
+        .filter(is_lock)
+        .count();
+    assert_eq!(left, 1, "the killed process left its lock");
+    let request = world.request(1);
+    let real = super::world::helper();
+    let arguments = ["-f", later, real.program.to_str().unwrap(), SUBCOMMAND];
+    let helper = reconciler::world::vault::Helper {
+        program: "faketime".into(),
+        arguments: arguments.iter().map(Into::into).collect(),
+        ..real
+    };
+    let outcome = world
+        .vault
+        .backup_in_child(&request, &helper, |_| Ok(()))
+        .unwrap();
+    assert_eq!(outcome.committed.len(), if is_stale { 2 } else { 1 });
+    let left = world
+        .objects("a", "locks")
+        .into_iter()
+        .filter(is_lock)
+        .count();
+    assert_eq!(left, usize::from(!is_stale));
+}
+
+const ELSEWHERE: &str = "hostname elsewhere && exec \"$@\"";
+
 /// A restic process that holds an exclusive lock until this value goes: it waits for a new password on a pipe that nobody
 /// writes to.
 struct Holder(std::process::Child);
 
 impl Holder {
     fn start(world: &World) -> Self {
+        Self::start_within(&[], world)
+    }
+
+    /// The same, begun by other programs that become it.
+    fn start_within(within: &[&str], world: &World) -> Self {
         let pipe = world.path("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let child = Command::new("restic")
+        let program = within.iter().chain(&["restic"]).collect::<Vec<_>>();
+        let child = Command::new(program[0])
+            .args(&program[1..])
             .args(["--no-cache", "key", "passwd", "--new-password-file"])
             .arg(&pipe)
             .arg("--repo")
@@ -70,7 +141,7 @@ fn a_killed_run_leaves_no_point_and_its_locks_block_nobody() {
         .map(|location| {
             (
                 location.clone(),
-                Place::Folder(world.path(location.as_str())),
+                Place::folder(world.path(location.as_str())),
             )
         })
         .collect();
@@ -80,6 +151,7 @@ fn a_killed_run_leaves_no_point_and_its_locks_block_nobody() {
         job: Job::Backup {
             places,
             aside: std::collections::BTreeMap::new(),
+            known: std::collections::BTreeSet::new(),
             request: Box::new(request),
         },
     };
@@ -132,8 +204,9 @@ fn a_child_without_a_parent_stops() {
         repository: name().to_string(),
         password: KEY.to_owned(),
         job: Job::Backup {
-            places: [("a".parse().unwrap(), Place::Folder(world.path("a")))].into(),
+            places: [("a".parse().unwrap(), Place::folder(world.path("a")))].into(),
             aside: std::collections::BTreeMap::new(),
+            known: std::collections::BTreeSet::new(),
             request: Box::new(request),
         },
     };

@@ -4,6 +4,7 @@ mod copies;
 mod damage;
 mod flaky;
 mod gate;
+mod hostile;
 mod lagging;
 mod locks;
 pub mod world;

@@ -48,6 +48,15 @@ impl World {
         }
     }
 
+    /// Where each location is.
+    pub fn places(&self) -> BTreeMap<LocationId, Place> {
+        let place = |id: &LocationId| Place::folder(self.path(id.as_str()));
+        self.locations
+            .iter()
+            .map(|id| (id.clone(), place(id)))
+            .collect()
+    }
+
     /// A vault as a new process would open it.
     pub fn reopen(&mut self) {
         self.vault = open(self.dir.path(), &self.locations);
@@ -55,7 +64,7 @@ impl World {
 
     /// Puts storage that fails after some writes in front of a location.
     pub fn make_flaky(&mut self, location: &str, fuse: &Fuse, dead: bool) {
-        let inner = Objects::new(Place::Folder(self.path(location)), name().to_string());
+        let inner = Objects::new(Place::folder(self.path(location)), name().to_string());
         let flaky = Flaky {
             inner,
             fuse: fuse.clone(),
@@ -178,7 +187,7 @@ impl World {
 fn open(dir: &Path, locations: &[LocationId]) -> Vault {
     let places: BTreeMap<_, _> = locations
         .iter()
-        .map(|location| (location.clone(), Place::Folder(dir.join(location.as_str()))))
+        .map(|location| (location.clone(), Place::folder(dir.join(location.as_str()))))
         .collect();
     let key = fs::read(dir.join("key")).unwrap();
     Vault::new(&name(), places, &key).unwrap()

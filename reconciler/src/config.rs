@@ -15,6 +15,9 @@ use crate::world::connector::Binding;
 /// A configuration is a few hundred lines; anything larger is not one.
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
+/// A write that is silent for longer counts as abandoned, and another run removes what it left.
+pub const MAX_PATIENCE: Seconds = Seconds::minutes(5);
+
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +78,9 @@ pub struct Trust {
 pub struct LocationBinding {
     /// An existing folder; it is never created here, because a missing one is what an unmounted disk looks like.
     pub path: PathBuf,
+    /// How long a call at it may move nothing before it is left out of a run; 20 s when absent.
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub patience: Option<Seconds>,
 }
 
 /// Where the bytes of one key come from.
@@ -181,6 +187,13 @@ fn check(config: &Config) -> Result<(), String> {
     absolute("receipt_key", &config.receipt_key)?;
     for (id, location) in &config.locations {
         absolute(&format!("locations.{id}.path"), &location.path)?;
+        if let Some(patience) = location.patience
+            && (patience.is_zero() || patience > MAX_PATIENCE)
+        {
+            return Err(format!(
+                "`locations.{id}.patience` must be above zero and at most {MAX_PATIENCE}"
+            ));
+        }
     }
     let mut folders: BTreeMap<&Path, &LocationId> = BTreeMap::new();
     for (id, location) in &config.locations {
@@ -264,6 +277,12 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Er
         })
 }
 
+fn optional_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Seconds>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
@@ -297,6 +316,8 @@ receipt_key: /etc/seawall/receipts.key
     #[case("interval: PT1M", "interval: 1m", "1m")]
     #[case("interval: PT1M", "interval: PT0S", "above zero")]
     #[case("/mnt/b", "/mnt/a", "same folder")]
+    #[case("/mnt/b }", "/mnt/b, patience: PT0S }", "patience")]
+    #[case("/mnt/b }", "/mnt/b, patience: PT6M }", "patience")]
     #[case("/mnt/b", "mnt/b", "absolute")]
     #[case("/srv/policy.git", "ext::sh -c id", "git.url")]
     #[case("branch: main", "branch: --upload-pack=x", "git.branch")]

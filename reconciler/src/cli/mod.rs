@@ -15,14 +15,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use contract::id::{BackupId, DatasetId, PlanId};
+use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
-use crate::control::{Daemon, Stop, doctor, operate, restore, round};
+use crate::control::{Daemon, Stop, doctor, locations, operate, restore, round};
 use crate::failure::Failure;
 use crate::store::Store as _;
 use crate::world::clock;
@@ -94,8 +94,22 @@ enum Command {
         #[command(subcommand)]
         command: Option<receipts::Command>,
     },
+    /// Accept a location whose folder is not the one that was used before
+    Location {
+        #[command(subcommand)]
+        command: LocationCommand,
+    },
     /// Check configuration, git, trust, locations, keys, sources and store, each with advice
     Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+enum LocationCommand {
+    /// Accept the folder of a location as it is now. Marks it where it has no mark, and leaves a receipt
+    Adopt {
+        /// The location
+        location: LocationId,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -231,6 +245,14 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             show::restored(&restored, format).map(|()| 0)
         }
         Command::Receipts { command } => receipts::carry_out(config, command.as_ref(), format),
+        Command::Location {
+            command: LocationCommand::Adopt { location },
+        } => {
+            let daemon = Daemon::open(config, stop_on_signal()?)?;
+            let user = nix::unistd::getuid();
+            locations::adopt(&daemon, location, &format!("uid:{user}"), clock::now())?;
+            print(&format!("location `{location}` is adopted")).map(|()| 0)
+        }
         Command::Doctor => {
             let daemon = Daemon::open(config, Stop::default())?;
             let findings = doctor::examine(&daemon);

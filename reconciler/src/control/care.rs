@@ -97,7 +97,7 @@ pub(super) fn check_locations(
 ) -> Checks {
     let (mut sound, mut damage, mut unread) = (BTreeSet::new(), Vec::new(), Vec::new());
     let access = Access::new(
-        &daemon.config,
+        daemon,
         &run.plan_id,
         &run.kid,
         run.storage_locations.keys().cloned(),
@@ -290,12 +290,7 @@ pub(super) fn catch_up_child(
     step: &CatchUp,
     locations: &[LocationId],
 ) -> Result<(u64, u64), Failure> {
-    let access = Access::new(
-        &daemon.config,
-        &step.plan_id,
-        &step.kid,
-        locations.iter().cloned(),
-    )?;
+    let access = Access::new(daemon, &step.plan_id, &step.kid, locations.iter().cloned())?;
     let deadline = Duration::from_secs(seconds_until(planned.deadline));
     let reply = child::ask(&Order::CatchUp { access }, deadline, &daemon.stop);
     match reply {

@@ -233,9 +233,14 @@ pub fn run_child() -> ExitCode {
         message: failure.message,
         help: failure.help,
     });
+    // A whole line is an answer, even when a location that hangs keeps this process from ending.
     let spoken = serde_json::to_vec(&reply)
         .map_err(std::io::Error::other)
-        .and_then(|bytes| std::io::stdout().write_all(&bytes));
+        .and_then(|mut bytes| {
+            bytes.push(b'\n');
+            let mut out = std::io::stdout().lock();
+            out.write_all(&bytes).and_then(|()| out.flush())
+        });
     match spoken {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(1),

@@ -1,7 +1,6 @@
 //! Owns the check-up: configuration, git, trust, locations, keys, connectors and store, each with advice. Changes nothing.
 //! The interesting function is [`examine`].
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use contract::code::{self, Code};
@@ -9,7 +8,7 @@ use contract::model::{DataRetention, Model, Plan};
 use serde::Serialize;
 
 use super::policy;
-use super::{Daemon, round};
+use super::{Daemon, locations, round};
 use crate::failure::Failure;
 use crate::world::connector::{self, Bounds, Cancel, Observation};
 use crate::world::{clock, keys};
@@ -63,9 +62,7 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
         ),
     ));
     policy_findings(daemon, &mut findings);
-    for (id, location) in &daemon.config.locations {
-        findings.push(location_finding(&format!("location {id}"), &location.path));
-    }
+    location_findings(daemon, &mut findings);
     for (kid, source) in &daemon.config.keys {
         findings.push(match keys::load(kid, source) {
             Ok(_) => well(format!("key {kid}"), "its source gives it"),
@@ -176,29 +173,41 @@ fn unheeded(model: &Model) -> Vec<&'static str> {
     .collect()
 }
 
-fn location_finding(subject: &str, path: &std::path::Path) -> Finding {
-    if !path.is_dir() {
-        return ill(
-            subject,
-            Failure::new(
-                code::VAULT_LOCATION_UNREACHABLE,
-                format!("`{}` is not there", path.display()),
-                "mount the disk or create the folder",
-            ),
-        );
-    }
-    let probe = tempfile::NamedTempFile::new_in(path)
-        .and_then(|mut file| file.write_all(b"seawall").map(|()| file))
-        .and_then(|file| file.as_file().sync_all());
-    match probe {
-        Ok(()) => well(subject, "it can be written"),
-        Err(error) => ill(
-            subject,
-            Failure::new(
+fn location_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
+    let locations = match daemon.locations() {
+        Ok(locations) => locations,
+        Err(failure) => return findings.push(ill("locations", failure)),
+    };
+    let together = locations::on_one_device(&locations);
+    for (id, standing) in &locations.standings {
+        let subject = format!("location {id}");
+        let inspected = standing.inspected.as_ref();
+        if let Some(aside) = &standing.aside {
+            findings.push(ill(subject, aside.failure.clone()));
+            continue;
+        }
+        if let Some(why) = inspected.and_then(|inspected| inspected.unwritable.as_ref()) {
+            let failure = Failure::new(
                 code::VAULT_LOCATION_FAILED,
-                format!("`{}` cannot be written: {error}", path.display()),
+                format!("it cannot be written: {why}"),
                 "let the daemon's user write there, and check free space",
-            ),
-        ),
+            );
+            findings.push(ill(subject, failure));
+            continue;
+        }
+        let mut told = if inspected.is_some_and(|inspected| inspected.mark.is_some()) {
+            "it is the expected one and can be written".to_owned()
+        } else {
+            "it is new: the first round marks it".to_owned()
+        };
+        for (one, other) in &together {
+            let other = match id {
+                id if id == one => other,
+                id if id == other => one,
+                _ => continue,
+            };
+            told.push_str(&format!("; it shares a device with location `{other}`"));
+        }
+        findings.push(well(subject, told));
     }
 }

@@ -345,7 +345,7 @@ fn ask_for_backup(
 ) -> Result<BackupReport, NoAnswer> {
     let ready = || -> Result<(Order, Duration), Failure> {
         let access = Access::new(
-            &daemon.config,
+            daemon,
             &backup.plan_id,
             &backup.kid,
             backup.locations.iter().cloned(),

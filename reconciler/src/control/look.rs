@@ -150,7 +150,7 @@ fn look_at_copies(
             all.insert(plan_id.clone(), unknown("the plan is not bound"));
             continue;
         }
-        let vault = match open(&daemon.config, policy) {
+        let vault = match open(daemon, policy) {
             Ok(vault) => vault,
             Err(failure) => {
                 all.insert(plan_id.clone(), unknown(&failure.message));
@@ -175,9 +175,9 @@ fn look_at_copies(
     all
 }
 
-fn open(config: &Config, policy: &Policy) -> Result<Vault, Failure> {
+fn open(daemon: &Daemon, policy: &Policy) -> Result<Vault, Failure> {
     Access::new(
-        config,
+        daemon,
         &policy.plan_id,
         &policy.encryption_key_ref,
         policy.locations.iter().cloned(),

@@ -7,8 +7,10 @@
 
 pub mod care;
 pub mod child;
+mod copies;
 pub mod doctor;
 pub mod execute;
+pub mod locations;
 pub mod look;
 pub mod operate;
 pub mod policy;
@@ -17,8 +19,8 @@ pub mod recover;
 pub mod restore;
 pub mod round;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,7 +37,9 @@ use crate::world::clock;
 use crate::world::keys;
 use crate::world::receipts::{self, Draft, ReceiptLog};
 use crate::world::store_sqlite::SqliteStore;
-use crate::world::vault::{Place, RepositoryName, Vault};
+use crate::world::vault::{LocationState, Place, RepositoryName, Vault};
+
+use locations::Locations;
 
 /// Says that the process shall end; effects are stopped, nothing new begins.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +66,10 @@ pub struct Daemon {
     pub store: SqliteStore,
     /// The receipts; whoever holds them commits.
     log: Mutex<ReceiptLog>,
+    /// What is known of the locations, and whether a round has used it.
+    locations: Mutex<Option<(Locations, bool)>>,
+    /// Whether this process holds the store and may write to locations.
+    records: bool,
     /// Whether to end.
     pub stop: Stop,
 }
@@ -70,19 +78,24 @@ impl Daemon {
     /// Takes the store's lock and reads the receipt log back.
     pub fn open(config: Config, stop: Stop) -> Result<Self, Failure> {
         let store = SqliteStore::open(&config.store_path())?;
-        let daemon = Self::over(config, store, stop)?;
+        let daemon = Self::over(config, store, stop, true)?;
         // Only who holds the lock can compare: beside a running daemon the copies may be newer than what was just read.
-        daemon.nothing_was_lost()?;
+        copies::nothing_was_lost(&daemon)?;
         Ok(daemon)
     }
 
     /// For commands that only read: works beside a running daemon, and records nothing.
     pub fn open_read_only(config: Config) -> Result<Self, Failure> {
         let store = SqliteStore::open_read_only(&config.store_path())?;
-        Self::over(config, store, Stop::default())
+        Self::over(config, store, Stop::default(), false)
     }
 
-    fn over(config: Config, store: SqliteStore, stop: Stop) -> Result<Self, Failure> {
+    fn over(
+        config: Config,
+        store: SqliteStore,
+        stop: Stop,
+        records: bool,
+    ) -> Result<Self, Failure> {
         let key = receipts::read_key(&config.receipt_key)?;
         let mut keys: Vec<PublicKey> = vec![key.public()];
         // Lines of an earlier receipt key hold by the trust root that was accepted with them.
@@ -103,6 +116,8 @@ impl Daemon {
             config,
             store,
             log: Mutex::new(log),
+            locations: Mutex::new(None),
+            records,
             stop,
         })
     }
@@ -143,38 +158,39 @@ impl Daemon {
         Ok(clock::now())
     }
 
-    /// A log that is shorter than one of its copies has lost its end, and with it what must not be done twice.
-    fn nothing_was_lost(&self) -> Result<(), Failure> {
-        let log = self.log();
-        let ours = log.ledger().size();
-        for folder in self.receipt_folders().into_values() {
-            if let Some(found) = receipts::newest_copy(&folder, log.authority())
-                && found > ours
-            {
-                return Err(Failure::from(receipts::CopyError::Ahead {
-                    folder: folder.display().to_string(),
-                    found,
-                    ours,
-                }));
-            }
+    /// What is known of the locations; they are inspected when nobody did it yet.
+    pub fn locations(&self) -> Result<Locations, Failure> {
+        let mut kept = self.locations_lock();
+        if let Some((locations, _)) = kept.as_ref() {
+            return Ok(locations.clone());
         }
-        Ok(())
+        let locations = locations::inspect(self, self.records)?;
+        *kept = Some((locations.clone(), false));
+        Ok(locations)
     }
 
-    /// Where copies of the receipt log go: a folder of each location.
-    pub fn receipt_folders(&self) -> BTreeMap<LocationId, PathBuf> {
-        self.config
-            .locations
-            .iter()
-            .map(|(id, location)| {
-                let folder = location
-                    .path
-                    .join(self.config.environment.as_str())
-                    .join("receipts")
-                    .join(self.config.reconciler_id.as_str());
-                (id.clone(), folder)
-            })
-            .collect()
+    /// What is known of the locations, and whether a round has used it.
+    fn locations_lock(&self) -> MutexGuard<'_, Option<(Locations, bool)>> {
+        self.locations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the checkpoint that was just copied to a location.
+    fn receipts_copied(&self, id: &LocationId, note: &str) {
+        if let Some((locations, _)) = self.locations_lock().as_mut()
+            && let Some(standing) = locations.standings.get_mut(id)
+            && let Some(inspected) = &mut standing.inspected
+        {
+            inspected.checkpoint = Some(note.to_owned());
+        }
+    }
+
+    /// Where below each location the copy of the receipt log goes.
+    pub fn receipts_below(&self) -> PathBuf {
+        Path::new(self.config.environment.as_str())
+            .join("receipts")
+            .join(self.config.reconciler_id.as_str())
     }
 }
 
@@ -190,6 +206,10 @@ pub struct Access {
     pub kid: Kid,
     /// Where its locations are.
     pub places: BTreeMap<LocationId, Place>,
+    /// Locations that are not used, and how they stand.
+    pub aside: BTreeMap<LocationId, LocationState>,
+    /// Snapshots that the catalog knows.
+    pub known: BTreeSet<String>,
     /// The key's bytes.
     pub key: Vec<u8>,
 }
@@ -197,11 +217,12 @@ pub struct Access {
 impl Access {
     /// Reads the key and binds the plan's locations.
     pub fn new(
-        config: &Config,
+        daemon: &Daemon,
         plan: &PlanId,
         kid: &Kid,
         locations: impl IntoIterator<Item = LocationId>,
     ) -> Result<Self, Failure> {
+        let config = &daemon.config;
         let source = config.keys.get(kid).ok_or_else(|| {
             Failure::new(
                 contract::code::PLAN_UNBOUND,
@@ -209,18 +230,26 @@ impl Access {
                 format!("bind it under `keys.{kid}`"),
             )
         })?;
-        let places = locations
-            .into_iter()
-            .filter_map(|id| {
-                let location = config.locations.get(&id)?;
-                Some((id, Place::Folder(location.path.clone())))
-            })
-            .collect();
+        let all = daemon.locations()?;
+        let mut places = BTreeMap::new();
+        let mut aside = BTreeMap::new();
+        for id in locations {
+            let Some(standing) = all.standings.get(&id) else {
+                continue;
+            };
+            places.insert(id.clone(), standing.place.clone());
+            if let Some(why) = &standing.aside {
+                aside.insert(id, why.state());
+            }
+        }
+        let known = all.known.get(&(plan.clone(), kid.clone()));
         Ok(Self {
             environment: config.environment.clone(),
             plan: plan.clone(),
             kid: kid.clone(),
             places,
+            aside,
+            known: known.cloned().unwrap_or_default(),
             key: keys::load(kid, source)?,
         })
     }
@@ -232,7 +261,12 @@ impl Access {
             plan: self.plan.clone(),
             kid: self.kid.clone(),
         };
-        Ok(Vault::new(&name, self.places.clone(), &self.key)?)
+        let mut vault = Vault::new(&name, self.places.clone(), &self.key)?;
+        for (location, state) in &self.aside {
+            vault.set_aside(location.clone(), state.clone());
+        }
+        vault.expect_snapshots(self.known.clone());
+        Ok(vault)
     }
 
     /// `<environment>/<plan_id>/<kid>`.

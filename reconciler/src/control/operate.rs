@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::execute::{self, Done};
 use super::policy::{self, Followed};
-use super::{Daemon, look, recover, round};
+use super::{Daemon, locations, look, recover, round};
 use crate::failure::Failure;
 use crate::observed::Observed;
 use crate::plan::{self, Plan, Planned, Reads, Step, Verify};
@@ -18,6 +18,7 @@ use crate::review;
 pub fn backup(daemon: &Daemon, plan_id: &PlanId) -> Result<Vec<Done>, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
+    locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
     let done = backup_under(daemon, &followed, plan_id, now)?;
     let _ = round::copy_receipts(daemon);
@@ -61,6 +62,7 @@ pub fn backup_under(
 pub fn verify(daemon: &Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
+    locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
     let observed = look::look(daemon, &followed, now)?;
     let mut steps = Vec::new();

@@ -257,8 +257,7 @@ fn snapshots(
     kid: &Kid,
     locations: Vec<LocationId>,
 ) -> Result<(AllSnapshots, String), String> {
-    let access =
-        Access::new(&daemon.config, plan_id, kid, locations).map_err(|failure| failure.message)?;
+    let access = Access::new(daemon, plan_id, kid, locations).map_err(|failure| failure.message)?;
     let vault = access.vault().map_err(|failure| failure.message)?;
     let repository = access.repository();
     let (sender, receiver) = channel();

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::execute::{self, Subject, bytes, result};
 use super::policy::{self, Followed};
-use super::{Access, Daemon, operate, recover, round};
+use super::{Access, Daemon, locations, operate, recover, round};
 use crate::failure::Failure;
 use crate::plan::{own_plans, stamp};
 use crate::store::{Change, Execution, ExecutionKind, Outcome, Restores, Run, Store as _};
@@ -100,6 +100,7 @@ pub struct Restored {
 pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
+    locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
     approved(&followed, request)?;
     let (plan_id, run) = choose(daemon, &followed, request)?;
@@ -320,7 +321,7 @@ fn stage_and_apply(
             )
         })?;
     let access = Access::new(
-        &daemon.config,
+        daemon,
         &run.plan_id,
         &run.kid,
         run.storage_locations.keys().cloned(),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::execute::{self, Done};
 use super::policy::{self, Followed};
 use super::queue::{Busy, Queue};
-use super::{Daemon, look, recover};
+use super::{Daemon, copies, locations, look, recover};
 use crate::failure::Failure;
 use crate::observed::Observed;
 use crate::plan::{self, Plan, Planned};
@@ -17,7 +17,6 @@ use crate::review::{self, Objection};
 use crate::status::{self, Status};
 use crate::store::{Change, Store as _};
 use crate::world::clock;
-use crate::world::receipts;
 
 /// At least this many plans are worked on at the same time, on the smallest machine too: one of them may hang.
 const WORKERS: usize = 2;
@@ -58,6 +57,7 @@ pub struct Preview {
 pub fn round(daemon: &Daemon) -> Result<Round, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
+    locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
     let observed = look::look(daemon, &followed, now)?;
     let planned = plan::plan(&followed.in_force, &observed, now);
@@ -235,31 +235,9 @@ pub fn receipt_key_listed(daemon: &Daemon, followed: &Followed) -> bool {
         .is_some_and(|ours| listed.contains(ours))
 }
 
-/// Copies the log and its checkpoint to every location that can be reached.
+/// Copies the log and its checkpoint to every location that can be used.
 pub fn copy_receipts(daemon: &Daemon) -> Vec<Failure> {
-    let mut failures = Vec::new();
-    let log = daemon.log();
-    for (id, location) in &daemon.config.locations {
-        let Some(folder) = daemon.receipt_folders().remove(id) else {
-            continue;
-        };
-        // A missing location folder is an unmounted disk: nothing may be made in its place.
-        if !location.path.is_dir() {
-            failures.push(Failure::new(
-                code::RECEIPT_COPY_FAILED,
-                format!("receipts cannot be copied to location `{id}`: its folder is not there"),
-                "mount the disk or create the folder; the next round copies again",
-            ));
-            continue;
-        }
-        if receipts::newest_copy(&folder, log.authority()) == Some(log.ledger().size()) {
-            continue;
-        }
-        if let Err(error) = receipts::export(&log, &daemon.store, &folder) {
-            failures.push(error.into());
-        }
-    }
-    failures
+    copies::copy(daemon).unwrap_or_else(|failure| vec![failure])
 }
 
 impl Round {

@@ -9,6 +9,7 @@ pub mod connector;
 pub mod folder;
 pub mod git;
 pub mod keys;
+pub mod location;
 pub mod process;
 pub mod receipts;
 pub mod store_sqlite;

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write as _};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 /// More output than this is dropped: nothing that we read from a child is long.
@@ -24,6 +24,13 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// After a child ended, a grandchild may hold its pipes open; its output is waited for this long.
 const PIPE_GRACE: Duration = Duration::from_secs(2);
+
+/// A child of ours that has answered leaves within this time, unless its storage hangs.
+const LEAVES_WITHIN: Duration = Duration::from_secs(2);
+
+/// A killed process is gone within this time, unless the kernel itself waits for a device. Then nobody can end it, and
+/// nobody waits for it.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a child ended in time.
 #[derive(Debug)]
@@ -143,9 +150,17 @@ pub fn run(
             }
         });
     }
-    let stdout = collect(group.child.stdout.take());
-    let errors = collect(group.child.stderr.take());
+    let stdout = Output::of(group.child.stdout.take());
+    let errors = Output::of(group.child.stderr.take());
+    let mut answered: Option<Instant> = None;
     while !group.has_ended() {
+        // A child of ours says one line. What keeps it afterwards is a location that hangs.
+        if held && answered.is_none() && stdout.has_line() {
+            answered = Some(Instant::now());
+        }
+        if answered.is_some_and(|answered| answered.elapsed() > LEAVES_WITHIN) {
+            break;
+        }
         if stop() {
             let program = group.program.clone();
             group.end()?;
@@ -163,8 +178,8 @@ pub fn run(
     }
     let ended = Ok(Ended {
         status: group.end()?,
-        stdout: stdout.recv_timeout(PIPE_GRACE).unwrap_or_default(),
-        stderr: errors.recv_timeout(PIPE_GRACE).unwrap_or_default(),
+        stdout: stdout.bytes(PIPE_GRACE),
+        stderr: errors.bytes(PIPE_GRACE),
     });
     drop(hold);
     ended
@@ -236,6 +251,15 @@ impl Group {
         }
         // Whoever the child left behind would work on unseen.
         let _ = killpg(self.pid(), Signal::SIGKILL);
+        let killed = Instant::now();
+        while !self.has_ended() {
+            if killed.elapsed() > GONE_WITHIN {
+                let status = self.leave_behind();
+                self.reaped = Some(status);
+                return Ok(status);
+            }
+            std::thread::sleep(TICK);
+        }
         live().remove(&self.pid().as_raw());
         let status = self.child.wait().map_err(|source| ProcessError::Wait {
             program: self.program.clone(),
@@ -243,6 +267,17 @@ impl Group {
         })?;
         self.reaped = Some(status);
         Ok(status)
+    }
+
+    /// It ends when what it waits for does. A thread reaps it then.
+    fn leave_behind(&self) -> ExitStatus {
+        let pid = self.pid();
+        tracing::warn!(event = "process_left_behind", pid = pid.as_raw(), program = %self.program, "a killed process does not end: its storage hangs");
+        std::thread::spawn(move || {
+            let _ = waitpid(pid, None);
+            live().remove(&pid.as_raw());
+        });
+        ExitStatus::from_raw(Signal::SIGKILL as i32)
     }
 
     fn pid(&self) -> Pid {
@@ -253,6 +288,49 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let _ = self.end();
+    }
+}
+
+/// What comes out of a pipe, read on a thread.
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    ended: Receiver<()>,
+}
+
+impl Output {
+    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (sender, ended) = channel();
+        let kept = Arc::clone(&bytes);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 1 << 16];
+            let mut pipe = pipe;
+            while let Some(Ok(read)) = pipe.as_mut().map(|pipe| pipe.read(&mut buffer))
+                && read > 0
+            {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                // Reading on lets a talkative child end by itself.
+                if ((kept.len() + read) as u64) <= OUTPUT_LIMIT {
+                    kept.extend_from_slice(buffer.get(..read).unwrap_or_default());
+                }
+            }
+            sender.send(())
+        });
+        Self { bytes, ended }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_line(&self) -> bool {
+        self.held().last() == Some(&b'\n')
+    }
+
+    /// Everything, or what came in time.
+    fn bytes(&self, within: Duration) -> Vec<u8> {
+        let _ = self.ended.recv_timeout(within);
+        std::mem::take(&mut *self.held())
     }
 }
 

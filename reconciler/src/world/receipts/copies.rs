@@ -1,20 +1,33 @@
-//! Owns copies of the receipt log in folders: the file `receipts.jsonl` and the note `checkpoint`, written beside and renamed.
-//! Never shortens a copy. The interesting function is [`export`].
+//! Owns copies of the receipt log in folders: the file `receipts.jsonl` and the note `checkpoint`, written under a new name and
+//! renamed. Never shortens a copy, follows no link, and does not take a note that it cannot read for one that is missing.
+//! The interesting functions are [`export`] and [`put`].
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::FileType;
 
 use contract::code::{self, Code};
 use contract::receipt::{Authority, Checkpoint};
 
 use super::ReceiptLog;
 use crate::store::{Store, StoreError};
+use crate::world::folder::{Entry, Folder, FolderError, PRIVATE_FILE};
 
 /// Name of the log in a copy.
 const LOG: &str = "receipts.jsonl";
 /// Name of the checkpoint in a copy.
 const CHECKPOINT: &str = "checkpoint";
+
+/// A checkpoint is an origin, a size, a root and some signatures.
+const CHECKPOINT_LIMIT: u64 = 64 << 10;
+
+/// A copy's folder holds two files and what killed writes left.
+const NAMES: usize = 1 << 10;
+
+/// No write of a copy is under way for longer.
+const ABANDONED: Duration = Duration::from_hours(1);
 
 /// A copy that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +44,14 @@ pub enum CopyError {
     /// The folder cannot be written.
     #[error("receipts cannot be copied to `{folder}`: {why}")]
     Write {
+        /// The folder.
+        folder: String,
+        /// The reason.
+        why: String,
+    },
+    /// The checkpoint there cannot be read, or is not one of this log: the copy may be newer than the log.
+    #[error("the checkpoint of the receipts at `{folder}` does not hold: {why}")]
+    Unclear {
         /// The folder.
         folder: String,
         /// The reason.
@@ -57,7 +78,7 @@ impl CopyError {
     /// The diagnostic code.
     pub const fn code(&self) -> Code {
         match self {
-            Self::Write { .. } => code::RECEIPT_COPY_FAILED,
+            Self::Write { .. } | Self::Unclear { .. } => code::RECEIPT_COPY_FAILED,
             Self::Ahead { .. } => code::RECEIPT_LOG_BEHIND,
             Self::Store(error) => error.code(),
         }
@@ -67,6 +88,9 @@ impl CopyError {
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Write { .. } => "make the folder writable; the next round copies again",
+            Self::Unclear { .. } => {
+                "check the copy with `seawalld receipts verify --dir DIR`, then move it away; the next round copies again"
+            }
             Self::Ahead { .. } => {
                 "bring back the newest state folder: a log that lost its end is never extended"
             }
@@ -75,55 +99,92 @@ impl CopyError {
     }
 }
 
-/// The newest size that a copy's checkpoint vouches for; none when there is no copy or its checkpoint is not ours.
-pub fn newest_copy(folder: &Path, authority: &Authority) -> Option<u64> {
-    let note = fs::read(folder.join(CHECKPOINT)).ok()?;
-    Checkpoint::open(&note, authority)
-        .ok()
-        .map(|checkpoint| checkpoint.size)
+/// The checkpoint of a copy as it is; none when there is no copy.
+pub fn read_note(folder: &Folder) -> Result<Option<Vec<u8>>, FolderError> {
+    match folder.read(OsStr::new(CHECKPOINT), CHECKPOINT_LIMIT) {
+        Ok(note) => Ok(Some(note)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-/// Writes the whole log and its checkpoint into a folder, which is made when missing.
-pub fn export(log: &ReceiptLog, store: &dyn Store, folder: &Path) -> Result<Copied, CopyError> {
-    let ours = log.ledger().size();
-    if let Some(found) = newest_copy(folder, log.authority())
-        && found > ours
-    {
-        return Err(CopyError::Ahead {
+/// The size that a copy's checkpoint vouches for.
+pub fn size_of_copy(note: &[u8], authority: &Authority, folder: &Path) -> Result<u64, CopyError> {
+    Checkpoint::open(note, authority)
+        .map(|checkpoint| checkpoint.size)
+        .map_err(|fault| CopyError::Unclear {
             folder: folder.display().to_string(),
-            found,
-            ours,
-        });
-    }
+            why: fault.to_string(),
+        })
+}
+
+/// The log as the bytes of its file, and its checkpoint.
+pub fn rendered(log: &ReceiptLog, store: &dyn Store) -> Result<(Vec<u8>, String), CopyError> {
     let mut bytes = Vec::new();
     for line in store.receipts()? {
         bytes.extend_from_slice(line.as_bytes());
         bytes.push(b'\n');
     }
-    let (checkpoint, note) = log.checkpoint();
-    // The log before its checkpoint: a reader between the two sees lines that are not covered yet, never too few.
-    fs::create_dir_all(folder)
-        .and_then(|()| replace(folder, LOG, &bytes))
-        .and_then(|()| replace(folder, CHECKPOINT, note.as_bytes()))
-        .map_err(|error| CopyError::Write {
-            folder: folder.display().to_string(),
-            why: error.to_string(),
-        })?;
-    Ok(Copied {
-        folder: folder.to_owned(),
-        size: checkpoint.size,
-    })
+    let (_, note) = log.checkpoint();
+    Ok((bytes, note))
 }
 
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let beside = folder.join(format!("{name}.new"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, folder.join(name))?;
-    File::open(folder)?.sync_all()
+/// Writes a log and its checkpoint into a held folder. The log before its checkpoint: a reader between the two sees lines that
+/// are not covered yet, never too few.
+pub fn put(folder: &Folder, log: &[u8], note: &[u8]) -> Result<(), FolderError> {
+    clear(folder)?;
+    folder.write(OsStr::new(LOG), &[log], PRIVATE_FILE)?;
+    folder.write(OsStr::new(CHECKPOINT), &[note], PRIVATE_FILE)
+}
+
+/// Removes what killed writes left, or a location would fill up.
+fn clear(folder: &Folder) -> Result<(), FolderError> {
+    for entry in folder.list(NAMES)? {
+        if is_abandoned(&entry) {
+            folder.remove_file(&entry.name)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_abandoned(entry: &Entry) -> bool {
+    let name = entry.name.to_string_lossy();
+    let begun = name
+        .split_once('#')
+        .is_some_and(|(name, _)| name == LOG || name == CHECKPOINT);
+    let age = || {
+        let since = u64::try_from(entry.stat.st_mtime).ok()?;
+        let written = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since))?;
+        written.elapsed().ok()
+    };
+    begun && entry.kind() == FileType::RegularFile && age().is_some_and(|age| age > ABANDONED)
+}
+
+/// Writes the whole log and its checkpoint into a folder, which is made when missing.
+pub fn export(log: &ReceiptLog, store: &dyn Store, folder: &Path) -> Result<Copied, CopyError> {
+    let failed = |why: String| CopyError::Write {
+        folder: folder.display().to_string(),
+        why,
+    };
+    let path = std::path::absolute(folder).map_err(|error| failed(error.to_string()))?;
+    std::fs::create_dir_all(&path).map_err(|error| failed(error.to_string()))?;
+    let held = Folder::open(&path).map_err(|error| failed(error.to_string()))?;
+    let ours = log.ledger().size();
+    if let Some(note) = read_note(&held).map_err(|error| failed(error.to_string()))? {
+        let found = size_of_copy(&note, log.authority(), folder)?;
+        if found > ours {
+            let folder = folder.display().to_string();
+            return Err(CopyError::Ahead {
+                folder,
+                found,
+                ours,
+            });
+        }
+    }
+    let (bytes, note) = rendered(log, store)?;
+    put(&held, &bytes, note.as_bytes()).map_err(|error| failed(error.to_string()))?;
+    Ok(Copied {
+        folder: folder.to_owned(),
+        size: ours,
+    })
 }

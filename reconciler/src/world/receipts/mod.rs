@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use crate::store::{Change, ReceiptLine, Store, StoreError};
 
-pub use copies::{Copied, CopyError, export, newest_copy};
+pub use copies::{Copied, CopyError, export, put, read_note, rendered, size_of_copy};
 
 /// The policy that receipts are written under.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

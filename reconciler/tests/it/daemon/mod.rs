@@ -4,6 +4,7 @@
 mod crash;
 mod doubt;
 mod dump;
+mod locations;
 mod plans;
 mod store;
 mod story;

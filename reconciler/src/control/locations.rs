@@ -1,0 +1,734 @@
+//! Owns which locations this process may use: each is inspected by a child before anything else touches it, and one that is
+//! not the expected one, shares a folder with another, overlaps live data or does not answer is set aside with its reason.
+//! Never writes to a location that is set aside. The interesting functions are [`confirm`] and [`judge`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use contract::code;
+use contract::digest::Digest;
+use contract::id::{DatasetId, Kid, LocationId, PlanId};
+use contract::receipt::{DecisionType, Outcome, Phase};
+use jiff::Timestamp;
+
+use super::Daemon;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::store::{Change, LocationIdentity, Run, Store as _};
+use crate::world::connector::Binding;
+use crate::world::folder::{Folder, PRIVATE_FOLDER};
+use crate::world::location::{self, At, InFileSystem, Inspected, NoReply, Order, Reply};
+use crate::world::receipts::Draft;
+use crate::world::vault::{DEFAULT_PATIENCE, LocationFolder, LocationState, Mark, Place};
+
+/// Recovery points by which a location is recognised that was used before it had a mark. One is enough; retention may have
+/// taken some of them.
+const RECOGNISED_BY: usize = 8;
+
+/// What is known of all locations.
+#[derive(Debug, Clone, Default)]
+pub struct Locations {
+    /// By location.
+    pub standings: BTreeMap<LocationId, Standing>,
+    /// What follows for each.
+    pub verdicts: BTreeMap<LocationId, Verdict>,
+    /// The newest snapshots of each repository that the catalog knows.
+    pub known: BTreeMap<(PlanId, Kid), BTreeSet<String>>,
+}
+
+/// How one location stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Where it is, and what must mark it.
+    pub place: Place,
+    /// Why it is not used.
+    pub aside: Option<Aside>,
+    /// What an inspection found.
+    pub inspected: Option<Inspected>,
+}
+
+/// Why a location is not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// With its code.
+    pub failure: Failure,
+    /// Whether a person must change something; otherwise it may come back.
+    pub needs_person: bool,
+}
+
+impl Aside {
+    /// As the vault sees it.
+    pub fn state(&self) -> LocationState {
+        let why = format!("{} {}", self.failure.code, self.failure.message);
+        if self.needs_person {
+            LocationState::Quarantined { why }
+        } else {
+            LocationState::Unknown { why }
+        }
+    }
+}
+
+/// What follows for one location from its inspection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the one that was used before.
+    Expected(Mark),
+    /// It is used for the first time, or for the first time since locations have marks. A mark that is there is taken over.
+    First {
+        /// What marks it already.
+        found: Option<Mark>,
+        /// Whether it holds recovery points of the catalog.
+        in_use: bool,
+    },
+    /// It is not used.
+    Aside(Aside),
+}
+
+/// Makes sure what each location is, at the start of a round. Marks new ones.
+pub fn confirm(daemon: &Daemon, now: Timestamp) -> Result<(), Failure> {
+    let mut kept = daemon.locations_lock();
+    let mut locations = match kept.take() {
+        Some((locations, false)) => locations,
+        Some((_, true)) | None => inspect(daemon, true)?,
+    };
+    for (id, verdict) in locations.verdicts.clone() {
+        let Verdict::First { found, in_use } = verdict else {
+            continue;
+        };
+        let Some(standing) = locations.standings.get_mut(&id) else {
+            continue;
+        };
+        let how = if in_use { "in use" } else { "first use" };
+        match mark(daemon, &id, found, how, now)? {
+            Ok(mark) => {
+                let Place::Folder(folder) = &mut standing.place;
+                folder.mark = Some(mark);
+            }
+            Err(failure) => {
+                standing.aside = Some(Aside {
+                    failure,
+                    needs_person: false,
+                });
+            }
+        }
+    }
+    for (id, standing) in &locations.standings {
+        if let Some(aside) = &standing.aside {
+            tracing::warn!(event = "location_set_aside", location = %id, code = %aside.failure.code, "{}", aside.failure.message);
+        }
+    }
+    *kept = Some((locations, true));
+    Ok(())
+}
+
+/// Marks a location and remembers the mark. The mark comes first: one that nobody remembers is taken over by the next round.
+fn mark(
+    daemon: &Daemon,
+    id: &LocationId,
+    found: Option<Mark>,
+    how: &str,
+    now: Timestamp,
+) -> Result<Result<Mark, Failure>, Failure> {
+    let mark = match found {
+        Some(mark) => mark,
+        None => {
+            let mark = new_mark(id)?;
+            let order = Order::Mark {
+                at: at(&daemon.config, id)?,
+                mark: mark.clone(),
+            };
+            match location::ask(&order, &|| daemon.stop.asked()) {
+                Ok(Reply::Done) => mark,
+                other => return Ok(Err(failed(id, other))),
+            }
+        }
+    };
+    remember(daemon, &mark, how, "", now)?;
+    Ok(Ok(mark))
+}
+
+fn remember(
+    daemon: &Daemon,
+    mark: &Mark,
+    how: &str,
+    actor: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let id = &mark.location_id;
+    let operation = format!("location.{id}.{}", crate::plan::stamp(now));
+    let mut draft = Draft::new(DecisionType::Adoption, Phase::Decision, &operation);
+    draft.result = Some(Outcome::Success);
+    actor.clone_into(&mut draft.actor);
+    let details = [
+        ("location", id.to_string()),
+        ("identity", mark.identity.clone()),
+        ("how", how.to_owned()),
+    ];
+    for (name, value) in details {
+        draft.details.insert(name.to_owned(), value);
+    }
+    let change = Change::LocationIdentity(LocationIdentity {
+        location_id: id.clone(),
+        identity: mark.identity.clone(),
+        first_seen: now,
+    });
+    tracing::info!(event = "location_marked", location = %id, how, "the location's mark is remembered");
+    daemon.commit(&[change], vec![draft], now)
+}
+
+fn new_mark(id: &LocationId) -> Result<Mark, Failure> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        Failure::new(
+            code::VAULT_LOCATION_FAILED,
+            format!("no random identity for location `{id}` can be drawn: {error}"),
+            "look at the system's random source",
+        )
+    })?;
+    let identity = Digest::of(&random).to_string();
+    Ok(Mark {
+        location_id: id.clone(),
+        identity: identity.chars().take(32).collect(),
+    })
+}
+
+/// Accepts a location's folder as it is, because a person says so.
+pub fn adopt(daemon: &Daemon, id: &LocationId, actor: &str, now: Timestamp) -> Result<(), Failure> {
+    let refused = |why: String| {
+        Failure::new(
+            code::VAULT_LOCATION_NOT_ADOPTED,
+            format!("location `{id}` cannot be adopted: {why}"),
+            "correct what the message names, then adopt it again",
+        )
+    };
+    if !daemon.config.locations.contains_key(id) {
+        return Err(Failure::new(
+            code::UNKNOWN_OBJECT,
+            format!("the configuration binds no location `{id}`"),
+            "name a location of `locations` in the configuration",
+        ));
+    }
+    let locations = inspect(daemon, true)?;
+    let standing = locations.standings.get(id);
+    let inspected = standing.and_then(|standing| standing.inspected.as_ref());
+    let Some(inspected) = inspected else {
+        let why = standing.and_then(|standing| standing.aside.as_ref());
+        return Err(refused(why.map_or_else(
+            || "it cannot be inspected".to_owned(),
+            |aside| aside.failure.message.clone(),
+        )));
+    };
+    if let Some(Verdict::Aside(aside)) = locations.verdicts.get(id)
+        && aside.failure.code != code::VAULT_LOCATION_NOT_EXPECTED
+    {
+        return Err(refused(aside.failure.message.clone()));
+    }
+    if let Some(why) = &inspected.mark_problem {
+        return Err(refused(why.clone()));
+    }
+    if let Some(mark) = &inspected.mark
+        && mark.location_id != *id
+    {
+        let other = &mark.location_id;
+        return Err(refused(format!(
+            "its mark says that it is location `{other}`"
+        )));
+    }
+    let mark = match inspected.mark.clone() {
+        Some(mark) => mark,
+        None => {
+            let mark = new_mark(id)?;
+            let order = Order::Mark {
+                at: at(&daemon.config, id)?,
+                mark: mark.clone(),
+            };
+            match location::ask(&order, &|| daemon.stop.asked()) {
+                Ok(Reply::Done) => mark,
+                other => return Err(failed(id, other)),
+            }
+        }
+    };
+    remember(daemon, &mark, "adopted", actor, now)
+}
+
+/// Inspects every location, each in a child of its own and all at the same time.
+pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure> {
+    let config = &daemon.config;
+    let identities = daemon.store.location_identities()?;
+    let mut runs = daemon.store.runs()?;
+    runs.retain(Run::is_point);
+    let orders = config
+        .locations
+        .keys()
+        .map(|id| {
+            let expected = identities.get(id).map(|known| Mark {
+                location_id: id.clone(),
+                identity: known.identity.clone(),
+            });
+            let order = Order::Inspect {
+                at: at(config, id)?,
+                tries_write,
+                receipts: daemon.receipts_below(),
+                known: if expected.is_some() {
+                    Vec::new()
+                } else {
+                    held_at(&runs, id)
+                },
+                expected,
+            };
+            Ok((id.clone(), order))
+        })
+        .collect::<Result<BTreeMap<_, _>, Failure>>()?;
+    let stop = || daemon.stop.asked();
+    let replies: BTreeMap<LocationId, Result<Reply, NoReply>> = std::thread::scope(|scope| {
+        let asked: Vec<_> = orders
+            .iter()
+            .map(|(id, order)| (id.clone(), scope.spawn(|| location::ask(order, &stop))))
+            .collect();
+        asked
+            .into_iter()
+            .map(|(id, asked)| {
+                let panicked = |_| Err(NoReply::Broken("its inspection panicked".to_owned()));
+                (id, asked.join().unwrap_or_else(panicked))
+            })
+            .collect()
+    });
+    let mut locations = Locations {
+        standings: BTreeMap::new(),
+        verdicts: BTreeMap::new(),
+        known: known(&runs),
+    };
+    for (id, reply) in replies {
+        let mark = identities.get(&id).map(|known| Mark {
+            location_id: id.clone(),
+            identity: known.identity.clone(),
+        });
+        let (inspected, aside) = match reply {
+            Ok(Reply::Inspected(inspected)) => (Some(*inspected), None),
+            other => {
+                let failure = failed(&id, other);
+                let needs_person = false;
+                (
+                    None,
+                    Some(Aside {
+                        failure,
+                        needs_person,
+                    }),
+                )
+            }
+        };
+        let place = place(config, &id, mark);
+        locations.standings.insert(
+            id,
+            Standing {
+                place,
+                aside,
+                inspected,
+            },
+        );
+    }
+    locations.verdicts = verdicts(daemon, &locations, &identities, &runs);
+    for (id, verdict) in &locations.verdicts {
+        if let (Verdict::Aside(aside), Some(standing)) = (verdict, locations.standings.get_mut(id))
+        {
+            standing.aside = Some(aside.clone());
+        }
+    }
+    Ok(locations)
+}
+
+fn verdicts(
+    daemon: &Daemon,
+    locations: &Locations,
+    identities: &BTreeMap<LocationId, LocationIdentity>,
+    runs: &[Run],
+) -> BTreeMap<LocationId, Verdict> {
+    let sources = sources(daemon);
+    let inspected: BTreeMap<&LocationId, &Inspected> = locations
+        .standings
+        .iter()
+        .filter_map(|(id, standing)| Some((id, standing.inspected.as_ref()?)))
+        .collect();
+    let all = inspected.keys().map(|id| {
+        let in_catalog = !held_at(runs, id).is_empty();
+        let identity = identities.get(*id).map(|known| known.identity.as_str());
+        let verdict = judge(id, identity, in_catalog, &inspected, &sources);
+        ((*id).clone(), verdict)
+    });
+    all.collect()
+}
+
+/// What a location is, from what was found at all of them. Without effects.
+pub fn judge(
+    id: &LocationId,
+    identity: Option<&str>,
+    in_catalog: bool,
+    inspected: &BTreeMap<&LocationId, &Inspected>,
+    sources: &[(DatasetId, InFileSystem)],
+) -> Verdict {
+    let Some(here) = inspected.get(id) else {
+        return unexpected(id, "it was not inspected", false);
+    };
+    if let Some((dataset, _)) = sources.iter().find(|(_, source)| {
+        let overlap = |here: &InFileSystem| here.contains(source) || source.contains(here);
+        here.in_file_system.as_ref().is_some_and(overlap)
+    }) {
+        return aside(
+            code::VAULT_LOCATION_IN_SOURCE,
+            format!(
+                "location `{id}` and the live data of dataset `{dataset}` are inside one another"
+            ),
+            "bind the location or the dataset to another folder",
+            true,
+        );
+    }
+    if let Some(why) = &here.mark_problem {
+        return unexpected(id, why, true);
+    }
+    let is_expected = here
+        .mark
+        .as_ref()
+        .is_some_and(|mark| mark.location_id == *id && identity == Some(mark.identity.as_str()));
+    // Who was here before and shows the own mark stays; the others come too late.
+    if !is_expected
+        && let Some((other, _)) = inspected
+            .iter()
+            .find(|(other, there)| **other != id && shares(here, there))
+    {
+        return aside(
+            code::VAULT_LOCATION_SHARED,
+            format!("locations `{id}` and `{other}` are one folder, or one is inside the other"),
+            "bind each location to a folder of its own, on storage that fails independently",
+            true,
+        );
+    }
+    match (&here.mark, identity) {
+        (Some(mark), Some(_)) if is_expected => Verdict::Expected(mark.clone()),
+        (Some(mark), _) if mark.location_id != *id => {
+            let other = &mark.location_id;
+            unexpected(
+                id,
+                &format!("its mark says that it is location `{other}`"),
+                true,
+            )
+        }
+        (Some(_), Some(_)) => unexpected(id, "its mark is another one than at its first use", true),
+        (None, Some(_)) => unexpected(id, "it lacks its mark, as an unmounted disk does", false),
+        (None, None) if in_catalog && !here.holds_known => unexpected(
+            id,
+            "it holds none of the recovery points that the catalog names there",
+            false,
+        ),
+        (found, None) => Verdict::First {
+            found: found.clone(),
+            in_use: in_catalog,
+        },
+    }
+}
+
+fn unexpected(id: &LocationId, why: &str, needs_person: bool) -> Verdict {
+    aside(
+        code::VAULT_LOCATION_NOT_EXPECTED,
+        format!("location `{id}` is not the one that was used before: {why}"),
+        "mount its disk; if the folder is right, `seawalld location adopt ID` accepts it",
+        needs_person,
+    )
+}
+
+fn aside(code: code::Code, message: String, help: &str, needs_person: bool) -> Verdict {
+    Verdict::Aside(Aside {
+        failure: Failure::new(code, message, help),
+        needs_person,
+    })
+}
+
+/// Whether two locations are one folder, one inside the other, or copies of each other.
+fn shares(one: &Inspected, other: &Inspected) -> bool {
+    let nested = match (&one.in_file_system, &other.in_file_system) {
+        (Some(one), Some(other)) => one.contains(other) || other.contains(one),
+        (Some(_) | None, Some(_) | None) => false,
+    };
+    let marked_alike = matches!((&one.mark, &other.mark), (Some(one), Some(other)) if one == other);
+    one.folder == other.folder || nested || marked_alike
+}
+
+/// Locations that are on the same device, in pairs: they fail together.
+pub fn on_one_device(locations: &Locations) -> Vec<(LocationId, LocationId)> {
+    let devices: Vec<(&LocationId, u64)> = locations
+        .standings
+        .iter()
+        .filter_map(|(id, standing)| Some((id, standing.inspected.as_ref()?.folder.0)))
+        .collect();
+    let mut pairs = Vec::new();
+    for (index, (one, device)) in devices.iter().enumerate() {
+        for (other, _) in devices
+            .iter()
+            .skip(index + 1)
+            .filter(|(_, at)| at == device)
+        {
+            pairs.push(((*one).clone(), (*other).clone()));
+        }
+    }
+    pairs
+}
+
+pub(super) fn failed(id: &LocationId, reply: Result<Reply, NoReply>) -> Failure {
+    let (code, why, help) = match reply {
+        Err(NoReply::Silent) => (
+            code::VAULT_LOCATION_SILENT,
+            "does not answer".to_owned(),
+            "repair its storage; it is used again when it answers",
+        ),
+        Ok(Reply::Absent(why)) => (
+            code::VAULT_LOCATION_UNREACHABLE,
+            format!("is not there: {why}"),
+            "mount its disk or create its folder",
+        ),
+        Ok(Reply::Failed(why)) | Err(NoReply::Broken(why)) => (
+            code::VAULT_LOCATION_FAILED,
+            format!("failed: {why}"),
+            "let the daemon's user write there, and check its storage",
+        ),
+        Ok(Reply::Inspected(_) | Reply::Done | Reply::Resolved(_) | Reply::Silent) => (
+            code::VAULT_LOCATION_FAILED,
+            "was asked by a child that answered something else".to_owned(),
+            "report this as a bug",
+        ),
+    };
+    Failure::new(code, format!("location `{id}` {why}"), help)
+}
+
+/// Recovery points that the catalog names at a location, newest first.
+fn held_at(runs: &[Run], id: &LocationId) -> Vec<(String, String)> {
+    let mut held: Vec<&Run> = runs
+        .iter()
+        .filter(|run| run.storage_locations.contains_key(id))
+        .collect();
+    held.sort_by_key(|run| std::cmp::Reverse(run.finished_at));
+    held.into_iter()
+        .filter_map(|run| {
+            // `<location>:<environment>/<plan>/<kid>`
+            let (_, repository) = run.storage_locations.get(id)?.split_once(':')?;
+            Some((repository.to_owned(), run.snapshot_id.clone()?))
+        })
+        .take(RECOGNISED_BY)
+        .collect()
+}
+
+fn known(runs: &[Run]) -> BTreeMap<(PlanId, Kid), BTreeSet<String>> {
+    let mut newest: Vec<&Run> = runs.iter().collect();
+    newest.sort_by_key(|run| std::cmp::Reverse(run.finished_at));
+    let mut known: BTreeMap<(PlanId, Kid), BTreeSet<String>> = BTreeMap::new();
+    for run in newest {
+        let held = known
+            .entry((run.plan_id.clone(), run.kid.clone()))
+            .or_default();
+        if let (true, Some(snapshot)) = (held.len() < RECOGNISED_BY, &run.snapshot_id) {
+            held.insert(snapshot.clone());
+        }
+    }
+    known
+}
+
+/// Where live data are. Data that cannot be found overlap nothing that could be told.
+fn sources(daemon: &Daemon) -> Vec<(DatasetId, InFileSystem)> {
+    let paths: Vec<(DatasetId, PathBuf)> = daemon
+        .config
+        .datasets
+        .iter()
+        .filter_map(|(id, binding)| Some((id.clone(), path_of(binding)?)))
+        .collect();
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    let order = Order::Resolve { sources: paths };
+    match location::ask(&order, &|| daemon.stop.asked()) {
+        Ok(Reply::Resolved(found)) => found,
+        other => {
+            tracing::warn!(
+                event = "sources_not_resolved",
+                ?other,
+                "whether locations and live data overlap is not known"
+            );
+            Vec::new()
+        }
+    }
+}
+
+fn path_of(binding: &Binding) -> Option<PathBuf> {
+    match binding {
+        Binding::Files(files) => Some(files.path.clone()),
+        Binding::Jsonl(jsonl) => Some(jsonl.path.clone()),
+        Binding::Sqlite(sqlite) => Some(sqlite.path.clone()),
+        Binding::Postgres(_) => None,
+    }
+}
+
+fn patience(config: &Config, id: &LocationId) -> Duration {
+    config
+        .locations
+        .get(id)
+        .and_then(|location| location.patience)
+        .map_or(DEFAULT_PATIENCE, |patience| {
+            Duration::from_secs(patience.get())
+        })
+}
+
+fn place(config: &Config, id: &LocationId, mark: Option<Mark>) -> Place {
+    Place::Folder(LocationFolder {
+        path: config
+            .locations
+            .get(id)
+            .map(|location| location.path.clone())
+            .unwrap_or_default(),
+        mark,
+        patience: patience(config, id),
+    })
+}
+
+/// A folder of the state folder, closed to others.
+pub(super) fn private_folder(config: &Config, name: &str) -> Result<PathBuf, Failure> {
+    Folder::open(&config.state)
+        .and_then(|state| state.make(name.as_ref(), PRIVATE_FOLDER))
+        .map_err(|error| {
+            Failure::new(
+                code::STORE_UNUSABLE,
+                format!("the state folder cannot be used: {error}"),
+                "let the daemon's user write below the state folder",
+            )
+        })?;
+    Ok(config.state.join(name))
+}
+
+/// The location for a child, with its lock file in the state folder.
+pub(super) fn at(config: &Config, id: &LocationId) -> Result<At, Failure> {
+    let folder = private_folder(config, "locations")?;
+    let Place::Folder(place) = place(config, id, None);
+    Ok(At {
+        location_id: id.clone(),
+        path: place.path,
+        lock: folder.join(id.as_str()),
+        patience: place.patience,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use super::*;
+
+    /// One location of a test: name, inode, path in its file system, mark as `location:identity`.
+    fn found(inode: u64, path: &str, mark: Option<(&str, &str)>, holds_known: bool) -> Inspected {
+        Inspected {
+            folder: (1, inode),
+            in_file_system: Some(InFileSystem {
+                device: "8:1".to_owned(),
+                path: path.into(),
+            }),
+            mark: mark.map(|(id, identity)| Mark {
+                location_id: id.parse().unwrap(),
+                identity: identity.to_owned(),
+            }),
+            mark_problem: None,
+            checkpoint: None,
+            checkpoint_problem: None,
+            holds_known,
+            unwritable: None,
+        }
+    }
+
+    /// The verdict about `near`, in a word.
+    fn verdict(
+        near: &Inspected,
+        far: &Inspected,
+        identity: Option<&str>,
+        in_catalog: bool,
+        source: Option<&str>,
+    ) -> String {
+        let ids: [LocationId; 2] = ["near", "far"].map(|id| id.parse().unwrap());
+        let all = BTreeMap::from([(&ids[0], near), (&ids[1], far)]);
+        let sources: Vec<_> = source
+            .map(|path| {
+                let device = "8:1".to_owned();
+                let path = path.into();
+                ("ds_a".parse().unwrap(), InFileSystem { device, path })
+            })
+            .into_iter()
+            .collect();
+        match judge(&ids[0], identity, in_catalog, &all, &sources) {
+            Verdict::Expected(_) => "expected".to_owned(),
+            Verdict::First { found, in_use } => {
+                format!(
+                    "first {} {in_use}",
+                    if found.is_some() { "marked" } else { "bare" }
+                )
+            }
+            Verdict::Aside(aside) => {
+                format!("{} {}", aside.failure.code.name(), aside.needs_person)
+            }
+        }
+    }
+
+    #[test]
+    fn a_location_is_what_its_mark_says() {
+        let far = found(2, "/far", Some(("far", "f")), false);
+        let check = |near: &Inspected, identity, in_catalog| {
+            verdict(near, &far, identity, in_catalog, None)
+        };
+        let marked = found(1, "/near", Some(("near", "n")), false);
+        let bare = found(1, "/near", None, false);
+        let holds = found(1, "/near", None, true);
+        assert_eq!(check(&marked, Some("n"), true), "expected");
+        assert_eq!(
+            check(&marked, Some("m"), true),
+            "location-not-expected true"
+        );
+        assert_eq!(check(&bare, Some("n"), true), "location-not-expected false");
+        assert_eq!(check(&bare, None, false), "first bare false");
+        assert_eq!(check(&marked, None, false), "first marked false");
+        // Used before there were marks.
+        assert_eq!(check(&holds, None, true), "first bare true");
+        assert_eq!(check(&bare, None, true), "location-not-expected false");
+        let other = found(1, "/near", Some(("far", "f2")), true);
+        assert_eq!(check(&other, None, true), "location-not-expected true");
+        assert_eq!(check(&other, Some("n"), true), "location-not-expected true");
+    }
+
+    #[test]
+    fn two_locations_are_two_folders() {
+        let near = found(1, "/x", None, false);
+        for far in [
+            found(1, "/elsewhere", None, false),
+            found(2, "/x", None, false),
+            found(2, "/x/far", None, false),
+            found(2, "/", None, false),
+        ] {
+            let verdict = verdict(&near, &far, None, false, None);
+            assert_eq!(verdict, "location-shared true", "{far:?}");
+        }
+        let near = found(1, "/x", Some(("near", "n")), false);
+        let copy = found(2, "/y", Some(("near", "n")), false);
+        assert_eq!(
+            verdict(&near, &copy, None, false, None),
+            "location-shared true"
+        );
+        // The one that was there first stays.
+        let far = found(1, "/x", Some(("near", "n")), false);
+        assert_eq!(verdict(&near, &far, Some("n"), true, None), "expected");
+        let far = found(2, "/xy", None, false);
+        assert_eq!(verdict(&near, &far, Some("n"), true, None), "expected");
+    }
+
+    #[test]
+    fn a_location_and_live_data_are_apart() {
+        let near = found(1, "/srv/backup", Some(("near", "n")), false);
+        let far = found(2, "/far", None, false);
+        let check = |source| verdict(&near, &far, Some("n"), true, Some(source));
+        assert_eq!(check("/srv"), "location-in-source true");
+        assert_eq!(check("/srv/backup/live"), "location-in-source true");
+        assert_eq!(check("/srv/backup"), "location-in-source true");
+        assert_eq!(check("/srv/backup2"), "expected");
+    }
+}

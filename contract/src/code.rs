@@ -300,6 +300,10 @@ codes! {
     SWAP_REFUSED = 1524 "swap-refused" "the live folder cannot be exchanged in one step";
     STATE_INVALID = 1525 "state-invalid" "the stored state of an append-only check cannot be used";
     CONNECTOR_IO = 1526 "connector-io" "a file operation of a connector failed";
+    SUPERUSER_REFUSED = 1527 "superuser-refused" "a binding's database role is a superuser, or can become one, and the binding does not ask for it";
+    RESTORE_INCOMPLETE = 1528 "restore-incomplete" "a database was restored in part and is kept, marked as incomplete";
+    DATABASE_RIGHTS_MISSING = 1529 "database-rights-missing" "a binding's database role lacks rights that a backup or a restore needs";
+    DATABASE_REFUSED = 1530 "database-refused" "the database server answered and refused a session or a query";
 
     // 16 executions and approvals
     APPROVAL_REQUIRED = 1601 "approval-required" "the approval policy asks for approvals that this command cannot carry";

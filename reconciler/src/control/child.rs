@@ -256,7 +256,8 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
         tracing::info!(%dataset, step = "prepare", "connector prepares the source");
         let spool = order.spool.join(dataset.as_str());
         let previous = order.previous.get(dataset);
-        let one = connector::prepare(binding, previous, &spool, &bounds)?;
+        let one = connector::prepare(binding, previous, &spool, &bounds)
+            .map_err(|error| about(dataset, error.into()))?;
         prepared.insert(dataset.clone(), one);
     }
     let sources = prepared
@@ -330,13 +331,20 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
     }
 }
 
+/// The failure of one dataset of a plan, with its name.
+fn about(dataset: &DatasetId, failure: Failure) -> Failure {
+    let message = format!("dataset `{dataset}`: {}", failure.message);
+    Failure::new(failure.code, message, failure.help)
+}
+
 fn judge(
     dataset: &DatasetId,
     binding: &Binding,
     prepared: Prepared,
     bounds: &Bounds,
 ) -> Result<(Option<Value>, Vec<String>), Failure> {
-    let finished = connector::finish(binding, prepared, bounds)?;
+    let finished = connector::finish(binding, prepared, bounds)
+        .map_err(|error| about(dataset, error.into()))?;
     match &finished.verdict {
         Verdict::Complete => Ok((finished.state, finished.notes)),
         Verdict::Partial { problems } => {

@@ -73,6 +73,17 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
         let bounds = Bounds::within(SOURCE_DEADLINE, Cancel::new());
         let seen = connector::observe(binding, &bounds);
         let subject = format!("dataset {id}");
+        let rights = connector::rights(binding, &bounds);
+        let is_refused = rights.iter().any(Result::is_err);
+        for right in rights {
+            findings.push(match right {
+                Ok(told) => well(subject.clone(), told),
+                Err(error) => ill(subject.clone(), error.into()),
+            });
+        }
+        if is_refused && matches!(seen.bytes, Observation::Unknown { .. }) {
+            continue;
+        }
         findings.push(match seen.bytes {
             Observation::Known { value, .. } => {
                 let size = super::execute::bytes(value);

@@ -4,6 +4,8 @@ mod files;
 mod jsonl;
 mod limits;
 mod postgres;
+mod postgres_hostile;
+mod postgres_partial;
 mod sqlite;
 
 use std::fs;

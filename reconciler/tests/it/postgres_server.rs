@@ -1,5 +1,6 @@
 //! A real PostgreSQL server on a scratch folder and a free loopback port, with a password, ended when dropped.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,6 +14,9 @@ use reconciler::world::connector::PostgresBinding;
 use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse ' battery \\ staple";
+
+pub const READER: &str = "seawalld_backup";
+pub const RESTORER: &str = "seawalld_restore";
 
 /// Nothing here needs to survive a power loss, so tests do not wait for disks.
 const SETTINGS: [&str; 9] = [
@@ -103,6 +107,7 @@ impl Server {
                 return None;
             }
             if server.psql("postgres", "SELECT 1").status.success() {
+                server.make_roles();
                 return Some(server);
             }
         }
@@ -121,13 +126,42 @@ impl Server {
         command
     }
 
+    /// The roles of docs/postgresql.md: `app` owns databases, one role reads, one creates and loads. No superuser.
+    fn make_roles(&self) {
+        let password = PASSWORD.replace('\'', "''").replace('\\', "\\\\");
+        let mut sql = String::new();
+        for role in ["app", READER, RESTORER] {
+            sql += &format!("CREATE ROLE {role} LOGIN PASSWORD E'{password}';");
+        }
+        sql += &format!(
+            "GRANT pg_read_all_data TO {READER}; ALTER ROLE {RESTORER} CREATEDB; GRANT app TO {RESTORER};"
+        );
+        self.sql("postgres", &sql);
+    }
+
+    /// The binding of docs/postgresql.md.
     pub fn binding(&self, database: &str) -> PostgresBinding {
+        let password = self.folder.path().join("password");
+        PostgresBinding {
+            user: READER.to_owned(),
+            password_file: Some(password.clone()),
+            restore_user: Some(RESTORER.to_owned()),
+            restore_password_file: Some(password),
+            ..self.superuser_binding(database)
+        }
+    }
+
+    /// A binding to the superuser, without asking for one by name.
+    pub fn superuser_binding(&self, database: &str) -> PostgresBinding {
         PostgresBinding {
             host: "127.0.0.1".to_owned(),
             port: self.port,
             database: database.to_owned(),
             user: "keeper".to_owned(),
             password_file: Some(self.folder.path().join("password")),
+            restore_user: None,
+            restore_password_file: None,
+            superuser: BTreeSet::new(),
             sslmode: None,
             sslrootcert: None,
             bin_dir: Some(bin_dir()),
@@ -135,6 +169,11 @@ impl Server {
             no_owner: false,
             validation: vec![],
         }
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     pub fn client(&self, database: &str) -> Command {
@@ -156,16 +195,32 @@ impl Server {
             .unwrap()
     }
 
-    /// Runs SQL that must work and returns what it printed.
-    pub fn sql(&self, database: &str, sql: &str) -> String {
-        let output = self.psql(database, sql);
-        assert!(
-            output.status.success(),
-            "{sql}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    /// Runs SQL as the owner of databases, which must work.
+    pub fn owner_sql(&self, database: &str, sql: &str) -> String {
+        printed(
+            sql,
+            &self
+                .client(database)
+                .env("PGUSER", "app")
+                .args(["-c", sql])
+                .output()
+                .unwrap(),
+        )
     }
+
+    /// Runs SQL as a superuser, which must work, and returns what it printed.
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        printed(sql, &self.psql(database, sql))
+    }
+}
+
+fn printed(sql: &str, output: &std::process::Output) -> String {
+    assert!(
+        output.status.success(),
+        "{sql}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 impl Drop for Server {
@@ -183,9 +238,15 @@ impl Drop for Server {
 pub struct Session(Child);
 
 impl Session {
+    /// One of a superuser.
     pub fn open(server: &Server, database: &str, sql: &str) -> Self {
+        Self::open_as("keeper", server, database, sql)
+    }
+
+    pub fn open_as(role: &str, server: &Server, database: &str, sql: &str) -> Self {
         let mut child = server
             .client(database)
+            .env("PGUSER", role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

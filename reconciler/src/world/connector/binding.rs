@@ -2,6 +2,7 @@
 //!
 //! Never opens what it names. The interesting function is [`Binding::check`].
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -69,10 +70,21 @@ pub struct PostgresBinding {
     pub host: String,
     pub port: u16,
     pub database: String,
+    /// The role that reads: not a superuser, unless `superuser` asks for one.
     pub user: String,
     /// A file that holds the password and nothing else; one trailing newline is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// The role that creates, fills and checks databases; `user` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_user: Option<String>,
+    /// The file with the password of `restore_user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_password_file: Option<PathBuf>,
+    /// What a role that is a superuser, or can become one, may be used for. A restore uses it to create the database and a
+    /// role that loads it, never to load.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub superuser: BTreeSet<SuperuserWork>,
     /// libpq's `sslmode`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sslmode: Option<String>,
@@ -91,6 +103,28 @@ pub struct PostgresBinding {
     /// Read-only queries that a restored database must answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation: Vec<ValidationQuery>,
+}
+
+/// Work for which a binding can ask for a superuser by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuperuserWork {
+    Backup,
+    Restore,
+    /// Never granted: a binding cannot spell it.
+    #[serde(skip)]
+    Validation,
+}
+
+impl SuperuserWork {
+    /// As the binding and messages spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Validation => "validation",
+        }
+    }
 }
 
 /// One query of a validation; its first column of its first row is judged.
@@ -152,8 +186,22 @@ impl PostgresBinding {
                 )));
             }
         }
+        if let Some(role) = &self.restore_user
+            && (role.is_empty() || role.chars().any(char::is_control))
+        {
+            return Err(invalid(format!(
+                "`restore_user` must be a name, not `{}`",
+                role.escape_debug()
+            )));
+        }
+        if self.restore_user.is_none() && self.restore_password_file.is_some() {
+            return Err(invalid(
+                "`restore_password_file` needs `restore_user`".to_owned(),
+            ));
+        }
         for (field, path) in [
             ("password_file", &self.password_file),
+            ("restore_password_file", &self.restore_password_file),
             ("sslrootcert", &self.sslrootcert),
             ("bin_dir", &self.bin_dir),
         ] {

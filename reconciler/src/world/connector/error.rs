@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use contract::code::{self, Code};
 
 use super::Kind;
+use super::postgres::DatabaseError;
 
 /// A connector could not do what was asked. The message is one line in the words of the domain; [`ConnectorError::help`] says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,8 @@ pub enum ConnectorError {
     SourceUnreadable { path: PathBuf, source: io::Error },
     #[error("database server `{server}` cannot be reached: {detail}")]
     SourceUnreachable { server: String, detail: String },
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     #[error("database `{}` stayed locked for {waited_s} s", path.display())]
     SourceLocked { path: PathBuf, waited_s: u64 },
     #[error("source `{}` is damaged: {detail}", path.display())]
@@ -28,8 +31,6 @@ pub enum ConnectorError {
     SourceChanged { path: PathBuf, detail: String },
     #[error("append-only file `{}` lost or rewrote what was backed up before: {detail}", path.display())]
     PrefixRewritten { path: PathBuf, detail: String },
-    #[error("dump of database `{database}` failed: {detail}")]
-    DumpFailed { database: String, detail: String },
     #[error("dump of database `{database}` is incomplete: {detail}")]
     DumpIncomplete { database: String, detail: String },
     #[error("{what} took longer than its deadline allows")]
@@ -95,8 +96,9 @@ impl ConnectorError {
             ),
             Self::SourceUnreachable { .. } => (
                 code::SOURCE_UNREACHABLE,
-                "check host, port, database, user and password file of the binding, and that the server runs",
+                "check host and port of the binding, and that the server runs and listens there",
             ),
+            Self::Database(error) => error.entry(),
             Self::SourceLocked { .. } => (
                 code::SOURCE_LOCKED,
                 "find the process that holds a write transaction open; the next run tries again",
@@ -116,10 +118,6 @@ impl ConnectorError {
             Self::PrefixRewritten { .. } => (
                 code::PREFIX_REWRITTEN,
                 "treat it as tampering until explained; when the change was meant, raise `append_only_epoch` in the binding",
-            ),
-            Self::DumpFailed { .. } => (
-                code::DUMP_FAILED,
-                "read the message of `pg_dump`; nothing of this dump counts as a recovery point",
             ),
             Self::DumpIncomplete { .. } => (
                 code::DUMP_INCOMPLETE,

@@ -30,7 +30,8 @@ use serde_json::Value;
 
 pub use crate::observed::Observation;
 pub use binding::{
-    Binding, FilesBinding, JsonlBinding, PostgresBinding, SqliteBinding, ValidationQuery,
+    Binding, FilesBinding, JsonlBinding, PostgresBinding, SqliteBinding, SuperuserWork,
+    ValidationQuery,
 };
 pub use bounds::{Bounds, Cancel};
 pub use error::ConnectorError;
@@ -488,6 +489,15 @@ pub fn observe(binding: &Binding, bounds: &Bounds) -> SourceView {
         Binding::Jsonl(jsonl) => live::observe(&jsonl.path, bounds),
         Binding::Sqlite(sqlite) => sqlite::observe(sqlite, bounds),
         Binding::Postgres(postgres) => postgres::observe(postgres, bounds),
+    }
+}
+
+/// The rights at the source that a backup and a restore will need, found ahead of time: what is there, or the error that its
+/// absence will be. Changes nothing.
+pub fn rights(binding: &Binding, bounds: &Bounds) -> Vec<Result<String, ConnectorError>> {
+    match binding {
+        Binding::Files(_) | Binding::Jsonl(_) | Binding::Sqlite(_) => Vec::new(),
+        Binding::Postgres(postgres) => postgres::rights(postgres, bounds),
     }
 }
 

@@ -1,13 +1,22 @@
 //! The `postgres` connector: one database through `psql`, `pg_dump` and `pg_restore`. Consistency point: the start of the
 //! dump's snapshot.
 //!
-//! Never puts a password into an argument and never drops a database that it did not create in the same run. The dump
-//! is in [`dump`], the ways back in [`restore`], the talk with the server in [`client`].
+//! Never puts a password into an argument, never drops a database that it did not create in the same run, and never gives
+//! code of a database the rights of a superuser. The dump is in [`dump`], the ways back in [`restore`], who does what there in
+//! [`crew`], sessions in [`client`], the rights of roles in [`role`].
 
 mod client;
+mod crew;
 mod database;
 mod dump;
+mod error;
+mod judge;
+mod load;
+mod lock;
 mod restore;
+mod role;
+mod seal;
+mod settings;
 
 use std::path::Path;
 
@@ -16,14 +25,19 @@ use serde::Deserialize;
 
 use super::{
     Bounds, Check, ConnectorError, Fingerprint, Manifest, Observation, PostgresBinding, SourceView,
-    Target, ValidationQuery,
+    SuperuserWork, Target, ValidationQuery,
 };
+use client::{Login, unreadable};
+use role::{Power, permit, power_of_session, standing};
 
 pub(super) use dump::prepare;
+pub use error::DatabaseError;
 pub(super) use restore::{in_place, probe, side_by_side};
+pub(super) use role::rights;
 
 /// Counts what a dump of the database would bring back: tables, views, sequences of users.
-const RELATIONS: &str = "(SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+const RELATIONS: &str = "(SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relpersistence <> 't' \
      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')";
 
@@ -33,6 +47,7 @@ struct Seen {
     oid: String,
     bytes: u64,
     committed: Option<String>,
+    power: Option<Power>,
 }
 
 /// Size, newest commit where the server tracks it, and identity.
@@ -58,7 +73,7 @@ pub(super) fn observe(binding: &PostgresBinding, bounds: &Bounds) -> SourceView 
                 at,
             },
         },
-        Err(error) if is_absent(binding, bounds) => {
+        Err(error) if is_absent(&Login::reader(binding), bounds) => {
             tracing::debug!(%error, database = %binding.database, "the database is absent");
             SourceView {
                 bytes: Observation::Absent { at },
@@ -86,8 +101,8 @@ pub(super) fn validate(
     bounds: &Bounds,
 ) -> Result<Vec<Check>, ConnectorError> {
     match target {
-        Target::Live => validate_database(binding, &binding.database, bounds),
-        Target::Database(name) => validate_database(binding, name, bounds),
+        Target::Live => validate_as_restorer(binding, &binding.database, bounds),
+        Target::Database(name) => validate_as_restorer(binding, name, bounds),
         Target::Path(folder) => validate_dump(binding, folder, manifest, bounds),
     }
 }
@@ -105,7 +120,7 @@ fn validate_dump(
     };
     let wanted = dump::facts(folder)?.tables_with_data;
     checks.push(
-        match dump::contents(binding, &folder.join(dump::DUMP), bounds) {
+        match dump::contents(&Login::reader(binding), &folder.join(dump::DUMP), bounds) {
             Ok(found) if found == wanted => {
                 Check::passed("contents", format!("{found} tables with data"))
             }
@@ -117,13 +132,26 @@ fn validate_dump(
     Ok(checks)
 }
 
-/// Whether the database answers, what it holds, and what the binding's queries say.
-fn validate_database(
+/// A validation query may read a view, and a view calls functions of its owner: never as a superuser, whatever the binding
+/// asks for.
+fn validate_as_restorer(
     binding: &PostgresBinding,
     database: &str,
     bounds: &Bounds,
 ) -> Result<Vec<Check>, ConnectorError> {
-    let relations = client::query(binding, database, &format!("SELECT {RELATIONS};"), bounds)?;
+    let login = Login::restorer(binding);
+    let standing = standing(&login, &login.role, bounds)?;
+    permit(&login, standing.power.as_ref(), SuperuserWork::Validation)?;
+    validate_database(&login, database, bounds)
+}
+
+/// Whether the database answers, what it holds, and what the binding's queries say.
+fn validate_database(
+    login: &Login<'_>,
+    database: &str,
+    bounds: &Bounds,
+) -> Result<Vec<Check>, ConnectorError> {
+    let relations = client::query(login, database, &format!("SELECT {RELATIONS};"), bounds)?;
     let mut checks = vec![Check::passed(
         "connect",
         format!(
@@ -131,20 +159,20 @@ fn validate_database(
             relations.trim()
         ),
     )];
-    for query in &binding.validation {
-        checks.push(ask(binding, database, query, bounds)?);
+    for query in &login.binding.validation {
+        checks.push(ask(login, database, query, bounds)?);
     }
     Ok(checks)
 }
 
 /// Runs one validation query in a read-only transaction and judges the first value that it returns.
 fn ask(
-    binding: &PostgresBinding,
+    login: &Login<'_>,
     database: &str,
     query: &ValidationQuery,
     bounds: &Bounds,
 ) -> Result<Check, ConnectorError> {
-    let ended = client::read_only(binding, database, &query.sql, bounds)?;
+    let ended = client::read_only(login, database, &query.sql, bounds)?;
     if !ended.is_clean() {
         return Ok(Check::failed(&query.name, ended.reason()));
     }
@@ -164,21 +192,32 @@ fn ask(
 }
 
 fn look(binding: &PostgresBinding, bounds: &Bounds) -> Result<Seen, ConnectorError> {
-    let sql = "SELECT json_build_object(\
-        'system_identifier', (SELECT system_identifier::text FROM pg_control_system()), \
-        'oid', d.oid::text, \
-        'bytes', pg_database_size(d.oid), \
-        'committed', CASE WHEN current_setting('track_commit_timestamp')::bool THEN \
-            (SELECT to_char(\"timestamp\" AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM pg_last_committed_xact()) END\
-        ) FROM pg_database d WHERE d.datname = current_database();";
-    let answer = client::query(binding, &binding.database, sql, bounds)?;
-    serde_json::from_str(answer.trim())
-        .map_err(|error| client::unreachable(binding, format!("its answer is unreadable: {error}")))
+    let sql = format!(
+        "SELECT pg_catalog.json_build_object(\
+        'system_identifier', (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()), \
+        'oid', d.oid::pg_catalog.text, \
+        'bytes', pg_catalog.pg_database_size(d.oid), \
+        'power', {}, \
+        'committed', CASE WHEN pg_catalog.current_setting('track_commit_timestamp')::pg_catalog.bool THEN \
+            (SELECT pg_catalog.to_char(\"timestamp\" AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') \
+             FROM pg_catalog.pg_last_committed_xact()) END\
+        ) FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database();",
+        power_of_session()
+    );
+    let login = Login::reader(binding);
+    let answer = client::query(&login, &binding.database, &sql, bounds)?;
+    let seen: Seen = serde_json::from_str(answer.trim())
+        .map_err(|error| unreadable(&login, &binding.database, &error))?;
+    // A superuser that is asked for by name for any work may look: these statements call nothing but `pg_catalog`.
+    if binding.superuser.is_empty() {
+        permit(&login, seen.power.as_ref(), SuperuserWork::Backup)?;
+    }
+    Ok(seen)
 }
 
 /// Known absent means that the server answered and lists no such database; anything else is unknown.
-fn is_absent(binding: &PostgresBinding, bounds: &Bounds) -> bool {
-    database::exists(binding, &binding.database, bounds).is_ok_and(|exists| !exists)
+fn is_absent(login: &Login<'_>, bounds: &Bounds) -> bool {
+    database::exists(login, &login.binding.database, bounds).is_ok_and(|exists| !exists)
 }
 
 fn identity(binding: &PostgresBinding, seen: &Seen) -> Fingerprint {

@@ -31,26 +31,27 @@ const PAIRS: &str = "SELECT count(*) % 2 || ' ' || coalesce(sum(n), 0) FROM pair
 fn fill(server: &Server) {
     server.sql(
         "postgres",
-        "CREATE ROLE shop_owner; CREATE ROLE reader LOGIN",
+        "CREATE ROLE shop_owner; CREATE ROLE reader LOGIN; GRANT shop_owner TO app, seawalld_restore",
     );
-    server.sql("postgres", "CREATE DATABASE shop OWNER shop_owner");
-    server.sql(
+    server.sql("postgres", "CREATE DATABASE shop OWNER app");
+    server.owner_sql(
         "shop",
-        "CREATE SCHEMA app AUTHORIZATION shop_owner;
+        "GRANT CREATE ON SCHEMA public TO shop_owner;
+         CREATE SCHEMA sales;
          CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL);
          INSERT INTO customers SELECT n, 'customer \\ ''' || n || E'\\n' || chr(8364) FROM generate_series(1, 1000) n;
          CREATE TABLE orders (id bigint PRIMARY KEY, customer int REFERENCES customers, total numeric, note text);
          INSERT INTO orders SELECT n, n % 1000 + 1, n / 7.0, CASE WHEN n % 3 = 0 THEN md5(n::text) END FROM generate_series(1, 1000000) n;
-         CREATE VIEW app.big AS SELECT * FROM orders WHERE total > 100000;
-         CREATE SEQUENCE app.numbers START 4711;
-         SELECT nextval('app.numbers');
+         CREATE VIEW sales.big AS SELECT * FROM orders WHERE total > 100000;
+         CREATE SEQUENCE sales.numbers START 4711;
+         SELECT nextval('sales.numbers');
          CREATE TABLE pairs (id serial PRIMARY KEY, n int);
          ALTER TABLE orders OWNER TO shop_owner;
          GRANT SELECT ON orders TO reader;
          ALTER DATABASE shop SET work_mem = '7MB';
-         ALTER DATABASE shop SET search_path = public, app, \"we ird\";
+         ALTER DATABASE shop SET search_path = public, sales, \"we ird\";
          REVOKE ALL ON DATABASE shop FROM PUBLIC;
-         GRANT CONNECT ON DATABASE shop TO reader;
+         GRANT CONNECT ON DATABASE shop TO reader, seawalld_backup;
          COMMENT ON DATABASE shop IS 'the shop''s data'",
     );
 }
@@ -69,8 +70,8 @@ fn facts_of(server: &Server, database: &str) -> Vec<String> {
     [
         MILLION,
         "SELECT relacl::text FROM pg_class WHERE relname = 'orders'",
-        "SELECT count(*) FROM app.big",
-        "SELECT last_value FROM app.numbers",
+        "SELECT count(*) FROM sales.big",
+        "SELECT last_value FROM sales.numbers",
         on_database,
     ]
     .map(|sql| server.sql(database, sql))
@@ -86,13 +87,13 @@ fn a_million_rows_come_back_side_by_side_and_in_place() {
         validation: vec![
             ValidationQuery {
                 name: "orders".into(),
-                sql: "SELECT count(*) FROM orders".into(),
+                sql: "SELECT count(*) FROM public.orders".into(),
                 equals: Some("1000000".into()),
                 at_least: None,
             },
             ValidationQuery {
                 name: "customers".into(),
-                sql: "SELECT count(*), 7 FROM customers".into(),
+                sql: "SELECT count(*), 7 FROM public.customers".into(),
                 equals: None,
                 at_least: Some(1000),
             },
@@ -155,7 +156,7 @@ fn a_million_rows_come_back_side_by_side_and_in_place() {
         "the writer went on during the dump, and what came later is not in it"
     );
     assert_eq!(summary.items, 3);
-    assert_eq!(summary.checks.len(), 4, "{:?}", summary.checks);
+    assert_eq!(summary.checks.len(), 5, "{:?}", summary.checks);
     for (target, wanted) in [
         ("shop", code::TARGET_IS_PRODUCTION),
         ("shop's \"copy\"", code::TARGET_NOT_EMPTY),
@@ -186,7 +187,8 @@ fn a_million_rows_come_back_side_by_side_and_in_place() {
         "shop",
         "DELETE FROM orders WHERE id % 2 = 0; UPDATE customers SET name = 'gone'",
     );
-    let idle = Session::open(&server, "shop", "BEGIN; SELECT 1 FROM customers LIMIT 0;");
+    let client = "BEGIN; SELECT 1 FROM customers LIMIT 0;";
+    let idle = Session::open_as("app", &server, "shop", client);
     let summary = connector::restore(
         &binding,
         material,
@@ -228,6 +230,17 @@ fn a_million_rows_come_back_side_by_side_and_in_place() {
 
     // In place when the database is gone.
     server.sql("postgres", "DROP DATABASE shop");
+    let error = connector::restore(
+        &binding,
+        material,
+        &Mode::SideBySide {
+            target: "shop".to_owned(),
+        },
+        &bounds(),
+    )
+    .unwrap_err();
+    assert_eq!(error.code(), code::TARGET_IS_PRODUCTION);
+    assert!(error.help().contains("in-place"), "{}", error.help());
     let summary = connector::restore(
         &binding,
         material,
@@ -257,6 +270,16 @@ fn dumper(spool: &Path) -> Option<Pid> {
     })
 }
 
+/// How many processes have this text in their arguments.
+fn arguments_with(text: &str) -> usize {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter(|entry| {
+            fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains(text))
+        })
+        .count()
+}
+
 /// Runs a dump that cannot end, because another session locks a table; `strike` gets the dump's pid once it waits for the lock.
 fn stuck_dump(
     server: &Server,
@@ -276,9 +299,23 @@ fn stuck_dump(
         while server.sql("postgres", waiting) == "0" {
             assert!(!dump.is_finished(), "{:?}", dump.join());
         }
+        assert_eq!(
+            arguments_with("correct horse"),
+            0,
+            "the password is in no argument"
+        );
         strike(dumper(spool).expect("the dump is alive when it is struck"));
         dump.join().unwrap().unwrap_err()
     });
+    // No session survives its program, even while the lock that it waits for is held.
+    let ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'seawalld'";
+    let struck = std::time::Instant::now();
+    while server.sql("postgres", ours) != "0" {
+        assert!(
+            struck.elapsed() < Duration::from_secs(20),
+            "a session is left"
+        );
+    }
     drop(lock);
     assert_eq!(dumper(spool), None, "no dump is left running");
     error
@@ -287,8 +324,8 @@ fn stuck_dump(
 #[test]
 fn a_dump_that_is_killed_late_or_cancelled_is_never_a_good_one() {
     let server = Server::start();
-    server.sql("postgres", "CREATE DATABASE shop");
-    server.sql(
+    server.sql("postgres", "CREATE DATABASE shop OWNER app");
+    server.owner_sql(
         "shop",
         "CREATE TABLE orders (id int); INSERT INTO orders SELECT generate_series(1, 1000)",
     );
@@ -308,7 +345,14 @@ fn a_dump_that_is_killed_late_or_cancelled_is_never_a_good_one() {
 
     let late = Bounds::within(Duration::from_secs(2), Cancel::new());
     let error = stuck_dump(&server, &spool("late"), &late, |_| {});
-    assert_eq!(error.code(), code::CONNECTOR_DEADLINE);
+    assert_eq!(error.code(), code::SOURCE_LOCKED);
+    for word in [
+        "`pg_dump` of database `shop`",
+        "`public.orders`",
+        "role `keeper`",
+    ] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
 
     let cancel = Cancel::new();
     let cancelled = Bounds::within(Duration::from_mins(2), cancel.clone());
@@ -423,10 +467,18 @@ fn a_server_that_is_away_closed_or_without_the_database_is_told_apart() {
         port: 1,
         ..good.clone()
     };
-    for (binding, word) in [
-        (closed, "password authentication failed"),
-        (away, "refused"),
-        (server.binding("nothing"), "does not exist"),
+    for (binding, wanted, word) in [
+        (
+            closed,
+            code::DATABASE_REFUSED,
+            "password authentication failed",
+        ),
+        (away, code::SOURCE_UNREACHABLE, "refused"),
+        (
+            server.binding("nothing"),
+            code::SOURCE_MISSING,
+            "does not exist",
+        ),
     ] {
         let error = connector::prepare(
             &wrap(binding.clone()),
@@ -435,7 +487,7 @@ fn a_server_that_is_away_closed_or_without_the_database_is_told_apart() {
             &bounds(),
         )
         .unwrap_err();
-        assert_eq!(error.code(), code::SOURCE_UNREACHABLE);
+        assert_eq!(error.code(), wanted, "{error}");
         assert!(error.to_string().contains(word), "{error}");
         assert!(!error.to_string().contains('\n'), "one line: {error}");
         if binding.database == "shop" {
@@ -469,7 +521,7 @@ fn a_server_that_is_away_closed_or_without_the_database_is_told_apart() {
             ask("SELECT 2"),
             ask("SELECT 3"),
             ask("SELECT * FROM nowhere"),
-            ask("CREATE TABLE t (a int)"),
+            ask("CREATE TABLE public.t (a int)"),
         ],
         ..good
     };
@@ -483,7 +535,7 @@ fn a_server_that_is_away_closed_or_without_the_database_is_told_apart() {
 }
 
 /// A program in `folder` that runs the real one and then `after`.
-fn wrap_program(folder: &Path, name: &str, after: &str) {
+pub fn wrap_program(folder: &Path, name: &str, after: &str) {
     let path = folder.join(name);
     let real = crate::postgres_server::bin_dir().join(name);
     fs::write(
@@ -553,8 +605,8 @@ fn a_restore_in_place_that_is_killed_leaves_the_live_database_and_can_run_again(
         return;
     }
     let server = Server::start();
-    server.sql("postgres", "CREATE DATABASE shop");
-    server.sql("shop", "CREATE TABLE t AS SELECT n, md5(n::text) AS x FROM generate_series(1, 300000) n; CREATE INDEX ON t (x)");
+    server.sql("postgres", "CREATE DATABASE shop OWNER app");
+    server.owner_sql("shop", "CREATE TABLE t AS SELECT n, md5(n::text) AS x FROM generate_series(1, 300000) n; CREATE INDEX ON t (x)");
     let scratch = tempfile::tempdir().unwrap();
     let binding = wrap(server.binding("shop"));
     let prepared =

@@ -121,12 +121,41 @@ fn a_daemon_that_is_killed_leaves_no_dump_running() {
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     wait(|| kill(dump, None).is_err());
-    // A server process that waits for a lock notices only afterwards that its client is gone.
-    drop(held);
+    // The lock is still held: a server process that waits for it ends with its client.
     wait(|| server.sql("postgres", OURS) == "0");
+    drop(held);
     let round = world.json(0, &["once"]);
     assert_eq!(round["status"]["light"], "green", "{round}");
     assert_eq!(world.json(0, &["slots"]).as_array().unwrap().len(), 1);
+}
+
+/// The last hour of a plan is a minute: the failure comes before its deadline and says what a person has to know.
+#[test]
+fn a_dump_that_waits_for_a_lock_names_it_and_its_holder() {
+    let server = Server::start();
+    let mut world = world(&server);
+    for schedule in [
+        "/plans/bp_files/backup_frequency",
+        "/settings/schedules/daily",
+    ] {
+        let schedule = world.model.pointer_mut(schedule).unwrap();
+        schedule["completion_window_s"] = json!(12);
+    }
+    world.publish();
+    let held = lock(&server);
+    let round = world.json(1, &["once"]);
+    drop(held);
+    let failed = round["done"][0]["failure"].to_string();
+    for word in [
+        &contract::code::SOURCE_LOCKED.to_string(),
+        "ds_files",
+        "pg_dump",
+        "public.orders",
+        "role `keeper`",
+    ] {
+        assert!(failed.contains(word), "{round}");
+    }
+    wait(|| server.sql("postgres", OURS) == "0");
 }
 
 #[test]

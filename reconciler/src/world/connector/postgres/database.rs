@@ -1,20 +1,28 @@
 //! Databases as the server lists them: named, created, given their settings, renamed, dropped.
 //!
 //! Never drops or replaces a database that does not carry the mark of an unfinished restore, unless this run created it.
-//! The interesting function is [`rename`].
+//! Every statement runs in the maintenance database, where nothing of the restored one has a say. The interesting function
+//! is [`rename`].
 
 use std::thread;
 use std::time::Duration;
 
-use super::client::{attempt, literal, name, query};
-use super::dump::Properties;
-use crate::world::connector::{Bounds, Cancel, ConnectorError, PostgresBinding};
+use super::client::{Login, attempt, literal, name, query};
+use super::crew::{Crew, Owners};
+use super::dump::{Grant, Properties, Setting};
+use super::load::Failing;
+use super::settings;
+use crate::world::connector::{Bounds, Cancel, ConnectorError};
 
 /// PostgreSQL cuts longer names off silently, and two names cut off could be one.
 const NAME_BYTES: usize = 63;
 
 /// The comment of a database that is being filled. Nobody takes it for a good one, and the next restore may replace it.
 const MARKER: &str = "seawall: restore not finished";
+
+/// The start of the comment of a database that holds what could be restored of it. Unlike an unfinished one, it may be the
+/// best copy that is left, so no restore replaces it.
+const INCOMPLETE: &str = "seawall: restore incomplete";
 
 /// For dropping a half-made database after a restore failed, when the deadline itself may be what ended it.
 const CLEAN_UP: Duration = Duration::from_secs(30);
@@ -27,15 +35,15 @@ const RENAME_ATTEMPTS: u32 = 3;
 
 /// Whether the server lists this database.
 pub(super) fn exists(
-    binding: &PostgresBinding,
+    login: &Login<'_>,
     database: &str,
     bounds: &Bounds,
 ) -> Result<bool, ConnectorError> {
     let sql = format!(
-        "SELECT count(*) FROM pg_database WHERE datname = {};",
+        "SELECT pg_catalog.count(*) FROM pg_catalog.pg_database WHERE datname = {};",
         literal(database)
     );
-    let answer = query(binding, binding.maintenance(), &sql, bounds)?;
+    let answer = query(login, login.maintenance(), &sql, bounds)?;
     Ok(answer.trim() != "0")
 }
 
@@ -85,25 +93,25 @@ pub(super) fn derived(
 
 /// A target that exists is refused, unless a restore that was killed has left it.
 pub(super) fn take_name(
-    binding: &PostgresBinding,
+    keeper: &Login<'_>,
     target: &str,
     notes: &mut Vec<String>,
     bounds: &Bounds,
 ) -> Result<(), ConnectorError> {
-    if !exists(binding, target, bounds)? {
+    if !exists(keeper, target, bounds)? {
         return Ok(());
     }
     let sql = format!(
-        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {};",
+        "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = {};",
         literal(target)
     );
-    if query(binding, binding.maintenance(), &sql, bounds)?.trim() != MARKER {
+    if query(keeper, keeper.maintenance(), &sql, bounds)?.trim() != MARKER {
         return Err(ConnectorError::TargetNotEmpty {
             target: target.to_owned(),
         });
     }
     execute(
-        binding,
+        keeper,
         target,
         &format!("DROP DATABASE {} WITH (FORCE);", name(target)),
         bounds,
@@ -114,11 +122,11 @@ pub(super) fn take_name(
     Ok(())
 }
 
+/// Makes the database, marked as unfinished and closed to everyone but its owner until it is whole.
 pub(super) fn create(
-    binding: &PostgresBinding,
+    crew: &Crew<'_>,
     target: &str,
     properties: &Properties,
-    notes: &mut Vec<String>,
     bounds: &Bounds,
 ) -> Result<(), ConnectorError> {
     let mut clauses = vec![format!(
@@ -134,23 +142,16 @@ pub(super) fn create(
             literal(locale)
         ));
     }
-    if binding.no_owner {
-        notes.push("owners and grants of the dump were left out, as the binding says".to_owned());
-    } else {
-        clauses.push(format!("OWNER {}", name(&properties.owner)));
+    if let Some(owner) = &crew.owner {
+        clauses.push(format!("OWNER {}", name(owner)));
     }
-    let ended = attempt(
-        binding,
-        binding.maintenance(),
-        &format!(
-            "{};
-COMMENT ON DATABASE {} IS {};",
-            clauses.join(" "),
-            name(target),
-            literal(MARKER)
-        ),
-        bounds,
-    )?;
+    let target_name = name(target);
+    let sql = format!(
+        "{};\nCOMMENT ON DATABASE {target_name} IS {};\nREVOKE ALL ON DATABASE {target_name} FROM PUBLIC;",
+        clauses.join(" "),
+        literal(MARKER)
+    );
+    let ended = attempt(&crew.keeper, crew.keeper.maintenance(), &sql, bounds)?;
     if ended.is_clean() {
         Ok(())
     } else {
@@ -158,89 +159,150 @@ COMMENT ON DATABASE {} IS {};",
     }
 }
 
-/// Gives the database the settings and privileges that a dump of its content does not hold.
+/// Gives the database the settings and privileges that a dump of its content does not hold. Each statement runs on its own:
+/// a role that is missing costs its own grant and no other. Returns what failed.
 pub(super) fn apply(
-    binding: &PostgresBinding,
+    crew: &Crew<'_>,
     target: &str,
     properties: &Properties,
     notes: &mut Vec<String>,
     bounds: &Bounds,
-) -> Result<(), ConnectorError> {
+) -> Result<Vec<Failing>, ConnectorError> {
+    let mut failing = Vec::new();
+    if let Some(owner) = &crew.lacks_owner {
+        failing.push(Failing {
+            object: format!("owner `{owner}` of the database"),
+            why: format!(
+                "role `{owner}` does not exist, or `{}` is not a member of it",
+                crew.keeper.role
+            ),
+        });
+    }
     let mut statements = Vec::new();
     for setting in &properties.settings {
-        let value = if is_list(&setting.name) {
-            setting.value.clone()
-        } else {
-            literal(&setting.value)
-        };
-        let on = match &setting.role {
-            Some(role) if binding.no_owner => {
-                notes.push(format!(
-                    "setting `{}` of role `{role}` was left out",
-                    setting.name
-                ));
-                continue;
-            }
-            Some(role) => format!("ROLE {} IN DATABASE {}", name(role), name(target)),
-            None => format!("DATABASE {}", name(target)),
-        };
-        statements.push(format!(
-            "ALTER {on} SET {} TO {value};",
-            dotted(&setting.name)
-        ));
-    }
-    if let (Some(grants), false) = (&properties.grants, binding.no_owner) {
-        statements.push(format!(
-            "REVOKE ALL ON DATABASE {} FROM PUBLIC;",
-            name(target)
-        ));
-        for grant in grants {
-            let grantee = grant
-                .grantee
-                .as_deref()
-                .map_or_else(|| "PUBLIC".to_owned(), name);
-            let option = if grant.grantable {
-                " WITH GRANT OPTION"
-            } else {
-                ""
-            };
-            statements.push(format!(
-                "GRANT {} ON DATABASE {} TO {grantee}{option};",
-                privilege(&grant.privilege)?,
-                name(target)
+        if let (Some(role), Owners::WorkerAlone) = (&setting.role, crew.owners) {
+            notes.push(format!(
+                "setting `{}` of role `{role}` was left out",
+                setting.name
             ));
+            continue;
+        }
+        let object = format!("setting `{}` of the database", setting.name);
+        match set(target, setting) {
+            Some(sql) => statements.push((object, sql)),
+            None => failing.push(Failing {
+                object,
+                why: format!("its value `{}` is not a list of names", setting.value),
+            }),
         }
     }
-    if statements.is_empty() {
-        return Ok(());
+    match crew.owners {
+        Owners::AsDumped | Owners::WorkerWithGrants => {
+            statements.extend(grants(target, properties.grants.as_deref())?);
+        }
+        Owners::WorkerAlone => {}
     }
-    let sql = format!("BEGIN;\n{}\nCOMMIT;", statements.join("\n"));
-    execute(binding, target, &sql, bounds)
+    for (object, sql) in statements {
+        let ended = attempt(&crew.keeper, crew.keeper.maintenance(), &sql, bounds)?;
+        if !ended.is_clean() {
+            let why = ended.reason();
+            failing.push(Failing { object, why });
+        }
+    }
+    Ok(failing)
+}
+
+/// One setting as SQL; nothing when its value does not parse.
+fn set(target: &str, setting: &Setting) -> Option<String> {
+    let on = match &setting.role {
+        Some(role) => format!("ROLE {} IN DATABASE {}", name(role), name(target)),
+        None => format!("DATABASE {}", name(target)),
+    };
+    let value = settings::value(&setting.name, &setting.value)?;
+    Some(format!(
+        "ALTER {on} SET {} TO {value};",
+        settings::dotted(&setting.name)
+    ))
+}
+
+/// The privileges of the database; without any recorded, those that PostgreSQL gives to each new one.
+fn grants(
+    target: &str,
+    recorded: Option<&[Grant]>,
+) -> Result<Vec<(String, String)>, ConnectorError> {
+    let Some(recorded) = recorded else {
+        let sql = format!(
+            "GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC;",
+            name(target)
+        );
+        return Ok(vec![("default grants of the database".to_owned(), sql)]);
+    };
+    let mut statements = Vec::new();
+    for grant in recorded {
+        let grantee = grant
+            .grantee
+            .as_deref()
+            .map_or_else(|| "PUBLIC".to_owned(), name);
+        let option = if grant.grantable {
+            " WITH GRANT OPTION"
+        } else {
+            ""
+        };
+        let privilege = privilege(&grant.privilege)?;
+        statements.push((
+            format!(
+                "grant of {privilege} on the database to `{}`",
+                grant.grantee.as_deref().unwrap_or("PUBLIC")
+            ),
+            format!(
+                "GRANT {privilege} ON DATABASE {} TO {grantee}{option};",
+                name(target)
+            ),
+        ));
+    }
+    Ok(statements)
 }
 
 /// Gives the database the comment of the original: from here on it is a whole one.
 pub(super) fn unmark(
-    binding: &PostgresBinding,
+    keeper: &Login<'_>,
     target: &str,
     properties: &Properties,
     bounds: &Bounds,
 ) -> Result<(), ConnectorError> {
-    let comment = properties
-        .comment
-        .as_deref()
-        .map_or_else(|| "NULL".to_owned(), literal);
-    let sql = format!("COMMENT ON DATABASE {} IS {comment};", name(target));
-    execute(binding, target, &sql, bounds)
+    comment(keeper, target, properties.comment.as_deref(), bounds)
+}
+
+/// Says in the comment of the database that it is not whole, and why.
+pub(super) fn mark_incomplete(
+    keeper: &Login<'_>,
+    target: &str,
+    detail: &str,
+) -> Result<(), ConnectorError> {
+    let bounds = clean_up();
+    let text = format!("{INCOMPLETE}: {detail}");
+    comment(keeper, target, Some(&text), &bounds)
+}
+
+fn comment(
+    keeper: &Login<'_>,
+    target: &str,
+    text: Option<&str>,
+    bounds: &Bounds,
+) -> Result<(), ConnectorError> {
+    let text = text.map_or_else(|| "NULL".to_owned(), literal);
+    let sql = format!("COMMENT ON DATABASE {} IS {text};", name(target));
+    execute(keeper, target, &sql, bounds)
 }
 
 /// Both renames in one transaction. While it waits with the database locked, nobody can connect, and others' sessions are ended.
 pub(super) fn rename(
-    binding: &PostgresBinding,
+    keeper: &Login<'_>,
     kept: Option<&str>,
     fresh: &str,
     bounds: &Bounds,
 ) -> Result<(), ConnectorError> {
-    let live = &binding.database;
+    let live = &keeper.binding.database;
     let away = kept
         .map(|kept| format!("ALTER DATABASE {} RENAME TO {};", name(live), name(kept)))
         .unwrap_or_default();
@@ -249,20 +311,24 @@ pub(super) fn rename(
         name(fresh),
         name(live)
     );
+    // The server refuses to end the session of a role that ours does not include, and the refusal would spare the rest.
     let terminate = format!(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname IN ({}, {}) AND pid <> pg_backend_pid();",
+        "SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(a.pid)) FROM pg_catalog.pg_stat_activity a
+           JOIN pg_catalog.pg_roles u ON u.oid = a.usesysid JOIN pg_catalog.pg_roles me ON me.rolname = session_user
+         WHERE a.datname IN ({}, {}) AND a.pid <> pg_catalog.pg_backend_pid() AND (me.rolsuper OR NOT u.rolsuper AND
+           (pg_catalog.pg_has_role(session_user, u.oid, 'USAGE') OR pg_catalog.pg_has_role(session_user, 'pg_signal_backend', 'USAGE')));",
         literal(live),
         literal(fresh)
     );
     let mut last = String::new();
     for _ in 0..RENAME_ATTEMPTS {
-        query(binding, binding.maintenance(), &terminate, bounds)?;
+        query(keeper, keeper.maintenance(), &terminate, bounds)?;
         let ended = thread::scope(|scope| {
-            let renaming = scope.spawn(|| attempt(binding, binding.maintenance(), &sql, bounds));
+            let renaming = scope.spawn(|| attempt(keeper, keeper.maintenance(), &sql, bounds));
             while !renaming.is_finished() {
                 thread::sleep(TERMINATE_EVERY);
                 // A round that fails is made up for by the next one; the rename itself decides.
-                let _ = query(binding, binding.maintenance(), &terminate, bounds);
+                let _ = query(keeper, keeper.maintenance(), &terminate, bounds);
             }
             renaming
                 .join()
@@ -273,20 +339,34 @@ pub(super) fn rename(
         }
         last = ended.reason();
     }
-    Err(failed(live, last))
+    let left = format!(
+        "SELECT pg_catalog.string_agg(pg_catalog.format('process %s of role `%s`', a.pid, a.usename), ', ')
+         FROM pg_catalog.pg_stat_activity a WHERE a.datname IN ({}, {}) AND a.pid <> pg_catalog.pg_backend_pid();",
+        literal(live),
+        literal(fresh)
+    );
+    let left = query(keeper, keeper.maintenance(), &left, bounds).unwrap_or_default();
+    let left = match left.trim() {
+        "" => String::new(),
+        sessions => format!(
+            "; role `{}` may not end the sessions of {sessions}",
+            keeper.role
+        ),
+    };
+    Err(failed(live, last + &left))
 }
 
 /// Whether the fresh database has taken its new name after all: the answer to a commit can get lost. Not knowing is no.
-pub(super) fn is_gone(binding: &PostgresBinding, fresh: &str) -> bool {
-    let bounds = Bounds::within(CLEAN_UP, Cancel::new());
-    exists(binding, fresh, &bounds).is_ok_and(|exists| !exists)
+pub(super) fn is_gone(keeper: &Login<'_>, fresh: &str) -> bool {
+    let bounds = clean_up();
+    exists(keeper, fresh, &bounds).is_ok_and(|exists| !exists)
 }
 
 /// Only for a database that this run has created.
-pub(super) fn drop_own(binding: &PostgresBinding, target: &str) {
-    let bounds = Bounds::within(CLEAN_UP, Cancel::new());
+pub(super) fn drop_own(keeper: &Login<'_>, target: &str) {
+    let bounds = clean_up();
     let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE);", name(target));
-    match attempt(binding, binding.maintenance(), &sql, &bounds) {
+    match attempt(keeper, keeper.maintenance(), &sql, &bounds) {
         Ok(ended) if ended.is_clean() => {}
         Ok(ended) => tracing::warn!(
             database = target,
@@ -299,6 +379,11 @@ pub(super) fn drop_own(binding: &PostgresBinding, target: &str) {
     }
 }
 
+/// Bounds for what has to be done after the deadline, too.
+pub(super) fn clean_up() -> Bounds {
+    Bounds::within(CLEAN_UP, Cancel::new())
+}
+
 pub(super) fn failed(target: &str, detail: String) -> ConnectorError {
     ConnectorError::RestoreFailed {
         target: target.to_owned(),
@@ -308,35 +393,17 @@ pub(super) fn failed(target: &str, detail: String) -> ConnectorError {
 
 /// Runs SQL on the maintenance database; a refusal is a failure of the restore into `target`.
 fn execute(
-    binding: &PostgresBinding,
+    keeper: &Login<'_>,
     target: &str,
     sql: &str,
     bounds: &Bounds,
 ) -> Result<(), ConnectorError> {
-    let ended = attempt(binding, binding.maintenance(), sql, bounds)?;
+    let ended = attempt(keeper, keeper.maintenance(), sql, bounds)?;
     if ended.is_clean() {
         Ok(())
     } else {
         Err(failed(target, ended.reason()))
     }
-}
-
-/// Settings whose stored value is a list that is quoted already.
-fn is_list(setting: &str) -> bool {
-    [
-        "search_path",
-        "temp_tablespaces",
-        "session_preload_libraries",
-        "shared_preload_libraries",
-        "local_preload_libraries",
-        "unix_socket_directories",
-    ]
-    .contains(&setting)
-}
-
-/// A setting's name, each part quoted.
-fn dotted(setting: &str) -> String {
-    setting.split('.').map(name).collect::<Vec<_>>().join(".")
 }
 
 /// Only the privileges that a database has; the text came out of a file.

@@ -10,12 +10,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::client::{self, Ended, Session};
-use super::{RELATIONS, client::program};
+use super::client::{self, Ended, Login, Session, program, unreadable};
+use super::error::DatabaseError;
+use super::lock::LockWatch;
+use super::role::{Power, permit, power_of_session};
+use super::{RELATIONS, is_absent};
 use crate::world::connector::manifest::Manifest;
 use crate::world::connector::selection::Excludes;
 use crate::world::connector::{
-    After, Bounds, ConnectorError, Kind, PostgresBinding, Prepared, tree,
+    After, Bounds, ConnectorError, Kind, PostgresBinding, Prepared, SuperuserWork, tree,
 };
 
 /// The folder of `pg_dump`'s directory format within the source.
@@ -27,7 +30,9 @@ pub(super) const FACTS: &str = "database.json";
 /// The roles of the server, without passwords, for a person who rebuilds it; no restore applies them.
 const ROLES: &str = "roles.sql";
 
-const FACTS_FORMAT: u32 = 1;
+/// Format 2 names the tables; a restore still reads 1.
+const FACTS_FORMAT: u32 = 2;
+const OLDEST_FORMAT: u32 = 1;
 
 /// The database as the dump's transaction saw it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,8 +48,27 @@ pub(super) struct Facts {
     /// Tables, views and sequences of users.
     pub relations: u64,
     pub tables_with_data: u64,
+    /// The tables by the number that the dump's table of contents gives them; empty in format 1.
+    #[serde(default)]
+    pub tables: Vec<Table>,
     /// The row of `pg_database`, with names in place of numbers where a restore needs them.
     pub properties: Properties,
+}
+
+/// A table of the dump.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Table {
+    pub oid: u64,
+    pub schema: String,
+    pub name: String,
+}
+
+impl Table {
+    /// Its name for a message.
+    pub fn qualified(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
 }
 
 /// What `CREATE DATABASE` and `ALTER DATABASE` need to make one like it.
@@ -91,7 +115,9 @@ struct Answer {
     version: u32,
     bytes: u64,
     relations: u64,
+    tables: Vec<Table>,
     properties: Properties,
+    power: Option<Power>,
 }
 
 /// Dumps the database into the spool.
@@ -103,7 +129,18 @@ pub(in crate::world::connector) fn prepare(
     let source = tree::make_spool(spool)?;
     let mut notes = Vec::new();
     let before = Timestamp::now();
-    let (session, answer) = open(binding, bounds)?;
+    let login = Login::reader(binding);
+    let (session, answer) = open(&login, bounds).map_err(|error| {
+        if is_absent(&login, bounds) {
+            ConnectorError::from(DatabaseError::DatabaseMissing {
+                database: binding.database.clone(),
+                server: binding.server(),
+            })
+        } else {
+            error
+        }
+    })?;
+    permit(&login, answer.power.as_ref(), SuperuserWork::Backup)?;
     // The earlier of both clocks: the dump never claims more than it holds.
     let consistency_point = before.min(answer.began);
     let skew = answer.began.duration_since(before).as_secs().abs();
@@ -111,10 +148,10 @@ pub(in crate::world::connector) fn prepare(
         notes.push(format!("the clocks of server and reconciler differ by {skew} s; the earlier one is the consistency point"));
     }
     let folder = source.join(DUMP);
-    let ended = dump(binding, &folder, &answer.snapshot, bounds)?;
+    let ended = dump(&login, &folder, &answer.snapshot, bounds)?;
     drop(session);
     notes.extend(ended.warnings().map(str::to_owned));
-    let tables_with_data = contents(binding, &folder, bounds)?;
+    let tables_with_data = contents(&login, &folder, bounds)?;
     let facts = Facts {
         format: FACTS_FORMAT,
         database: binding.database.clone(),
@@ -123,6 +160,7 @@ pub(in crate::world::connector) fn prepare(
         consistency_point,
         relations: answer.relations,
         tables_with_data,
+        tables: answer.tables,
         properties: answer.properties,
     };
     notes.push(format!(
@@ -133,7 +171,7 @@ pub(in crate::world::connector) fn prepare(
         .map_err(|error| incomplete(binding, error.to_string()))?;
     let path = source.join(FACTS);
     fs::write(&path, text).map_err(|error| ConnectorError::io("write", &path, error))?;
-    roles(binding, &source.join(ROLES), &mut notes, bounds)?;
+    roles(&login, &source.join(ROLES), &mut notes, bounds)?;
     let manifest = Manifest::of(&source, bounds)?;
     Ok(Prepared {
         source,
@@ -161,7 +199,7 @@ pub(super) fn facts(folder: &Path) -> Result<Facts, ConnectorError> {
     let value: Value =
         serde_json::from_str(&text).map_err(|error| invalid(format!("`{FACTS}`: {error}")))?;
     match value.get("format").and_then(Value::as_u64) {
-        Some(format) if format == u64::from(FACTS_FORMAT) => {}
+        Some(format) if (u64::from(OLDEST_FORMAT)..=u64::from(FACTS_FORMAT)).contains(&format) => {}
         Some(_) | None => {
             return Err(invalid(format!(
                 "`{FACTS}` has a format that this version does not read"
@@ -172,51 +210,56 @@ pub(super) fn facts(folder: &Path) -> Result<Facts, ConnectorError> {
 }
 
 /// Begins the transaction whose snapshot is dumped. `transaction_timestamp()` is before the snapshot, never after it.
-fn open(binding: &PostgresBinding, bounds: &Bounds) -> Result<(Session, Answer), ConnectorError> {
+fn open(login: &Login<'_>, bounds: &Bounds) -> Result<(Session, Answer), ConnectorError> {
     let sql = format!(
-        "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-         SELECT json_build_object(
-           'snapshot', pg_export_snapshot(),
-           'began', to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
-           'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
-           'version', current_setting('server_version_num')::int,
-           'bytes', pg_database_size(d.oid),
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+         SELECT pg_catalog.json_build_object(
+           'snapshot', pg_catalog.pg_export_snapshot(),
+           'began', pg_catalog.to_char(pg_catalog.transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
+           'system_identifier', (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()),
+           'version', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+           'bytes', pg_catalog.pg_database_size(d.oid),
+           'power', {power},
            'relations', {RELATIONS},
-           'properties', json_build_object(
-             'owner', pg_get_userbyid(d.datdba),
-             'encoding', pg_encoding_to_char(d.encoding),
+           'tables', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+                 'oid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname)), '[]')
+               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+               WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
+           'properties', pg_catalog.json_build_object(
+             'owner', pg_catalog.pg_get_userbyid(d.datdba),
+             'encoding', pg_catalog.pg_encoding_to_char(d.encoding),
              'collate', d.datcollate,
              'ctype', d.datctype,
-             'provider', to_jsonb(d) ->> 'datlocprovider',
-             'icu_locale', coalesce(to_jsonb(d) ->> 'daticulocale', to_jsonb(d) ->> 'datlocale'),
-             'comment', shobj_description(d.oid, 'pg_database'),
-             'settings', (SELECT coalesce(json_agg(json_build_object(
-                 'role', CASE WHEN s.setrole <> 0 THEN pg_get_userbyid(s.setrole) END,
-                 'name', split_part(one, '=', 1),
-                 'value', substr(one, strpos(one, '=') + 1))), '[]')
-               FROM pg_db_role_setting s, unnest(s.setconfig) one WHERE s.setdatabase = d.oid),
-             'grants', CASE WHEN d.datacl IS NOT NULL THEN (SELECT coalesce(json_agg(json_build_object(
-                 'grantee', CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee) END,
+             'provider', pg_catalog.to_jsonb(d) ->> 'datlocprovider',
+             'icu_locale', coalesce(pg_catalog.to_jsonb(d) ->> 'daticulocale', pg_catalog.to_jsonb(d) ->> 'datlocale'),
+             'comment', pg_catalog.shobj_description(d.oid, 'pg_database'),
+             'settings', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+                 'role', CASE WHEN s.setrole <> 0 THEN pg_catalog.pg_get_userbyid(s.setrole) END,
+                 'name', pg_catalog.split_part(one, '=', 1),
+                 'value', pg_catalog.substr(one, pg_catalog.strpos(one, '=') + 1))), '[]')
+               FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) one WHERE s.setdatabase = d.oid),
+             'grants', CASE WHEN d.datacl IS NOT NULL THEN (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+                 'grantee', CASE WHEN a.grantee <> 0 THEN pg_catalog.pg_get_userbyid(a.grantee) END,
                  'privilege', a.privilege_type,
-                 'grantable', a.is_grantable)), '[]') FROM aclexplode(d.datacl) a) END))::jsonb::text
-         FROM pg_database d WHERE d.datname = current_database();\n"
+                 'grantable', a.is_grantable)), '[]') FROM pg_catalog.aclexplode(d.datacl) a) END))::pg_catalog.jsonb::pg_catalog.text
+         FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database();\n",
+        power = power_of_session(),
     );
-    let (session, line) = Session::open(binding, &sql, bounds)?;
-    let answer = serde_json::from_str(&line).map_err(|error| {
-        client::unreachable(binding, format!("its answer is unreadable: {error}"))
-    })?;
+    let (session, line) = Session::open(login, &sql, bounds)?;
+    let answer = serde_json::from_str(&line)
+        .map_err(|error| unreadable(login, &login.binding.database, &error))?;
     Ok((session, answer))
 }
 
 fn dump(
-    binding: &PostgresBinding,
+    login: &Login<'_>,
     folder: &Path,
     snapshot: &str,
     bounds: &Bounds,
 ) -> Result<Ended, ConnectorError> {
+    let database = &login.binding.database;
     // Uncompressed, because the vault deduplicates and compresses and a compressed dump never looks like the one before.
-    let mut command = program(binding, "pg_dump", &binding.database)?;
+    let mut command = program(login, "pg_dump", database)?;
     command.args([
         "--format=directory",
         "--compress=0",
@@ -226,7 +269,10 @@ fn dump(
     command.arg(format!("--jobs={}", bounds.jobs()));
     command.arg(format!("--snapshot={snapshot}"));
     command.arg("--file").arg(folder);
-    let ended = client::run(&mut command, None, "the dump", bounds)?;
+    let what = format!("`pg_dump` of database `{database}`");
+    let watch = LockWatch::new(login, bounds);
+    let ended = client::run_until(&mut command, None, &what, bounds, &|| watch.gives_up());
+    let ended = ended.map_err(|error| watch.explain(&what, error))?;
     if ended.is_clean() {
         Ok(ended)
     } else if ended.stderr.contains("No space left on device") {
@@ -234,21 +280,21 @@ fn dump(
             path: folder.to_owned(),
         })
     } else {
-        Err(ConnectorError::DumpFailed {
-            database: binding.database.clone(),
+        Err(ConnectorError::from(DatabaseError::DumpFailed {
+            database: database.clone(),
             detail: ended.reason(),
-        })
+        }))
     }
 }
 
 /// Puts the server's roles beside the dump. They are not part of the database, so a refusal is told and nothing more.
 fn roles(
-    binding: &PostgresBinding,
+    login: &Login<'_>,
     path: &Path,
     notes: &mut Vec<String>,
     bounds: &Bounds,
 ) -> Result<(), ConnectorError> {
-    let mut command = program(binding, "pg_dumpall", binding.maintenance())?;
+    let mut command = program(login, "pg_dumpall", login.maintenance())?;
     command.args(["--roles-only", "--no-role-passwords", "--no-password"]);
     let ended = match client::run(&mut command, None, "dumping the roles", bounds) {
         Ok(ended) => ended,
@@ -271,37 +317,68 @@ fn roles(
     }
 }
 
+/// The data of one table in a dump's table of contents.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    /// Its file is `<dump_id>.dat`.
+    pub dump_id: u64,
+    /// The table's number at the source.
+    pub oid: u64,
+}
+
 /// Reads the table of contents and looks for the file of each table's data. Returns how many tables have data.
 pub(super) fn contents(
-    binding: &PostgresBinding,
+    login: &Login<'_>,
     folder: &Path,
     bounds: &Bounds,
 ) -> Result<u64, ConnectorError> {
-    let mut command = program(binding, "pg_restore", &binding.database)?;
+    let entries = table_data(login, folder, bounds)?;
+    for Entry { dump_id, .. } in &entries {
+        let file = format!("{dump_id}.dat");
+        if !folder.join(&file).is_file() {
+            return Err(incomplete(
+                login.binding,
+                format!("the file `{file}` of its table of contents is missing"),
+            ));
+        }
+    }
+    Ok(entries.len() as u64)
+}
+
+/// The tables with data in the table of contents.
+pub(super) fn table_data(
+    login: &Login<'_>,
+    folder: &Path,
+    bounds: &Bounds,
+) -> Result<Vec<Entry>, ConnectorError> {
+    let lines = table_of_contents(login, folder, bounds)?;
+    Ok(lines.iter().filter_map(|line| entry(line)).collect())
+}
+
+/// The lines of the table of contents, `<dump id>; <catalog> <object> <type> <schema> <name> <owner>`. No server is asked.
+pub(super) fn table_of_contents(
+    login: &Login<'_>,
+    folder: &Path,
+    bounds: &Bounds,
+) -> Result<Vec<String>, ConnectorError> {
+    let mut command = program(login, "pg_restore", &login.binding.database)?;
     command.arg("--list").arg(folder);
     let ended = client::run(&mut command, None, "reading the dump's contents", bounds)?;
     if !ended.is_clean() {
-        return Err(incomplete(binding, ended.reason()));
+        return Err(incomplete(login.binding, ended.reason()));
     }
-    let mut tables = 0;
-    for line in ended.stdout.lines().filter(|line| !line.starts_with(';')) {
-        // An entry is `<dump id>; <catalog> <object> <type> <schema> <name> <owner>`.
-        let Some((id, rest)) = line.split_once("; ") else {
-            continue;
-        };
-        let mut words = rest.split(' ').skip(2);
-        if (words.next(), words.next()) == (Some("TABLE"), Some("DATA")) {
-            tables += 1;
-            let file = folder.join(format!("{id}.dat"));
-            if !file.is_file() {
-                return Err(incomplete(
-                    binding,
-                    format!("the file of entry `{line}` is missing"),
-                ));
-            }
-        }
-    }
-    Ok(tables)
+    let lines = ended.stdout.lines().filter(|line| !line.starts_with(';'));
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// Only entries of type `TABLE DATA` count.
+fn entry(line: &str) -> Option<Entry> {
+    let (dump_id, rest) = line.split_once("; ")?;
+    let mut words = rest.split(' ').skip(1);
+    let oid = words.next()?.parse().ok()?;
+    let is_data = (words.next(), words.next()) == (Some("TABLE"), Some("DATA"));
+    let dump_id = dump_id.parse().ok()?;
+    is_data.then_some(Entry { dump_id, oid })
 }
 
 fn incomplete(binding: &PostgresBinding, detail: String) -> ConnectorError {

@@ -1,20 +1,28 @@
 //! The ways back of a dump: into a new database beside the original, or into one that then takes the original's name.
 //!
 //! Never drops or overwrites a database that it did not create in the same run: what an in-place restore replaces is
-//! renamed and kept. The interesting functions are [`side_by_side`] and [`in_place`].
+//! renamed and kept, and a database that holds a part of what it should is kept and marked. The interesting functions are
+//! [`side_by_side`] and [`in_place`].
 
 use std::path::Path;
 
-use super::client::{self, conninfo, name, program, query};
+use super::client::{Login, name, query};
+use super::crew::Crew;
 use super::database::{
-    apply, check_name, create, derived, drop_own, exists, failed, is_gone, rename, take_name,
-    unmark,
+    apply, check_name, clean_up, create, derived, drop_own, exists, is_gone, mark_incomplete,
+    rename, take_name, unmark,
 };
-use super::dump::{DUMP, Facts, facts};
-use super::{RELATIONS, validate_database};
+use super::dump::{Facts, facts};
+use super::error::DatabaseError;
+use super::judge::{Judged, judge};
+use super::load::{Failing, load};
+use super::seal;
 use crate::world::connector::{
     Bounds, Check, ConnectorError, InPlace, Kind, Material, PostgresBinding, RestoreSummary,
 };
+
+/// Names at most so many failed objects in a message; the log has all of them.
+const NAMED: usize = 5;
 
 /// Restores into a database that does not exist yet, on the binding's server.
 pub(in crate::world::connector) fn side_by_side(
@@ -23,14 +31,21 @@ pub(in crate::world::connector) fn side_by_side(
     target: &str,
     bounds: &Bounds,
 ) -> Result<RestoreSummary, ConnectorError> {
+    let keeper = Login::restorer(binding);
     if target == binding.database {
-        return Err(ConnectorError::TargetIsProduction {
-            target: target.to_owned(),
+        let target = target.to_owned();
+        return Err(if exists(&keeper, &target, bounds)? {
+            ConnectorError::TargetIsProduction { target }
+        } else {
+            ConnectorError::from(DatabaseError::TargetHasProductionName { target })
         });
     }
     check_name(target)?;
     let facts = check_material(material, bounds)?;
-    fill(binding, material.folder, &facts, target, bounds)
+    let crew = Crew::of(keeper, &facts.properties, bounds)?;
+    let filled = fill(&crew, material.folder, &facts, target, bounds);
+    crew.dismiss(holder_of(&filled, target), &clean_up());
+    filled
 }
 
 /// Restores into a new database, checks it, and lets it take the name of the original in one transaction.
@@ -40,19 +55,23 @@ pub(in crate::world::connector) fn in_place(
     restore_id: &str,
     bounds: &Bounds,
 ) -> Result<RestoreSummary, ConnectorError> {
+    let keeper = Login::restorer(binding);
     let facts = check_material(material, bounds)?;
     let fresh = derived(&binding.database, "restoring", restore_id)?;
     let kept = derived(&binding.database, "before", restore_id)?;
-    if exists(binding, &kept, bounds)? {
+    if exists(&keeper, &kept, bounds)? {
         return Err(ConnectorError::TargetNotEmpty { target: kept });
     }
-    let live = exists(binding, &binding.database, bounds)?;
-    let mut summary = fill(binding, material.folder, &facts, &fresh, bounds)?;
-    let renamed = rename(binding, live.then_some(kept.as_str()), &fresh, bounds);
+    let live = exists(&keeper, &binding.database, bounds)?;
+    let crew = Crew::of(keeper, &facts.properties, bounds)?;
+    let filled = fill(&crew, material.folder, &facts, &fresh, bounds);
+    crew.dismiss(holder_of(&filled, &fresh), &clean_up());
+    let mut summary = filled?;
+    let renamed = rename(&crew.keeper, live.then_some(kept.as_str()), &fresh, bounds);
     if let Err(error) = renamed
-        && !is_gone(binding, &fresh)
+        && !is_gone(&crew.keeper, &fresh)
     {
-        drop_own(binding, &fresh);
+        drop_own(&crew.keeper, &fresh);
         return Err(error);
     }
     summary.target.clone_from(&binding.database);
@@ -75,37 +94,72 @@ pub(in crate::world::connector) fn probe(
     restore_id: &str,
     bounds: &Bounds,
 ) -> Result<Option<InPlace>, ConnectorError> {
+    let login = Login::restorer(binding);
     let kept = derived(&binding.database, "before", restore_id)?;
-    if exists(binding, &kept, bounds)? {
+    if exists(&login, &kept, bounds)? {
         return Ok(Some(InPlace::Done { kept }));
     }
     let fresh = derived(&binding.database, "restoring", restore_id)?;
-    Ok(exists(binding, &fresh, bounds)?.then_some(InPlace::NotDone { left: fresh }))
+    Ok(exists(&login, &fresh, bounds)?.then_some(InPlace::NotDone { left: fresh }))
 }
 
-/// Creates the database, fills it and checks it. On any failure the half-made database is dropped again.
+/// The database that a restore left on the server, whole or incomplete.
+fn holder_of<'t>(
+    filled: &Result<RestoreSummary, ConnectorError>,
+    target: &'t str,
+) -> Option<&'t str> {
+    match filled {
+        Ok(_)
+        | Err(
+            ConnectorError::Database(DatabaseError::RestoreIncomplete { .. })
+            | ConnectorError::ValidationFailed { .. },
+        ) => Some(target),
+        Err(_) => None,
+    }
+}
+
+/// Creates the database, fills it and checks it. What could be restored is kept, marked as incomplete; a database of which
+/// nothing is known, because the program failed or time ran out, is dropped again.
 fn fill(
-    binding: &PostgresBinding,
+    crew: &Crew<'_>,
     folder: &Path,
     facts: &Facts,
     target: &str,
     bounds: &Bounds,
 ) -> Result<RestoreSummary, ConnectorError> {
-    let mut notes = Vec::new();
-    take_name(binding, target, &mut notes, bounds)?;
-    note_versions(binding, facts, &mut notes, bounds)?;
-    create(binding, target, &facts.properties, &mut notes, bounds)?;
-    let filled = load(binding, folder, target, bounds).and_then(|warnings| {
-        notes.extend(warnings);
-        apply(binding, target, &facts.properties, &mut notes, bounds)?;
-        let judged = judge(binding, target, facts, bounds)?;
-        unmark(binding, target, &facts.properties, bounds)?;
-        Ok(judged)
+    let mut notes = crew.notes.clone();
+    take_name(&crew.keeper, target, &mut notes, bounds)?;
+    note_versions(&crew.keeper, facts, &mut notes, bounds)?;
+    create(crew, target, &facts.properties, bounds)?;
+    let filled = load(crew, folder, target, bounds).and_then(|mut loaded| {
+        notes.extend(loaded.warnings);
+        match seal::functions(crew, target, bounds) {
+            Ok(note) => notes.extend(note),
+            Err(failing) => loaded.failing.push(failing),
+        }
+        let judged = judge(&crew.worker, folder, target, facts, bounds)?;
+        Ok((loaded.failing, judged))
     });
-    if filled.is_err() {
-        drop_own(binding, target);
+    let (mut failing, judged) = match filled {
+        Ok(filled) => filled,
+        Err(error) => {
+            drop_own(&crew.keeper, target);
+            return Err(error);
+        }
+    };
+    // From here on the data are there, and no failure drops them.
+    let finished = apply(crew, target, &facts.properties, &mut notes, bounds).and_then(|more| {
+        failing.extend(more);
+        conclude(target, &failing, &judged.checks)?;
+        unmark(&crew.keeper, target, &facts.properties, bounds)
+    });
+    if let Err(error) = finished {
+        if let Err(unmarked) = mark_incomplete(&crew.keeper, target, &error.to_string()) {
+            tracing::warn!(database = target, error = %unmarked, "cannot mark the database as incomplete");
+        }
+        return Err(error);
     }
-    let (bytes, checks) = filled?;
+    let Judged { bytes, checks } = judged;
     Ok(RestoreSummary {
         target: target.to_owned(),
         items: facts.tables_with_data,
@@ -116,16 +170,61 @@ fn fill(
     })
 }
 
+/// A database is whole when no statement failed and every check passed.
+fn conclude(target: &str, failing: &[Failing], checks: &[Check]) -> Result<(), ConnectorError> {
+    let failed = checks.iter().filter(|check| !check.has_passed());
+    let failed: Vec<String> = failed
+        .map(|check| format!("check `{}`: {}", check.name, check.outcome.detail()))
+        .collect();
+    if failing.is_empty() {
+        return if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(ConnectorError::ValidationFailed {
+                target: target.to_owned(),
+                detail: failed.join("; "),
+            })
+        };
+    }
+    let counted: Vec<String> = checks
+        .iter()
+        .filter(|check| ["relations", "rows"].contains(&check.name.as_str()))
+        .map(|check| format!("{} {}", check.name, check.outcome.detail()))
+        .collect();
+    let mut listed: Vec<String> = failing.iter().take(NAMED).map(Failing::to_string).collect();
+    let more = failing.len().saturating_sub(NAMED);
+    if more > 0 {
+        listed.push(format!("{more} more in the log"));
+    }
+    Err(ConnectorError::from(DatabaseError::RestoreIncomplete {
+        target: target.to_owned(),
+        objects: failing.len(),
+        detail: format!("{}; failed: {}", counted.join(", "), listed.join("; ")),
+        is_about_roles: failing.iter().any(is_about_a_role),
+    }))
+}
+
+/// Whether an owner or a grantee of the dump is missing here, or is one that the restoring role may not act for.
+fn is_about_a_role(failing: &Failing) -> bool {
+    let object = &failing.object;
+    object.contains(" OWNER TO ")
+        || object.starts_with("GRANT ")
+        || object.starts_with("grant of ")
+        || object.starts_with("owner ")
+        || object.starts_with("ALTER DEFAULT PRIVILEGES")
+        || failing.why.starts_with("role \"")
+}
+
 /// A dump that moves to another version is a step that a person should know of.
 fn note_versions(
-    binding: &PostgresBinding,
+    keeper: &Login<'_>,
     facts: &Facts,
     notes: &mut Vec<String>,
     bounds: &Bounds,
 ) -> Result<(), ConnectorError> {
     let answer = query(
-        binding,
-        binding.maintenance(),
+        keeper,
+        keeper.maintenance(),
         "SHOW server_version_num;",
         bounds,
     )?;
@@ -137,69 +236,6 @@ fn note_versions(
         ));
     }
     Ok(())
-}
-
-fn load(
-    binding: &PostgresBinding,
-    folder: &Path,
-    target: &str,
-    bounds: &Bounds,
-) -> Result<Vec<String>, ConnectorError> {
-    let mut command = program(binding, "pg_restore", target)?;
-    command.args(["--exit-on-error", "--no-password"]);
-    if binding.no_owner {
-        command.args(["--no-owner", "--no-privileges"]);
-    }
-    command.arg(format!("--jobs={}", bounds.jobs()));
-    command.arg(format!("--dbname={}", conninfo(target)));
-    command.arg(folder.join(DUMP));
-    let ended = client::run(&mut command, None, "the restore", bounds)?;
-    if ended.is_clean() {
-        Ok(ended.warnings().map(str::to_owned).collect())
-    } else {
-        Err(failed(target, ended.reason()))
-    }
-}
-
-/// Counts what is there and asks the binding's queries. A check that fails ends the restore.
-fn judge(
-    binding: &PostgresBinding,
-    target: &str,
-    facts: &Facts,
-    bounds: &Bounds,
-) -> Result<(u64, Vec<Check>), ConnectorError> {
-    let mut checks = validate_database(binding, target, bounds)?;
-    let answer = query(
-        binding,
-        target,
-        &format!("SELECT {RELATIONS}, pg_database_size(current_database());"),
-        bounds,
-    )?;
-    let mut numbers = answer
-        .trim()
-        .split(client::SEPARATOR)
-        .map(str::parse::<u64>);
-    let (Some(Ok(relations)), Some(Ok(bytes))) = (numbers.next(), numbers.next()) else {
-        return Err(client::unreachable(
-            binding,
-            "its answer is unreadable".to_owned(),
-        ));
-    };
-    checks.push(if relations == facts.relations {
-        Check::passed("relations", format!("{relations} as in the dump"))
-    } else {
-        Check::failed(
-            "relations",
-            format!("{relations} of {} are there", facts.relations),
-        )
-    });
-    match checks.iter().find(|check| !check.has_passed()) {
-        None => Ok((bytes, checks)),
-        Some(check) => Err(ConnectorError::ValidationFailed {
-            target: target.to_owned(),
-            detail: format!("check `{}`: {}", check.name, check.outcome.detail()),
-        }),
-    }
 }
 
 fn check_material(material: Material<'_>, bounds: &Bounds) -> Result<Facts, ConnectorError> {

@@ -72,6 +72,10 @@ done
 trap '"$scratch/postgres-stop" >/dev/null 2>&1 || true' EXIT
 psql=("$pg_bin/psql" --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres)
 echo "listening on 127.0.0.1:$port"
+echo "the daemon gets two roles, neither of them a superuser (docs/postgresql.md): one reads, one creates and loads databases:"
+run "${psql[@]}" -c "create role app login" \
+  -c "create role seawalld_backup login" -c "grant pg_read_all_data to seawalld_backup" \
+  -c "create role seawalld_restore login createdb" -c "grant app to seawalld_restore"
 
 chapter "Check the policy"
 run "$bin/seawall" check policies --env dev
@@ -130,8 +134,8 @@ sqlite_of() {
     insert into setting select i, 'setting-' || i, hex(randomblob(16)) from n;"
 }
 postgres_of() {
-  "${psql[@]}" -c "create database $1" >/dev/null
-  "${psql[@]}" -d "$1" -c "create table account(id bigint primary key, owner text not null, balance numeric not null);
+  "${psql[@]}" -c "create database $1 owner app" >/dev/null
+  "${psql[@]}" -U app -d "$1" -c "create table account(id bigint primary key, owner text not null, balance numeric not null);
     insert into account select i, 'owner ' || i, (i * 7919) % 100000 from generate_series(1, 20000) i;
     create view rich as select * from account where balance > 90000;" >/dev/null
 }
@@ -160,7 +164,8 @@ postgres_of() {
         sqlite) sqlite_of "$live/$dataset.sqlite"; printf '  %s: { sqlite: { path: %s } }\n' "$dataset" "$live/$dataset.sqlite" ;;
         postgres)
           postgres_of "$dataset"
-          printf '  %s: { postgres: { host: 127.0.0.1, port: %s, database: %s, user: postgres, bin_dir: %s } }\n' "$dataset" "$port" "$dataset" "$pg_bin"
+          printf '  %s: { postgres: { host: 127.0.0.1, port: %s, database: %s, user: seawalld_backup, restore_user: seawalld_restore, bin_dir: %s } }\n' \
+            "$dataset" "$port" "$dataset" "$pg_bin"
           ;;
         *) echo "quickstart: no sample data for connector $connector" >&2; exit 1 ;;
       esac

@@ -3,6 +3,7 @@
 //! The interesting function is [`copy`].
 
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 
 use contract::code;
 use contract::id::LocationId;
@@ -115,7 +116,7 @@ pub(super) fn copy(daemon: &Daemon) -> Result<Vec<Failure>, Failure> {
                 scope.spawn(move || copy_to(daemon, id, standing, from))
             })
             .collect();
-        let replies: Vec<_> = asked.into_iter().map(|asked| asked.join()).collect();
+        let replies: Vec<_> = asked.into_iter().map(ScopedJoinHandle::join).collect();
         replies
     });
     for ((id, _), reply) in wanted.iter().zip(replies) {

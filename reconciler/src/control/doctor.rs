@@ -1,6 +1,7 @@
 //! Owns the check-up: configuration, git, trust, locations, keys, connectors and store, each with advice. Changes nothing.
 //! The interesting function is [`examine`].
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use contract::code::{self, Code};
@@ -217,7 +218,7 @@ fn location_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
                 id if id == other => one,
                 _ => continue,
             };
-            told.push_str(&format!("; it shares a device with location `{other}`"));
+            let _ = write!(told, "; it shares a device with location `{other}`");
         }
         findings.push(well(subject, told));
     }

@@ -130,22 +130,32 @@ fn mark(
     how: &str,
     now: Timestamp,
 ) -> Result<Result<Mark, Failure>, Failure> {
-    let mark = match found {
-        Some(mark) => mark,
-        None => {
-            let mark = new_mark(id)?;
-            let order = Order::Mark {
-                at: at(&daemon.config, id)?,
-                mark: mark.clone(),
-            };
-            match location::ask(&order, &|| daemon.stop.asked()) {
-                Ok(Reply::Done) => mark,
-                other => return Ok(Err(failed(id, other))),
-            }
-        }
+    let mark = match put_mark(daemon, id, found)? {
+        Ok(mark) => mark,
+        Err(failure) => return Ok(Err(failure)),
     };
     remember(daemon, &mark, how, "", now)?;
     Ok(Ok(mark))
+}
+
+/// Marks a location that has no mark. The inner failure is the location's.
+fn put_mark(
+    daemon: &Daemon,
+    id: &LocationId,
+    found: Option<Mark>,
+) -> Result<Result<Mark, Failure>, Failure> {
+    if let Some(mark) = found {
+        return Ok(Ok(mark));
+    }
+    let mark = new_mark(id)?;
+    let order = Order::Mark {
+        at: at(&daemon.config, id)?,
+        mark: mark.clone(),
+    };
+    Ok(match location::ask(&order, &|| daemon.stop.asked()) {
+        Ok(Reply::Done) => Ok(mark),
+        other => Err(failed(id, other)),
+    })
 }
 
 fn remember(
@@ -235,20 +245,7 @@ pub fn adopt(daemon: &Daemon, id: &LocationId, actor: &str, now: Timestamp) -> R
             "its mark says that it is location `{other}`"
         )));
     }
-    let mark = match inspected.mark.clone() {
-        Some(mark) => mark,
-        None => {
-            let mark = new_mark(id)?;
-            let order = Order::Mark {
-                at: at(&daemon.config, id)?,
-                mark: mark.clone(),
-            };
-            match location::ask(&order, &|| daemon.stop.asked()) {
-                Ok(Reply::Done) => mark,
-                other => return Err(failed(id, other)),
-            }
-        }
-    };
+    let mark = put_mark(daemon, id, inspected.mark.clone())??;
     remember(daemon, &mark, "adopted", actor, now)
 }
 

@@ -303,7 +303,7 @@ impl Output {
         let (sender, ended) = channel();
         let kept = Arc::clone(&bytes);
         std::thread::spawn(move || {
-            let mut buffer = [0; 1 << 16];
+            let mut buffer = vec![0; 1 << 16];
             let mut pipe = pipe;
             while let Some(Ok(read)) = pipe.as_mut().map(|pipe| pipe.read(&mut buffer))
                 && read > 0

@@ -3,7 +3,7 @@
 //! The interesting function is [`fetch`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use contract::id::LocationId;
@@ -145,8 +145,9 @@ fn pass(
         result.locations.push(caught);
     }
     result.locations.sort_by(|a, b| a.location.cmp(&b.location));
-    let damaged = guard(&job.damaged).clone();
-    damaged
+    job.damaged
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Kind after kind: no index arrives before all packs, no snapshot before all indexes. The first object that cannot be had

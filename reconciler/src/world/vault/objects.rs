@@ -202,7 +202,7 @@ impl Opened {
     /// Makes each missing folder on the way and lets its name survive a power cut.
     fn make(&self, below: &Path) -> Result<Folder, FolderError> {
         let mut at = self.root.try_clone()?;
-        for name in Path::new(&self.repository).join(below).iter() {
+        for name in &Path::new(&self.repository).join(below) {
             at = match at.enter(name) {
                 Ok(folder) => folder,
                 Err(error) if error.is_not_found() => {

@@ -597,15 +597,16 @@ fn one_bad_location_costs_no_other_anything() {
             status(&["backup", "bp_two"]),
         ];
         let once = status(&["once"]);
+        let catalog = world.json(0, &["catalog"]);
         let at = |plan: &str, location: &str| {
-            let catalog = world.json(0, &["catalog", "--plan", plan]);
             catalog
                 .as_array()
                 .unwrap()
                 .iter()
                 .filter(|run| {
                     let held = run["storage_locations"].as_object().unwrap();
-                    run["status"] == "success" && held.contains_key(location)
+                    let ours = run["plan_id"] == plan && run["status"] == "success";
+                    ours && held.contains_key(location)
                 })
                 .count()
         };
@@ -622,7 +623,7 @@ fn one_bad_location_costs_no_other_anything() {
             b[1],
             at("bp_files", "loc_a"),
             backups[0].unwrap(),
-            backups[1].unwrap(),
+            backups[1].unwrap()
         )
         .unwrap();
         assert_eq!(b, [2, 2], "{what}: {table}");

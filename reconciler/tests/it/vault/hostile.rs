@@ -217,6 +217,7 @@ fn a_key_file_of_another_password_is_no_harm() {
 #[case(1 << 25, 8, 1)]
 #[case(1 << 15, 8, 1 << 20)]
 #[case(1 << 20, 1 << 10, 1)]
+#[case::by_a_little(1 << 15, 8, 128)]
 fn a_key_file_that_costs_too_much_is_not_tried(#[case] n: u32, #[case] r: u32, #[case] p: u32) {
     let mut world = world();
     let real = world.objects("a", "keys").into_iter().next().unwrap();

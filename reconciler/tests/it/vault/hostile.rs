@@ -234,6 +234,44 @@ fn a_key_file_that_costs_too_much_is_not_tried(#[case] n: u32, #[case] r: u32, #
     others_go_on(&mut world, &[planted]);
 }
 
+/// Locks that nobody can open, and folders without an end.
+#[test]
+fn many_locks_and_deep_folders_stop_nobody() {
+    let mut world = world();
+    let locks = world.repository("a").join("locks");
+    fs::create_dir_all(&locks).unwrap();
+    for number in 0..10_000_u32 {
+        let name = Digest::of(&number.to_le_bytes()).to_string();
+        fs::write(locks.join(name), "x").unwrap();
+    }
+    let mut deep = world.repository("a").join("data/00");
+    for _ in 0..400 {
+        deep.push("deeper");
+    }
+    fs::create_dir_all(&deep).unwrap();
+    symlink("..", deep.join("up")).unwrap();
+    let outcome = world.backup(2).unwrap();
+    assert_eq!(outcome.committed.len(), 2);
+}
+
+#[test]
+fn a_location_that_was_set_back_catches_up() {
+    let mut world = world();
+    let (now, old) = (world.path("a"), world.path("a-old"));
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&now, &old])
+        .status();
+    assert!(copied.unwrap().success());
+    world.backup(2).unwrap();
+    fs::remove_dir_all(&now).unwrap();
+    fs::rename(&old, &now).unwrap();
+    assert!(matches!(world.state("a"), LocationState::Lagging { .. }));
+    world.vault.catch_up().unwrap();
+    assert_eq!(world.state("a"), LocationState::InSync);
+    world.assert_identical();
+}
+
 fn rot(path: &Path) {
     let mut content = fs::read(path).unwrap();
     let middle = content.len() / 2;

@@ -201,7 +201,7 @@ codes! {
     CONTINUOUS_UNSUPPORTED = 1005 "continuous-unsupported" "the plan wants continuous archiving, which no bound connector does";
     LOCATION_LAGGING = 1006 "location-lagging" "a location misses recovery points that others hold";
     LOCATION_UNKNOWN = 1007 "location-unknown" "a location cannot be looked at";
-    POINT_SUSPECT = 1008 "point-suspect" "the newest recovery point did not pass its check";
+    POINT_SUSPECT = 1008 "point-suspect" "a recovery point is damaged at every location that holds it";
     NEVER_PROTECTED = 1009 "never-protected" "the plan has no usable recovery point yet";
     LAST_RUN_FAILED = 1010 "last-run-failed" "the plan's last run failed or was missed";
     CONNECTOR_TOO_WEAK = 1011 "connector-too-weak" "a bound connector declares less than policy relies on";
@@ -211,6 +211,9 @@ codes! {
     PLAN_SPLIT = 1015 "plan-split" "the datasets of the plan belong to different reconcilers";
     LOCATION_QUARANTINED = 1016 "location-quarantined" "a location holds objects that are not what their names say";
     POINT_UNVERIFIED = 1017 "point-unverified" "a recovery point waits for its check";
+    POINT_LOST = 1018 "point-lost" "a recovery point of the catalog is at no location any more";
+    CHECK_OVERDUE = 1019 "check-overdue" "a location was not read again before its next check was due";
+    LOCATION_DAMAGED = 1020 "location-damaged" "a location holds damaged objects that no other location can replace";
 
     // 11 execute
     DEADLINE_PASSED = 1101 "deadline-passed" "an effect took longer than its deadline allows";
@@ -224,6 +227,7 @@ codes! {
     SPOOL_UNUSABLE = 1109 "spool-unusable" "the spool folder cannot be written";
     CHECK_FAILED = 1110 "check-failed" "a recovery point did not pass its check at a location";
     KEY_UNAVAILABLE = 1111 "key-unavailable" "the source of a key does not give it";
+    CHECK_INCOMPLETE = 1115 "check-incomplete" "a recovery point was not read at every location that should hold it";
 
     // 12 source
     CONFIG_UNREADABLE = 1201 "config-unreadable" "the configuration file cannot be read";

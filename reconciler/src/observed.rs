@@ -7,7 +7,7 @@ use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Execution, Run};
+use crate::store::{Execution, PartRead, PartReading, Run};
 
 /// Something seen in the world. `Unknown` never authorises anything that destroys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,10 +58,27 @@ pub struct PlanObserved {
     pub open: Vec<Execution>,
     /// Backups of each slot or operator request that were begun, for the number of the next attempt.
     pub attempts: BTreeMap<BackupId, u32>,
-    /// Checks at the tier's cadence that passed; each read the next part of the repository.
-    pub rechecks: u64,
+    /// Operations that recorded an overdue check.
+    pub recorded: BTreeSet<String>,
+    /// Recovery points whose loss or damage a person has accepted.
+    pub acknowledged: BTreeSet<BackupId>,
+    /// Each repository that the catalog knows or policy wants, by its key.
+    pub repositories: BTreeMap<Kid, RepositoryObserved>,
     /// How each location stands.
     pub copies: BTreeMap<LocationId, Observation<CopyState>>,
+}
+
+/// What is known of one repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RepositoryObserved {
+    /// The snapshots that each location holds.
+    pub held: BTreeMap<LocationId, Observation<BTreeSet<String>>>,
+    /// When each part was last read at each location.
+    pub read: Vec<PartRead>,
+    /// Readings that are not at their end.
+    pub reading: Vec<PartReading>,
+    /// Paths of objects that are damaged, by location.
+    pub damaged: BTreeMap<LocationId, BTreeSet<String>>,
 }
 
 /// One thing that is missing or too weak.
@@ -141,6 +158,31 @@ impl PlanObserved {
     /// Runs that left a recovery point, oldest first.
     pub fn points(&self) -> impl DoubleEndedIterator<Item = &Run> + Clone {
         self.runs.iter().filter(|run| run.is_point())
+    }
+
+    /// Whether a location holds damaged objects of a repository.
+    pub fn is_damaged_at(&self, location: &LocationId, kid: &Kid) -> bool {
+        self.repositories
+            .get(kid)
+            .is_some_and(|repository| repository.damaged.contains_key(location))
+    }
+
+    /// Locations that hold damaged objects which no other location has sound, and how many: one that lags by them is repaired.
+    pub fn irreparable(&self) -> impl Iterator<Item = (&LocationId, usize)> {
+        let in_sync = |location: &LocationId| {
+            matches!(
+                self.copies.get(location),
+                Some(Observation::Known {
+                    value: CopyState::InSync,
+                    ..
+                })
+            )
+        };
+        self.repositories
+            .values()
+            .flat_map(|repository| &repository.damaged)
+            .filter(move |(location, _)| in_sync(location))
+            .map(|(location, objects)| (location, objects.len()))
     }
 
     /// Locations that are known to lag.

@@ -11,7 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::observed::{CopyState, Observation, Observed, PlanObserved};
-use crate::plan::{Backup, CatchUp, Forget, InForce, Missed, Plan, Step, Verify};
+use crate::plan::{
+    Backup, CatchUp, Check, Forget, InForce, Missed, Overdue, Plan, Points, Step, Verify,
+};
 
 /// A step that must not be executed, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,7 +55,7 @@ pub fn review(
         if !claims.operations.insert(planned.operation_id.clone()) {
             object("two steps have the same operation id".to_owned());
         }
-        if planned.deadline < now && !matches!(planned.step, Step::RecordMissed(_)) {
+        if planned.deadline < now && !planned.step.is_record() {
             object("its deadline has passed already".to_owned());
         }
         let subject = match subject(in_force, observed, plan_id) {
@@ -67,6 +69,10 @@ pub fn review(
             Step::RecordMissed(missed) => missed_is_sound(missed, &subject, &mut claims, now),
             Step::Backup(backup) => backup_is_sound(backup, &subject, &mut claims, now),
             Step::Verify(verify) => verify_is_sound(verify, &subject, &mut claims),
+            Step::Check(check) => check_is_sound(check, &subject, planned.deadline),
+            Step::RecordOverdue(overdue) => overdue_is_sound(overdue, &subject, now),
+            Step::RecordLost(points) => lost_are_gone(points, &subject),
+            Step::RecordFound(points) => found_are_there(points, &subject),
             Step::CatchUp(catch_up) => catch_up_is_sound(catch_up, &subject),
         };
         if let Err(why) = found {
@@ -250,6 +256,97 @@ fn verify_is_sound(
         }
         Some(slot) => subject.claim(slot, slot, claims),
     }
+}
+
+fn check_is_sound(check: &Check, subject: &Subject<'_>, deadline: Timestamp) -> Result<(), String> {
+    if check.part < 1 || check.part > check.of {
+        return Err("it names a part that there is not".to_owned());
+    }
+    if check.makes_way > deadline {
+        return Err("it would not make way before it is ended".to_owned());
+    }
+    let holds = |run: &crate::store::Run| {
+        run.kid == check.kid && run.storage_locations.contains_key(&check.location)
+    };
+    if subject.seen.points().any(holds) {
+        Ok(())
+    } else {
+        Err("the catalog has no recovery point there".to_owned())
+    }
+}
+
+fn overdue_is_sound(
+    overdue: &Overdue,
+    subject: &Subject<'_>,
+    now: Timestamp,
+) -> Result<(), String> {
+    if overdue.since >= now {
+        return Err("the check is not due yet".to_owned());
+    }
+    let read = subject
+        .seen
+        .repositories
+        .get(&overdue.kid)
+        .into_iter()
+        .flat_map(|repository| &repository.read)
+        .any(|read| {
+            read.location_id == overdue.location && read.of == 1 && read.at >= overdue.since
+        });
+    if read {
+        return Err("everything there was read since".to_owned());
+    }
+    Ok(())
+}
+
+/// No location may be left out, and none that was not listed may be taken for empty.
+fn lost_are_gone(points: &Points, subject: &Subject<'_>) -> Result<(), String> {
+    for id in &points.backup_ids {
+        let run = subject
+            .seen
+            .point(id)
+            .ok_or_else(|| format!("the catalog has no recovery point `{id}`"))?;
+        let held = subject
+            .seen
+            .repositories
+            .get(&run.kid)
+            .map(|seen| &seen.held);
+        let mut wanted: BTreeSet<_> = subject.policy.locations.iter().collect();
+        wanted.extend(run.storage_locations.keys());
+        for location in wanted {
+            match held.and_then(|held| held.get(location)) {
+                Some(Observation::Absent { .. }) => {}
+                Some(Observation::Known { value, .. })
+                    if run
+                        .snapshot_id
+                        .as_ref()
+                        .is_some_and(|id| !value.contains(id)) => {}
+                Some(Observation::Known { .. } | Observation::Unknown { .. }) | None => {
+                    return Err(format!("`{id}` may be at location `{location}`"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn found_are_there(points: &Points, subject: &Subject<'_>) -> Result<(), String> {
+    for id in &points.backup_ids {
+        let there = subject
+            .seen
+            .point(id)
+            .filter(|run| run.is_lost())
+            .and_then(|run| {
+                let snapshot = run.snapshot_id.as_ref()?;
+                let held = &subject.seen.repositories.get(&run.kid)?.held;
+                held.values().find(|held| {
+                matches!(held, Observation::Known { value, .. } if value.contains(snapshot))
+            })
+            });
+        if there.is_none() {
+            return Err(format!("`{id}` is not lost, or at no location"));
+        }
+    }
+    Ok(())
 }
 
 fn catch_up_is_sound(catch_up: &CatchUp, subject: &Subject<'_>) -> Result<(), String> {

@@ -344,6 +344,12 @@ fn judge(plan_id: &PlanId, seen: Option<&PlanObserved>, plan: &Plan) -> Judgemen
             return (Word::Unknown, Some(code::LOCATION_UNKNOWN), why);
         }
     }
+    if let Some((location, count)) = seen.irreparable().next() {
+        let why = format!(
+            "location `{location}` holds {count} damaged objects that no other location can replace"
+        );
+        return (Word::Waiting, Some(code::LOCATION_DAMAGED), why);
+    }
     if let Some(step) = plan
         .steps
         .iter()

@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
-use crate::control::{Daemon, Stop, doctor, locations, operate, restore, round};
+use crate::control::{Daemon, Stop, acceptance, doctor, locations, operate, restore, round};
 use crate::failure::Failure;
 use crate::store::Store as _;
 use crate::world::clock;
@@ -82,10 +82,18 @@ enum Command {
         /// The plan
         plan: PlanId,
     },
-    /// Read recovery points again: one, or the newest of each plan
+    /// Read recovery points again at every location: one, or the newest of each plan
     Verify {
         /// The recovery point
         backup_id: Option<BackupId>,
+    },
+    /// Accept that a recovery point is lost (SW1018) or damaged (SW1008), so that it is not reported any more
+    AcceptLoss {
+        /// The recovery point
+        backup_id: BackupId,
+        /// What happened, for the receipt
+        #[arg(long)]
+        note: String,
     },
     /// Bring a dataset back
     Restore(RestoreArguments),
@@ -237,6 +245,11 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             let daemon = Daemon::open(config, stop_on_signal()?)?;
             let done = operate::verify(&daemon, backup_id.as_ref())?;
             ended(&done, format)
+        }
+        Command::AcceptLoss { backup_id, note } => {
+            let daemon = Daemon::open(config, stop_on_signal()?)?;
+            let accepted = acceptance::accept(&daemon, backup_id, note)?;
+            show::catalog(&[accepted], format).map(|()| 0)
         }
         Command::Restore(arguments) => {
             let request = request(arguments)?;

@@ -243,6 +243,7 @@ fn verdict(run: &Run) -> &'static str {
         Verification::Pending => "unchecked",
         Verification::Verified { .. } => "verified",
         Verification::Suspect { .. } => "suspect",
+        Verification::Lost { .. } => "lost",
     }
 }
 
@@ -321,6 +322,12 @@ pub fn restored(restored: &Restored, format: Format) -> Shown {
         count(restored.summary.items, "item"),
         bytes(restored.summary.bytes)
     ))?;
+    for skipped in &restored.skipped {
+        print(&format!(
+            "  skipped  `{}`: {}",
+            skipped.backup_id, skipped.why
+        ))?;
+    }
     for check in &restored.summary.checks {
         print(&format!("  check    {}: passed", check.name))?;
     }

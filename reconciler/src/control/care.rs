@@ -1,28 +1,35 @@
-//! Owns the two steps that look after recovery points already taken: reading them again, and catching a location up.
-//! Never takes or forgets a point. The interesting functions are [`check`] and [`bring_forward`].
+//! Owns the steps that look after recovery points already taken: reading them again, recording which are gone, and catching a
+//! location up. Never takes or forgets a point. The interesting functions are [`check`], [`read_part`] and [`bring_forward`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contract::code;
-use contract::id::LocationId;
+use contract::id::{Kid, LocationId};
 use contract::receipt::{DecisionType, Phase};
+use jiff::Timestamp;
 
-use super::child::{self, NoAnswer, Order, Reply};
+use super::child::{self, CatchUpReport, NoAnswer, Order, Reply};
 use super::execute::{
     Done, Subject, begin, bytes, count, describe_point, ended, result, seconds_until,
     slot_operation, slot_receipt,
 };
+use super::findings::{self, Place, Proves, Read};
 use super::policy::Followed;
 use super::recover;
 use super::{Access, Daemon};
 use crate::failure::Failure;
-use crate::plan::{CatchUp, Planned, Reads, Verify};
-use crate::store::{Change, Execution, ExecutionKind, Outcome, Run, Store as _, Verification};
+use crate::plan::{CatchUp, Check, Overdue, Planned, Points, Verify, stamp};
+use crate::store::{
+    Change, Execution, ExecutionKind, Outcome, PartRead, PartReading, Run, Store as _, Verification,
+};
 use crate::world::clock;
-use crate::world::vault::{Helper, Portion};
+use crate::world::vault::{Checked, Helper, Kind, LocationState, Object, Portion, Reading};
 
-/// Reads a recovery point's repository again at every location that holds it.
+/// A receipt has room for this much about each location.
+const DETAIL: usize = 400;
+
+/// Reads a recovery point's repository again at every location of the step.
 pub(super) fn check(
     daemon: &Daemon,
     followed: &Followed,
@@ -40,9 +47,7 @@ pub(super) fn check(
         failure,
         summary,
     };
-    let mut runs = daemon.store.runs()?;
-    runs.retain(|run| run.backup_id == verify.backup_id && run.is_point());
-    let Some(run) = runs.pop() else {
+    let Some(run) = point(daemon, verify)? else {
         let failure = Failure::new(
             code::PRECONDITION_FAILED,
             format!("the catalog has no recovery point `{}`", verify.backup_id),
@@ -50,160 +55,527 @@ pub(super) fn check(
         );
         return Ok(answer(Outcome::Failure, Some(failure), String::new()));
     };
+    let execution = of_care(daemon, planned, ExecutionKind::Verify, &run.kid);
     let execution = Execution {
-        operation_id: planned.operation_id.clone(),
-        kind: ExecutionKind::Verify,
-        plan_id: verify.plan_id.clone(),
         backup_id: Some(verify.backup_id.clone()),
+        ..execution
+    };
+    begin(daemon, &subject, ExecutionKind::Verify, execution)?;
+    let seen = check_locations(daemon, planned, verify, &run, portion)?;
+    conclude(daemon, &subject, planned, verify, seen)
+        .map(|(outcome, failure, summary)| answer(outcome, failure, summary))
+}
+
+fn point(daemon: &Daemon, verify: &Verify) -> Result<Option<Run>, Failure> {
+    let mut runs = daemon.store.runs()?;
+    runs.retain(|run| run.backup_id == verify.backup_id && run.is_point());
+    Ok(runs.pop())
+}
+
+fn of_care(daemon: &Daemon, planned: &Planned, kind: ExecutionKind, kid: &Kid) -> Execution {
+    Execution {
+        operation_id: planned.operation_id.clone(),
+        kind,
+        plan_id: planned.step.plan_id().clone(),
+        backup_id: None,
         slot: None,
         backup_type: None,
         restores: None,
-        kid: run.kid.clone(),
+        kid: kid.clone(),
         started_at: clock::now(),
         deadline: planned.deadline,
         epoch: daemon.store.epoch(),
         outcome: None,
         ended_at: None,
         error: None,
-    };
-    begin(daemon, &subject, ExecutionKind::Verify, execution)?;
-    let (sound, damage, unread) = check_locations(daemon, planned, &run, portion);
-    conclude(
-        daemon,
-        &subject,
-        planned,
-        verify,
-        run,
-        (sound, damage, unread),
-    )
-    .map(|(outcome, failure, summary)| answer(outcome, failure, summary))
-}
-
-type Checks = (BTreeSet<LocationId>, Vec<String>, Vec<Failure>);
-
-/// Which packs a planned check reads.
-pub(super) const fn portion_of(reads: Reads) -> Portion {
-    match reads {
-        Reads::Everything => Portion::All,
-        Reads::Part { part, of } => Portion::Part { part, of },
     }
 }
 
-pub(super) fn check_locations(
+/// What a recovery point is at each location.
+#[derive(Debug, Default)]
+struct Seen {
+    sound: BTreeSet<LocationId>,
+    damaged: BTreeMap<LocationId, String>,
+    absent: BTreeSet<LocationId>,
+    unread: BTreeMap<LocationId, Failure>,
+    /// Damage that nobody knew of, the point's own and other.
+    news: Vec<String>,
+}
+
+impl Seen {
+    /// One word for each location, for receipts and people.
+    fn told(&self) -> BTreeMap<&LocationId, String> {
+        let sound = self.sound.iter().map(|id| (id, "sound".to_owned()));
+        let absent = self
+            .absent
+            .iter()
+            .map(|id| (id, "does not hold it".to_owned()));
+        let damaged = self
+            .damaged
+            .iter()
+            .map(|(id, why)| (id, format!("damaged: {why}")));
+        let unread = self
+            .unread
+            .iter()
+            .map(|(id, why)| (id, format!("not read: {} {}", why.code, why.message)));
+        sound.chain(absent).chain(damaged).chain(unread).collect()
+    }
+}
+
+/// Reads location after location, and remembers what each one showed before the next is read.
+fn check_locations(
     daemon: &Daemon,
     planned: &Planned,
+    verify: &Verify,
     run: &Run,
     portion: &Portion,
-) -> Checks {
-    let (mut sound, mut damage, mut unread) = (BTreeSet::new(), Vec::new(), Vec::new());
+) -> Result<Seen, Failure> {
+    let mut seen = Seen::default();
     let access = Access::new(
         daemon,
         &run.plan_id,
         &run.kid,
-        run.storage_locations.keys().cloned(),
+        verify.locations.iter().cloned(),
     );
     let vault = match access.and_then(|access| access.vault()) {
         Ok(vault) => vault,
-        Err(failure) => return (sound, damage, vec![failure]),
+        Err(failure) => {
+            let all = verify.locations.iter();
+            seen.unread = all.map(|id| (id.clone(), failure.clone())).collect();
+            return Ok(seen);
+        }
     };
-    for location in run.storage_locations.keys() {
+    let snapshot = run.snapshot_id.clone().unwrap_or_default();
+    for location in &verify.locations {
+        let began = clock::now();
         let within = Duration::from_secs(seconds_until(planned.deadline));
-        let checked = Helper::this_program(within)
-            .and_then(|helper| vault.check(location, portion.clone(), &helper, &mut |_| {}));
-        match checked {
-            Ok(checked) if checked.is_sound() => {
-                tracing::info!(%location, packs = checked.packs, "location is sound");
-                sound.insert(location.clone());
+        let helper = Helper::this_program(within);
+        let checked = match findings::read(&vault, location, portion.clone(), helper) {
+            Read::Checked(checked) => checked,
+            Read::Nothing => {
+                seen.absent.insert(location.clone());
+                continue;
             }
-            Ok(checked) => damage.extend(
-                checked
-                    .damage
-                    .iter()
-                    .take(3)
-                    .map(|what| format!("location `{location}`: {what}")),
-            ),
-            Err(error) => unread.push(error.into()),
+            Read::Unread(failure) => {
+                seen.unread.insert(location.clone(), failure);
+                continue;
+            }
+        };
+        let now = clock::now();
+        let (plan_id, kid) = (&run.plan_id, &run.kid);
+        let place = Place {
+            plan_id,
+            kid,
+            location,
+        };
+        let proves = match portion {
+            Portion::All => Proves::AllUntil(began),
+            Portion::Part { .. } | Portion::Packs(_) => Proves::One(&run.backup_id),
+        };
+        let mut lesson = findings::learn(daemon, place, &checked, proves, now)?;
+        if *portion == Portion::All {
+            let read = part_read(place, (1, 1), &checked, None, began);
+            lesson.changes.push(Change::PartRead(read));
+        }
+        daemon.store.commit(&lesson.changes, &[])?;
+        seen.news.extend(lesson.news);
+        if !checked.held.contains(&snapshot) {
+            seen.absent.insert(location.clone());
+        } else if let Some(why) = checked.broken.get(&snapshot) {
+            seen.damaged.insert(location.clone(), why.clone());
+        } else {
+            tracing::info!(%location, packs = checked.packs, "location is sound");
+            seen.sound.insert(location.clone());
         }
     }
-    (sound, damage, unread)
+    Ok(seen)
+}
+
+/// A part that was read to its end, in one piece or several. It counts from when it began: what was read first is that old.
+fn part_read(
+    place: Place<'_>,
+    (part, of): (u32, u32),
+    checked: &Checked,
+    begun: Option<&PartReading>,
+    at: Timestamp,
+) -> PartRead {
+    PartRead {
+        plan_id: place.plan_id.clone(),
+        kid: place.kid.clone(),
+        location_id: place.location.clone(),
+        part,
+        of,
+        at,
+        is_sound: checked.is_sound() && begun.is_none_or(|begun| begun.is_sound),
+        objects: checked.packs + begun.map_or(0, |begun| begun.objects),
+        bytes: checked.bytes + begun.map_or(0, |begun| begun.bytes),
+    }
 }
 
 type Conclusion = (Outcome, Option<Failure>, String);
 
-/// Damage anywhere makes the point suspect. Without damage it is verified where it was read; unread everywhere proves nothing.
-pub(super) fn conclude(
+/// Damage is a failure, wherever it is; a location that was not read, or does not hold the point, makes it partial; a point
+/// that every location lacks is lost.
+fn judge(verify: &Verify, seen: &Seen) -> (Outcome, Option<Failure>) {
+    let id = &verify.backup_id;
+    let told = |outcome, code, message: String, help: &str| {
+        (outcome, Some(Failure::new(code, message, help)))
+    };
+    if let Some((location, why)) = seen.damaged.first_key_value() {
+        let message = format!("recovery point `{id}` is damaged: location `{location}`: {why}");
+        let help = "restore from another location or point; `seawalld once` repairs the location from a sound one, and a new backup stores again what no location has";
+        return told(Outcome::Failure, code::CHECK_FAILED, message, help);
+    }
+    if let Some(first) = seen.news.first() {
+        let help = "`seawalld once` repairs the location from a sound one; `seawalld catalog` shows which recovery points suffer";
+        let message = format!("the check found damage: {first}");
+        return told(Outcome::Failure, code::CHECK_FAILED, message, help);
+    }
+    if seen.sound.len() >= verify.enough {
+        return (Outcome::Success, None);
+    }
+    if seen.sound.is_empty() && seen.unread.is_empty() {
+        let message = format!("recovery point `{id}` is at no location any more");
+        let help = "find out who removed it and bring it back, or restore another point; a new backup protects the data again";
+        return told(Outcome::Failure, code::POINT_LOST, message, help);
+    }
+    let missing: Vec<String> = seen
+        .told()
+        .into_iter()
+        .filter(|(location, _)| !seen.sound.contains(*location))
+        .map(|(location, what)| format!("location `{location}` {what}"))
+        .collect();
+    let outcome = if seen.sound.is_empty() {
+        Outcome::Failure
+    } else {
+        Outcome::Partial
+    };
+    let message = format!(
+        "recovery point `{id}` was checked at {} of {}: {}",
+        seen.sound.len(),
+        count(verify.locations.len() as u64, "location"),
+        missing.join("; ")
+    );
+    let help = "repair the locations that are named, let them catch up, and verify again";
+    told(outcome, code::CHECK_INCOMPLETE, message, help)
+}
+
+fn conclude(
     daemon: &Daemon,
     subject: &Subject,
     planned: &Planned,
     verify: &Verify,
-    mut run: Run,
-    (sound, damage, unread): Checks,
+    seen: Seen,
 ) -> Result<Conclusion, Failure> {
     let now = clock::now();
-    let (outcome, failure, summary) = if let Some(first) = damage.first() {
-        let failure = Failure::new(
-            code::CHECK_FAILED,
-            format!("recovery point `{}` is damaged: {first}", run.backup_id),
-            "restore from another location or point; repair this location before it serves again",
-        );
-        (
-            Outcome::Failure,
-            Some(failure),
-            "check found damage".to_owned(),
-        )
-    } else if sound.is_empty() {
-        let failure = unread.into_iter().next().unwrap_or_else(|| {
-            Failure::new(
-                code::CHECK_FAILED,
-                "no location could be read",
-                "repair a location",
-            )
-        });
-        (
-            Outcome::Failure,
-            Some(failure),
-            "check could not read it".to_owned(),
-        )
-    } else {
-        let summary = format!("checked at {}", count(sound.len() as u64, "location"));
-        (Outcome::Success, None, summary)
+    let (outcome, failure) = judge(verify, &seen);
+    let summary = match outcome {
+        Outcome::Success => format!("checked at {}", count(seen.sound.len() as u64, "location")),
+        Outcome::Partial | Outcome::Failure | Outcome::Unknown => "check is no success".to_owned(),
     };
-    if !damage.is_empty() {
-        run.verification = Verification::Suspect {
-            at: now,
-            why: damage.join("; "),
-        };
-    } else if !sound.is_empty() {
-        run.verification = Verification::Verified {
-            at: now,
-            locations: sound,
-        };
+    let mut changes = vec![Change::ExecutionEnded {
+        operation_id: planned.operation_id.clone(),
+        outcome,
+        error: failure.as_ref().map(|failure| failure.code.to_string()),
+        at: now,
+    }];
+    let mut draft = subject.draft(
+        DecisionType::Verification,
+        Phase::Outcome,
+        &planned.operation_id,
+    );
+    if let Some(mut run) = point(daemon, verify)? {
+        describe_point(&mut draft, &run);
+        let is_lost = failure
+            .as_ref()
+            .is_some_and(|failure| failure.code == code::POINT_LOST);
+        if is_lost && !run.is_lost() && covers(verify, &run) {
+            run.verification = Verification::Lost { at: now };
+            changes.push(Change::RunChanged(Box::new(run)));
+        }
     }
-    let mut changes = vec![
-        Change::ExecutionEnded {
-            operation_id: planned.operation_id.clone(),
-            outcome,
-            error: failure.as_ref().map(|failure| failure.code.to_string()),
-            at: now,
-        },
-        Change::RunChanged(Box::new(run.clone())),
-    ];
-    let id = &planned.operation_id;
-    let mut draft = subject.draft(DecisionType::Verification, Phase::Outcome, id);
-    describe_point(&mut draft, &run);
     draft.result = Some(result(outcome));
     draft.error = failure.as_ref().map(Failure::note);
+    for (location, what) in seen.told() {
+        draft.details.insert(
+            format!("location_{location}"),
+            what.chars().take(DETAIL).collect(),
+        );
+    }
     let mut drafts = vec![draft];
     if let Some(slot) = verify.ends_slot {
-        let why = failure.as_ref().map(ToString::to_string);
+        // Whatever else was found: the slot has its point where enough locations hold it sound.
+        let why = (seen.sound.len() < verify.enough)
+            .then(|| failure.as_ref().map(ToString::to_string))
+            .flatten();
         let record = ended(&verify.plan_id, slot, &verify.backup_id, why, now);
         let id = slot_operation(&verify.plan_id, slot);
-        drafts.push(slot_receipt(subject, &id, &record, failure.as_ref()));
+        let failure = failure.as_ref().filter(|_| record.why.is_some());
+        drafts.push(slot_receipt(subject, &id, &record, failure));
         changes.push(Change::SlotEnded(record));
     }
     daemon.commit(&changes, drafts, now)?;
     tracing::info!(point = "checked", "the check is recorded");
     Ok((outcome, failure, summary))
+}
+
+/// Whether the check read every location that the catalog names: only then is a point lost that it did not find.
+fn covers(verify: &Verify, run: &Run) -> bool {
+    run.storage_locations
+        .keys()
+        .all(|location| verify.locations.contains(location))
+}
+
+/// Reads the part of a repository that is due at one location, or the next piece of it.
+pub(super) fn read_part(
+    daemon: &Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    step: &Check,
+) -> Result<Done, Failure> {
+    let subject = Subject::of(followed, &step.plan_id);
+    let execution = of_care(daemon, planned, ExecutionKind::Verify, &step.kid);
+    begin(daemon, &subject, ExecutionKind::Verify, execution)?;
+    let place = Place {
+        plan_id: &step.plan_id,
+        kid: &step.kid,
+        location: &step.location,
+    };
+    let began = clock::now();
+    let (part, of) = (step.part, step.of);
+    let reading = Reading {
+        portion: Portion::Part { part, of },
+        after: step.begun.as_ref().map(|begun| begun.through.clone()),
+        within: Some(Duration::from_secs(seconds_until(step.makes_way))),
+    };
+    let helper = Helper::this_program(Duration::from_secs(seconds_until(planned.deadline)));
+    let access = Access::new(daemon, &step.plan_id, &step.kid, [step.location.clone()]);
+    let read = match access.and_then(|access| access.vault()) {
+        Ok(vault) => findings::read(&vault, &step.location, reading, helper),
+        Err(failure) => Read::Unread(failure),
+    };
+    let now = clock::now();
+    let mut changes = Vec::new();
+    let (outcome, failure, summary) = match read {
+        Read::Checked(checked) => {
+            let since = step.begun.as_ref().map_or(began, |begun| begun.since);
+            let proves = if of == 1 && checked.through.is_none() {
+                Proves::AllUntil(since)
+            } else {
+                Proves::Structure
+            };
+            let lesson = findings::learn(daemon, place, &checked, proves, now)?;
+            let read = part_read(place, (part, of), &checked, step.begun.as_ref(), since);
+            changes.extend(lesson.changes);
+            changes.push(match &checked.through {
+                None => Change::PartRead(read),
+                Some(through) => Change::PartReading(PartReading {
+                    plan_id: read.plan_id,
+                    kid: read.kid,
+                    location_id: read.location_id,
+                    part,
+                    of,
+                    since,
+                    through: through.clone(),
+                    is_sound: read.is_sound,
+                    objects: read.objects,
+                    bytes: read.bytes,
+                }),
+            });
+            told_of_part(step, &checked, lesson.news.first())
+        }
+        Read::Nothing => {
+            let failure = Failure::new(
+                code::LOCATION_LAGGING,
+                format!("location `{}` does not hold the repository", step.location),
+                "the next round copies what it lacks, or records what is lost",
+            );
+            (Outcome::Failure, Some(failure), String::new())
+        }
+        Read::Unread(failure) => (Outcome::Failure, Some(failure), String::new()),
+    };
+    changes.push(Change::ExecutionEnded {
+        operation_id: planned.operation_id.clone(),
+        outcome,
+        error: failure.as_ref().map(|failure| failure.code.to_string()),
+        at: now,
+    });
+    let mut draft = subject.draft(
+        DecisionType::Verification,
+        Phase::Outcome,
+        &planned.operation_id,
+    );
+    draft.result = Some(result(outcome));
+    draft.error = failure.as_ref().map(Failure::note);
+    let details = [
+        ("location", step.location.to_string()),
+        ("part", format!("{part} of {of}")),
+        ("read", summary.clone()),
+    ];
+    for (name, value) in details {
+        draft.details.insert(name.to_owned(), value);
+    }
+    daemon.commit(&changes, vec![draft], now)?;
+    Ok(Done {
+        operation_id: planned.operation_id.clone(),
+        kind: planned.step.kind(),
+        plan_id: step.plan_id.clone(),
+        backup_id: None,
+        outcome,
+        failure,
+        summary,
+    })
+}
+
+fn told_of_part(step: &Check, checked: &Checked, news: Option<&String>) -> Conclusion {
+    let what = format!(
+        "{} ({}) of part {} of {} at location `{}`",
+        count(checked.packs, "pack"),
+        bytes(checked.bytes),
+        step.part,
+        step.of,
+        step.location
+    );
+    match (news, &checked.through) {
+        (Some(first), _) => {
+            let failure = Failure::new(
+                code::CHECK_FAILED,
+                format!("the check found damage: {first}"),
+                "the next round repairs the location from a sound one; `seawalld catalog` shows which recovery points suffer",
+            );
+            (Outcome::Failure, Some(failure), format!("read {what}"))
+        }
+        (None, Some(_)) => {
+            let summary = format!("read {what}; the rest follows in the next round");
+            (Outcome::Partial, None, summary)
+        }
+        (None, None) => (Outcome::Success, None, format!("read {what}")),
+    }
+}
+
+/// Records that a check was not done in time: a check of which nobody hears would be missed by nobody.
+pub(super) fn record_overdue(
+    daemon: &Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    overdue: &Overdue,
+) -> Result<Done, Failure> {
+    let failure = Failure::new(
+        code::CHECK_OVERDUE,
+        format!(
+            "location `{}` was not read again since a check was due at {}",
+            overdue.location, overdue.since
+        ),
+        "let `seawalld run` run and the location answer; `seawalld status` shows what keeps it",
+    );
+    let execution = of_care(daemon, planned, ExecutionKind::Verify, &overdue.kid);
+    let subject = Subject::of(followed, &overdue.plan_id);
+    record(daemon, &subject, planned, execution, failure, Vec::new())
+}
+
+/// Records recovery points that are gone, or there again.
+pub(super) fn record_points(
+    daemon: &Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    points: &Points,
+    are_lost: bool,
+) -> Result<Done, Failure> {
+    let subject = Subject::of(followed, &points.plan_id);
+    let mut last = None;
+    for mut run in daemon.store.runs()? {
+        if !points.backup_ids.contains(&run.backup_id) || run.is_lost() == are_lost {
+            continue;
+        }
+        let word = if are_lost { "lost" } else { "found" };
+        let operation_id = format!("{word}.{}.{}", run.backup_id, stamp(clock::now()));
+        let execution = Execution {
+            operation_id,
+            backup_id: Some(run.backup_id.clone()),
+            ..of_care(daemon, planned, ExecutionKind::Verify, &run.kid)
+        };
+        let (verification, message, help) = if are_lost {
+            (
+                Verification::Lost { at: clock::now() },
+                format!(
+                    "recovery point `{}` is at no location any more",
+                    run.backup_id
+                ),
+                "find out who removed it and bring it back; a new backup protects the data again",
+            )
+        } else {
+            (
+                Verification::Pending,
+                format!(
+                    "recovery point `{}` is there again and not checked",
+                    run.backup_id
+                ),
+                "nothing has to be done; it is checked in its turn",
+            )
+        };
+        run.verification = verification;
+        let failure = Failure::new(code::POINT_LOST, message, help);
+        let change = Change::RunChanged(Box::new(run));
+        last = Some(record(
+            daemon,
+            &subject,
+            planned,
+            execution,
+            failure,
+            vec![change],
+        )?);
+    }
+    let failure = last.and_then(|done| done.failure).filter(|_| are_lost);
+    Ok(Done {
+        operation_id: planned.operation_id.clone(),
+        kind: planned.step.kind(),
+        plan_id: points.plan_id.clone(),
+        backup_id: points.backup_ids.last().cloned(),
+        outcome: if are_lost {
+            Outcome::Failure
+        } else {
+            Outcome::Success
+        },
+        failure,
+        summary: format!(
+            "recorded {}",
+            count(points.backup_ids.len() as u64, "recovery point")
+        ),
+    })
+}
+
+/// An observation in the form of a check that failed: an intent, and its outcome in the transaction of what it changes.
+fn record(
+    daemon: &Daemon,
+    subject: &Subject,
+    planned: &Planned,
+    execution: Execution,
+    failure: Failure,
+    mut changes: Vec<Change>,
+) -> Result<Done, Failure> {
+    let now = clock::now();
+    let (id, backup_id) = (execution.operation_id.clone(), execution.backup_id.clone());
+    begin(daemon, subject, ExecutionKind::Verify, execution)?;
+    let mut draft = subject.draft(DecisionType::Verification, Phase::Outcome, &id);
+    draft.backup_id.clone_from(&backup_id);
+    draft.result = Some(result(Outcome::Failure));
+    draft.error = Some(failure.note());
+    changes.push(Change::ExecutionEnded {
+        operation_id: id,
+        outcome: Outcome::Failure,
+        error: Some(failure.code.to_string()),
+        at: now,
+    });
+    daemon.commit(&changes, vec![draft], now)?;
+    Ok(Done {
+        operation_id: planned.operation_id.clone(),
+        kind: planned.step.kind(),
+        plan_id: subject.plan_id.clone(),
+        backup_id,
+        outcome: Outcome::Failure,
+        failure: Some(failure),
+        summary: String::new(),
+    })
 }
 
 /// Copies what a location misses, and tells the catalog which points it holds now.
@@ -214,22 +586,7 @@ pub(super) fn bring_forward(
     step: &CatchUp,
 ) -> Result<Done, Failure> {
     let subject = Subject::of(followed, &step.plan_id);
-    let execution = Execution {
-        operation_id: planned.operation_id.clone(),
-        kind: ExecutionKind::CatchUp,
-        plan_id: step.plan_id.clone(),
-        backup_id: None,
-        slot: None,
-        backup_type: None,
-        restores: None,
-        kid: step.kid.clone(),
-        started_at: clock::now(),
-        deadline: planned.deadline,
-        epoch: daemon.store.epoch(),
-        outcome: None,
-        ended_at: None,
-        error: None,
-    };
+    let execution = of_care(daemon, planned, ExecutionKind::CatchUp, &step.kid);
     begin(daemon, &subject, ExecutionKind::CatchUp, execution)?;
     let locations: Vec<LocationId> = followed
         .in_force
@@ -239,7 +596,18 @@ pub(super) fn bring_forward(
         .map(|policy| policy.locations.iter().cloned().collect())
         .unwrap_or_default();
     let copied = catch_up_child(daemon, planned, step, &locations);
+    if let Ok(report) = &copied {
+        after_repair(daemon, planned, step, report)?;
+    }
     let now = clock::now();
+    let copied = copied.and_then(|report| match report.after.get(&step.location) {
+        None | Some(LocationState::InSync) => Ok(report.copied),
+        Some(state) => Err(Failure::new(
+            code::LOCATION_LAGGING,
+            format!("location `{}` did not catch up: {state:?}", step.location),
+            "repair the location; the next round tries again",
+        )),
+    });
     let (outcome, failure, summary) = match &copied {
         Ok((objects, moved)) => {
             let summary = format!("copied {} ({})", count(*objects, "object"), bytes(*moved));
@@ -284,24 +652,54 @@ pub(super) fn bring_forward(
     })
 }
 
+/// Remembers what was copied over damaged objects, and looks which recovery points can be read whole again at each location.
+fn after_repair(
+    daemon: &Daemon,
+    planned: &Planned,
+    step: &CatchUp,
+    report: &CatchUpReport,
+) -> Result<(), Failure> {
+    for (location, objects) in &report.repaired {
+        let place = Place {
+            plan_id: &step.plan_id,
+            kid: &step.kid,
+            location,
+        };
+        let mut changes: Vec<Change> = objects
+            .iter()
+            .map(|object| findings::repaired(place, object))
+            .collect();
+        daemon.store.commit(&changes, &[])?;
+        let packs = objects
+            .iter()
+            .filter_map(|path| Object::at(path))
+            .filter(|object| object.kind == Kind::Pack)
+            .map(|object| object.name)
+            .collect();
+        let access = Access::new(daemon, &step.plan_id, &step.kid, [location.clone()])?;
+        let helper = Helper::this_program(Duration::from_secs(seconds_until(planned.deadline)));
+        let read = findings::read(&access.vault()?, location, Portion::Packs(packs), helper);
+        if let Read::Checked(checked) = read {
+            let now = clock::now();
+            changes = findings::learn(daemon, place, &checked, Proves::Structure, now)?.changes;
+            daemon.store.commit(&changes, &[])?;
+            tracing::info!(%location, objects = objects.len(), "damaged objects are repaired");
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn catch_up_child(
     daemon: &Daemon,
     planned: &Planned,
     step: &CatchUp,
     locations: &[LocationId],
-) -> Result<(u64, u64), Failure> {
+) -> Result<CatchUpReport, Failure> {
     let access = Access::new(daemon, &step.plan_id, &step.kid, locations.iter().cloned())?;
     let deadline = Duration::from_secs(seconds_until(planned.deadline));
     let reply = child::ask(&Order::CatchUp { access }, deadline, &daemon.stop);
     match reply {
-        Ok(Reply::CatchUp(report)) => match report.after.get(&step.location) {
-            None | Some(crate::world::vault::LocationState::InSync) => Ok(report.copied),
-            Some(state) => Err(Failure::new(
-                code::LOCATION_LAGGING,
-                format!("location `{}` did not catch up: {state:?}", step.location),
-                "repair the location; the next round tries again",
-            )),
-        },
+        Ok(Reply::CatchUp(report)) => Ok(report),
         Ok(Reply::Backup(_) | Reply::Failed { .. }) => Err(Failure::new(
             code::EFFECT_PANICKED,
             "the process of the effect answered something else",

@@ -2,7 +2,7 @@
 //! a hung source or mount holds no other plan. Never records anything; the parent does. The interesting function is
 //! [`take_backup`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -116,6 +116,8 @@ pub struct CatchUpReport {
     pub after: BTreeMap<LocationId, LocationState>,
     /// Objects and bytes copied.
     pub copied: (u64, u64),
+    /// Paths of objects that were damaged before, by location.
+    pub repaired: BTreeMap<LocationId, BTreeSet<String>>,
 }
 
 /// The child's answer, one line on its standard output.
@@ -369,10 +371,15 @@ fn catch_up(access: &Access) -> Result<CatchUpReport, Failure> {
     let mut report = CatchUpReport {
         after: BTreeMap::new(),
         copied: (0, 0),
+        repaired: BTreeMap::new(),
     };
     for location in done.locations {
         report.copied.0 += location.objects;
         report.copied.1 += location.bytes;
+        if !location.repaired.is_empty() {
+            let repaired = location.repaired;
+            report.repaired.insert(location.location.clone(), repaired);
+        }
         report.after.insert(location.location, location.after);
     }
     Ok(report)

@@ -14,14 +14,14 @@ use contract::receipt::{DecisionType, Outcome as Result_, Phase, Slots};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::care::{bring_forward, check, portion_of};
+use super::care::{bring_forward, check, read_part, record_overdue, record_points};
 use super::child::{self, BackupOrder, BackupReport, Judged, NoAnswer, Order, Reply};
 use super::policy::Followed;
 use super::recover::{self, Probe};
 use super::{Access, Daemon};
 use crate::failure::Failure;
 use crate::observed::SlotOutcome;
-use crate::plan::{Backup, Missed, Planned, Reads, Step, Verify};
+use crate::plan::{Backup, Missed, Planned, Step, Verify};
 use crate::store::{
     Change, Execution, ExecutionKind, Outcome, Run, RunStatus, SlotRecord, Store as _, Verification,
 };
@@ -63,7 +63,11 @@ pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Resul
     let done = match &planned.step {
         Step::RecordMissed(missed) => record_missed(daemon, followed, planned, missed),
         Step::Backup(backup) => take(daemon, followed, planned, backup),
-        Step::Verify(verify) => check(daemon, followed, planned, verify, &portion_of(verify.reads)),
+        Step::Verify(verify) => check(daemon, followed, planned, verify, &Portion::All),
+        Step::Check(step) => read_part(daemon, followed, planned, step),
+        Step::RecordOverdue(overdue) => record_overdue(daemon, followed, planned, overdue),
+        Step::RecordLost(points) => record_points(daemon, followed, planned, points, true),
+        Step::RecordFound(points) => record_points(daemon, followed, planned, points, false),
         Step::CatchUp(catch_up) => bring_forward(daemon, followed, planned, catch_up),
     }?;
     match &done.failure {
@@ -361,10 +365,13 @@ fn ask_for_backup(
                 previous.insert(dataset.clone(), state);
             }
         }
-        let existing =
-            daemon.store.runs()?.iter().any(|run| {
-                run.is_point() && run.plan_id == backup.plan_id && run.kid == backup.kid
-            });
+        // Points that a person gave up do not keep a lost repository from being begun again.
+        let given_up = super::look::acknowledged(daemon)?;
+        let existing = daemon.store.runs()?.iter().any(|run| {
+            let ours = run.plan_id == backup.plan_id && run.kid == backup.kid;
+            let gone = run.is_lost() && given_up.contains(&run.backup_id);
+            run.is_point() && ours && !gone
+        });
         let seconds = seconds_until(planned.deadline);
         let order = BackupOrder {
             access,
@@ -469,6 +476,7 @@ pub(super) fn point(
             .collect(),
         checksums: checksums(&outcome.snapshot_id, &report.judged),
         verification: Verification::Pending,
+        damaged_at: BTreeMap::new(),
         bytes: outcome.bytes,
         added_bytes: outcome.added_bytes,
         policy_snapshot_hash: Some(followed.snapshot_hash),
@@ -546,14 +554,21 @@ pub(super) fn took(
             plan_id: backup.plan_id.clone(),
             backup_id: backup.backup_id.clone(),
             ends_slot: backup.slot,
-            reads: Reads::Everything,
+            locations: run.storage_locations.keys().cloned().collect(),
+            enough: usize::try_from(backup.commit).unwrap_or(usize::MAX).max(1),
         }),
         reason: "it counts only after its check".to_owned(),
         deadline: planned.deadline,
     };
     let checked = match &verify.step {
         Step::Verify(step) => check(daemon, followed, &verify, step, portion)?,
-        Step::RecordMissed(_) | Step::Backup(_) | Step::CatchUp(_) => {
+        Step::RecordMissed(_)
+        | Step::Backup(_)
+        | Step::Check(_)
+        | Step::RecordOverdue(_)
+        | Step::RecordLost(_)
+        | Step::RecordFound(_)
+        | Step::CatchUp(_) => {
             return Ok(done(planned, backup, Outcome::Success, None, summary));
         }
     };
@@ -668,6 +683,7 @@ pub(super) fn failed(
         storage_locations: BTreeMap::new(),
         checksums: BTreeMap::new(),
         verification: Verification::Pending,
+        damaged_at: BTreeMap::new(),
         bytes: 0,
         added_bytes: 0,
         policy_snapshot_hash: None,

@@ -1,11 +1,12 @@
 //! Owns the look at the world before a round plans: the store, the bindings, and every location of every plan, at the same
 //! time and under a deadline. Reads only. The interesting function is [`look`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use contract::id::{LocationId, PlanId};
+use contract::code;
+use contract::id::{BackupId, Kid, LocationId, PlanId};
 use contract::model::Plan as Policy;
 use jiff::Timestamp;
 
@@ -13,8 +14,8 @@ use super::policy::Followed;
 use super::{Access, Daemon};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::observed::{CopyState, Lack, Observation, Observed, PlanObserved};
-use crate::plan::{is_recheck, own_plans};
+use crate::observed::{CopyState, Lack, Observation, Observed, PlanObserved, RepositoryObserved};
+use crate::plan::own_plans;
 use crate::store::{Execution, ExecutionKind, Outcome, Run, Store as _};
 use crate::world::connector;
 use crate::world::vault::{LocationState, Vault};
@@ -38,13 +39,16 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
             .or_default()
             .push(execution);
     }
-    let mut copies = look_at_copies(daemon, followed, now);
+    let acknowledged = acknowledged(daemon)?;
+    let mut copies = look_at_copies(daemon, followed, &runs, now);
     let mut observed = Observed {
         plans: BTreeMap::new(),
         newest_receipt: daemon.log().ledger().newest(),
     };
     for (plan_id, policy) in own_plans(&followed.in_force) {
         let executions = executions.remove(plan_id).unwrap_or_default();
+        let mut looked = copies.remove(plan_id).unwrap_or_default();
+        remembered(daemon, plan_id, &mut looked.repositories)?;
         let last = last.remove(plan_id);
         let seen = PlanObserved {
             since: since.get(plan_id).copied().unwrap_or(followed.accepted_at),
@@ -53,9 +57,11 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
             last_outcome: last.map(|slot| slot.outcome),
             runs: runs.remove(plan_id).unwrap_or_default(),
             attempts: attempts(&executions),
-            rechecks: rechecks(&executions),
+            recorded: recorded(&executions),
+            acknowledged: acknowledged.clone(),
+            repositories: looked.repositories,
             open: executions.into_iter().filter(is_open).collect(),
-            copies: copies.remove(plan_id).unwrap_or_default(),
+            copies: looked.copies,
         };
         observed.plans.insert(plan_id.clone(), seen);
     }
@@ -80,11 +86,55 @@ fn attempts(executions: &[Execution]) -> BTreeMap<contract::id::BackupId, u32> {
     attempts
 }
 
-fn rechecks(executions: &[Execution]) -> u64 {
-    let passed = executions.iter().filter(|execution| {
-        is_recheck(&execution.operation_id) && execution.outcome == Some(Outcome::Success)
-    });
-    passed.count() as u64
+/// Overdue checks that were recorded, by their operations.
+fn recorded(executions: &[Execution]) -> BTreeSet<String> {
+    let overdue = code::CHECK_OVERDUE.to_string();
+    executions
+        .iter()
+        .filter(|execution| execution.error.as_ref() == Some(&overdue))
+        .map(|execution| execution.operation_id.clone())
+        .collect()
+}
+
+/// The word under which a person accepts that a recovery point is lost or damaged.
+pub const POINT_GONE: &str = "point_gone";
+
+/// Recovery points whose loss or damage a person has accepted.
+pub(super) fn acknowledged(daemon: &Daemon) -> Result<BTreeSet<BackupId>, Failure> {
+    let all = daemon.store.acknowledgements()?;
+    Ok(all
+        .into_iter()
+        .filter(|one| one.kind == POINT_GONE)
+        .filter_map(|one| one.subject.parse().ok())
+        .collect())
+}
+
+/// What the store remembers of each repository.
+fn remembered(
+    daemon: &Daemon,
+    plan_id: &PlanId,
+    repositories: &mut BTreeMap<Kid, RepositoryObserved>,
+) -> Result<(), Failure> {
+    for read in daemon.store.parts_read()? {
+        if let (true, Some(seen)) = (read.plan_id == *plan_id, repositories.get_mut(&read.kid)) {
+            seen.read.push(read);
+        }
+    }
+    for reading in daemon.store.parts_reading()? {
+        if let (true, Some(seen)) = (
+            reading.plan_id == *plan_id,
+            repositories.get_mut(&reading.kid),
+        ) {
+            seen.reading.push(reading);
+        }
+    }
+    for one in daemon.store.damaged_objects()? {
+        if let (true, Some(seen)) = (one.plan_id == *plan_id, repositories.get_mut(&one.kid)) {
+            let damaged = seen.damaged.entry(one.location_id).or_default();
+            damaged.insert(one.object);
+        }
+    }
+    Ok(())
 }
 
 /// What the configuration lacks for a plan.
@@ -124,88 +174,179 @@ pub fn lacks(config: &Config, followed: &Followed, policy: &Policy) -> Vec<Lack>
     lacks
 }
 
-type Copies = BTreeMap<LocationId, Observation<CopyState>>;
+/// What the locations of one plan show.
+#[derive(Default)]
+struct Looked {
+    copies: BTreeMap<LocationId, Observation<CopyState>>,
+    repositories: BTreeMap<Kid, RepositoryObserved>,
+}
+
+/// The repositories of a plan, each with the locations where it should be: those of the policy, and those where the catalog
+/// knows recovery points.
+fn wanted(policy: &Policy, runs: &[Run]) -> BTreeMap<Kid, BTreeSet<LocationId>> {
+    let mut wanted =
+        BTreeMap::from([(policy.encryption_key_ref.clone(), policy.locations.clone())]);
+    for run in runs.iter().filter(|run| run.is_point()) {
+        let locations = wanted
+            .entry(run.kid.clone())
+            .or_insert_with(|| policy.locations.clone());
+        locations.extend(run.storage_locations.keys().cloned());
+    }
+    wanted
+}
 
 /// Each plan is looked at in a thread of its own. One that does not come back in time is left behind: it only reads.
 fn look_at_copies(
     daemon: &Daemon,
     followed: &Followed,
+    runs: &BTreeMap<PlanId, Vec<Run>>,
     now: Timestamp,
-) -> BTreeMap<PlanId, Copies> {
-    let mut all: BTreeMap<PlanId, Copies> = BTreeMap::new();
+) -> BTreeMap<PlanId, Looked> {
+    let mut all: BTreeMap<PlanId, Looked> = BTreeMap::new();
     let (sender, receiver) = channel();
     let mut waiting = 0_usize;
     for (plan_id, policy) in own_plans(&followed.in_force) {
-        let unknown = |why: &str| -> Copies {
-            policy
-                .locations
-                .iter()
-                .map(|id| {
-                    let why = why.to_owned();
-                    (id.clone(), Observation::Unknown { why })
-                })
-                .collect()
-        };
+        let wanted = wanted(policy, runs.get(plan_id).map_or(&[], Vec::as_slice));
         if !lacks(&daemon.config, followed, policy).is_empty() {
-            all.insert(plan_id.clone(), unknown("the plan is not bound"));
+            all.insert(
+                plan_id.clone(),
+                unknown(&wanted, policy, "the plan is not bound"),
+            );
             continue;
         }
-        let vault = match open(daemon, policy) {
-            Ok(vault) => vault,
-            Err(failure) => {
-                all.insert(plan_id.clone(), unknown(&failure.message));
-                continue;
+        all.insert(
+            plan_id.clone(),
+            unknown(&wanted, policy, "it did not answer in time"),
+        );
+        let mut vaults = Vec::new();
+        for (kid, locations) in wanted {
+            // The copies of the policy's locations are compared with each other; another location is only listed.
+            let (compared, listed): (BTreeSet<_>, BTreeSet<_>) = locations
+                .into_iter()
+                .partition(|location| policy.locations.contains(location));
+            let current = kid == policy.encryption_key_ref;
+            vaults.push((kid.clone(), current, open(daemon, policy, &kid, &compared)));
+            if !listed.is_empty() {
+                vaults.push((kid.clone(), false, open(daemon, policy, &kid, &listed)));
             }
-        };
-        all.insert(plan_id.clone(), unknown("it did not answer in time"));
+        }
         let (sender, plan_id) = (sender.clone(), plan_id.clone());
         waiting += 1;
-        std::thread::spawn(move || sender.send((plan_id, seen(&vault, now))));
+        std::thread::spawn(move || sender.send((plan_id, look_at(vaults, now))));
     }
     drop(sender);
     let until = Instant::now() + LOOK_DEADLINE;
     while waiting > 0 {
         let left = until.saturating_duration_since(Instant::now());
-        let Ok((plan_id, copies)) = receiver.recv_timeout(left) else {
+        let Ok((plan_id, looked)) = receiver.recv_timeout(left) else {
             break;
         };
         waiting -= 1;
-        all.insert(plan_id, copies);
+        all.insert(plan_id, looked);
     }
     all
 }
 
-fn open(daemon: &Daemon, policy: &Policy) -> Result<Vault, Failure> {
-    Access::new(
-        daemon,
-        &policy.plan_id,
-        &policy.encryption_key_ref,
-        policy.locations.iter().cloned(),
-    )?
-    .vault()
+fn unknown(wanted: &BTreeMap<Kid, BTreeSet<LocationId>>, policy: &Policy, why: &str) -> Looked {
+    let held = |locations: &BTreeSet<LocationId>| RepositoryObserved {
+        held: each(locations, why),
+        ..RepositoryObserved::default()
+    };
+    Looked {
+        copies: each(&policy.locations, why),
+        repositories: wanted
+            .iter()
+            .map(|(kid, locations)| (kid.clone(), held(locations)))
+            .collect(),
+    }
 }
 
-fn seen(vault: &Vault, at: Timestamp) -> Copies {
-    let known = |value| Observation::Known { value, at };
-    vault
-        .observe()
-        .locations
-        .into_iter()
-        .map(|one| {
-            let state = match one.state {
-                LocationState::InSync => known(CopyState::InSync),
-                LocationState::Lagging { missing, bytes, .. } => {
-                    known(CopyState::Lagging { missing, bytes })
+fn each<T>(locations: &BTreeSet<LocationId>, why: &str) -> BTreeMap<LocationId, Observation<T>> {
+    let unknown = |id: &LocationId| {
+        let why = why.to_owned();
+        (id.clone(), Observation::Unknown { why })
+    };
+    locations.iter().map(unknown).collect()
+}
+
+/// A repository that cannot be opened is unknown at each of its locations.
+type Opened = Result<Vault, BTreeMap<LocationId, String>>;
+
+fn open(daemon: &Daemon, policy: &Policy, kid: &Kid, locations: &BTreeSet<LocationId>) -> Opened {
+    let all = |why: &str| {
+        locations
+            .iter()
+            .map(|id| (id.clone(), why.to_owned()))
+            .collect()
+    };
+    let unbound = locations
+        .iter()
+        .find(|id| !daemon.config.locations.contains_key(*id));
+    if let Some(unbound) = unbound {
+        return Err(all(&format!("location `{unbound}` is not bound")));
+    }
+    Access::new(daemon, &policy.plan_id, kid, locations.iter().cloned())
+        .and_then(|access| access.vault())
+        .map_err(|failure| all(&failure.message))
+}
+
+fn look_at(vaults: Vec<(Kid, bool, Opened)>, at: Timestamp) -> Looked {
+    let mut looked = Looked::default();
+    for (kid, is_current, opened) in vaults {
+        let seen = looked.repositories.entry(kid).or_default();
+        let vault = match opened {
+            Ok(vault) => vault,
+            Err(unknown) => {
+                for (location, why) in unknown {
+                    let unknown = Observation::Unknown { why: why.clone() };
+                    seen.held.insert(location.clone(), unknown);
+                    if is_current {
+                        looked.copies.insert(location, Observation::Unknown { why });
+                    }
                 }
-                LocationState::CatchingUp => known(CopyState::Lagging {
-                    missing: 0,
-                    bytes: 0,
-                }),
-                LocationState::Quarantined { why } => known(CopyState::Quarantined { why }),
-                LocationState::Absent => Observation::Absent { at },
-                LocationState::Unknown { why } => Observation::Unknown { why },
-            };
-            (one.location, state)
-        })
-        .collect()
+                continue;
+            }
+        };
+        for one in vault.observe().locations {
+            let snapshots = one.snapshots;
+            let (state, held) = states(one.state, snapshots, at);
+            seen.held.insert(one.location.clone(), held);
+            if is_current {
+                looked.copies.insert(one.location, state);
+            }
+        }
+    }
+    looked
+}
+
+/// How a location stands, and which recovery points it holds. One that is set aside proves nothing about what it lacks.
+fn states(
+    state: LocationState,
+    snapshots: BTreeSet<String>,
+    at: Timestamp,
+) -> (Observation<CopyState>, Observation<BTreeSet<String>>) {
+    let copy = |value| Observation::Known { value, at };
+    let held = Observation::Known {
+        value: snapshots,
+        at,
+    };
+    match state {
+        LocationState::InSync => (copy(CopyState::InSync), held),
+        LocationState::Lagging { missing, bytes, .. } => {
+            (copy(CopyState::Lagging { missing, bytes }), held)
+        }
+        LocationState::CatchingUp => {
+            let (missing, bytes) = (0, 0);
+            (copy(CopyState::Lagging { missing, bytes }), held)
+        }
+        LocationState::Quarantined { why } => (
+            copy(CopyState::Quarantined { why: why.clone() }),
+            Observation::Unknown { why },
+        ),
+        LocationState::Absent => (Observation::Absent { at }, Observation::Absent { at }),
+        LocationState::Unknown { why } => (
+            Observation::Unknown { why: why.clone() },
+            Observation::Unknown { why },
+        ),
+    }
 }

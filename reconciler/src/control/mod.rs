@@ -5,11 +5,13 @@
     reason = "shell: this is where what was planned is carried out"
 )]
 
+pub mod acceptance;
 pub mod care;
 pub mod child;
 mod copies;
 pub mod doctor;
 pub mod execute;
+mod findings;
 pub mod locations;
 pub mod look;
 pub mod operate;
@@ -210,6 +212,8 @@ pub struct Access {
     pub aside: BTreeMap<LocationId, LocationState>,
     /// Snapshots that the catalog knows.
     pub known: BTreeSet<String>,
+    /// Paths of objects that are known to be damaged, by location.
+    pub damaged: BTreeMap<LocationId, BTreeSet<String>>,
     /// The key's bytes.
     pub key: Vec<u8>,
 }
@@ -250,6 +254,7 @@ impl Access {
             places,
             aside,
             known: known.cloned().unwrap_or_default(),
+            damaged: findings::damaged(daemon, plan, kid)?,
             key: keys::load(kid, source)?,
         })
     }
@@ -266,6 +271,7 @@ impl Access {
             vault.set_aside(location.clone(), state.clone());
         }
         vault.expect_snapshots(self.known.clone());
+        vault.distrust(&self.damaged);
         Ok(vault)
     }
 

@@ -11,8 +11,11 @@ use super::policy::{self, Followed};
 use super::{Daemon, locations, look, recover, round};
 use crate::failure::Failure;
 use crate::observed::Observed;
-use crate::plan::{self, Plan, Planned, Reads, Step, Verify};
+use crate::plan::{self, Plan, Planned, Step, Verify};
 use crate::review;
+
+/// A person waits for the check and can stop it; reading every copy may take days, whatever the plan's windows are.
+const LONGEST_CHECK: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// Takes a recovery point of a plan now, outside its slots.
 pub fn backup(daemon: &Daemon, plan_id: &PlanId) -> Result<Vec<Done>, Failure> {
@@ -74,16 +77,20 @@ pub fn verify(daemon: &Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, F
             None => newest,
         };
         if let Some(run) = chosen {
+            // Everywhere where it should be: policy says so, or the catalog.
+            let mut locations = policy.locations.clone();
+            locations.extend(run.storage_locations.keys().cloned());
             steps.push(Planned {
                 operation_id: format!("verify.{}.{}", run.backup_id, plan::stamp(now)),
                 step: Step::Verify(Verify {
                     plan_id: plan_id.clone(),
                     backup_id: run.backup_id.clone(),
                     ends_slot: None,
-                    reads: Reads::Everything,
+                    enough: locations.len(),
+                    locations,
                 }),
                 reason: "an operator asked for it".to_owned(),
-                deadline: deadline(policy, now),
+                deadline: now.checked_add(LONGEST_CHECK).unwrap_or(Timestamp::MAX),
             });
         }
     }

@@ -294,6 +294,7 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
             .collect(),
         checksums: checksums(&found.info.snapshot_id, judged),
         verification: Verification::Pending,
+        damaged_at: BTreeMap::new(),
         bytes: found.info.bytes,
         added_bytes: found.info.added_bytes,
         policy_snapshot_hash: Some(followed.snapshot_hash),

@@ -20,10 +20,13 @@ use crate::plan::{own_plans, stamp};
 use crate::store::{Change, Execution, ExecutionKind, Outcome, Restores, Run, Store as _};
 use crate::world::clock;
 use crate::world::connector::{self, Bounds, Cancel, Material, Mode, Observation, RestoreSummary};
-use crate::world::vault::{Helper, RestoreOutcome, RestoreRequest};
+use crate::world::vault::{Helper, RestoreOutcome, RestoreRequest, VaultError};
 
 /// Live data that cannot be seen within this time are taken to be there.
 const LOOK_DEADLINE: Duration = Duration::from_mins(1);
+
+/// A receipt has room for this many points that were passed over.
+const SKIPPED_TOLD: usize = 8;
 
 /// Which state is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,10 +93,21 @@ pub struct Restored {
     pub consistent_at: Option<Timestamp>,
     /// The location that served it.
     pub location: String,
+    /// Newer points that were passed over, and why.
+    pub skipped: Vec<Skipped>,
     /// The recovery point that was taken before, in place.
     pub before: Option<BackupId>,
     /// What the connector did and checked.
     pub summary: RestoreSummary,
+}
+
+/// A newer point that could not be restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Which one.
+    pub backup_id: BackupId,
+    /// Why.
+    pub why: String,
 }
 
 /// Restores one dataset.
@@ -103,7 +117,11 @@ pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> 
     locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
     approved(&followed, request)?;
-    let (plan_id, run) = choose(daemon, &followed, request)?;
+    let points = choose(daemon, &followed, request)?;
+    let Some(run) = points.first() else {
+        return Err(no_point(request));
+    };
+    let plan_id = run.plan_id.clone();
     let restore_id = format!("rs.{}.{}", request.dataset, stamp(now));
     let mode = mode(request, &restore_id)?;
     let nothing_there = request.mode == Wanted::InPlace && is_absent(daemon, &request.dataset);
@@ -150,20 +168,21 @@ pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> 
     let staging = execute::spool(daemon, &execution.operation_id);
     let worked = staging.and_then(|staging| {
         let bounds = Bounds::within(within, Cancel::new()).with_jobs(policy.parallel_jobs);
-        let worked = stage_and_apply(daemon, request, &run, &mode, &staging, &bounds);
+        let worked = stage_and_apply(daemon, request, &points, &mode, &staging, &bounds);
         let _ = std::fs::remove_dir_all(&staging);
         worked
     });
     end(daemon, &receipts, &execution, &worked)?;
     let _ = round::copy_receipts(daemon);
-    let (outcome, summary) = worked?;
+    let worked = worked?;
     Ok(Restored {
         restore_id,
-        backup_id: run.backup_id,
-        consistent_at: run.consistent_at,
-        location: outcome.location.to_string(),
+        backup_id: worked.run.backup_id,
+        consistent_at: worked.run.consistent_at,
+        location: worked.outcome.location.to_string(),
+        skipped: worked.skipped,
         before,
-        summary,
+        summary: worked.summary,
     })
 }
 
@@ -200,12 +219,9 @@ fn approved(followed: &Followed, request: &Request) -> Result<(), Failure> {
     }
 }
 
-/// The newest matching point of all plans that hold the dataset. Damaged points are never chosen by themselves.
-fn choose(
-    daemon: &Daemon,
-    followed: &Followed,
-    request: &Request,
-) -> Result<(PlanId, Run), Failure> {
+/// The matching points of all plans that hold the dataset, newest first. Points that are known to be damaged or gone are never
+/// chosen automatically.
+fn choose(daemon: &Daemon, followed: &Followed, request: &Request) -> Result<Vec<Run>, Failure> {
     let plans: BTreeSet<PlanId> = own_plans(&followed.in_force)
         .filter(|(_, policy)| policy.dataset_ids.contains(&request.dataset))
         .map(|(id, _)| id.clone())
@@ -217,30 +233,31 @@ fn choose(
         .filter(|run| run.is_point() && run.dataset_ids.contains(&request.dataset))
         .filter(|run| plans.contains(&run.plan_id))
         .filter(|run| match &request.point {
-            Point::Latest => !run.is_suspect(),
+            Point::Latest => run.may_serve(),
             Point::LatestBefore(at) => {
-                !run.is_suspect() && run.consistent_at.is_some_and(|shown| shown <= *at)
+                run.may_serve() && run.consistent_at.is_some_and(|shown| shown <= *at)
             }
             Point::BackupId(id) => run.backup_id == *id,
         })
         .collect();
-    points.sort_by_key(|run| run.consistent_at);
-    let Some(run) = points.pop() else {
-        let wanted = match &request.point {
-            Point::Latest => String::new(),
-            Point::LatestBefore(at) => format!(" at or before {at}"),
-            Point::BackupId(id) => format!(" `{id}`"),
-        };
-        return Err(Failure::new(
-            code::POINT_NOT_FOUND,
-            format!(
-                "dataset `{}` has no good recovery point{wanted}",
-                request.dataset
-            ),
-            "`seawalld catalog` lists what there is",
-        ));
+    points.sort_by_key(|run| std::cmp::Reverse(run.consistent_at));
+    Ok(points)
+}
+
+fn no_point(request: &Request) -> Failure {
+    let wanted = match &request.point {
+        Point::Latest => String::new(),
+        Point::LatestBefore(at) => format!(" at or before {at}"),
+        Point::BackupId(id) => format!(" `{id}`"),
     };
-    Ok((run.plan_id.clone(), run))
+    Failure::new(
+        code::POINT_NOT_FOUND,
+        format!(
+            "dataset `{}` has no good recovery point{wanted}",
+            request.dataset
+        ),
+        "`seawalld catalog` lists what there is",
+    )
 }
 
 fn mode(request: &Request, restore_id: &str) -> Result<Mode, Failure> {
@@ -299,12 +316,18 @@ fn is_absent(daemon: &Daemon, dataset: &DatasetId) -> bool {
     })
 }
 
-type Worked = (RestoreOutcome, RestoreSummary);
+/// What was restored, and what was passed over for it.
+struct Worked {
+    run: Run,
+    outcome: RestoreOutcome,
+    skipped: Vec<Skipped>,
+    summary: RestoreSummary,
+}
 
 fn stage_and_apply(
     daemon: &Daemon,
     request: &Request,
-    run: &Run,
+    points: &[Run],
     mode: &Mode,
     staging: &Path,
     bounds: &Bounds,
@@ -320,25 +343,8 @@ fn stage_and_apply(
                 format!("bind it under `datasets.{}`", request.dataset),
             )
         })?;
-    let access = Access::new(
-        daemon,
-        &run.plan_id,
-        &run.kid,
-        run.storage_locations.keys().cloned(),
-    )?;
     let folder = staging.join("content");
-    let wanted = RestoreRequest {
-        snapshot_id: run.snapshot_id.clone().unwrap_or_default(),
-        dataset: request.dataset.clone(),
-        target: folder.clone(),
-        location: None,
-    };
-    // Everything is read again and hashed in a child before the connector sees it.
-    let outcome =
-        access
-            .vault()?
-            .restore(&wanted, &Helper::this_program(bounds.left())?, &mut |_| {})?;
-    tracing::info!(location = %outcome.location, files = outcome.restored.files, "content is checked");
+    let (run, outcome, skipped) = stage(daemon, request, points, &folder, bounds)?;
     let material = Material {
         folder: &folder,
         manifest: run.manifests.get(&request.dataset),
@@ -351,7 +357,63 @@ fn stage_and_apply(
             "look at the target before anybody uses it, or restore another point",
         ));
     }
-    Ok((outcome, summary))
+    Ok(Worked {
+        run: run.clone(),
+        outcome,
+        skipped,
+        summary,
+    })
+}
+
+type Staged<'run> = (&'run Run, RestoreOutcome, Vec<Skipped>);
+
+/// Brings the newest point that can be read into the staging folder. Whoever asks for the latest state wants data back: a point
+/// that turns out to be gone or damaged is passed over, and reported.
+fn stage<'run>(
+    daemon: &Daemon,
+    request: &Request,
+    points: &'run [Run],
+    folder: &Path,
+    bounds: &Bounds,
+) -> Result<Staged<'run>, Failure> {
+    let mut skipped = Vec::new();
+    for (index, run) in points.iter().enumerate() {
+        let access = Access::new(
+            daemon,
+            &run.plan_id,
+            &run.kid,
+            run.storage_locations.keys().cloned(),
+        )?;
+        let wanted = RestoreRequest {
+            snapshot_id: run.snapshot_id.clone().unwrap_or_default(),
+            dataset: request.dataset.clone(),
+            target: folder.to_owned(),
+            location: None,
+        };
+        // Everything is read again and hashed in a child before the connector sees it.
+        let helper = Helper::this_program(bounds.left())?;
+        match access.vault()?.restore(&wanted, &helper, &mut |_| {}) {
+            Ok(outcome) => {
+                tracing::info!(location = %outcome.location, files = outcome.restored.files, "content is checked");
+                return Ok((run, outcome, skipped));
+            }
+            Err(
+                error @ (VaultError::SnapshotAbsent { .. }
+                | VaultError::RepositoryAbsent { .. }
+                | VaultError::RestoreFailed { .. }),
+            ) if index + 1 < points.len() => {
+                let why = crate::failure::chain(&error);
+                tracing::warn!(event = "point_skipped", point = %run.backup_id, "{why}");
+                skipped.push(Skipped {
+                    backup_id: run.backup_id.clone(),
+                    why,
+                });
+                let _ = std::fs::remove_dir_all(folder);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(no_point(request))
 }
 
 struct Receipts<'r> {
@@ -406,7 +468,19 @@ fn end(
         None => Outcome::Success,
         Some(_) => Outcome::Failure,
     };
-    if let Ok((served, summary)) = worked {
+    if let Ok(Worked {
+        run,
+        outcome: served,
+        skipped,
+        summary,
+    }) = worked
+    {
+        draft.backup_id = Some(run.backup_id.clone());
+        for (index, one) in skipped.iter().take(SKIPPED_TOLD).enumerate() {
+            let why: String = one.why.chars().take(400).collect();
+            let told = format!("{}: {why}", one.backup_id);
+            draft.details.insert(format!("skipped_{index:02}"), told);
+        }
         let passed: Vec<&str> = summary
             .checks
             .iter()

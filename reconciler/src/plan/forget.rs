@@ -37,14 +37,20 @@ pub(super) fn would_forget(
     }
     let points: Vec<Point> = seen
         .points()
-        .map(|run| Point {
-            backup_id: run.backup_id.clone(),
-            at: run.instant(),
-            trust: match &run.verification {
+        .filter_map(|run| {
+            let trust = match &run.verification {
                 Verification::Verified { .. } => Trust::Verified,
                 Verification::Suspect { .. } => Trust::Suspect,
                 Verification::Pending => Trust::Unknown,
-            },
+                // What is gone takes no other's place.
+                Verification::Lost { .. } => return None,
+            };
+            Some((run, trust))
+        })
+        .map(|(run, trust)| Point {
+            backup_id: run.backup_id.clone(),
+            at: run.instant(),
+            trust,
             base: run.base.clone(),
         })
         .collect();

@@ -1,8 +1,10 @@
 //! Owns what a round will do and why, derived from the bundle in force, what was observed, and the time. Never looks at a
 //! clock, a file or a random number, and leaves no choice to execution. The interesting function is [`plan`].
 
+mod checks;
 mod forget;
 mod one;
+mod points;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +18,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::observed::{Observed, SlotOutcome};
-use crate::store::BackupType;
+use crate::store::{BackupType, PartReading};
 
-pub use slots::{backup_id, first_slot, is_recheck, operator_backup_id, stamp};
+pub use slots::{backup_id, first_slot, operator_backup_id, stamp};
 
 /// What planning reads of the accepted bundle.
 #[derive(Debug, Clone)]
@@ -71,6 +73,14 @@ pub enum Step {
     Backup(Backup),
     /// Read a recovery point again. Precondition: the catalog has it.
     Verify(Verify),
+    /// Read a part of a repository again at one location. Precondition: the catalog has a point there.
+    Check(Check),
+    /// Record that a check was not done in time. Precondition: it is not recorded yet.
+    RecordOverdue(Overdue),
+    /// Record recovery points that are gone. Precondition: every location was listed and none has them.
+    RecordLost(Points),
+    /// Record lost recovery points that are there again. Precondition: a location has them.
+    RecordFound(Points),
     /// Copy to a location what it misses. Precondition: it was seen lagging.
     CatchUp(CatchUp),
 }
@@ -128,23 +138,51 @@ pub struct Verify {
     pub backup_id: BackupId,
     /// The slot that ends with this check, where its run could not end it.
     pub ends_slot: Option<Timestamp>,
-    /// Which packs are read; structure and index always are.
-    pub reads: Reads,
+    /// Where it is read.
+    pub locations: BTreeSet<LocationId>,
+    /// At how many of them it must be sound for the check to be a success.
+    pub enough: usize,
 }
 
-/// How much of a repository's data a check reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reads {
-    /// All of it.
-    Everything,
-    /// One part, so that `of` checks together read everything.
-    Part {
-        /// From 1 to `of`.
-        part: u32,
-        /// How many parts there are.
-        of: u32,
-    },
+/// A part of a repository to read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The repository's key.
+    pub kid: Kid,
+    /// Where it is read.
+    pub location: LocationId,
+    /// From 1 to `of`.
+    pub part: u32,
+    /// How many parts there are.
+    pub of: u32,
+    /// What an earlier piece of this reading came to; it continues there.
+    pub begun: Option<PartReading>,
+    /// When it makes way for backups and for the next round.
+    pub makes_way: Timestamp,
+}
+
+/// A check that was not done before the next one was due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Overdue {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The repository's key.
+    pub kid: Kid,
+    /// Where nothing was read.
+    pub location: LocationId,
+    /// Since when a check is due.
+    pub since: Timestamp,
+}
+
+/// Recovery points of which the catalog must say something else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Points {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// Which ones.
+    pub backup_ids: BTreeSet<BackupId>,
 }
 
 /// A location that lags.
@@ -200,7 +238,21 @@ impl Step {
             Self::RecordMissed(missed) => &missed.plan_id,
             Self::Backup(backup) => &backup.plan_id,
             Self::Verify(verify) => &verify.plan_id,
+            Self::Check(check) => &check.plan_id,
+            Self::RecordOverdue(overdue) => &overdue.plan_id,
+            Self::RecordLost(points) | Self::RecordFound(points) => &points.plan_id,
             Self::CatchUp(catch_up) => &catch_up.plan_id,
+        }
+    }
+
+    /// Whether it only records what is so already, and has no deadline.
+    pub const fn is_record(&self) -> bool {
+        match self {
+            Self::RecordMissed(_)
+            | Self::RecordOverdue(_)
+            | Self::RecordLost(_)
+            | Self::RecordFound(_) => true,
+            Self::Backup(_) | Self::Verify(_) | Self::Check(_) | Self::CatchUp(_) => false,
         }
     }
 
@@ -210,6 +262,10 @@ impl Step {
             Self::RecordMissed(_) => "record_missed",
             Self::Backup(_) => "backup",
             Self::Verify(_) => "verify",
+            Self::Check(_) => "check",
+            Self::RecordOverdue(_) => "record_overdue",
+            Self::RecordLost(_) => "record_lost",
+            Self::RecordFound(_) => "record_found",
             Self::CatchUp(_) => "catch_up",
         }
     }
@@ -224,6 +280,11 @@ pub fn plan(in_force: &InForce, observed: &Observed, now: Timestamp) -> Plan {
         stalled: Vec::new(),
         would_forget: Vec::new(),
     };
+    // A check yields to whichever backup of ours starts next.
+    let makes_way = own_plans(in_force)
+        .filter_map(|(_, policy)| one::next_start(in_force, policy, now))
+        .min()
+        .unwrap_or(Timestamp::MAX);
     let mut ranked: BTreeMap<(u8, Timestamp, PlanId, usize), Planned> = BTreeMap::new();
     for (plan_id, policy) in &in_force.model.plans {
         match owner(in_force, policy) {
@@ -247,7 +308,7 @@ pub fn plan(in_force: &InForce, observed: &Observed, now: Timestamp) -> Plan {
             });
             continue;
         };
-        let mine = one::plan_one(in_force, policy, seen, now);
+        let mine = one::plan_one(in_force, policy, seen, makes_way, now);
         for (index, (rank, due, step)) in mine.steps.into_iter().enumerate() {
             ranked.insert((rank, due, plan_id.clone(), index), step);
         }

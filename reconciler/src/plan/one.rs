@@ -1,8 +1,6 @@
 //! Owns the steps of one plan: what happens to its open slots, its unchecked points and its lagging copies. Never orders
 //! the steps of different plans. The interesting function is [`plan_one`].
 
-use std::collections::BTreeSet;
-
 use contract::calendar::{Calendar, offset};
 use contract::code;
 use contract::duration::Seconds;
@@ -11,9 +9,11 @@ use contract::model::{CatchUp as CatchUpRule, Plan as Policy};
 use jiff::{SignedDuration, Timestamp};
 
 use super::slots::{self, Open};
-use super::{Backup, CatchUp, Forget, InForce, Missed, Planned, Reads, Stall, Step, Verify, Wait};
+use super::{
+    Backup, CatchUp, Forget, InForce, Missed, Planned, Stall, Step, Verify, Wait, checks, points,
+};
 use crate::observed::{CopyState, Observation, PlanObserved};
-use crate::store::{BackupType, Run, Verification};
+use crate::store::{BackupType, Run};
 
 /// Steps are executed by rank, then by when they were due: records first, then what a quorum needs, then recovery points,
 /// because they are what is lost for good, then everything that can be made up for later.
@@ -37,6 +37,7 @@ struct Context<'a> {
     policy: &'a Policy,
     seen: &'a PlanObserved,
     calendar: &'a Calendar,
+    makes_way: Timestamp,
     now: Timestamp,
 }
 
@@ -45,6 +46,7 @@ pub(super) fn plan_one(
     in_force: &InForce,
     policy: &Policy,
     seen: &PlanObserved,
+    makes_way: Timestamp,
     now: Timestamp,
 ) -> Mine {
     let mut mine = Mine::default();
@@ -74,16 +76,18 @@ pub(super) fn plan_one(
         policy,
         seen,
         calendar: &calendar,
+        makes_way,
         now,
     };
+    point_steps(&context, &mut mine);
     catch_up_steps(&context, &mut mine);
+    check_steps(&context, &mut mine);
     if policy.backup_frequency.continuous.is_some() {
         let why = "its schedule is continuous, and no bound connector archives continuously";
         mine.stall(policy, code::CONTINUOUS_UNSUPPORTED, why.to_owned());
         return mine;
     }
     slot_steps(&context, &mut mine);
-    verify_steps(&context, &mut mine);
     mine.would_forget = super::forget::would_forget(in_force, policy, seen, &calendar, now);
     mine
 }
@@ -328,114 +332,70 @@ fn point_of_slot(seen: &PlanObserved, slot: Timestamp) -> Option<&Run> {
 /// The run committed its point, and the process ended before the slot did: the check that is left ends it. Its rank is that
 /// of records, because later slots of the plan wait for it.
 fn end_by_check(context: &Context<'_>, point: &Run, slot: Timestamp, mine: &mut Mine) {
-    let reason = "its slot waits for the check of its recovery point";
-    let step = verify_of(context, point, Some(slot), reason);
-    mine.steps.push((RANK_RECORD, slot, step));
-}
-
-fn verify_of(
-    context: &Context<'_>,
-    point: &Run,
-    ends_slot: Option<Timestamp>,
-    reason: &str,
-) -> Planned {
-    let window = context.policy.backup_frequency.completion_window_s;
-    Planned {
+    let policy = context.policy;
+    let commit = usize::try_from(policy.redundancy_profile.commit).unwrap_or(usize::MAX);
+    let planned = Planned {
         operation_id: format!("verify.{}.{}", point.backup_id, slots::stamp(context.now)),
-        reason: reason.to_owned(),
+        reason: "its slot waits for the check of its recovery point".to_owned(),
         step: Step::Verify(Verify {
-            plan_id: context.policy.plan_id.clone(),
+            plan_id: policy.plan_id.clone(),
             backup_id: point.backup_id.clone(),
-            ends_slot,
-            reads: Reads::Everything,
+            ends_slot: Some(slot),
+            locations: point.storage_locations.keys().cloned().collect(),
+            enough: commit.max(1),
         }),
-        deadline: after(context.now, window),
-    }
+        deadline: after(context.now, policy.backup_frequency.completion_window_s),
+    };
+    mine.steps.push((RANK_RECORD, slot, planned));
 }
 
-/// Points that nobody has checked yet, and the newest one again at the cadence of the strictest tier.
-fn verify_steps(context: &Context<'_>, mine: &mut Mine) {
+/// Reading again what is stored already: the parts that are due, and points that nobody has checked yet.
+fn check_steps(context: &Context<'_>, mine: &mut Mine) {
     let Context {
         in_force,
         policy,
         seen,
+        makes_way,
         now,
         ..
     } = *context;
-    let planned: BTreeSet<BackupId> = mine
-        .steps
-        .iter()
-        .filter_map(|(_, _, planned)| match &planned.step {
-            Step::Verify(verify) => Some(verify.backup_id.clone()),
-            Step::RecordMissed(_) | Step::Backup(_) | Step::CatchUp(_) => None,
-        })
-        .collect();
-    let newest = seen.points().max_by_key(|run| run.instant());
-    for point in seen.points() {
-        if planned.contains(&point.backup_id) {
-            continue;
-        }
-        let step = match &point.verification {
-            Verification::Pending if policy.verification.checksum_required => {
-                verify_of(context, point, None, "it was never checked")
-            }
-            Verification::Verified { at, .. }
-                if newest.is_some_and(|newest| newest.backup_id == point.backup_id) =>
-            {
-                match cadence(in_force, policy) {
-                    Some(cadence) if after(*at, cadence.every) <= now => {
-                        verify_again(context, point, &cadence)
-                    }
-                    Some(_) | None => continue,
-                }
-            }
-            Verification::Pending
-            | Verification::Verified { .. }
-            | Verification::Suspect { .. } => continue,
-        };
-        mine.steps.push((RANK_VERIFY, point.instant(), step));
+    let found = checks::checks(in_force, policy, seen, makes_way, now);
+    let records = found.overdue.into_iter().map(|due| (RANK_RECORD, due));
+    let reads = found.steps.into_iter().map(|due| (RANK_VERIFY, due));
+    for (rank, (due, planned)) in records.chain(reads) {
+        mine.steps.push((rank, due, planned));
+    }
+    if let Some(late) = found.late {
+        mine.stall(policy, code::CHECK_OVERDUE, late);
     }
 }
 
-/// The checks at the tier's cadence read one part after the other.
-fn verify_again(context: &Context<'_>, point: &Run, cadence: &Cadence) -> Planned {
-    let reason = "its check is older than the tier's cadence";
-    let mut planned = verify_of(context, point, None, reason);
-    planned.operation_id = slots::recheck_id(&point.backup_id, context.now);
-    if let Step::Verify(verify) = &mut planned.step
-        && cadence.parts > 1
-    {
-        let done = context.seen.rechecks % u64::from(cadence.parts);
-        verify.reads = Reads::Part {
-            part: u32::try_from(done).unwrap_or(0) + 1,
-            of: cadence.parts,
-        };
+/// What became of recovery points.
+fn point_steps(context: &Context<'_>, mine: &mut Mine) {
+    let Context {
+        policy, seen, now, ..
+    } = *context;
+    for planned in points::steps(policy, seen, now) {
+        mine.steps.push((RANK_RECORD, now, planned));
     }
-    planned
+    for (code, why) in points::stalls(policy, seen) {
+        mine.stall(policy, code, why);
+    }
 }
 
-/// How often the newest point is read again, and in how many parts.
-struct Cadence {
-    every: Seconds,
-    parts: u32,
-}
-
-/// The shortest cadence and the largest portion among the tiers of the plan's datasets.
-fn cadence(in_force: &InForce, policy: &Policy) -> Option<Cadence> {
-    let wanted = || {
-        policy
-            .dataset_ids
-            .iter()
-            .filter_map(|id| in_force.model.datasets.get(id))
-            .filter_map(|dataset| in_force.model.settings.tiers.get(&dataset.criticality))
-            .map(|tier| &tier.verification)
-            .filter(|verification| !verification.every_s.is_zero())
+/// When the plan's next backup starts, if its schedule has slots.
+pub(super) fn next_start(in_force: &InForce, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+    let calendar = policy.backup_frequency.calendar(&in_force.zones).ok()?;
+    let begun = calendar
+        .slot_at_or_before(now)
+        .map(|slot| after(slot, start_offset(policy)))
+        .filter(|start| *start > now);
+    let next = || {
+        calendar
+            .next_after(now)
+            .map(|slot| after(slot, start_offset(policy)))
     };
-    let portion = wanted().map(|wanted| wanted.portion_percent).max()?;
-    Some(Cadence {
-        every: wanted().map(|wanted| wanted.every_s).min()?,
-        parts: 100_u32.div_ceil(portion.clamp(1, 100)),
-    })
+    begun.or_else(next)
 }
 
 fn catch_up_steps(context: &Context<'_>, mine: &mut Mine) {
@@ -472,7 +432,11 @@ fn catch_up_steps(context: &Context<'_>, mine: &mut Mine) {
                     policy.plan_id,
                     slots::stamp(now)
                 ),
-                reason: "it misses objects that other locations hold".to_owned(),
+                reason: if seen.is_damaged_at(location, &policy.encryption_key_ref) {
+                    format!("location `{location}` holds damaged objects that others hold sound")
+                } else {
+                    "it misses objects that other locations hold".to_owned()
+                },
                 step: Step::CatchUp(CatchUp {
                     plan_id: policy.plan_id.clone(),
                     location: location.clone(),

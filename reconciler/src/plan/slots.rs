@@ -69,19 +69,6 @@ pub fn stamp(at: Timestamp) -> String {
     at.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// The first word of the operations that read an old point again.
-const RECHECK: &str = "recheck.";
-
-/// The id of reading a point again at the tier's cadence.
-pub(super) fn recheck_id(point: &BackupId, at: Timestamp) -> String {
-    format!("{RECHECK}{point}.{}", stamp(at))
-}
-
-/// Whether an operation read a point again at the tier's cadence; the number of those that passed says which part is next.
-pub fn is_recheck(operation_id: &str) -> bool {
-    operation_id.starts_with(RECHECK)
-}
-
 /// The id of a slot's recovery point.
 pub fn backup_id(plan: &PlanId, slot: Timestamp) -> Result<BackupId, InvalidId> {
     format!("{plan}.{}", stamp(slot)).parse()

@@ -69,12 +69,17 @@ pub enum Verification {
         /// Where.
         locations: BTreeSet<LocationId>,
     },
-    /// Something in it is damaged or missing.
+    /// Something in it is damaged or missing, at every location that holds it.
     Suspect {
         /// When that was found.
         at: Timestamp,
         /// What was found.
         why: String,
+    },
+    /// Every location where it should be was listed, and none has it.
+    Lost {
+        /// When that was seen.
+        at: Timestamp,
     },
 }
 
@@ -116,6 +121,9 @@ pub struct Run {
     pub checksums: BTreeMap<String, String>,
     /// Whether it was checked.
     pub verification: Verification,
+    /// Locations at which it is known to be damaged, and what was found there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub damaged_at: BTreeMap<LocationId, String>,
     /// Bytes of the datasets.
     pub bytes: u64,
     /// Bytes that the run added to each location.
@@ -142,9 +150,19 @@ impl Run {
         matches!(self.verification, Verification::Verified { .. })
     }
 
-    /// Whether its point is known to be damaged.
+    /// Whether its point is known to be gone from every location.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.verification, Verification::Lost { .. })
+    }
+
+    /// Whether its point is known to be damaged everywhere.
     pub fn is_suspect(&self) -> bool {
         matches!(self.verification, Verification::Suspect { .. })
+    }
+
+    /// Whether a restore may choose its point automatically: as far as is known, some location has it sound.
+    pub fn may_serve(&self) -> bool {
+        self.is_point() && !self.is_suspect() && !self.is_lost()
     }
 
     /// The instant that it is ordered by.
@@ -328,7 +346,7 @@ pub struct PartRead {
     pub part: u32,
     /// How many parts there are.
     pub of: u32,
-    /// When its last object was read.
+    /// When the reading began.
     pub at: Timestamp,
     /// Whether everything in it was what its name says.
     pub is_sound: bool,
@@ -339,7 +357,7 @@ pub struct PartRead {
 }
 
 /// A reading of a part that has not come to its end, because it made way for a backup or was stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartReading {
     /// The plan.
     pub plan_id: PlanId,

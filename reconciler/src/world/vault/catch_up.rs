@@ -1,5 +1,6 @@
 //! Owns bringing lagging copies forward: exactly the missing objects are copied, packs first and snapshots last, each read,
-//! hashed and only then written. Never removes or overwrites anything, and touches no quarantined copy.
+//! hashed and only then written. Never removes anything, overwrites only what is known to be damaged, and touches no
+//! quarantined copy.
 //! The interesting function is [`fetch`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,8 @@ pub struct CaughtUp {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Paths of those that were damaged before.
+    pub repaired: BTreeSet<String>,
     /// Why it stopped before the end.
     pub stopped: Option<String>,
 }
@@ -133,6 +136,7 @@ fn pass(
                 after: compared.state.clone(),
                 objects: 0,
                 bytes: 0,
+                repaired: BTreeSet::new(),
                 stopped: None,
             },
         };
@@ -164,6 +168,10 @@ fn copy(
                 continue;
             };
             target.write(object, std::slice::from_ref(&content))?;
+            let damaged = job.vault.damaged.get(&caught.location);
+            if damaged.is_some_and(|damaged| damaged.contains(&object.path())) {
+                caught.repaired.insert(object.path());
+            }
             caught.objects += 1;
             caught.bytes += content.len() as u64;
         }

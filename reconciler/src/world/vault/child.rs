@@ -30,7 +30,7 @@ const ORDER_LIMIT: u64 = 64 << 20;
 /// How much of the child's log is kept for the error message.
 const LOG_TAIL: usize = 2000;
 
-/// How much of it goes into the message; the engine prints whole structures when it panics.
+/// How much of it goes into the message.
 const COMPLAINT: usize = 400;
 
 /// How to start the child.
@@ -253,15 +253,15 @@ fn keep_tail(log: impl Read) -> String {
     tail_of(&kept)
 }
 
-/// What the log says about the end, in one line: the first panic with its message, else the last line.
+/// What the log says about the end, in one line. A library's panic is for the log: it says nothing that its reader could act on.
 fn complaint(log: &str) -> String {
     let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
-    let panic = lines.by_ref().find(|line| line.contains("panicked at"));
-    let told = match (panic, lines.next()) {
-        (Some(place), Some(message)) => format!("{place} {message}"),
-        (Some(place), None) => place.to_owned(),
-        (None, _) => log.lines().last().unwrap_or_default().trim().to_owned(),
-    };
+    if let Some(place) = lines.by_ref().find(|line| line.contains("panicked at")) {
+        let message = lines.next().unwrap_or_default();
+        tracing::error!(event = "engine_panicked", "{place} {message}");
+        return "the engine stopped at something that it could not read".to_owned();
+    }
+    let told = log.lines().last().unwrap_or_default().trim();
     told.chars().take(COMPLAINT).collect()
 }
 

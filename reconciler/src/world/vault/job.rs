@@ -11,22 +11,23 @@ use std::sync::Arc;
 
 use contract::digest::Digest;
 use contract::id::LocationId;
-use rustic_core::repofile::{IndexFile, Node, NodeType};
+use rustic_core::repofile::{Node, NodeType};
 use rustic_core::{
-    CheckOptions, IndexedFull, LocalDestination, LsOptions, ReadSubsetOption, Repository,
-    RestoreOptions, WriteBackend,
+    IndexedFull, LocalDestination, LsOptions, Repository, RestoreOptions, WriteBackend,
 };
 use serde::{Deserialize, Serialize};
 
 use super::Vault;
 use super::backup::{BackupOutcome, BackupRequest};
+use super::check::{self, Checked, Reading};
 use super::error::VaultError;
 use super::objects::Objects;
-use super::observe::{LocationState, is_content_of};
+use super::observe::LocationState;
 use super::reader::Reader;
 use super::repository::{self, engine};
 use super::source::SourceCount;
-use super::store::{Kind, Object, Place, Store};
+use super::store::{Kind, Place, Store};
+use super::trust::Doubted;
 
 /// What the parent asks for, one line of JSON on standard input; the password travels with it and nowhere else.
 #[derive(Clone, Serialize, Deserialize)]
@@ -58,6 +59,8 @@ pub enum Job {
     Backup {
         /// The plan's locations.
         places: BTreeMap<LocationId, Place>,
+        /// Paths of objects that are known to be damaged, by location.
+        damaged: BTreeMap<LocationId, BTreeSet<String>>,
         /// Locations that are set aside, and why.
         aside: BTreeMap<LocationId, LocationState>,
         /// Snapshots that the catalog knows.
@@ -71,8 +74,10 @@ pub enum Job {
     Check {
         /// The location.
         place: Place,
-        /// Which packs are read.
-        portion: Portion,
+        /// What is read.
+        reading: Reading,
+        /// Paths of objects that are known to be damaged there.
+        damaged: BTreeSet<String>,
     },
 }
 
@@ -82,6 +87,8 @@ pub enum Job {
 pub struct Restore {
     /// The location that shall serve.
     pub place: Place,
+    /// Paths of objects that are known to be damaged there.
+    pub damaged: BTreeSet<String>,
     /// 64 hex digits.
     pub snapshot: String,
     /// Folder in the snapshot.
@@ -92,7 +99,7 @@ pub struct Restore {
     pub again: bool,
 }
 
-/// Which packs a check reads to their last byte. Structure, index and snapshots are always read whole.
+/// Which packs a check reads to their last byte.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Portion {
@@ -110,7 +117,7 @@ pub enum Portion {
 }
 
 impl Portion {
-    /// True when a pack belongs to it. The engine divides by the same rule.
+    /// True when a pack belongs to it.
     pub fn holds(&self, pack: &str) -> bool {
         match self {
             Self::All => true,
@@ -124,16 +131,6 @@ impl Portion {
                 number % (*of).max(1) == part % (*of).max(1)
             }
             Self::Packs(packs) => packs.contains(pack),
-        }
-    }
-
-    /// What the engine is to decrypt. The packs of one run it decrypted itself before it handed them over, so for those their
-    /// hash is proof that the location has what was written.
-    fn for_engine(&self) -> Option<ReadSubsetOption> {
-        match self {
-            Self::All => Some(ReadSubsetOption::All),
-            Self::Part { part, of } => Some(ReadSubsetOption::IdSubSet((*part, (*of).max(1)))),
-            Self::Packs(_) => None,
         }
     }
 }
@@ -153,28 +150,6 @@ pub struct Restored {
     pub differing: u64,
     /// The first few of them, with the reason.
     pub examples: Vec<String>,
-}
-
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checked {
-    /// Packs read and hashed.
-    pub packs: u64,
-    /// Bytes read.
-    pub bytes: u64,
-    /// Snapshots whose trees were walked.
-    pub snapshots: u64,
-    /// Damage: the location must not serve or receive anything before it is repaired.
-    pub damage: Vec<String>,
-    /// Oddities that endanger nothing, for example packs that an interrupted run left.
-    pub oddities: Vec<String>,
-}
-
-impl Checked {
-    /// True when no damage was found.
-    pub fn is_sound(&self) -> bool {
-        self.damage.is_empty()
-    }
 }
 
 /// One line on the child's standard output.
@@ -233,6 +208,7 @@ pub(super) fn perform(order: &Order, parent: &mut dyn Parent) -> Word {
     let done = match &order.job {
         Job::Backup {
             places,
+            damaged,
             aside,
             known,
             request,
@@ -242,12 +218,18 @@ pub(super) fn perform(order: &Order, parent: &mut dyn Parent) -> Word {
                 places.clone(),
                 order.password.clone(),
             );
+            vault.distrust(damaged);
             vault.aside.clone_from(aside);
             vault.known.clone_from(known);
             backup(&vault, request, parent)
         }
         Job::Restore(restore) => restore_one(order, restore, parent),
-        Job::Check { place, portion } => check(order, place, portion, parent),
+        Job::Check {
+            place,
+            reading,
+            damaged,
+        } => check::check(order, &store_at(order, place), reading, damaged, parent)
+            .map(Word::Checked),
     };
     done.unwrap_or_else(Word::Failed)
 }
@@ -265,7 +247,7 @@ fn store_at(order: &Order, place: &Place) -> Arc<dyn Store> {
     Arc::new(Objects::new(place.clone(), order.repository.clone()))
 }
 
-fn open(
+pub(super) fn open(
     order: &Order,
     store: &Arc<dyn Store>,
 ) -> Result<(repository::Opened, Arc<Reader>), VaultError> {
@@ -284,7 +266,10 @@ fn restore_one(
     parent: &mut dyn Parent,
 ) -> Result<Word, VaultError> {
     let restoring = engine("restoring");
-    let store = store_at(order, &restore.place);
+    let store: Arc<dyn Store> = Arc::new(Doubted::new(
+        store_at(order, &restore.place),
+        &restore.damaged,
+    ));
     let (opened, reader) = open(order, &store)?;
     let snapshot = restore.snapshot.clone();
     let held = store
@@ -426,109 +411,6 @@ fn verify_file<S: IndexedFull>(
     }
 }
 
-fn check(
-    order: &Order,
-    place: &Place,
-    portion: &Portion,
-    parent: &mut dyn Parent,
-) -> Result<Word, VaultError> {
-    let checking = engine("checking");
-    let store = store_at(order, place);
-    let mut checked = Checked {
-        packs: 0,
-        bytes: 0,
-        snapshots: 0,
-        damage: Vec::new(),
-        oddities: Vec::new(),
-    };
-    let mut hashed = hash_all(store.as_ref(), portion, &mut checked, parent)
-        .map_err(|source| VaultError::Storage { source })?;
-    if !checked.damage.is_empty() {
-        // The engine would stop at the first file that does not decrypt; the names alone are proof enough.
-        return Ok(Word::Checked(checked));
-    }
-    let (opened, _) = open(order, &store)?;
-    for file in opened.stream_files::<IndexFile>().map_err(&checking)? {
-        let (_, file) = file.map_err(&checking)?;
-        for pack in &file.packs {
-            hashed.remove(&pack.id.to_hex().to_string());
-        }
-    }
-    checked.oddities.extend(
-        hashed.into_iter().map(|pack| {
-            format!("pack `{pack}` is in no index: a run that was interrupted left it")
-        }),
-    );
-    parent.tell(&progress("checking", checked.bytes));
-    let options = match portion.for_engine() {
-        Some(subset) => CheckOptions::default()
-            .read_data(true)
-            .read_data_subset(subset),
-        None => CheckOptions::default(),
-    };
-    for (level, error) in opened.check(options).map_err(&checking)?.0 {
-        // The level's type has no public name; its two values do.
-        if format!("{level:?}") == "Warn" {
-            checked.oddities.push(error.to_string());
-        } else {
-            checked.damage.push(error.to_string());
-        }
-    }
-    checked.oddities.truncate(EXAMPLES);
-    Ok(Word::Checked(checked))
-}
-
-/// Hashes every index, snapshot and key file and the portion's packs against their names. Returns the packs read.
-fn hash_all(
-    store: &dyn Store,
-    portion: &Portion,
-    checked: &mut Checked,
-    parent: &mut dyn Parent,
-) -> Result<BTreeSet<String>, super::StoreError> {
-    let mut packs = BTreeSet::new();
-    let mut told = 0;
-    for kind in [Kind::Key, Kind::Index, Kind::Snapshot, Kind::Pack] {
-        let names = match store.list(kind) {
-            Ok(names) => names,
-            Err(error) if error.is_damage() => {
-                checked.damage.push(error.to_string());
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        for name in names.into_keys() {
-            if kind == Kind::Pack && !portion.holds(&name) {
-                continue;
-            }
-            let object = Object { kind, name };
-            match store.read(&object) {
-                Ok(content) => {
-                    checked.bytes += content.len() as u64;
-                    if !is_content_of(&object, &content) {
-                        checked
-                            .damage
-                            .push(format!("`{}` is not what its name says", object.path()));
-                    }
-                }
-                Err(error) => checked.damage.push(error.to_string()),
-            }
-            match kind {
-                Kind::Snapshot => checked.snapshots += 1,
-                Kind::Pack => {
-                    checked.packs += 1;
-                    packs.insert(object.name);
-                }
-                Kind::Key | Kind::Index | Kind::Config | Kind::Lock => {}
-            }
-            if checked.bytes - told >= PROGRESS_STEP {
-                told = checked.bytes;
-                parent.tell(&progress("hashing", told));
-            }
-        }
-    }
-    Ok(packs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -540,23 +422,6 @@ mod tests {
             let parts = (1..=7).filter(|&part| Portion::Part { part, of: 7 }.holds(&pack));
             assert_eq!(parts.count(), 1, "{pack}");
             assert!(Portion::All.holds(&pack));
-        }
-    }
-
-    /// The engine takes the first four bytes as a little-endian number; ours must be the same.
-    #[test]
-    fn the_engine_divides_by_the_same_rule() {
-        let pack = format!("01020304{}", "0".repeat(56));
-        let id: rustic_core::Id = pack.parse().unwrap_or_default();
-        let number = id.as_u32();
-        assert_eq!(number, 0x0403_0201);
-        for of in 1..20 {
-            let part = if number.is_multiple_of(of) {
-                of
-            } else {
-                number % of
-            };
-            assert!(Portion::Part { part, of }.holds(&pack));
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod backup;
 mod catch_up;
+mod check;
 mod child;
 mod error;
 mod job;
@@ -23,6 +24,7 @@ mod repository;
 mod snapshots;
 mod source;
 mod store;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,9 +36,10 @@ use rustic_core::repofile::MasterKey;
 
 pub use backup::{BackupOutcome, BackupRequest, Expect, LocationOutcome, PointTags};
 pub use catch_up::{CatchUp, CaughtUp};
+pub use check::{Checked, Reading};
 pub use child::{Helper, SUBCOMMAND, run_child};
 pub use error::VaultError;
-pub use job::{Answer, Checked, Job, Order, Portion, Progress, Restore, Restored, Word};
+pub use job::{Answer, Job, Order, Portion, Progress, Restore, Restored, Word};
 pub use mirror::Ledger;
 pub use objects::{Objects, read_mark};
 pub use observe::{LocationSeen, LocationState, Observation};
@@ -50,6 +53,7 @@ pub use store::{
 use lock::Sealer;
 use mirror::{Mirror, lock as guard};
 use observe::{Compared, Seen};
+use trust::Doubted;
 
 /// One repository at all locations of its plan.
 pub struct Vault {
@@ -58,6 +62,7 @@ pub struct Vault {
     stores: BTreeMap<LocationId, Arc<dyn Store>>,
     aside: BTreeMap<LocationId, LocationState>,
     known: BTreeSet<String>,
+    damaged: BTreeMap<LocationId, BTreeSet<String>>,
     password: String,
     /// Deriving it from the password costs a third of a second on purpose, so it is kept.
     key: Mutex<Option<MasterKey>>,
@@ -121,6 +126,7 @@ impl Vault {
             stores,
             aside: BTreeMap::new(),
             known: BTreeSet::new(),
+            damaged: BTreeMap::new(),
             key: Mutex::new(None),
         }
     }
@@ -147,6 +153,17 @@ impl Vault {
         self.known = known;
     }
 
+    /// Names objects that are known to be damaged, by location and path. They count as absent: they are neither read nor
+    /// believed, and a sound copy replaces them when the location catches up.
+    pub fn distrust(&mut self, damaged: &BTreeMap<LocationId, BTreeSet<String>>) {
+        for (location, paths) in damaged {
+            if let Some(store) = self.stores.get_mut(location) {
+                *store = Arc::new(Doubted::new(Arc::clone(store), paths));
+                self.damaged.insert(location.clone(), paths.clone());
+            }
+        }
+    }
+
     /// Lists all locations and compares them. Reads only.
     pub fn observe(&self) -> Observation {
         let seen = self.look();
@@ -163,11 +180,12 @@ impl Vault {
                     state: compared.state,
                     objects: held.map_or(0, |held| held.len() as u64),
                     bytes: held.map_or(0, |held| held.values().sum()),
-                    snapshots: held.map_or(0, |held| {
-                        held.keys()
-                            .filter(|object| object.kind == Kind::Snapshot)
-                            .count() as u64
-                    }),
+                    snapshots: held
+                        .into_iter()
+                        .flat_map(BTreeMap::keys)
+                        .filter(|object| object.kind == Kind::Snapshot)
+                        .map(|object| object.name.clone())
+                        .collect(),
                 }
             })
             .collect();
@@ -275,11 +293,11 @@ impl Vault {
     pub fn check(
         &self,
         location: &LocationId,
-        portion: Portion,
+        reading: impl Into<Reading>,
         helper: &Helper,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Checked, VaultError> {
-        parent::check(self, location, portion, helper, progress)
+        parent::check(self, location, reading.into(), helper, progress)
     }
 
     /// Restores one dataset of a snapshot into an empty folder, in a child process, and reads everything again to compare.

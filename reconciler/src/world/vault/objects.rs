@@ -509,7 +509,7 @@ fn is_abandoned(entry: &Entry) -> bool {
 }
 
 /// Names other than 64 hex digits are left-overs of other programs; restic ignores them too.
-fn is_object_name(name: &str) -> bool {
+pub(super) fn is_object_name(name: &str) -> bool {
     name.len() == 64 && is_hex(name)
 }
 

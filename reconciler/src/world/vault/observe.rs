@@ -70,8 +70,8 @@ pub struct LocationSeen {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Snapshot files it holds.
-    pub snapshots: u64,
+    /// Snapshot files it holds, by id.
+    pub snapshots: BTreeSet<String>,
 }
 
 /// All copies of one repository, compared.

@@ -1,15 +1,17 @@
 //! Owns the parent's side of backups, restores and checks: which locations are asked, in which order, and what their answers mean.
 //! Never lets a failed attempt look like a good one. The interesting function is [`restore`].
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use contract::id::{DatasetId, LocationId};
 use serde::{Deserialize, Serialize};
 
 use super::backup::{BackupOutcome, BackupRequest};
+use super::check::{Checked, Reading};
 use super::child::{Helper, Listener, ask};
 use super::error::VaultError;
-use super::job::{Checked, Job, Order, Portion, Progress, Restore, Restored, Word};
+use super::job::{Job, Order, Portion, Progress, Restore, Restored, Word};
 use super::observe::LocationState;
 use super::source::SourceCount;
 use super::store::Place;
@@ -52,6 +54,7 @@ pub(super) fn restore(
     for location in candidates(vault, request.location.as_ref()) {
         let job = Job::Restore(Restore {
             place: place(vault, &location)?,
+            damaged: damaged(vault, &location),
             snapshot: request.snapshot_id.clone(),
             dataset: request.dataset.to_string(),
             target: request.target.clone(),
@@ -144,6 +147,7 @@ pub(super) fn backup(
 ) -> Result<BackupOutcome, VaultError> {
     let job = Job::Backup {
         places: vault.places.clone(),
+        damaged: vault.damaged.clone(),
         aside: vault.aside.clone(),
         known: vault.known.clone(),
         request: Box::new(request.clone()),
@@ -161,11 +165,11 @@ pub(super) fn backup(
 pub(super) fn check(
     vault: &Vault,
     location: &LocationId,
-    portion: Portion,
+    reading: Reading,
     helper: &Helper,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Checked, VaultError> {
-    if let Portion::Part { part, of } = portion
+    if let Portion::Part { part, of } = reading.portion
         && !(1..=of).contains(&part)
     {
         return Err(VaultError::Request {
@@ -174,7 +178,8 @@ pub(super) fn check(
     }
     let job = Job::Check {
         place: place(vault, location)?,
-        portion,
+        damaged: damaged(vault, location),
+        reading,
     };
     match ask(helper, &order(vault, job), &mut Plain(progress))? {
         Word::Checked(checked) => Ok(checked),
@@ -193,6 +198,10 @@ fn place(vault: &Vault, location: &LocationId) -> Result<Place, VaultError> {
         .ok_or_else(|| VaultError::Request {
             why: format!("`{location}` is no location of this repository"),
         })
+}
+
+fn damaged(vault: &Vault, location: &LocationId) -> BTreeSet<String> {
+    vault.damaged.get(location).cloned().unwrap_or_default()
 }
 
 fn order(vault: &Vault, job: Job) -> Order {

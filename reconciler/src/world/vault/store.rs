@@ -53,6 +53,26 @@ pub struct Object {
 }
 
 impl Object {
+    /// The object at such a path; none when no object has it.
+    pub fn at(path: &str) -> Option<Self> {
+        let (first, name) = path.split_once('/').unwrap_or((path, ""));
+        let (below, name) = name.rsplit_once('/').unwrap_or(("", name));
+        let kind = [
+            Kind::Config,
+            Kind::Pack,
+            Kind::Index,
+            Kind::Key,
+            Kind::Snapshot,
+        ]
+        .into_iter()
+        .find(|kind| folder(*kind) == first)?;
+        let name = name.to_owned();
+        let object = Self { kind, name };
+        let named = kind == Kind::Config || super::objects::is_object_name(&object.name);
+        (named && (below.is_empty() || kind == Kind::Pack) && object.path() == path)
+            .then_some(object)
+    }
+
     /// The path below the repository, as stock restic lays it out.
     pub fn path(&self) -> String {
         match self.kind {
@@ -275,5 +295,33 @@ impl Place {
             mark: None,
             patience: DEFAULT_PATIENCE,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_the_object_whose_path_it_is() {
+        for kind in LASTING {
+            let name = if kind == Kind::Config {
+                String::new()
+            } else {
+                "ab".repeat(32)
+            };
+            let object = Object { kind, name };
+            assert_eq!(Object::at(&object.path()), Some(object));
+        }
+        for path in [
+            "",
+            "data",
+            "data/ab",
+            "index/../config",
+            "data/ab/cd/ef",
+            "/config",
+        ] {
+            assert_eq!(Object::at(path), None, "{path}");
+        }
     }
 }

@@ -81,10 +81,12 @@ fn a_check_that_could_read_nothing_proves_nothing() {
     world.run(&["once"]);
     let catalog = world.json(0, &["catalog"]);
     assert_eq!(catalog[0]["verification"]["is"], "pending", "{catalog}");
+    let slots = world.json(0, &["slots"]);
+    assert_eq!(slots[0]["outcome"], "failure", "{slots}");
 }
 
 #[test]
-fn a_point_found_damaged_anywhere_is_suspect_and_never_chosen_by_itself() {
+fn a_point_found_damaged_everywhere_is_suspect_and_never_chosen_automatically() {
     let world = World::new();
     world.json(0, &["once"]);
     fs::write(world.path("live/new.bin"), vec![9_u8; 200_000]).unwrap();
@@ -95,14 +97,20 @@ fn a_point_found_damaged_anywhere_is_suspect_and_never_chosen_by_itself() {
     packs.retain(|pack| !before.contains(pack));
     let mut content = fs::read(&packs[0]).unwrap();
     content[0] ^= 1;
-    fs::write(&packs[0], content).unwrap();
+    let below = packs[0]
+        .strip_prefix(world.path("loc_a"))
+        .unwrap()
+        .to_owned();
 
     let catalog = world.json(0, &["catalog"]);
     let [first, second] = [0, 1].map(|run| catalog[run]["backup_id"].as_str().unwrap());
-    let said = world.refused(1, &["verify", second]);
-    assert!(said.contains("SW1110"), "{said}");
-    let catalog = world.json(0, &["catalog"]);
-    assert_eq!(catalog[1]["verification"]["is"], "suspect", "{catalog}");
+    for (location, expected) in [("loc_a", "verified"), ("loc_b", "suspect")] {
+        fs::write(world.path(location).join(&below), &content).unwrap();
+        let said = world.refused(1, &["verify", second]);
+        assert!(said.contains("SW1110"), "{said}");
+        let catalog = world.json(0, &["catalog"]);
+        assert_eq!(catalog[1]["verification"]["is"], expected, "{catalog}");
+    }
 
     let out = world.path("out");
     let restored = world.json(
@@ -120,6 +128,8 @@ fn a_point_found_damaged_anywhere_is_suspect_and_never_chosen_by_itself() {
         ],
     );
     assert_eq!(restored["backup_id"], first, "{restored}");
+    let skipped = restored["skipped"].as_array().unwrap();
+    assert!(skipped.is_empty(), "it was not even tried: {restored}");
     assert!(!out.join("new.bin").exists());
 }
 

@@ -9,7 +9,7 @@ use contract::seal::Standing;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use reconciler::observed::{CopyState, Observation, Observed, PlanObserved, SlotOutcome};
-use reconciler::plan::{Forget, InForce, Plan, Planned, Reads, Step, plan};
+use reconciler::plan::{Forget, InForce, Plan, Planned, Step, plan};
 use reconciler::review::review;
 use reconciler::store::{BackupType, Execution, ExecutionKind, Run, RunStatus, Verification};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn second(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn in_force(schedule: &Value) -> InForce {
+pub fn in_force(schedule: &Value) -> InForce {
     let mut model = super::world::model();
     let target = &mut model["plans"]["bp_files"]["backup_frequency"];
     for (name, value) in schedule.as_object().unwrap() {
@@ -40,7 +40,7 @@ fn in_force(schedule: &Value) -> InForce {
     }
 }
 
-fn id() -> PlanId {
+pub fn id() -> PlanId {
     "bp_files".parse().unwrap()
 }
 
@@ -48,7 +48,7 @@ fn location(name: &str) -> LocationId {
     name.parse().unwrap()
 }
 
-fn observed(since: Timestamp) -> Observed {
+pub fn observed(since: Timestamp) -> Observed {
     let seen = PlanObserved {
         since,
         unbound: vec![],
@@ -57,7 +57,9 @@ fn observed(since: Timestamp) -> Observed {
         runs: vec![],
         open: vec![],
         attempts: BTreeMap::new(),
-        rechecks: 0,
+        recorded: BTreeSet::new(),
+        acknowledged: BTreeSet::new(),
+        repositories: BTreeMap::new(),
         copies: ["loc_a", "loc_b"]
             .map(|name| (location(name), Observation::Absent { at: since }))
             .into(),
@@ -112,6 +114,7 @@ fn run(backup: &reconciler::plan::Backup, now: Timestamp, good: bool, checked: b
         bytes: 1,
         added_bytes: 1,
         policy_snapshot_hash: None,
+        damaged_at: BTreeMap::new(),
         manifests: BTreeMap::new(),
         error: None,
     }
@@ -170,6 +173,12 @@ fn carry_out(
                 if let Some(slot) = verify.ends_slot {
                     end(seen, slot, SlotOutcome::Success);
                 }
+            }
+            Step::Check(_)
+            | Step::RecordOverdue(_)
+            | Step::RecordLost(_)
+            | Step::RecordFound(_) => {
+                panic!("no repository was seen")
             }
             Step::CatchUp(catch_up) => {
                 let state = Observation::Known {
@@ -571,43 +580,6 @@ fn first_slots_late_slots_and_missed_ones() {
         panic!("{none:?}");
     };
     assert_eq!((missed.count, none.steps.len()), (4, 1));
-}
-
-/// The tier says how much each check at its cadence reads; the parts follow one another, so that all are read in turn.
-#[test]
-fn checks_at_the_cadence_read_the_parts_in_turn() {
-    let (mut in_force, mut observed, planned) = usual();
-    carry_out(
-        &mut observed,
-        &planned,
-        Luck::Good,
-        &mut BTreeMap::new(),
-        &in_force.model.plans[&id()]
-            .backup_frequency
-            .calendar(&in_force.zones)
-            .unwrap(),
-    );
-    for tier in in_force.model.settings.tiers.values_mut() {
-        tier.verification.portion_percent = 30;
-    }
-    let later = at("2026-11-27T23:00:00Z");
-    let mut parts = Vec::new();
-    for done in 0..5 {
-        mine(&mut observed).rechecks = done;
-        let planned = plan(&in_force, &observed, later);
-        let checks: Vec<_> = planned
-            .steps
-            .iter()
-            .filter(|step| step.operation_id.starts_with("recheck."))
-            .collect();
-        assert_eq!(checks.len(), 1, "{planned:?}");
-        let Step::Verify(verify) = &checks[0].step else {
-            panic!("{checks:?}");
-        };
-        parts.push(verify.reads);
-    }
-    let part = |part| Reads::Part { part, of: 4 };
-    assert_eq!(parts, [part(1), part(2), part(3), part(4), part(1)]);
 }
 
 /// The first run in a repository is full, and then the first one at or after each slot of the full schedule.

@@ -45,6 +45,7 @@ fn run(status: RunStatus, bytes: u64) -> Change {
         storage_locations: BTreeMap::new(),
         checksums: BTreeMap::new(),
         verification: Verification::Pending,
+        damaged_at: BTreeMap::new(),
         bytes,
         added_bytes: 0,
         policy_snapshot_hash: None,

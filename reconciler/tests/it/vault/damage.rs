@@ -43,7 +43,7 @@ fn a_flipped_byte_is_found_and_a_restore_uses_another_copy() {
         .vault
         .check(&a, Portion::All, &helper(), &mut |_| {})
         .unwrap();
-    assert_eq!(checked.damage.len(), 1, "{checked:?}");
+    assert_eq!(checked.damaged.len(), 1, "{checked:?}");
     let mut found = 0;
     for part in 1..=5 {
         let portion = Portion::Part { part, of: 5 };
@@ -51,7 +51,7 @@ fn a_flipped_byte_is_found_and_a_restore_uses_another_copy() {
             .vault
             .check(&a, portion, &helper(), &mut |_| {})
             .unwrap();
-        found += checked.damage.len();
+        found += checked.damaged.len();
     }
     assert_eq!(found, 1, "exactly one part of five holds the pack");
 

@@ -150,6 +150,7 @@ fn a_killed_run_leaves_no_point_and_its_locks_block_nobody() {
         password: KEY.to_owned(),
         job: Job::Backup {
             places,
+            damaged: std::collections::BTreeMap::new(),
             aside: std::collections::BTreeMap::new(),
             known: std::collections::BTreeSet::new(),
             request: Box::new(request),
@@ -205,6 +206,7 @@ fn a_child_without_a_parent_stops() {
         password: KEY.to_owned(),
         job: Job::Backup {
             places: [("a".parse().unwrap(), Place::folder(world.path("a")))].into(),
+            damaged: std::collections::BTreeMap::new(),
             aside: std::collections::BTreeMap::new(),
             known: std::collections::BTreeSet::new(),
             request: Box::new(request),

@@ -5,6 +5,7 @@ mod damage;
 mod flaky;
 mod gate;
 mod hostile;
+mod known_damage;
 mod lagging;
 mod locks;
 pub mod world;

@@ -1,0 +1,211 @@
+//! Owns what a check of one location teaches: which objects are damaged there or sound again, which recovery points suffer, and
+//! how far the reading came. Never looks at a location itself. The interesting function is [`learn`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::id::{BackupId, Kid, LocationId, PlanId};
+use jiff::Timestamp;
+
+use super::Daemon;
+use crate::failure::Failure;
+use crate::store::{Change, DamagedObject, Run, Store as _, Verification};
+use crate::world::vault::{Checked, Helper, Reading, Vault, VaultError};
+
+/// What reading one location gave.
+pub(super) enum Read {
+    /// It was read.
+    Checked(Box<Checked>),
+    /// It is there, and the repository is not.
+    Nothing,
+    /// It could not be read: this says nothing about what it holds.
+    Unread(Failure),
+}
+
+/// Reads one location in a child process.
+pub(super) fn read(
+    vault: &Vault,
+    location: &LocationId,
+    reading: impl Into<Reading>,
+    helper: Result<Helper, VaultError>,
+) -> Read {
+    match helper.and_then(|helper| vault.check(location, reading, &helper, &mut |_| {})) {
+        Ok(checked) => Read::Checked(Box::new(checked)),
+        Err(VaultError::RepositoryAbsent { .. }) => Read::Nothing,
+        Err(error) => Read::Unread(error.into()),
+    }
+}
+
+/// The repository and location that were read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) plan_id: &'a PlanId,
+    pub(super) kid: &'a Kid,
+    pub(super) location: &'a LocationId,
+}
+
+/// What a check proves of a recovery point that it found whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Proves<'a> {
+    /// The packs of this one were read; the others only have all their packs.
+    One(&'a BackupId),
+    /// Everything was read that there was at this instant.
+    AllUntil(Timestamp),
+    /// Nothing more than that all packs are there.
+    Structure,
+}
+
+impl Proves<'_> {
+    fn of(self, run: &Run) -> bool {
+        match self {
+            Self::One(id) => run.backup_id == *id,
+            Self::AllUntil(instant) => run.finished_at <= instant,
+            Self::Structure => false,
+        }
+    }
+}
+
+/// What follows from a check, and what in it is news.
+#[derive(Debug, Default)]
+pub(super) struct Lesson {
+    pub(super) changes: Vec<Change>,
+    /// Damage that was not known before, one line each.
+    pub(super) news: Vec<String>,
+}
+
+/// Objects that are known to be damaged, of one repository, by location.
+pub(super) fn damaged(
+    daemon: &Daemon,
+    plan_id: &PlanId,
+    kid: &Kid,
+) -> Result<BTreeMap<LocationId, BTreeSet<String>>, Failure> {
+    let mut all: BTreeMap<LocationId, BTreeSet<String>> = BTreeMap::new();
+    for one in daemon.store.damaged_objects()? {
+        if one.plan_id == *plan_id && one.kid == *kid {
+            all.entry(one.location_id).or_default().insert(one.object);
+        }
+    }
+    Ok(all)
+}
+
+/// Derives what has to be remembered. A check that made way before its end says nothing about recovery points, unless it found
+/// damage.
+pub(super) fn learn(
+    daemon: &Daemon,
+    place: Place<'_>,
+    checked: &Checked,
+    proves: Proves<'_>,
+    now: Timestamp,
+) -> Result<Lesson, Failure> {
+    let known = damaged(daemon, place.plan_id, place.kid)?
+        .remove(place.location)
+        .unwrap_or_default();
+    let mut lesson = Lesson::default();
+    for (object, why) in &checked.damaged {
+        if !known.contains(object) {
+            lesson
+                .news
+                .push(format!("location `{}`: `{object}` {why}", place.location));
+        }
+        lesson.changes.push(Change::ObjectDamaged(DamagedObject {
+            plan_id: place.plan_id.clone(),
+            kid: place.kid.clone(),
+            location_id: place.location.clone(),
+            object: object.clone(),
+            found_at: now,
+            why: why.clone(),
+        }));
+    }
+    for object in &checked.repaired {
+        lesson.changes.push(repaired(place, object));
+    }
+    if checked.through.is_some() && checked.damaged.is_empty() {
+        return Ok(lesson);
+    }
+    for run in daemon.store.runs()? {
+        if run.plan_id != *place.plan_id || run.kid != *place.kid || !run.is_point() {
+            continue;
+        }
+        let mut after = run.clone();
+        judge(&mut after, place.location, checked, proves.of(&run), now);
+        if let (Some(why), None) = (
+            after.damaged_at.get(place.location),
+            run.damaged_at.get(place.location),
+        ) {
+            let what = format!(
+                "location `{}`: recovery point `{}` cannot be read whole: {why}",
+                place.location, run.backup_id
+            );
+            lesson.news.push(what);
+        }
+        if after != run {
+            lesson.changes.push(Change::RunChanged(Box::new(after)));
+        }
+    }
+    Ok(lesson)
+}
+
+/// An object is sound again.
+pub(super) fn repaired(place: Place<'_>, object: &str) -> Change {
+    Change::ObjectRepaired {
+        plan_id: place.plan_id.clone(),
+        kid: place.kid.clone(),
+        location_id: place.location.clone(),
+        object: object.to_owned(),
+    }
+}
+
+/// A point is verified where it was read whole, damaged where it was not, and suspect when no location is left.
+fn judge(run: &mut Run, location: &LocationId, checked: &Checked, proven: bool, now: Timestamp) {
+    let Some(snapshot) = &run.snapshot_id else {
+        return;
+    };
+    if !checked.held.contains(snapshot) {
+        unverify(run, location);
+    } else if let Some(why) = checked.broken.get(snapshot) {
+        run.damaged_at.insert(location.clone(), why.clone());
+        unverify(run, location);
+    } else {
+        run.damaged_at.remove(location);
+        if proven {
+            verify(run, location, now);
+        } else if run.is_suspect() {
+            // It can be read again, and nobody has read all of it since.
+            run.verification = Verification::Pending;
+        }
+    }
+    let is_left = |at: &LocationId| !run.damaged_at.contains_key(at);
+    if !run.is_lost() && !run.damaged_at.is_empty() && !run.storage_locations.keys().any(is_left) {
+        let why: Vec<String> = run
+            .damaged_at
+            .iter()
+            .map(|(location, why)| format!("location `{location}`: {why}"))
+            .collect();
+        run.verification = Verification::Suspect {
+            at: now,
+            why: why.join("; "),
+        };
+    }
+}
+
+fn verify(run: &mut Run, location: &LocationId, now: Timestamp) {
+    let mut all = match &run.verification {
+        Verification::Verified { locations, .. } => locations.clone(),
+        Verification::Pending | Verification::Suspect { .. } | Verification::Lost { .. } => {
+            BTreeSet::new()
+        }
+    };
+    all.insert(location.clone());
+    run.verification = Verification::Verified {
+        at: now,
+        locations: all,
+    };
+}
+
+fn unverify(run: &mut Run, location: &LocationId) {
+    if let Verification::Verified { locations, .. } = &mut run.verification {
+        locations.remove(location);
+        if locations.is_empty() {
+            run.verification = Verification::Pending;
+        }
+    }
+}

@@ -36,7 +36,9 @@ fn main() {
     let value = regorus::Value::from_json_str(&text).unwrap();
     let read = begun.elapsed();
     for rule in &rules.rules {
-        let mut engine = rules::engine::prepare(&rule.modules(&rules)).unwrap();
+        let mut engine =
+            rules::engine::prepare(&rule.modules(&rules), std::time::Duration::from_secs(600))
+                .unwrap();
         rules::engine::evaluate(&mut engine, &rule.package, &value).unwrap();
     }
     println!(

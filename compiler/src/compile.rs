@@ -1,11 +1,13 @@
 //! Owns the first of the product's functions: a policy tree and an environment in, the resolved model out, with its
 //! canonical bytes, the origin of every value, and every finding. Pure: the same tree gives the same bytes. See [`compile`].
 
+use contract::calendar::Zones;
 use contract::canonical;
 use contract::code;
 use contract::digest::Digest;
-use contract::id::EnvironmentId;
+use contract::id::{EnvironmentId, PlanId};
 use contract::model::Model;
+use contract::recovery;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -87,8 +89,13 @@ pub fn resolved(parsed: Parsed, environment: &EnvironmentId) -> Compilation {
     if is_sound {
         match Model::deserialize(&lowered.model) {
             Ok(model) => {
+                let too_much = recovery::too_much(&model, &Zones::bundled()).cloned();
                 compilation.model = Some(model);
                 compilation.json = lowered.model;
+                if let Some(plan) = too_much {
+                    let finding = compilation.too_much(&plan);
+                    compilation.refuse(finding);
+                }
             }
             Err(error) => compilation.refuse(broken(&error.to_string())),
         }
@@ -99,6 +106,26 @@ pub fn resolved(parsed: Parsed, environment: &EnvironmentId) -> Compilation {
 }
 
 impl Compilation {
+    /// The proofs look at each slot of the horizon, once for all plans that have the same schedule, windows and retention.
+    fn too_much(&self, plan: &PlanId) -> Diagnostic {
+        let message = format!(
+            "with `{plan}` the proofs would look at more than {} slots",
+            recovery::MAX_EFFORT
+        );
+        let path = |field| ["plans", plan.as_str(), field];
+        let place = |field| self.provenance.lookup(&path(field));
+        let mut found = Diagnostic::error(code::EXPANSION_TOO_LARGE, message)
+            .at(path("backup_frequency"))
+            .help("let plans share their schedules and retention classes, run them less often, or keep fewer points");
+        if let Some(schedule) = place("backup_frequency") {
+            found = found.label(schedule.span, "its schedule");
+        }
+        if let Some(retention) = place("retention") {
+            found = found.label(retention.span, "what it keeps");
+        }
+        found
+    }
+
     /// Takes the model back.
     fn refuse(&mut self, finding: Diagnostic) {
         self.model = None;

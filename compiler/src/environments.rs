@@ -10,6 +10,33 @@ use crate::diagnostic::Diagnostic;
 use crate::kinds::Kind;
 use crate::parse::Parsed;
 
+/// Each environment is compiled and judged by itself; nobody runs as many.
+const MAX_ENVIRONMENTS: usize = 100;
+
+/// Said at the first that is too much, in the order of files.
+fn too_many(parsed: &Parsed, declared: usize) -> Diagnostic {
+    let mut seen = BTreeSet::new();
+    let ids = parsed.documents.iter().filter_map(|document| {
+        let kind = document.root.get("kind")?.text();
+        let id = document.root.get(Kind::Environment.id_field())?;
+        (kind == Some(Kind::Environment.name())).then_some(id)
+    });
+    let first = ids.filter_map(|id| Some((id, id.text()?)));
+    let first = first
+        .filter(|(_, id)| seen.insert(*id))
+        .nth(MAX_ENVIRONMENTS);
+    let message = format!(
+        "the tree declares {declared} environments, more than the {MAX_ENVIRONMENTS} that one run judges"
+    );
+    let mut found = Diagnostic::error(code::EXPANSION_TOO_LARGE, message)
+        .at(["environments"])
+        .help("delete environments that nobody runs, or judge some at a time: `seawall check --env ENV`");
+    if let Some((id, _)) = first {
+        found = found.label(id.span, "one too many");
+    }
+    found
+}
+
 /// The environments of a tree, sorted; when there is none, the findings that say why.
 pub fn environments(parsed: &Parsed) -> (Vec<EnvironmentId>, Vec<Diagnostic>) {
     let declared: BTreeSet<EnvironmentId> = parsed
@@ -21,6 +48,9 @@ pub fn environments(parsed: &Parsed) -> (Vec<EnvironmentId>, Vec<Diagnostic>) {
         .filter_map(|document| document.root.get(Kind::Environment.id_field())?.text())
         .filter_map(|id| id.parse().ok())
         .collect();
+    if declared.len() > MAX_ENVIRONMENTS {
+        return (Vec::new(), vec![too_many(parsed, declared.len())]);
+    }
     if !declared.is_empty() {
         return (declared.into_iter().collect(), Vec::new());
     }

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use contract::calendar::Zones;
 use contract::code;
 use contract::evidence::Evidence;
 use contract::id::EnvironmentId;
 use contract::model::Model;
+use contract::recovery;
 use jiff::Timestamp;
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use crate::compile::{self, Compilation};
 use crate::diagnostic::{self, Diagnostic, RuleCode, has_errors};
 use crate::facts;
 use crate::parse::Parsed;
+use crate::resolve;
 use crate::rules::{self, Input, RuleSet};
 use crate::source::SourceSet;
 use crate::waivers;
@@ -137,7 +140,11 @@ pub fn find(
 ) -> Found {
     let compile = |parsed: Parsed| compile::resolved(parsed, environment);
     let as_of = (at, evidence);
-    find_in_parts(sources, parsed, alike, rules, as_of, &compile).unwrap_or_else(|| {
+    // What is refused as a whole is not judged in parts before.
+    let is_made_whole = resolve::made_at_most(parsed) > resolve::MAX_MADE;
+    let in_parts = || find_in_parts(sources, parsed, alike, rules, as_of, &compile);
+    let found = (!is_made_whole).then(in_parts).flatten();
+    found.unwrap_or_else(|| {
         let whole = findings(compile(parsed.clone()), sources, rules, at, evidence);
         Found {
             model: whole.compilation.model,
@@ -218,6 +225,11 @@ fn find_in_parts(
         } else {
             let whole = whole?;
             let holdings = alike.holdings(&whole, &opened);
+            // What each part has room for, the tree as a whole may not have.
+            let is_too_much = recovery::too_much(&whole, &Zones::bundled()).is_some();
+            if is_too_much {
+                return None;
+            }
             let facts = json!({ "locations": facts::locations(&whole, &holdings) });
             found.extend(by_rules(&shared, sources, &[&of_all], at, &facts).concat());
         }

@@ -90,6 +90,7 @@ codes! {
     UNREADABLE_PATH = 113 "unreadable-path" "a file of the tree cannot be taken: a symlink, a name that is not UTF-8, no permission";
     CONTRADICTING_FIELDS = 114 "contradicting-fields" "fields of one document exclude or demand each other";
     EMPTY_TREE = 115 "empty-tree" "the folder holds no policy document";
+    EXPANSION_TOO_LARGE = 116 "expansion-too-large" "a few lines stand for more plans, slots, steps or environments than one run proves";
 
     // 02 resolve
     DUPLICATE_ID = 201 "duplicate-id" "two documents of one kind have the same id";
@@ -184,6 +185,9 @@ codes! {
     BASE_UNREADABLE = 541 "base-unreadable" "the revision to compare with cannot be read from the repository";
     BASE_UNJUDGED = 542 "base-unjudged" "the tree of the revision to compare with gives no model, so its findings are not known";
     ARGUMENTS_CONTRADICT = 543 "arguments-contradict" "arguments of a command exclude each other or make no sense together";
+    RUN_TOO_LONG = 544 "run-too-long" "a command took longer than it may and was ended";
+    RUN_TOO_LARGE = 545 "run-too-large" "a command took more memory than it may and was ended";
+    RUN_CRASHED = 546 "run-crashed" "a command ended without an answer: a panic, an abort, a full stack";
 
     // 06 waivers
     WAIVER_TARGET_UNKNOWN = 601 "waiver-target-unknown" "a waiver names something that the model does not have";

@@ -52,34 +52,44 @@ pub(crate) fn course_of(
     waits: &[Vec<usize>],
     lengths: &[Seconds],
 ) -> Course {
-    // Each round ends the steps whose waits have ended; a round that ends none has found a circle.
+    // A step ends when all that it waits for have ended; what is left when no step can end any more stands in a circle.
     let mut ends: BTreeMap<usize, (Seconds, Option<usize>)> = BTreeMap::new();
-    while ends.len() < steps.len() {
-        let ready: Vec<_> = waits
-            .iter()
-            .zip(lengths)
-            .enumerate()
-            .filter(|(index, _)| !ends.contains_key(index))
-            .filter_map(|(index, (waits, length))| {
-                let ended: Option<Vec<_>> = waits
-                    .iter()
-                    .map(|wait| ends.get(wait).map(|(end, _)| (*end, *wait)))
-                    .collect();
-                let last = ended?.into_iter().max();
-                let start = last.map_or(Seconds::ZERO, |(end, _)| end);
-                let end = start.saturating_add(*length);
-                Some((index, (end, last.map(|(_, wait)| wait))))
-            })
-            .collect();
-        if ready.is_empty() {
-            return Course {
-                seconds: Seconds::MAX,
-                bounded: false,
-                chain: Vec::new(),
-                circle: names(steps, &circle(waits, &ends)),
-            };
+    let mut open: Vec<usize> = waits.iter().map(Vec::len).collect();
+    let mut after: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
+    for (index, waits) in waits.iter().enumerate() {
+        for wait in waits {
+            if let Some(after) = after.get_mut(*wait) {
+                after.push(index);
+            }
         }
-        ends.extend(ready);
+    }
+    let begins = open.iter().enumerate().filter(|(_, waits)| **waits == 0);
+    let mut ready: Vec<usize> = begins.map(|(index, _)| index).collect();
+    while let Some(index) = ready.pop() {
+        let waits = waits.get(index).into_iter().flatten();
+        let last = waits
+            .filter_map(|wait| ends.get(wait).map(|(end, _)| (*end, *wait)))
+            .max();
+        let start = last.map_or(Seconds::ZERO, |(end, _)| end);
+        let length = lengths.get(index).copied().unwrap_or(Seconds::ZERO);
+        let end = start.saturating_add(length);
+        ends.insert(index, (end, last.map(|(_, wait)| wait)));
+        for next in after.get(index).into_iter().flatten() {
+            if let Some(waits) = open.get_mut(*next) {
+                *waits = waits.saturating_sub(1);
+                if *waits == 0 {
+                    ready.push(*next);
+                }
+            }
+        }
+    }
+    if ends.len() < steps.len() {
+        return Course {
+            seconds: Seconds::MAX,
+            bounded: false,
+            chain: Vec::new(),
+            circle: names(steps, &circle(waits, &ends)),
+        };
     }
 
     let last = ends.iter().max_by_key(|(index, (end, _))| (*end, *index));
@@ -102,9 +112,10 @@ pub(crate) fn course_of(
 fn circle<T>(waits: &[Vec<usize>], ends: &BTreeMap<usize, T>) -> Vec<usize> {
     let never = |index: &usize| !ends.contains_key(index);
     let mut walked = Vec::new();
+    let mut places = BTreeMap::new();
     let mut next = (0..waits.len()).find(never);
     while let Some(index) = next {
-        if let Some(start) = walked.iter().position(|known| *known == index) {
+        if let Some(start) = places.insert(index, walked.len()) {
             return walked.split_off(start);
         }
         walked.push(index);

@@ -11,10 +11,10 @@ use crate::compile::{self, Compilation, compile};
 use crate::diagnostic::Diagnostic;
 use crate::parse::parse;
 use crate::render::{self, human};
-use crate::rules::{self, Files, RuleSet};
+use crate::rules::{self, Files, RuleSet, TimeLeft};
 use crate::source::SourceSet;
 use crate::world::terminal::{Stream, look, print};
-use crate::world::tree;
+use crate::world::{supervise, tree};
 
 /// A tree that was read, and what could not be taken of it.
 pub struct Read {
@@ -42,7 +42,8 @@ pub fn rules(own: Option<&Path>) -> Result<(RuleSet, Vec<Diagnostic>), Failure> 
             tree::read_rules(folder).map_err(|error| Failure::unreadable(folder, &error))?
         }
     };
-    let (rules, invalid) = rules::load(&rules::built_in(), &files);
+    let (mut rules, invalid) = rules::load(&rules::built_in(), &files);
+    rules.time = TimeLeft(supervise::left_for_rules);
     diagnostics.extend(invalid);
     Ok((rules, diagnostics))
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::failure::Failure;
 use super::{check, compiled, environment, published};
 use crate::compile;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, RuleCode};
 use crate::difference::{self, Difference, Place, Presence, Side};
 use crate::environments::environments;
 use crate::lower::Provenance;
@@ -95,6 +95,10 @@ impl Diff {
         let old = Operand::read(&self.old, Some(Path::new(&self.new)))?;
         let declared = [old.environments(), new.environments()];
         let all: BTreeSet<EnvironmentId> = if self.environments.is_empty() {
+            let faults = old.too_many_environments().into_iter();
+            if let Some(fault) = faults.chain(new.too_many_environments()).next() {
+                return Err(Failure::Failed(Box::new(fault)));
+            }
             declared.concat().into_iter().collect()
         } else {
             self.environments.iter().cloned().collect()
@@ -261,6 +265,18 @@ impl Operand {
             Self::Tree { parsed, .. } => environments(parsed).0,
             Self::Bundle { environment, .. } => vec![environment.clone()],
         }
+    }
+
+    /// What is said of a tree that declares more environments than one run judges; it has no place among two trees.
+    fn too_many_environments(&self) -> Option<Diagnostic> {
+        let Self::Tree { parsed, .. } = self else {
+            return None;
+        };
+        let too_large: RuleCode = code::EXPANSION_TOO_LARGE.into();
+        let (_, faults) = environments(parsed);
+        let mut fault = faults.into_iter().find(|fault| fault.code == too_large)?;
+        fault.labels.clear();
+        Some(fault)
     }
 
     /// Hands over the model of an environment, and where its values were written. Findings that leave no model are told.

@@ -8,6 +8,7 @@ use contract::seal::Refusal;
 use crate::diagnostic::Diagnostic;
 use crate::render::{Finding, Report, human};
 use crate::source::SourceSet;
+use crate::world::supervise::{Ended, Limits};
 use crate::world::terminal::{self, Stream};
 
 /// Why a command ended without success.
@@ -95,6 +96,49 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::refused(refusal.code(), refusal.to_string(), refusal.help())
     }
+}
+
+/// The work that a supervised child did not finish.
+pub fn over_bounds(ended: &Ended, limits: Limits) -> Failure {
+    let limit = match ended {
+        Ended::TooLarge => format!("{} MiB of memory", limits.memory >> 20),
+        Ended::TooLong | Ended::Crashed(_) | Ended::Status(_) => {
+            format!("{} s", limits.time.as_secs())
+        }
+    };
+    let smaller = "look for the rule or document that multiplies: leave out `--rules`, or check a part of the tree";
+    let (code, message, help) = match ended {
+        Ended::TooLong => (
+            code::RUN_TOO_LONG,
+            format!(
+                "the run took longer than {limit} and was ended: what it would have found is not known"
+            ),
+            format!("{smaller}; if the tree is that large, set SEAWALL_TIME_LIMIT to more seconds"),
+        ),
+        Ended::TooLarge => (
+            code::RUN_TOO_LARGE,
+            format!(
+                "the run took more than {limit} and was ended: what it would have found is not known"
+            ),
+            format!("{smaller}; if the tree is that large, set SEAWALL_MEMORY_LIMIT to more MiB"),
+        ),
+        Ended::Crashed(how) => (
+            code::RUN_CRASHED,
+            format!("the run crashed, {how}: what it would have found is not known"),
+            format!("{smaller}; report this as a fault of the program"),
+        ),
+        Ended::Status(_) => return Failure::Told,
+    };
+    Failure::failed(code, message, &help)
+}
+
+/// The process that does the work cannot be started or bound.
+pub fn unsupervised(error: &std::io::Error) -> Failure {
+    let message = format!("the process that does the work cannot be started: {error}");
+    let help = "let this process start another one, and let `/proc` be readable";
+    Failure::Environment(Box::new(
+        Diagnostic::error(code::RUN_CRASHED, message).help(help),
+    ))
 }
 
 /// Writes findings without places to standard error.

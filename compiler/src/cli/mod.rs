@@ -25,13 +25,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use contract::code;
 use contract::id::EnvironmentId;
 use jiff::Timestamp;
 
-use crate::diagnostic::Diagnostic;
-use crate::world::memory;
-use failure::Failure;
+use crate::world::supervise::{self, Ended, Limits};
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -42,7 +39,9 @@ Exit status:
   4    environment: files, git, storage
   101  a bug in seawall
 
-Data goes to standard output, everything else to standard error. NO_COLOR turns colours off.";
+Data goes to standard output, everything else to standard error. NO_COLOR turns colours off.
+A command that reads a tree, rules, a bundle or receipts ends after 28 s of work or at 2 GiB of memory;
+SEAWALL_TIME_LIMIT (seconds) and SEAWALL_MEMORY_LIMIT (MiB) set other limits.";
 
 /// Recovery as code: proves that declared recovery holds together, and signs it.
 #[derive(Parser)]
@@ -92,6 +91,31 @@ enum Command {
     Man(manual::Man),
 }
 
+impl Command {
+    /// Whether it reads what others wrote: a tree, rules, a bundle, receipts. Its time and memory have bounds.
+    const fn is_bounded(&self) -> bool {
+        match self {
+            Self::Check(_)
+            | Self::Build(_)
+            | Self::Verify(_)
+            | Self::Prove(_)
+            | Self::Diff(_)
+            | Self::Explain(_)
+            | Self::Report(_)
+            | Self::Docs(_)
+            | Self::Schedule(_)
+            | Self::Test(_) => true,
+            Self::Init(_)
+            | Self::Sign(_)
+            | Self::Keys(_)
+            | Self::Trust(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
+        }
+    }
+}
+
 /// How findings and data are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -118,16 +142,18 @@ struct Tree {
 /// Runs the command line and tells the exit status.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(error) = memory::watch() {
-        let failure = Failure::Environment(Box::new(
-            Diagnostic::error(
-                code::RULE_FAILED,
-                format!("no thread can be started: {error}"),
-            )
-            .help("let the process have more threads"),
-        ));
-        failure.tell();
-        return ExitCode::from(failure.status());
+    if arguments.command.is_bounded() {
+        let limits = Limits::read();
+        let failure = match supervise::supervise(limits) {
+            Ok(None) => None,
+            Ok(Some(Ended::Status(status))) => return ExitCode::from(status),
+            Ok(Some(ended)) => Some(failure::over_bounds(&ended, limits)),
+            Err(error) => Some(failure::unsupervised(&error)),
+        };
+        if let Some(failure) = failure {
+            failure.tell();
+            return ExitCode::from(failure.status());
+        }
     }
     let done = match arguments.command {
         Command::Init(command) => command.run(),

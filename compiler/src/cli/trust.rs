@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::keys;
+use crate::source::hidden;
 use crate::world::clock;
 use crate::world::files::{self, Mode};
 use crate::world::terminal::{Stream, print};
@@ -86,14 +87,14 @@ struct NamedRoles {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Named {
-    persons: BTreeSet<String>,
+    persons: Vec<String>,
     threshold: u64,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NamedOwner {
-    persons: BTreeSet<String>,
+    persons: Vec<String>,
     threshold: u64,
     weakening_threshold: u64,
 }
@@ -173,6 +174,8 @@ fn root(path: &Path, issued_at: Timestamp) -> Result<TrustRoot, Failure> {
                 "`valid_for` ends after the last instant of the calendar",
             )
         })?;
+    check_names(&description).map_err(|reason| invalid(path, &reason))?;
+    check_separation(&description).map_err(|reason| invalid(path, &reason))?;
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let held = holders(&description, folder)?;
     let persons = held
@@ -186,9 +189,8 @@ fn root(path: &Path, issued_at: Timestamp) -> Result<TrustRoot, Failure> {
             Ok((key.key_id(), Person { person, public_key }))
         })
         .collect::<Result<_, Failure>>()?;
-    let named = |persons: &BTreeSet<String>| {
-        keyids(&held, persons).map_err(|reason| invalid(path, &reason))
-    };
+    let named =
+        |persons: &[String]| keyids(&held, persons).map_err(|reason| invalid(path, &reason));
     let role = |role: &Named| {
         Ok::<_, Failure>(RoleKeys {
             keyids: named(&role.persons)?,
@@ -225,6 +227,80 @@ fn root(path: &Path, issued_at: Timestamp) -> Result<TrustRoot, Failure> {
     })
 }
 
+/// Persons are counted by their names, so that two names are never two spellings of one: names are written in letters that
+/// nothing else looks like, and differ in more than what is easily read as the same.
+fn check_names(description: &Description) -> Result<(), String> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-@+".contains(letter);
+    let alike = |name: &str| -> String {
+        let folded = name
+            .chars()
+            .map(|letter| match letter.to_ascii_lowercase() {
+                '0' => 'o',
+                '1' | 'i' => 'l',
+                other => other,
+            });
+        folded.collect()
+    };
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for name in description.persons.keys() {
+        if name.is_empty() || !name.chars().all(is_plain) {
+            return Err(format!(
+                "the name `{}` has other characters than `a`-`z`, `A`-`Z`, `0`-`9`, `.`, `_`, `-`, `@` and `+`",
+                hidden::shown(name)
+            ));
+        }
+        if let Some(other) = seen.insert(alike(name), name) {
+            return Err(format!(
+                "`{other}` and `{name}` look alike: one person has one name"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A machine signs by itself what persons are to stand beside: it holds one role, and no role names anybody twice.
+fn check_separation(description: &Description) -> Result<(), String> {
+    let mut roles: Vec<(&str, &[String])> = vec![("root", &description.root.persons)];
+    for environment in description.environments.values() {
+        let optional = [
+            ("approver", &environment.approver),
+            ("break_glass", &environment.break_glass),
+        ];
+        roles.extend([
+            ("compiler", environment.compiler.persons.as_slice()),
+            ("owner", environment.owner.persons.as_slice()),
+            ("reconciler", environment.reconciler.persons.as_slice()),
+        ]);
+        roles.extend(
+            optional
+                .into_iter()
+                .filter_map(|(name, role)| Some((name, role.as_ref()?.persons.as_slice()))),
+        );
+    }
+    let mut held: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (role, persons) in roles {
+        let mut named = BTreeSet::new();
+        for person in persons {
+            if !named.insert(person) {
+                return Err(format!("role `{role}` names `{person}` twice"));
+            }
+            held.entry(person).or_default().insert(role);
+        }
+    }
+    for (person, roles) in held {
+        let machine = ["compiler", "reconciler"]
+            .into_iter()
+            .find(|role| roles.contains(role));
+        let other = roles.iter().find(|role| Some(**role) != machine);
+        if let (Some(machine), Some(other)) = (machine, other) {
+            return Err(format!(
+                "`{person}` has the roles `{machine}` and `{other}`: a key that a machine holds is in no other role"
+            ));
+        }
+    }
+    Ok(())
+}
+
 type Holders = BTreeMap<String, Vec<PublicKey>>;
 
 fn holders(description: &Description, folder: &Path) -> Result<Holders, Failure> {
@@ -241,7 +317,7 @@ fn holders(description: &Description, folder: &Path) -> Result<Holders, Failure>
         .collect()
 }
 
-fn keyids(held: &Holders, persons: &BTreeSet<String>) -> Result<BTreeSet<KeyId>, String> {
+fn keyids(held: &Holders, persons: &[String]) -> Result<BTreeSet<KeyId>, String> {
     let mut keyids = BTreeSet::new();
     for person in persons {
         let keys = held

@@ -153,7 +153,8 @@ pub struct Environment {
     pub bundle_validity: OrDefault<Duration>,
     /// A waiver may have at most this long to go when it is judged; without it, only each waiver's own expiry counts.
     pub waiver_limit: Optional<Duration>,
-    /// Times in which no backup starts; none of them may contain a slot of a plan.
+    /// Times in which no backup starts; none of them may contain a slot of a plan. The proofs and `seawall diff` heed them;
+    /// `seawalld` does not yet.
     pub freeze_windows: Optional<Vec<FreezeWindow>>,
     /// Times in which heavy work that can wait is done; any time where none is given.
     pub maintenance_windows: Optional<Vec<MaintenanceWindow>>,

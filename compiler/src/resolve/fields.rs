@@ -62,6 +62,8 @@ struct Order {
     entry: &'static str,
     /// What never begins when entries wait in a circle.
     whole: &'static str,
+    /// Most entries.
+    most: usize,
 }
 
 const STEPS: Order = Order {
@@ -70,6 +72,8 @@ const STEPS: Order = Order {
     waits: "depends_on",
     entry: "step",
     whole: "the runbook",
+    // Which steps may run at the same time is asked of each two of them; nobody carries out a longer runbook.
+    most: 1_000,
 };
 
 const MEMBERS: Order = Order {
@@ -78,6 +82,7 @@ const MEMBERS: Order = Order {
     waits: "after",
     entry: "member",
     whole: "the restore",
+    most: usize::MAX,
 };
 
 struct Judge<'a> {
@@ -483,8 +488,21 @@ impl Judge<'_> {
             waits,
             entry,
             whole,
+            most,
         } = order;
         let steps = self.doc.root.get(list).map_or(&[][..], Node::items);
+        if let Some(one) = steps.get(*most) {
+            let message = format!(
+                "`{}` has {} {entry}s, more than the {most} that can be put into an order",
+                self.doc.id,
+                steps.len()
+            );
+            let finding = self
+                .finding(code::EXPANSION_TOO_LARGE, message, list, one.span)
+                .help(format!("make several of it, each with fewer {entry}s"));
+            self.out.push(finding);
+            return;
+        }
         let mut index: BTreeMap<&str, usize> = BTreeMap::new();
         for (number, step) in steps.iter().enumerate() {
             let Some((id, node)) = step

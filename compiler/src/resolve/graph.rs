@@ -1,6 +1,10 @@
 //! Owns the search for cycles in "needs" graphs, without recursion and in linear time. The function is [`cycles`].
 
-/// Cycles of a graph given as edges by node: at least one whenever there is any, each found once, smallest node first.
+/// Most cycles that are told: a graph can have as many as it has edges, each as long as it has nodes.
+const MAX_CYCLES: usize = 100;
+
+/// Cycles of a graph given as edges by node: at least one whenever there is any, each found once, smallest node first, no more
+/// than anybody mends at once.
 pub fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
@@ -17,7 +21,7 @@ pub fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
         // The path, each node with the number of its edges that were followed.
         let mut path: Vec<(usize, usize)> = vec![(start, 0)];
         set(&mut marks, start, Mark::OnPath);
-        while let Some((node, followed)) = path.last_mut() {
+        while let Some((node, followed)) = path.last_mut().filter(|_| found.len() < MAX_CYCLES) {
             let next = edges
                 .get(*node)
                 .and_then(|targets| targets.get(*followed))

@@ -4,7 +4,7 @@
 mod defaults;
 mod domains;
 mod fields;
-mod graph;
+pub(crate) mod graph;
 mod overrides;
 mod references;
 mod relations;
@@ -14,7 +14,7 @@ mod tree;
 use contract::code;
 use contract::id::EnvironmentId;
 
-pub use select::{Selected, Selection};
+pub use select::{MAX_MADE, Selected, Selection, made_at_most};
 pub use tree::Doc;
 
 use crate::diagnostic::Diagnostic;

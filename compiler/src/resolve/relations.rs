@@ -52,6 +52,9 @@ pub fn check_cycles(tree: &Tree, out: &mut Vec<Diagnostic>) {
     );
 }
 
+/// Most names of one cycle that are told; nobody reads on.
+const MAX_NAMES: usize = 32;
+
 fn cycles(
     docs: &[&Doc],
     needs: &dyn Fn(&Doc) -> Vec<String>,
@@ -86,11 +89,12 @@ fn cycles(
             .root
             .get(field)
             .map_or(first.id_span, |node| node.span);
-        let names: Vec<String> = members
-            .iter()
-            .chain([first])
-            .map(|doc| format!("`{}`", doc.id))
-            .collect();
+        let beginning = members.iter().take(MAX_NAMES);
+        let mut names: Vec<String> = beginning.map(|doc| format!("`{}`", doc.id)).collect();
+        if members.len() > MAX_NAMES {
+            names.push(format!("{} more", members.len() - MAX_NAMES));
+        }
+        names.push(format!("`{}`", first.id));
         out.push(
             Diagnostic::error(code::REFERENCE_CYCLE, format!("`{}` {what}", first.id))
                 .label(span, "")

@@ -10,8 +10,11 @@ use super::tree::{Doc, Tree, at};
 use crate::diagnostic::Diagnostic;
 use crate::kinds::Kind;
 use crate::kinds::inventory::SELECTOR_FIELDS;
-use crate::parse::{Node, Value};
+use crate::parse::{Node, Parsed, Value};
 use crate::source::Span;
+
+/// Most plans that `for_each` makes in one environment: each takes some KiB, and the largest trees have one plan a dataset.
+pub const MAX_MADE: usize = 100_000;
 
 /// A document as the model will hold it: resolved, and beside it as it was written.
 #[derive(Debug, Clone)]
@@ -98,7 +101,12 @@ pub fn select(
         environment,
     };
     chosen.rebuilt(&selection, out);
-    for doc in of(resolved, Kind::BackupPlan).filter(|doc| doc.sound) {
+    let too_many = chosen.too_many_made(&runs);
+    let is_too_much = too_many.is_some();
+    out.extend(too_many);
+    let plans = of(resolved, Kind::BackupPlan).filter(|doc| doc.sound);
+    // Where they are too many none of them is made.
+    for doc in plans.filter(|doc| !is_too_much || doc.root.get("for_each").is_none()) {
         chosen.plan(doc, runs(doc), &mut selection, out);
     }
     for doc in of(resolved, Kind::Standby).filter(|doc| doc.sound) {
@@ -142,6 +150,27 @@ struct Chosen<'a> {
 }
 
 impl Chosen<'_> {
+    /// What plans with `for_each` make is counted before any of it is made.
+    fn too_many_made(&self, runs: &dyn Fn(&Doc) -> bool) -> Option<Diagnostic> {
+        let mut made = 0_usize;
+        let plans = of(self.resolved, Kind::BackupPlan).filter(|doc| doc.sound && runs(doc));
+        for plan in plans {
+            let entry = plan.root.mapping().and_then(|root| root.entry("for_each"));
+            let Some(each) = entry else {
+                continue;
+            };
+            let datasets = of(self.resolved, Kind::Dataset);
+            let selected = datasets.filter(|dataset| {
+                !self.left_out.contains(dataset.id.as_str()) && matches(dataset, &each.node)
+            });
+            made += selected.count();
+            if made > MAX_MADE {
+                return Some(too_many_made(plan, each.key_span));
+            }
+        }
+        None
+    }
+
     /// A dataset that stays can only be rebuilt from datasets that stay.
     fn rebuilt(&self, selection: &Selection, out: &mut Vec<Diagnostic>) {
         for (_, selected) in selection
@@ -428,6 +457,19 @@ impl Chosen<'_> {
     }
 }
 
+fn too_many_made(plan: &Doc, each: Span) -> Diagnostic {
+    let message = format!(
+        "with `{}` the plans with `for_each` make more than {MAX_MADE} plans",
+        plan.id
+    );
+    Diagnostic::error(code::EXPANSION_TOO_LARGE, message)
+        .label(each, "one plan for each dataset that this selects")
+        .help("select fewer datasets, or name several in `dataset_ids` of one plan")
+        .at(at(Kind::BackupPlan, &plan.id)
+            .into_iter()
+            .chain(["for_each".to_owned()]))
+}
+
 /// Takes entries out of a set of ids.
 fn keep_only(root: &mut Node, field: &str, left_out: &BTreeSet<&str>) {
     if let Value::Mapping(root) = &mut root.value
@@ -479,11 +521,29 @@ fn bridge(steps: &[Node], (id, waits): (&str, &str), goes: &dyn Fn(&Node) -> boo
         .collect()
 }
 
-/// Whether a selector takes a dataset; only datasets that are backed up have plans.
+/// No fewer plans than `for_each` makes in any environment, told by the documents as they are written.
+pub fn made_at_most(parsed: &Parsed) -> usize {
+    let of = |kind: Kind| {
+        let documents = parsed.documents.iter().map(|document| &document.root);
+        documents.filter(move |root| root.get("kind").and_then(Node::text) == Some(kind.name()))
+    };
+    let each = of(Kind::BackupPlan).filter_map(|plan| plan.get("for_each"));
+    let made = each.map(|each| {
+        let datasets = of(Kind::Dataset);
+        datasets.filter(|dataset| selects(each, dataset)).count()
+    });
+    made.sum()
+}
+
+/// Whether a selector takes a dataset.
 fn matches(dataset: &Doc, each: &Node) -> bool {
-    let field = |name: &str| dataset.root.get(name).and_then(Node::text);
-    dataset.sound
-        && field("eligibility") == Some("backed_up")
+    dataset.sound && selects(each, &dataset.root)
+}
+
+/// Only datasets that are backed up have plans.
+fn selects(each: &Node, dataset: &Node) -> bool {
+    let field = |name: &str| dataset.get(name).and_then(Node::text);
+    field("eligibility") == Some("backed_up")
         && SELECTOR_FIELDS
             .iter()
             .all(|name| match each.get(name).and_then(Node::text) {

@@ -11,8 +11,6 @@ use regorus::{Engine, Value};
 use super::finding::{RawFinding, read};
 use super::unsound;
 
-/// A rule over a very large tree needs seconds; a rule without an end must not hold up a build for ever.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Work units between looks at the clock: small enough to notice within milliseconds, large enough to cost nothing.
 const CHECK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 /// Rules are written by people; a larger file is generated or hostile.
@@ -25,14 +23,14 @@ const MAX_RULE_COLUMNS: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
 const MAX_FINDINGS: usize = 100_000;
 
 /// An engine with our limits and without anything that could make two runs differ, holding these modules
-/// (path and text). The error is one line of the engine.
-pub fn prepare(modules: &[(&str, &str)]) -> Result<Engine, String> {
+/// (path and text). Nothing that it evaluates takes longer than `time`. The error is one line of the engine.
+pub fn prepare(modules: &[(&str, &str)], time: Duration) -> Result<Engine, String> {
     let mut engine = Engine::new();
     engine.set_rego_v0(false);
     engine.set_strict_builtin_errors(true);
     engine.set_gather_prints(true);
     engine.set_execution_timer_config(ExecutionTimerConfig {
-        limit: TIME_LIMIT,
+        limit: time,
         check_interval: CHECK_INTERVAL,
     });
     engine.set_policy_length_config(PolicyLengthConfig {
@@ -61,8 +59,21 @@ pub fn prepare(modules: &[(&str, &str)]) -> Result<Engine, String> {
             .add_policy((*path).to_owned(), (*text).to_owned())
             .map_err(|error| line(&error))?;
     }
-    if let Some(name) = unsound::recursion(&mut engine) {
+    Ok(engine)
+}
+
+/// The same of modules that nobody has looked at yet: what would take the engine's stack is refused.
+pub fn prepare_unseen(modules: &[(&str, &str)], time: Duration) -> Result<Engine, String> {
+    let mut engine = prepare(modules, time)?;
+    let graph = unsound::Graph::of(&mut engine);
+    if let Some(name) = graph.recursion() {
         return Err(format!("its function `{name}` leads back to itself"));
+    }
+    if let Some(name) = graph.too_deep() {
+        return Err(format!(
+            "its `{name}` needs rules that need others, more than {} deep",
+            unsound::MAX_DEPTH
+        ));
     }
     Ok(engine)
 }
@@ -147,7 +158,7 @@ mod tests {
 
     fn run(body: &str, input: &str) -> Result<Vec<RawFinding>, RuleFault> {
         let text = format!("package t.rules.a.b\n\nimport rego.v1\n\n{body}\n");
-        let mut engine = prepare(&[("rule.rego", &text)]).unwrap();
+        let mut engine = prepare(&[("rule.rego", &text)], Duration::from_secs(30)).unwrap();
         evaluate(
             &mut engine,
             "t.rules.a.b",
@@ -216,7 +227,7 @@ mod tests {
   a + b + c < 0
 }"#;
         let text = format!("package t.rules.a.b\n\nimport rego.v1\n\n{body}\n");
-        let mut engine = prepare(&[("rule.rego", &text)]).unwrap();
+        let mut engine = prepare(&[("rule.rego", &text)], Duration::from_secs(30)).unwrap();
         engine.set_execution_timer_config(ExecutionTimerConfig {
             limit: Duration::from_millis(50),
             check_interval: CHECK_INTERVAL,

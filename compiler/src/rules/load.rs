@@ -8,7 +8,7 @@ use contract::code;
 use contract::digest::Digest;
 
 use super::metadata::{self, Owner};
-use super::{Files, Rule, RuleSet, engine, reads};
+use super::{ALONE, Files, Rule, RuleSet, engine, reads};
 use crate::diagnostic::Diagnostic;
 use crate::source::hidden;
 
@@ -47,7 +47,11 @@ pub fn load(built_in: &Files, own: &Files) -> (RuleSet, Vec<Diagnostic>) {
     }
     set.digest = Some(Digest::of(listing.as_bytes()));
     diagnostics.extend(doubled(&set));
-    diagnostics.extend(unparsable(&set));
+    let (faults, unreadable) = unparsable(&set);
+    diagnostics.extend(unreadable);
+    for (rule, fault) in set.rules.iter_mut().zip(faults) {
+        rule.fault = fault;
+    }
     (set, diagnostics)
 }
 
@@ -122,6 +126,7 @@ fn rule(folder: &str, files: &Files, owner: Owner) -> Result<Rule, String> {
         metadata: metadata::parse(&text, owner)?,
         text,
         files: own,
+        fault: None,
     })
 }
 
@@ -188,13 +193,19 @@ fn doubled(set: &RuleSet) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// Rules that the engine cannot parse are told when they are loaded, with place and words, not once an evaluation.
-fn unparsable(set: &RuleSet) -> Vec<Diagnostic> {
+/// Rules that the engine cannot parse are told when they are loaded, with place and words, not once an evaluation. Of each rule
+/// why it cannot run, and all findings.
+fn unparsable(set: &RuleSet) -> (Vec<Option<String>>, Vec<Diagnostic>) {
+    let mut faults = Vec::new();
     let mut found = Vec::new();
     for rule in &set.rules {
-        match engine::prepare(&rule.modules(set)) {
-            Err(reason) => found.push(invalid(&rule.folder, &reason)),
+        match engine::prepare_unseen(&rule.modules(set), ALONE) {
+            Err(reason) => {
+                found.push(invalid(&rule.folder, &reason));
+                faults.push(Some(reason));
+            }
             Ok(mut engine) => {
+                faults.push(None);
                 for path in reads::unknown(&mut engine, &rule.folder) {
                     let reason = format!("it reads `{path}`, which is never in `input`");
                     found.push(invalid(&rule.folder, &reason).help(
@@ -204,7 +215,7 @@ fn unparsable(set: &RuleSet) -> Vec<Diagnostic> {
             }
         }
     }
-    found
+    (faults, found)
 }
 
 #[cfg(test)]

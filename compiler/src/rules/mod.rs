@@ -13,6 +13,7 @@ mod unsound;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use contract::code::{self, Severity};
 use contract::digest::Digest;
@@ -48,6 +49,8 @@ pub struct Rule {
     pub text: String,
     /// The other files of its folder: tests, page and trees; paths relative to the folder.
     pub files: Files,
+    /// Why it cannot run, as found when it was loaded.
+    pub fault: Option<String>,
 }
 
 /// The rules of one run.
@@ -61,6 +64,27 @@ pub struct RuleSet {
     pub support: BTreeMap<Owner, Files>,
     /// Identity of all rules and libraries, in the layout of the policy snapshot hash.
     pub digest: Option<Digest>,
+    /// How long they may still take.
+    pub time: TimeLeft,
+}
+
+/// How much time is left for the rules of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeLeft(pub fn() -> Duration);
+
+/// What one rule may take where the run as a whole has no bound: a rule over a very large tree needs seconds.
+const ALONE: Duration = Duration::from_secs(30);
+
+impl Default for TimeLeft {
+    fn default() -> Self {
+        Self(|| ALONE)
+    }
+}
+
+impl TimeLeft {
+    fn get(self) -> Duration {
+        (self.0)()
+    }
 }
 
 /// The files of the built-in rules.
@@ -153,10 +177,20 @@ impl Rule {
             let message = format!("rule `{}` gave no answer: {reason}", self.folder);
             Diagnostic::error(code, message).at(["rules", self.folder.as_str()])
         };
-        let mut engine = engine::prepare(&self.modules(rules)).map_err(|reason| {
+        let time = rules.time.get();
+        if time.is_zero() {
+            let reason = "the time of the run was used up before it ran".to_owned();
+            let help = "correct the rules that take long, or the document that makes them: each of them is reported as well";
+            return Err(Box::new(failed(code::RULE_FAILED, reason).help(help)));
+        }
+        let unloaded = |reason: String| {
             let help = "correct the rule: the finding about its loading says the same";
             Box::new(failed(code::RULE_FAILED, reason).help(help))
-        })?;
+        };
+        if let Some(reason) = &self.fault {
+            return Err(unloaded(reason.clone()));
+        }
+        let mut engine = engine::prepare(&self.modules(rules), time).map_err(unloaded)?;
         engine::evaluate(&mut engine, &self.package, input).map_err(|fault| {
             Box::new(match fault {
                 engine::RuleFault::Failed(reason) => failed(code::RULE_FAILED, reason).help(

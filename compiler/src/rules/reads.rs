@@ -368,7 +368,9 @@ mod tests {
 
     fn reads(body: &str) -> Vec<String> {
         let text = format!("package t.rules.a.b\n\nimport rego.v1\n\n{body}\n");
-        let mut engine = super::super::engine::prepare(&[("a/b", &text)]).unwrap();
+        let mut engine =
+            super::super::engine::prepare(&[("a/b", &text)], std::time::Duration::from_secs(30))
+                .unwrap();
         unknown(&mut engine, "a/b").into_iter().collect()
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use contract::code::Severity;
 
-use super::{Files, Rule, RuleSet, engine, receipts};
+use super::{Files, Rule, RuleSet, TimeLeft, engine, receipts};
 use crate::compile;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::environments::environments;
@@ -60,7 +60,7 @@ fn libraries(rules: &RuleSet, files: &Files) -> Vec<Outcome> {
         .flat_map(|(path, text)| {
             let mut modules: Vec<(&str, &str)> = rules.library_modules();
             modules.push((path, text));
-            module(path, text, &modules).0
+            module(path, text, &modules, rules.time).0
         })
         .collect()
 }
@@ -80,7 +80,7 @@ fn units(rules: &RuleSet, rule: &Rule) -> (Vec<Outcome>, Option<Coverage>) {
     let path = format!("{}/rule_test.rego", rule.folder);
     let mut modules = rule.modules(rules);
     modules.push((&path, text));
-    let (outcomes, engine) = module(&rule.folder, text, &modules);
+    let (outcomes, engine) = module(&rule.folder, text, &modules, rules.time);
     let report = engine.and_then(|engine| engine.get_coverage_report().ok());
     let coverage = report.and_then(|report| {
         let file = report
@@ -101,6 +101,7 @@ fn module(
     name: &str,
     text: &str,
     modules: &[(&str, &str)],
+    time: TimeLeft,
 ) -> (Vec<Outcome>, Option<regorus::Engine>) {
     let failed = |reason: String| Outcome {
         name: name.to_owned(),
@@ -110,7 +111,7 @@ fn module(
         Ok(package) => package,
         Err(reason) => return (vec![failed(reason)], None),
     };
-    let mut engine = match engine::prepare(modules) {
+    let mut engine = match engine::prepare_unseen(modules, time.get()) {
         Ok(engine) => engine,
         Err(reason) => return (vec![failed(reason)], None),
     };

@@ -1,10 +1,10 @@
-//! Owns every effect of the compiler below the command line: files, git, clock, randomness, the terminal, memory. Decides
+//! Owns every effect of the compiler below the command line: files, git, clock, randomness, the terminal, processes. Decides
 //! nothing about policy. The interesting function is [`tree::read`].
 
 pub mod base;
 pub mod clock;
 pub mod files;
 pub mod git;
-pub mod memory;
+pub mod supervise;
 pub mod terminal;
 pub mod tree;

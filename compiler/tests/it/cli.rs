@@ -60,6 +60,79 @@ environments:
     reconciler: { persons: [reconciler-1], threshold: 1 }
 ";
 
+/// One key for everything, and names that are read as one, are no separation of duties.
+#[rstest]
+#[case::compiler_as_owner(
+    "owner: { persons: [alice]",
+    "owner: { persons: [build]",
+    "`build` has the roles `compiler` and `owner`"
+)]
+#[case::compiler_as_root(
+    "root: { persons: [alice]",
+    "root: { persons: [build]",
+    "`build` has the roles `compiler` and `root`"
+)]
+#[case::receipts_by_an_owner(
+    "owner: { persons: [alice]",
+    "owner: { persons: [reconciler-1]",
+    "`reconciler-1` has the roles `reconciler` and `owner`"
+)]
+#[case::machines_as_one(
+    "compiler: { persons: [build]",
+    "compiler: { persons: [reconciler-1]",
+    "`reconciler-1` has the roles `compiler` and `reconciler`"
+)]
+#[case::twice(
+    "root: { persons: [alice]",
+    "root: { persons: [alice, alice]",
+    "role `root` names `alice` twice"
+)]
+#[case::case_of_letters(
+    "  build: [keys/build.pub]",
+    "  build: [keys/build.pub]\n  Alice: [keys/build.pub]",
+    "`Alice` and `alice` look alike"
+)]
+#[case::like_letters(
+    "  build: [keys/build.pub]",
+    "  build: [keys/build.pub]\n  a1ice: [keys/build.pub]",
+    "`a1ice` and `alice` look alike"
+)]
+#[case::hidden_letter(
+    "  build: [keys/build.pub]",
+    "  build: [keys/build.pub]\n  \"alice\\u200b\": [keys/build.pub]",
+    "has other characters than"
+)]
+#[case::foreign_letter(
+    "  build: [keys/build.pub]",
+    "  build: [keys/build.pub]\n  \u{430}lice: [keys/build.pub]",
+    "has other characters than"
+)]
+fn roles_and_names_are_apart(#[case] from: &str, #[case] to: &str, #[case] words: &str) {
+    let world = World::new();
+    assert!(TRUST.contains(from));
+    fs::write(world.path("other.yaml"), TRUST.replace(from, to)).unwrap();
+    let (description, out) = (world.path("other.yaml"), world.path("other"));
+    let key = world.path("keys/alice.key");
+    let ran = seawall(&[
+        "trust",
+        "init",
+        &description,
+        "--out",
+        &out,
+        "--key",
+        &key,
+        "--at",
+        AT,
+    ]);
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert!(
+        ran.err.starts_with("error[SW0535]") && ran.err.contains(words),
+        "{}",
+        ran.err
+    );
+    assert!(!std::path::Path::new(&out).exists());
+}
+
 impl World {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -101,8 +101,9 @@ fn pages_fit_a_terminal() {
     }
 }
 
-/// Codes about bytes, links, folders and arguments: their fixtures show them, a page can only describe them.
-const NO_TREE: [Code; 4] = [
+/// Codes about sizes, bytes, links, folders and arguments: their fixtures show them, a page can only describe them.
+const NO_TREE: [Code; 5] = [
+    code::EXPANSION_TOO_LARGE,
     code::NOT_UTF8,
     code::UNREADABLE_PATH,
     code::EMPTY_TREE,

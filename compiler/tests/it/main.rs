@@ -12,6 +12,7 @@
 )]
 
 mod alike;
+mod bounds;
 mod ci_kit;
 mod cli;
 mod compile;

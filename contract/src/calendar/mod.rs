@@ -173,6 +173,25 @@ impl Calendar {
         })
     }
 
+    /// No fewer slots than an interval has, and hardly more, without walking them.
+    pub fn slots_at_most(&self, from: Timestamp, to: Timestamp) -> u64 {
+        match &self.timing {
+            Timing::Continuous { .. } => 0,
+            Timing::Every { .. } => self.gaps(from, to, 0).slots,
+            Timing::Cron { cron, .. } => {
+                // A day more at each end, whatever the zone, and a day that a clock change repeats.
+                let day = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
+                let first = day(from).yesterday().unwrap_or(day(from));
+                let last = day(to).tomorrow().unwrap_or(day(to));
+                let days = first.series(jiff::Span::new().days(1));
+                let days = days.take_while(|date| *date <= last);
+                let named = days.filter(|date| cron.names_date(*date)).count();
+                let times = self.seconds_of_day.len().saturating_mul(named + 1);
+                u64::try_from(times).unwrap_or(u64::MAX)
+            }
+        }
+    }
+
     /// The newest slot at or before an instant. None for continuous timings and before the calendar of `jiff` begins.
     pub fn slot_at_or_before(&self, at: Timestamp) -> Option<Timestamp> {
         // Looks back in disjoint pieces, each twice as long as the one before, so that frequent and rare schedules are both

@@ -77,12 +77,10 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Dataset, new: &'a Data
             size_bytes,
             change_per_day_bytes,
         } = sizing;
-        judge.label("size_bytes", size_bytes, &new.sizing.size_bytes);
-        judge.label(
-            "change_per_day_bytes",
-            change_per_day_bytes,
-            &new.sizing.change_per_day_bytes,
-        );
+        // Whoever says that there is less makes every promise about time and room look better.
+        judge.more("size_bytes", size_bytes, &new.sizing.size_bytes);
+        let change = &new.sizing.change_per_day_bytes;
+        judge.more("change_per_day_bytes", change_per_day_bytes, change);
     });
     judge.binding("connector", connector, &new.connector);
     judge.label("formerly", formerly, &new.formerly);

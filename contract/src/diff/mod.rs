@@ -18,7 +18,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::calendar::Zones;
-use crate::model::{DeleteBudget, Environment, Model, Snapshot};
+use crate::model::{DeleteBudget, Environment, FreezeWindow, Model, Snapshot};
 use judge::Judge;
 
 /// What a change does to protection.
@@ -172,13 +172,7 @@ fn compare_environment(judge: &mut Judge, old: &Environment, new: &Environment) 
         new.bundle_validity_s,
     );
     judge.shorter_if_any("waiver_limit_s", *waiver_limit_s, new.waiver_limit_s);
-    // A window more is time in which nothing is taken; another one is neither more nor less.
-    if freeze_windows.len() == new.freeze_windows.len() {
-        judge.binding("freeze_windows", freeze_windows, &new.freeze_windows);
-    } else {
-        let (was, is) = (freeze_windows.len(), new.freeze_windows.len());
-        judge.fewer("freeze_windows", &was, &is);
-    }
+    compare_freeze(judge, freeze_windows, &new.freeze_windows);
     judge.binding(
         "maintenance_windows",
         maintenance_windows,
@@ -202,6 +196,34 @@ fn compare_environment(judge: &mut Judge, old: &Environment, new: &Environment) 
             };
             judge.change("delete_budget", says(was), says(is), effect);
         }
+    }
+}
+
+/// A frozen time is one in which nothing is taken: what no window before held is weaker, however many windows there are.
+fn compare_freeze(judge: &mut Judge, old: &[FreezeWindow], new: &[FreezeWindow]) {
+    let holds = |windows: &[FreezeWindow], one: &FreezeWindow| {
+        windows.iter().any(|window| {
+            let FreezeWindow {
+                from,
+                to,
+                planes,
+                reason: _,
+            } = window;
+            *from <= one.from && one.to <= *to && one.planes.is_subset(planes)
+        })
+    };
+    let key = "freeze_windows";
+    let mut is_told = false;
+    for gone in old.iter().filter(|window| !holds(new, window)) {
+        judge.change(key, Some(judge::told(gone)), None, Effect::Stronger);
+        is_told = true;
+    }
+    for come in new.iter().filter(|window| !holds(old, window)) {
+        judge.change(key, None, Some(judge::told(come)), Effect::Weaker);
+        is_told = true;
+    }
+    if !is_told {
+        judge.label(key, &old, &new);
     }
 }
 

@@ -164,15 +164,15 @@ pub fn outcomes(old: &Recovery<'_>, new: &Recovery<'_>, (before, after): Pair<'_
     found
 }
 
-type Side<'a> = (
-    &'a Recovery<'a>,
+type Side<'a, 'm> = (
+    &'a Recovery<'m>,
     &'a DatasetId,
     &'a Dataset,
     &'a DatasetFacts,
 );
 type Changed = (Property, String, String, Effect);
 
-fn properties(old: Side<'_>, new: Side<'_>) -> Vec<Changed> {
+fn properties(old: Side<'_, '_>, new: Side<'_, '_>) -> Vec<Changed> {
     let (old_proofs, old_id, was, before) = old;
     let (new_proofs, id, is, after) = new;
     let mut found = Vec::new();

@@ -68,6 +68,36 @@ pub struct Model {
 }
 
 impl Model {
+    /// What the types let through and no tree compiles to: lists that name a thing twice, and approvals that nobody can give.
+    pub fn check(&self) -> Result<(), String> {
+        for (id, group) in &self.groups {
+            let members = group.members.iter().map(|member| &member.dataset);
+            if let Some(dataset) = doubled(members) {
+                return Err(format!("group `{id}` names dataset `{dataset}` twice"));
+            }
+        }
+        for (id, alert) in &self.settings.alerts {
+            if doubled(alert.thresholds.iter().map(|one| one.watch)).is_some() {
+                return Err(format!(
+                    "alert policy `{id}` has two thresholds for one thing"
+                ));
+            }
+        }
+        for (id, scenario) in &self.scenarios {
+            if let Some(step) = doubled(scenario.runbook.iter().map(|step| &step.step)) {
+                return Err(format!("scenario `{id}` has two steps `{step}`"));
+            }
+        }
+        for (id, approval) in &self.settings.approvals {
+            if approval.approvals > 0 && approval.roles.is_empty() {
+                return Err(format!(
+                    "approval policy `{id}` asks for approvals and names no role"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The reconcilers that act for this model: those that the sites of its datasets name.
     pub fn audience(&self) -> std::collections::BTreeSet<ReconcilerId> {
         self.datasets
@@ -89,4 +119,10 @@ impl Model {
             .all(|site| site.is_some_and(|site| site.reconciler_id == *first))
             .then_some(first)
     }
+}
+
+/// The first thing that comes a second time.
+fn doubled<T: Ord + Copy>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let mut seen = std::collections::BTreeSet::new();
+    all.find(|one| !seen.insert(*one))
 }

@@ -3,9 +3,11 @@
 //! Never counts on catch-up and never rounds in favour of a plan. The interesting function is `plan_loss`.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 
+use super::derived::{self, Fold};
 use super::loss::{Bound, Loss, Unbounded, Witness};
 use super::schedules::{Schedule, terms};
 use super::timeline::Corruption;
@@ -18,45 +20,65 @@ use crate::model::{Dataset, Eligibility, Plan};
 impl Recovery<'_> {
     /// The worst-case loss of a dataset: the least over its plans; for a reconstructed one without plans, the worst of its sources.
     pub fn loss(&self, dataset: &DatasetId, case: &LossCase) -> Loss {
-        self.loss_beyond(dataset, case, &mut BTreeSet::new())
+        let Some((dataset, _)) = self.model.datasets.get_key_value(dataset) else {
+            return Loss::unbounded(Unbounded::UnknownDataset);
+        };
+        let sources = |id: &DatasetId| {
+            let known = self
+                .model
+                .datasets
+                .get(id)
+                .filter(|_| self.is_only_rebuilt(id))?;
+            let is_copied = !self.standby_losses(id, case).is_empty();
+            (!is_copied).then_some(&known.derived_from)
+        };
+        if sources(dataset).is_none() {
+            return self.loss_by_copies(dataset, case, &BTreeSet::from([dataset]));
+        }
+        let known = derived::of_case(&self.losses, case);
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        // None stands for a circle, or for nothing to rebuild from.
+        let worst = |losses: Vec<Option<Arc<Loss>>>| {
+            let losses = losses.into_iter().collect::<Option<Vec<_>>>()?;
+            let worst = losses.into_iter();
+            worst.max_by(|a, b| a.seconds().cmp(&b.seconds()))
+        };
+        let fold = Fold {
+            sources: &sources,
+            // The live data of what is rebuilt from this one is gone as well.
+            itself: &|id, gone| Some(Arc::new(self.loss_by_copies(id, case, gone))),
+            circle: None,
+            join: &worst,
+        };
+        let loss = derived::fold(dataset, &self.needs.turns, &mut known, &fold);
+        loss.map_or(Loss::unbounded(Unbounded::NoSource), |loss| {
+            loss.as_ref().clone()
+        })
     }
 
-    fn loss_beyond<'a>(
-        &'a self,
-        id: &'a DatasetId,
+    /// The loss of a dataset by its own plans and standbys, when the live data of these is gone as well. Of a reconstructed one
+    /// without plans it says nothing.
+    pub fn loss_by_copies(
+        &self,
+        id: &DatasetId,
         case: &LossCase,
-        seen: &mut BTreeSet<&'a DatasetId>,
+        gone: &BTreeSet<&DatasetId>,
     ) -> Loss {
         let Some(dataset) = self.model.datasets.get(id) else {
             return Loss::unbounded(Unbounded::UnknownDataset);
         };
-        // The live data of what is rebuilt from this one is gone as well.
-        let mut gone = seen.clone();
-        gone.insert(id);
         let losses = self
             .plans_of(id)
             .iter()
-            .map(|plan| self.plan_loss(plan, (id, dataset), case, &gone))
+            .map(|plan| self.plan_loss(plan, (id, dataset), case, gone))
             .chain(self.standby_losses(id, case));
-        if let Some(least) = losses.reduce(Loss::least) {
-            return least;
-        }
-        match dataset.eligibility {
-            Eligibility::BackedUp => Loss::unbounded(Unbounded::NoPlan),
-            Eligibility::Excluded => Loss::unbounded(Unbounded::Excluded),
-            Eligibility::Reconstructed => {
-                if !seen.insert(id) {
-                    return Loss::unbounded(Unbounded::NoSource);
-                }
-                let sources = dataset
-                    .derived_from
-                    .iter()
-                    .map(|source| self.loss_beyond(source, case, seen));
-                let worst = sources.max_by(|a, b| a.seconds().cmp(&b.seconds()));
-                seen.remove(id);
-                worst.unwrap_or(Loss::unbounded(Unbounded::NoSource))
-            }
-        }
+        losses.reduce(Loss::least).unwrap_or_else(|| {
+            Loss::unbounded(match dataset.eligibility {
+                Eligibility::BackedUp => Unbounded::NoPlan,
+                Eligibility::Excluded => Unbounded::Excluded,
+                Eligibility::Reconstructed => Unbounded::NoSource,
+            })
+        })
     }
 
     /// The lag limits of the standbys whose sites are left. Corruption reaches a standby as it reaches the primary.

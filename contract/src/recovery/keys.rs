@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 
@@ -32,7 +33,7 @@ pub enum Link {
 pub enum KeyProof {
     /// On nothing that it seals: no data holds it, or that data comes back with a key that can be had.
     Nothing,
-    /// On itself: the shortest way round, from the first of its keys back to it.
+    /// On itself: the shortest way round, from the first of its keys back to it; of a very long one the beginning.
     Itself {
         /// The way.
         chain: Vec<Link>,
@@ -81,6 +82,21 @@ impl fmt::Display for Link {
     }
 }
 
+/// Most links of a way that are told; nobody reads on.
+const MAX_LINKS: usize = 64;
+
+/// Most loss cases of which it is remembered what comes back: more than a model has, fewer than searches ask for.
+const MAX_REMEMBERED: usize = 4_096;
+
+/// What is known about the datasets on which keys hang.
+#[derive(Debug, Default)]
+pub(super) struct Kept<'m> {
+    /// All of them.
+    all: OnceLock<BTreeSet<&'m DatasetId>>,
+    /// Which of them are there after a loss that takes no live data beside its domains.
+    back: Mutex<BTreeMap<LossCase, Arc<BTreeSet<&'m DatasetId>>>>,
+}
+
 /// Most datasets on which one key may hang for its smallest losses to be told; above, it counts as lost.
 const MAX_KEEPERS: usize = 32;
 
@@ -99,14 +115,19 @@ impl<'m> Recovery<'m> {
                 told.insert(kid, KeyProof::Nothing);
             } else if !told.contains_key(kid) {
                 let start = Node::Key(kid);
-                match self.way(start, &back, |node| node == start) {
+                let may_come_round = self
+                    .keeper(kid)
+                    .is_some_and(|keeper| self.needs.circle(keeper).is_some());
+                let way = may_come_round.then(|| self.way(start, &back, |node| node == start));
+                match way.flatten() {
                     Some(way) => circle(&way, &mut told),
                     None => left.push(kid),
                 }
             }
         }
+        let ends = self.ends(&left, &back, &told);
         for kid in left {
-            let proof = self.end_of(kid, &back, &told);
+            let proof = self.end_of(kid, &back, &ends);
             told.insert(kid, proof);
         }
         told
@@ -132,11 +153,22 @@ impl<'m> Recovery<'m> {
     }
 
     /// These datasets and all that they may need.
-    fn closure(&self, mut open: Vec<&'m DatasetId>) -> BTreeSet<&'m DatasetId> {
-        let mut found = BTreeSet::new();
+    fn closure(&self, open: Vec<&'m DatasetId>) -> BTreeSet<&'m DatasetId> {
+        self.closure_up_to(usize::MAX, open)
+    }
+
+    /// The same, no more of it than is needed to know that it is larger than this.
+    fn closure_up_to(&self, most: usize, open: Vec<&'m DatasetId>) -> BTreeSet<&'m DatasetId> {
+        let mut found: BTreeSet<&'m DatasetId> = open.iter().copied().collect();
+        let mut open = open;
         while let Some(id) = open.pop() {
-            if found.insert(id) {
-                open.extend(self.needs(id));
+            for needed in self.needs(id) {
+                if found.insert(needed) {
+                    open.push(needed);
+                }
+            }
+            if found.len() > most {
+                break;
             }
         }
         found
@@ -182,9 +214,10 @@ impl<'m> Recovery<'m> {
         self.plans_of(id).iter().any(|plan| {
             let keeper = self.keeper(&plan.encryption_key_ref);
             keeper.is_none_or(|keeper| back.contains(keeper))
-                && self.copies.get(&(id, &plan.plan_id)).is_some_and(|copies| {
-                    !copies.key_is_lost(lost) && !copies.survivors(lost).is_empty()
-                })
+                && self
+                    .copies
+                    .get(&(id, &plan.plan_id))
+                    .is_some_and(|copies| !copies.key_is_lost(lost) && copies.has_survivor(lost))
         })
     }
 
@@ -203,16 +236,67 @@ impl<'m> Recovery<'m> {
         let Some(keeper) = self.keeper(&plan.encryption_key_ref) else {
             return false;
         };
+        // What does not come back with more live data left does not come back with less.
+        if !self.back_with_live_data(case).contains(keeper) {
+            return true;
+        }
+        // All that is gone needs the keeper; the keeper needs only those of them with which it stands in a circle.
+        let circle = self.needs.circle(keeper);
+        if circle.is_none_or(|circle| circle.is_disjoint(gone)) {
+            return false;
+        }
+        let known = self.model.datasets.get(keeper);
+        if known.is_some_and(|known| self.is_live((keeper, known), case, &lost, gone)) {
+            return false;
+        }
         let all = self.closure(vec![keeper]);
         let back = self.come_back(&all, &lost, &|id, known| {
-            let standbys = self.standbys.get(id).into_iter().flatten();
-            // Corruption reaches a standby as it reaches the primary.
-            let is_copied_on = *case == LossCase::Corruption && gone.contains(id);
-            let mut standbys = standbys.filter(|_| !is_copied_on);
-            let primary = !gone.contains(id) && !self.site_is_lost(&known.site, &lost);
-            primary || standbys.any(|standby| !self.site_is_lost(&standby.standby, &lost))
+            self.is_live((id, known), case, &lost, gone)
         });
         !back.contains(keeper)
+    }
+
+    /// Whether live data is left, at its site or at that of a standby.
+    fn is_live(
+        &self,
+        (id, known): (&DatasetId, &Dataset),
+        case: &LossCase,
+        lost: &BTreeSet<FaultDomain>,
+        gone: &BTreeSet<&DatasetId>,
+    ) -> bool {
+        let standbys = self.standbys.get(id).into_iter().flatten();
+        // Corruption reaches a standby as it reaches the primary.
+        let is_copied_on = *case == LossCase::Corruption && gone.contains(id);
+        let mut standbys = standbys.filter(|_| !is_copied_on);
+        let primary = !gone.contains(id) && !self.site_is_lost(&known.site, lost);
+        primary || standbys.any(|standby| !self.site_is_lost(&standby.standby, lost))
+    }
+
+    /// The datasets on which keys hang that are there after a loss when it takes no other live data.
+    fn back_with_live_data(&self, case: &LossCase) -> Arc<BTreeSet<&'m DatasetId>> {
+        let known = || {
+            let back = self.kept_keys.back.lock();
+            back.unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(back) = known().get(case) {
+            return Arc::clone(back);
+        }
+        let all = self.kept_keys.all.get_or_init(|| {
+            let plans = self.model.plans.values();
+            let used: BTreeSet<&Kid> = plans.map(|plan| &plan.encryption_key_ref).collect();
+            self.closure(used.iter().filter_map(|kid| self.keeper(kid)).collect())
+        });
+        let lost = case.domains();
+        let nothing = BTreeSet::new();
+        let back = Arc::new(self.come_back(all, &lost, &|id, known| {
+            self.is_live((id, known), case, &lost, &nothing)
+        }));
+        let mut known = known();
+        if known.len() >= MAX_REMEMBERED {
+            known.clear();
+        }
+        known.insert(case.clone(), Arc::clone(&back));
+        back
     }
 
     /// For each dataset on which keys of this one's copies hang, the smallest losses that leave nothing of it, live data included,
@@ -220,7 +304,7 @@ impl<'m> Recovery<'m> {
     pub(super) fn keeper_cuts(&self, gone: &DatasetId) -> BTreeMap<&'m DatasetId, CutSets> {
         let plans = self.plans_of(gone).iter();
         let keepers = plans.filter_map(|plan| self.keeper(&plan.encryption_key_ref));
-        let all = self.closure(keepers.collect());
+        let all = self.closure_up_to(MAX_KEEPERS, keepers.collect());
         let too_many = all.len() > MAX_KEEPERS;
         let lost = || CutSets {
             sets: vec![Blow::new()],
@@ -302,37 +386,82 @@ impl<'m> Recovery<'m> {
         (threats, more)
     }
 
-    /// Where the way of a key ends that is not back and stands in no circle: what is not back hangs on something that is not,
-    /// round and round or to an end.
+    /// Where the ways of keys end that are not back and stand in no circle: at a key that hangs on itself, or at data that nothing
+    /// brings back. How far each node on them is from the nearest such end, and whether that is a key.
+    fn ends(
+        &self,
+        left: &[&'m Kid],
+        back: &BTreeSet<&DatasetId>,
+        told: &BTreeMap<&'m Kid, KeyProof>,
+    ) -> BTreeMap<Name<'m>, (usize, bool)> {
+        let mut before: BTreeMap<Name<'m>, Vec<Node<'m>>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<Node<'m>> = left.iter().map(|kid| Node::Key(kid)).collect();
+        let mut ends = BTreeMap::new();
+        let mut reached = Vec::new();
+        while let Some(node) = open.pop() {
+            if !seen.insert(node.name()) {
+                continue;
+            }
+            let is_told = matches!(node, Node::Key(kid) if told.contains_key(kid));
+            let next = self.next(node, back);
+            if is_told || next.is_empty() {
+                ends.insert(node.name(), (0, is_told));
+                reached.push(node);
+                continue;
+            }
+            for next in next {
+                before.entry(next.name()).or_default().push(node);
+                open.push(next);
+            }
+        }
+        while !reached.is_empty() {
+            let mut farther = Vec::new();
+            for node in reached {
+                let (far, is_key) = ends.get(&node.name()).copied().unwrap_or_default();
+                for before in before.get(&node.name()).into_iter().flatten() {
+                    ends.entry(before.name()).or_insert_with(|| {
+                        farther.push(*before);
+                        (far + 1, is_key)
+                    });
+                }
+            }
+            reached = farther;
+        }
+        ends
+    }
+
+    /// The shortest way of a key to such an end.
     fn end_of(
         &self,
         kid: &'m Kid,
         back: &BTreeSet<&DatasetId>,
-        told: &BTreeMap<&'m Kid, KeyProof>,
+        ends: &BTreeMap<Name<'m>, (usize, bool)>,
     ) -> KeyProof {
-        let proof_of = |node: Node<'m>| match node {
-            Node::Key(kid) => told.get(kid),
-            Node::Dataset(_) | Node::Plan(_) => None,
-        };
-        let is_end = |node| proof_of(node).is_some() || self.next(node, back).is_empty();
         let start = Node::Key(kid);
-        let way = self.way(start, back, is_end).unwrap_or_else(|| {
-            // Round and round without a key: data that is rebuilt from itself.
-            let next = self.next(start, back).into_iter();
-            std::iter::once(start).chain(next).collect()
-        });
-        let mut chain: Vec<Link> = way.iter().map(Node::link).collect();
-        match way.last().and_then(|last| proof_of(*last)) {
-            Some(KeyProof::Itself { .. }) => KeyProof::OtherKey { chain },
-            Some(KeyProof::OtherKey { chain: rest }) => {
-                chain.extend(rest.iter().skip(1).cloned());
-                KeyProof::OtherKey { chain }
+        let mut way = vec![start];
+        let mut at = start;
+        let far = |node: &Node<'m>| ends.get(&node.name()).map(|(far, _)| *far);
+        while way.len() < MAX_LINKS && far(&at) != Some(0) {
+            // Where no end is near it goes round and round without a key: data that is rebuilt from itself. One step tells that.
+            let nearest = self
+                .next(at, back)
+                .into_iter()
+                .min_by_key(|next| far(next).unwrap_or(usize::MAX));
+            let is_near = far(&at).is_some();
+            let Some(next) = nearest else {
+                break;
+            };
+            way.push(next);
+            at = next;
+            if !is_near {
+                break;
             }
-            Some(KeyProof::LostData { chain: rest }) => {
-                chain.extend(rest.iter().skip(1).cloned());
-                KeyProof::LostData { chain }
-            }
-            Some(KeyProof::Nothing) | None => KeyProof::LostData { chain },
+        }
+        let chain = way.iter().map(Node::link).collect();
+        match ends.get(&start.name()) {
+            Some((_, true)) => KeyProof::OtherKey { chain },
+            Some((_, false)) | None => KeyProof::LostData { chain },
         }
     }
 
@@ -364,20 +493,20 @@ impl<'m> Recovery<'m> {
         back: &BTreeSet<&DatasetId>,
         is_wanted: impl Fn(Node<'m>) -> bool,
     ) -> Option<Vec<Node<'m>>> {
-        let mut from: BTreeMap<Link, Node<'m>> = BTreeMap::new();
+        let mut from: BTreeMap<Name<'m>, Node<'m>> = BTreeMap::new();
         let mut open = vec![start];
         while !open.is_empty() {
             let mut farther = Vec::new();
             for node in open {
                 for next in self.next(node, back) {
-                    if from.contains_key(&next.link()) {
+                    if from.contains_key(&next.name()) {
                         continue;
                     }
-                    from.insert(next.link(), node);
+                    from.insert(next.name(), node);
                     if is_wanted(next) {
                         let mut way = vec![next];
                         let mut at = next;
-                        while let Some(before) = from.get(&at.link()) {
+                        while let Some(before) = from.get(&at.name()) {
                             way.push(*before);
                             at = *before;
                             if at == start {
@@ -404,7 +533,18 @@ enum Node<'m> {
     Plan(&'m Plan),
 }
 
-impl Node<'_> {
+/// What tells nodes apart: their kinds and ids.
+type Name<'m> = (u8, &'m str);
+
+impl<'m> Node<'m> {
+    fn name(&self) -> Name<'m> {
+        match *self {
+            Node::Key(id) => (0, id.as_str()),
+            Node::Dataset(id) => (1, id.as_str()),
+            Node::Plan(plan) => (2, plan.plan_id.as_str()),
+        }
+    }
+
     fn link(&self) -> Link {
         match self {
             Node::Key(id) => Link::Key((*id).clone()),
@@ -416,7 +556,7 @@ impl Node<'_> {
 
 impl PartialEq for Node<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.link() == other.link()
+        self.name() == other.name()
     }
 }
 
@@ -435,7 +575,7 @@ fn circle<'m>(way: &[Node<'m>], told: &mut BTreeMap<&'m Kid, KeyProof>) {
     let first = keys.iter().min().map_or(0, |(_, at)| *at);
     nodes.rotate_left(first);
     nodes.extend(nodes.first().copied());
-    let chain: Vec<Link> = nodes.iter().map(Node::link).collect();
+    let chain: Vec<Link> = nodes.iter().take(MAX_LINKS).map(Node::link).collect();
     for (kid, _) in keys {
         let chain = chain.clone();
         told.entry(kid).or_insert(KeyProof::Itself { chain });

@@ -5,8 +5,11 @@
 
 mod bad_base;
 mod case;
+mod components;
 mod conditions;
 mod course;
+mod derived;
+mod effort;
 mod formula;
 mod kept;
 mod keys;
@@ -20,7 +23,7 @@ mod time;
 mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -29,6 +32,7 @@ use serde::Serialize;
 pub use case::LossCase;
 pub use conditions::Condition;
 pub use course::{ScenarioCourse, SlowStep};
+pub use effort::{MAX_EFFORT, too_much};
 pub use kept::Kept;
 pub use keys::{KeyProof, Link};
 pub use loss::{Bound, Loss, Unbounded, Witness};
@@ -43,7 +47,9 @@ use crate::evidence::Measured;
 use crate::id::{DatasetId, LocationId, PlanId, SiteId};
 use crate::model::{DomainKind, Eligibility, FaultDomain, LoseCase, Model, Plan, Standby, Trigger};
 use case::Parents;
+use derived::{Known, Needs};
 use kept::StandingBy;
+use keys::Kept as KeptKeys;
 use schedules::Schedule;
 use survivors::Copies;
 
@@ -62,7 +68,11 @@ pub struct Recovery<'m> {
     schedules: BTreeMap<Timing, Schedule>,
     plans: BTreeMap<&'m DatasetId, Vec<&'m Plan>>,
     copies: BTreeMap<(&'m DatasetId, &'m PlanId), Copies>,
-    near: BTreeMap<&'m DatasetId, BTreeSet<FaultDomain>>,
+    needs: Needs<'m>,
+    /// Proofs about what datasets are rebuilt from.
+    losses: Known<'m, Option<Arc<Loss>>>,
+    times: Known<'m, Option<(Seconds, Seen)>>,
+    kept_keys: KeptKeys<'m>,
     detected: BTreeMap<&'m DatasetId, Seconds>,
     standbys: BTreeMap<&'m DatasetId, Vec<&'m Standby>>,
     standing: OnceLock<StandingBy>,
@@ -113,7 +123,10 @@ impl<'m> Recovery<'m> {
             schedules: BTreeMap::new(),
             plans: BTreeMap::new(),
             copies: BTreeMap::new(),
-            near: BTreeMap::new(),
+            needs: Needs::default(),
+            losses: Known::default(),
+            times: Known::default(),
+            kept_keys: KeptKeys::default(),
             detected: BTreeMap::new(),
             standbys: BTreeMap::new(),
             standing: OnceLock::new(),
@@ -147,11 +160,7 @@ impl<'m> Recovery<'m> {
         }
         recovery.walk_schedules();
         recovery.find_copies();
-        recovery.near = model
-            .datasets
-            .keys()
-            .map(|id| (id, recovery.find_near(id)))
-            .collect();
+        recovery.needs = Needs::of(&recovery);
         recovery
     }
 
@@ -159,6 +168,7 @@ impl<'m> Recovery<'m> {
     #[must_use]
     pub fn with(mut self, measured: BTreeMap<DatasetId, Measured>) -> Recovery<'m> {
         self.measured = measured;
+        self.times = Known::default();
         self
     }
 
@@ -302,7 +312,11 @@ impl<'m> Recovery<'m> {
 
     /// The fault domains of a dataset's site and of everything that can destroy its copies or those of its sources.
     fn near(&self, dataset: &DatasetId) -> impl Iterator<Item = &FaultDomain> {
-        self.near.get(dataset).into_iter().flatten()
+        self.needs
+            .near
+            .get(dataset)
+            .into_iter()
+            .flat_map(|near| near.iter())
     }
 
     /// The fault domains of a site and the machine that can delete there.
@@ -319,42 +333,42 @@ impl<'m> Recovery<'m> {
 
     /// Whether a site is gone; one that nobody declared is.
     fn site_is_lost(&self, site: &SiteId, lost: &BTreeSet<FaultDomain>) -> bool {
-        let domains = self.domains_of(site);
-        domains.is_empty() || domains.iter().any(|domain| lost.contains(domain))
+        if !self.model.settings.sites.contains_key(site) {
+            return true;
+        }
+        !lost.is_empty()
+            && self
+                .domains_of(site)
+                .iter()
+                .any(|domain| lost.contains(domain))
     }
 
-    fn find_near(&self, dataset: &DatasetId) -> BTreeSet<FaultDomain> {
+    /// The fault domains of a dataset's own live data and copies.
+    fn domains_near(&self, id: &DatasetId) -> BTreeSet<FaultDomain> {
         let mut near = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        let mut open = vec![dataset];
-        while let Some(id) = open.pop() {
-            let Some(known) = self.model.datasets.get(id).filter(|_| seen.insert(id)) else {
-                continue;
-            };
-            near.extend(self.domains_of(&known.site));
-            let standbys = self.standbys.get(id).into_iter().flatten();
-            near.extend(standbys.flat_map(|standby| self.domains_of(&standby.standby)));
-            // A lock takes a domain off the list of killers; its loss is still a case, and one that is survived.
-            let locations = self.plans_of(id).iter().flat_map(|plan| &plan.locations);
-            let known_locations = locations.filter_map(|id| self.model.settings.locations.get(id));
-            near.extend(known_locations.flat_map(|location| location.fault_domains.iter()));
-            for copies in self.copies_of(id) {
-                near.extend(
-                    copies
-                        .key
-                        .iter()
-                        .chain(copies.at.values().flatten())
-                        .cloned(),
-                );
-            }
-            open.extend(&known.derived_from);
-            let keys = self
-                .plans_of(id)
-                .iter()
-                .map(|plan| &plan.encryption_key_ref);
-            open.extend(keys.filter_map(|kid| self.keeper(kid)));
+        let Some(known) = self.model.datasets.get(id) else {
+            return near;
+        };
+        near.extend(self.domains_of(&known.site));
+        let standbys = self.standbys.get(id).into_iter().flatten();
+        near.extend(standbys.flat_map(|standby| self.domains_of(&standby.standby)));
+        // A lock takes a domain off the list of killers; its loss is still a case, and one that is survived.
+        let locations = self.plans_of(id).iter().flat_map(|plan| &plan.locations);
+        let known_locations = locations.filter_map(|id| self.model.settings.locations.get(id));
+        near.extend(known_locations.flat_map(|location| location.fault_domains.iter()));
+        for copies in self.copies_of(id) {
+            let killers = copies.key.iter().chain(copies.at.values().flatten());
+            near.extend(killers.cloned());
         }
         near
+    }
+
+    /// What a dataset is rebuilt from, and what holds the keys of its copies.
+    fn may_need(&self, id: &DatasetId) -> impl Iterator<Item = &'m DatasetId> {
+        let known = self.model.datasets.get(id).into_iter();
+        let plans = self.plans.get(id).into_iter().flatten();
+        let keepers = plans.filter_map(|plan| self.keeper(&plan.encryption_key_ref));
+        known.flat_map(|known| &known.derived_from).chain(keepers)
     }
 
     /// Whether a dataset is protected as its tier demands.

@@ -12,7 +12,7 @@ use crate::model::Retention;
 use crate::retention::{Buckets, Keep, Lifetimes, bucket_rules, floor_of_age};
 
 /// Most slots that are looked at: one a minute for almost four years. Where more may stand, nothing is told.
-const MAX_SLOTS: usize = 2_000_000;
+pub(super) const MAX_SLOTS: usize = 2_000_000;
 
 /// A stretch of time, in whole seconds, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub(super) struct Standing {
     pub(super) extent: Extent,
     /// Those that stand when it begins, ascending.
     first: Vec<i64>,
-    /// When a point comes (`false`) or goes (`true`), and which one, in the order of time.
-    events: Vec<(i64, bool, i64)>,
+    /// When a point comes or goes, and which one, in the order of time; it comes at its own instant.
+    events: Vec<(i64, i64)>,
     /// What keeps how many in the last second.
     pub(super) by_reason: BTreeMap<Keep, u64>,
 }
@@ -62,13 +62,14 @@ impl Standing {
             if at <= over.from {
                 first.push(at);
             } else {
-                events.push((at, false, at));
+                events.push((at, at));
             }
             if end <= over.until {
-                events.push((end, true, at));
+                events.push((end, at));
             }
         }
-        events.sort_unstable();
+        events.sort_unstable_by_key(|(now, at)| (*now, now != at, *at));
+        events.shrink_to_fit();
         let mut standing = Standing {
             over,
             extent: Extent::default(),
@@ -96,16 +97,16 @@ impl Standing {
             farthest: age,
         };
         for together in self.events.chunk_by(|a, b| a.0 == b.0) {
-            let Some((now, _, _)) = together.first().copied() else {
+            let Some((now, _)) = together.first().copied() else {
                 continue;
             };
             // The oldest is at its oldest just before it goes.
             extent.farthest = extent.farthest.max(told(&standing, now - 1).1);
-            for (_, goes, at) in together {
-                if *goes {
-                    standing.remove(at);
-                } else {
+            for (_, at) in together {
+                if *at == now {
                     standing.insert(*at);
+                } else {
+                    standing.remove(at);
                 }
             }
             let (count, age) = told(&standing, now);
@@ -132,8 +133,8 @@ impl Standing {
         }
         let mut most = sum;
         for together in self.events.chunk_by(|a, b| a.0 == b.0) {
-            for (_, goes, at) in together {
-                if *goes {
+            for (now, at) in together {
+                if now != at {
                     standing.remove(at);
                     let older = standing.range(..at).next_back();
                     let newer = standing.range(at..).next();

@@ -30,6 +30,11 @@ impl Copies {
         left.map(|(location, _)| location.clone()).collect()
     }
 
+    /// Whether any location's copy is left, whether or not the key is.
+    pub(super) fn has_survivor(&self, lost: &BTreeSet<FaultDomain>) -> bool {
+        self.at.values().any(|killers| killers.is_disjoint(lost))
+    }
+
     /// Whether the key is gone.
     pub(super) fn key_is_lost(&self, lost: &BTreeSet<FaultDomain>) -> bool {
         !self.key.is_disjoint(lost)

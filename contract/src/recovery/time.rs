@@ -4,9 +4,11 @@
 //! [`Recovery::recovery_time`]; `readings` tells what is read where, for whoever reads several datasets at once.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use serde::Serialize;
 
+use super::derived::{self, Fold};
 use super::{LossCase, Recovery};
 use crate::duration::Seconds;
 use crate::evidence::Measured;
@@ -48,15 +50,49 @@ impl Recovery<'_> {
     /// as long as the slowest of its sources, through however many that are themselves reconstructed. None where nothing is left
     /// to read, a throughput is zero, or what it is rebuilt from leads nowhere or back to itself.
     pub fn recovery_time(&self, dataset: &DatasetId, case: &LossCase) -> Option<Seconds> {
-        let readings = self.readings(dataset, case)?;
-        readings.iter().map(|reading| reading.alone).max()
+        self.time_and_seen(dataset, case).map(|(time, _)| time)
     }
 
     /// How much of the recovery time was seen, of what was seen least of.
     pub fn seen(&self, dataset: &DatasetId, case: &LossCase) -> Seen {
-        let readings = self.readings(dataset, case).unwrap_or_default();
-        let seen = readings.iter().map(|reading| reading.seen);
-        seen.max().unwrap_or(Seen::Nothing)
+        let known = self.time_and_seen(dataset, case);
+        known.map_or(Seen::Nothing, |(_, seen)| seen)
+    }
+
+    /// The longest of all readings, and how much was seen of the one that was seen least of.
+    fn time_and_seen(&self, dataset: &DatasetId, case: &LossCase) -> Option<(Seconds, Seen)> {
+        let (dataset, _) = self.model.datasets.get_key_value(dataset)?;
+        let itself = |id: &DatasetId, gone: &BTreeSet<&DatasetId>| {
+            let known = self.model.datasets.get(id)?;
+            let reading = self.best_reading(id, known, case, gone)?;
+            Some((reading.alone, reading.seen))
+        };
+        let sources = |id: &DatasetId| {
+            let known = self
+                .model
+                .datasets
+                .get(id)
+                .filter(|_| self.is_only_rebuilt(id));
+            known.map(|known| &known.derived_from)
+        };
+        if sources(dataset).is_none() {
+            return itself(dataset, &BTreeSet::from([dataset]));
+        }
+        let join = |readings: Vec<Option<(Seconds, Seen)>>| {
+            let readings = readings.into_iter().collect::<Option<Vec<_>>>()?;
+            readings
+                .into_iter()
+                .reduce(|(time, seen), (other, other_seen)| (time.max(other), seen.max(other_seen)))
+        };
+        let known = derived::of_case(&self.times, case);
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let fold = Fold {
+            sources: &sources,
+            itself: &|id, gone| itself(id, gone),
+            circle: None,
+            join: &join,
+        };
+        derived::fold(dataset, &self.needs.turns, &mut known, &fold)
     }
 
     /// What has to be read to have a dataset back, at least one reading; each source once.

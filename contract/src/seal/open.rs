@@ -474,5 +474,6 @@ fn parse(bytes: &[u8], environment: &EnvironmentId) -> Result<Bundle, Refusal> {
             "it is resolved for environment `{found}`"
         )));
     }
+    model.check().map_err(Refusal::Bundle)?;
     Ok(Bundle { model })
 }

@@ -322,6 +322,12 @@ impl Predicate for BundlePredicate {
             }
             (true, false) | (false, true) => {}
         }
+        if self.verdict.findings.errors > 0 {
+            return Err(format!(
+                "the verdict has {} errors, and an error stops signing",
+                self.verdict.findings.errors
+            ));
+        }
         if self.policy_snapshot_hash != policy_snapshot_hash(&self.inputs) {
             return Err("policy_snapshot_hash is not the hash of the listed inputs".into());
         }

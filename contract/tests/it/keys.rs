@@ -16,21 +16,21 @@ const NUMBER: usize = 4;
 
 /// What one dataset, its plan and the key of the same number are.
 #[derive(Debug, Clone, Default)]
-struct One {
+pub struct One {
     /// The number of the key that seals it; none without a plan.
-    key: Option<usize>,
+    pub key: Option<usize>,
     /// The number of the dataset that holds the key.
-    kept_in: Option<usize>,
+    pub kept_in: Option<usize>,
     /// The numbers of its copies' locations.
-    locations: BTreeSet<usize>,
+    pub locations: BTreeSet<usize>,
     /// What it is rebuilt from; empty for data that is backed up.
-    rebuilt_from: BTreeSet<usize>,
+    pub rebuilt_from: BTreeSet<usize>,
     /// The number of the place of a standby.
-    standby: Option<usize>,
+    pub standby: Option<usize>,
 }
 
 /// Datasets `d1` …, each live at a site that stands where the location of its number does; plans `p1` …, keys `k1` ….
-fn build(all: &[One]) -> Model {
+pub fn build(all: &[One]) -> Model {
     let mut model = model(plan(schedule_every(Seconds::hours(6)), 1, 1));
     let template = model.plans.remove("bp").unwrap();
     let key = model.settings.keys.remove("k1").unwrap();
@@ -369,7 +369,7 @@ fn ones() -> impl Strategy<Value = Vec<One>> {
     proptest::collection::vec(one, NUMBER)
 }
 
-fn domains(model: &Model) -> Vec<FaultDomain> {
+pub fn domains(model: &Model) -> Vec<FaultDomain> {
     let sites = model.settings.sites.values();
     let mut all: BTreeSet<FaultDomain> = sites
         .clone()

@@ -12,6 +12,7 @@
 mod bad_base;
 mod calendar;
 mod course;
+mod derived;
 mod diff;
 mod evidence;
 mod kept;

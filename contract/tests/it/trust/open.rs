@@ -413,6 +413,35 @@ fn what_the_compiler_signed_must_still_be_a_bundle() {
     );
 }
 
+/// A policy with errors is not published, and a model that names a thing twice is none.
+#[test]
+fn what_no_compiler_makes_is_no_bundle() {
+    let mut files = good();
+    let mut stated = predicate(1, None);
+    stated.verdict.findings.errors = 99;
+    let statement = Statement::about_bundle(stated, &files.bundle, &files.provenance);
+    assert!(statement.to_payload().is_err());
+    let payload = contract::canonical::to_bytes(&statement).unwrap();
+    resign(&mut files, payload, &["ci"]);
+    let refusal = files.open().unwrap_err();
+    assert_eq!(refusal.code(), code::STATEMENT_INVALID, "{refusal}");
+    assert!(refusal.to_string().contains("99 errors"), "{refusal}");
+
+    let mut doubled = super::model();
+    let member = contract::model::GroupMember {
+        dataset: "ds".parse().unwrap(),
+        after: BTreeSet::new(),
+    };
+    let group = contract::model::DatasetGroup {
+        group_id: "g".parse().unwrap(),
+        name: "g".to_owned(),
+        members: vec![member.clone(), member],
+    };
+    doubled.groups.insert("g".parse().unwrap(), group);
+    let bytes = contract::canonical::to_bytes(&doubled).unwrap();
+    check_bundle(code::BUNDLE_INVALID, &bytes);
+}
+
 /// A second root that replaces the compiler's key.
 pub fn second() -> TrustRoot {
     let mut second = root();

@@ -231,6 +231,7 @@ codes! {
     SPOOL_UNUSABLE = 1109 "spool-unusable" "the spool folder cannot be written";
     CHECK_FAILED = 1110 "check-failed" "a recovery point did not pass its check at a location";
     KEY_UNAVAILABLE = 1111 "key-unavailable" "the source of a key does not give it";
+    JUDGEMENT_ABANDONED = 1112 "judgement-abandoned" "judging a published bundle ended the process each time, so it is not judged again";
     CHECK_INCOMPLETE = 1115 "check-incomplete" "a recovery point was not read at every location that should hold it";
 
     // 12 source
@@ -244,6 +245,11 @@ codes! {
     GIT_TOO_LARGE = 1208 "git-too-large" "a published file is larger than the limit";
     NO_POLICY = 1209 "no-policy" "no bundle was ever accepted";
     GIT_MISSING = 1210 "git-missing" "the `git` command cannot be started";
+    GIT_ENDLESS = 1211 "git-endless" "the policy repository sends more than is ever kept";
+    GIT_CREDENTIALS_UNUSABLE = 1212 "git-credentials-unusable" "the credentials of the policy repository cannot be used";
+    CREDENTIALS_IN_URL = 1213 "credentials-in-url" "the URL of the policy repository holds credentials";
+    FILE_OPEN_TO_OTHERS = 1214 "file-open-to-others" "other users can change or read a file that the daemon trusts";
+    STATE_UNSAFE = 1215 "state-unsafe" "other users own or can replace what is in the state folder";
 
     // 13 store
     STORE_LOCKED = 1301 "store-locked" "another process holds the state store";

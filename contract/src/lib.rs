@@ -7,6 +7,7 @@ pub mod diff;
 pub mod digest;
 pub mod duration;
 pub mod evidence;
+pub mod hidden;
 pub mod id;
 pub mod model;
 pub mod receipt;

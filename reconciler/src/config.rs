@@ -22,6 +22,9 @@ pub const MAX_PATIENCE: Seconds = Seconds::minutes(5);
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where it was read from.
+    #[serde(skip)]
+    pub file: PathBuf,
     /// Who this process is; a bundle's audience must name it.
     pub reconciler_id: ReconcilerId,
     /// The environment whose bundle is followed.
@@ -52,7 +55,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Git {
-    /// An absolute path, `file://`, `https://` or `ssh://`.
+    /// An absolute path, `file://`, `https://` or `ssh://`; never with credentials.
     pub url: String,
     /// The branch that is followed.
     pub branch: String,
@@ -62,6 +65,36 @@ pub struct Git {
     /// A fetch that takes longer is killed.
     #[serde(deserialize_with = "duration")]
     pub deadline: Seconds,
+    /// Who asks, for `https://`.
+    #[serde(default)]
+    pub credentials: Option<GitCredentials>,
+    /// A PEM file of the authorities that vouch for the server's certificate; the system's when absent.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Who asks, for `ssh://`; the daemon user's own SSH settings and keys when absent.
+    #[serde(default)]
+    pub ssh: Option<GitSsh>,
+}
+
+/// A name and a password or token.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitCredentials {
+    /// The name; servers that take a token say which they want with it.
+    pub username: String,
+    /// A file that holds the password or token and nothing else; one trailing newline is dropped.
+    pub password_file: PathBuf,
+}
+
+/// A key for SSH.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitSsh {
+    /// The private key, without a passphrase.
+    pub key: PathBuf,
+    /// The server's host keys, as `ssh-keyscan` prints them; the daemon user's own file when absent.
+    #[serde(default)]
+    pub known_hosts: Option<PathBuf>,
 }
 
 /// What is trusted from the start.
@@ -106,6 +139,11 @@ impl Config {
         self.state.join("policy.git")
     }
 
+    /// What published files were refused, so that they are judged once.
+    pub fn judged_path(&self) -> PathBuf {
+        self.state.join("judged.json")
+    }
+
     /// Where connectors write dumps and restores are staged.
     pub fn spool_path(&self) -> PathBuf {
         self.state.join("spool")
@@ -131,6 +169,12 @@ pub enum ConfigError {
         /// What is wrong.
         why: String,
     },
+    /// The URL of the policy repository holds credentials.
+    #[error("configuration `{path}`: `git.url` holds a password or token")]
+    CredentialsInUrl {
+        /// The file.
+        path: String,
+    },
 }
 
 impl ConfigError {
@@ -139,6 +183,7 @@ impl ConfigError {
         match self {
             Self::Unreadable { .. } => code::CONFIG_UNREADABLE,
             Self::Invalid { .. } => code::CONFIG_INVALID,
+            Self::CredentialsInUrl { .. } => code::CREDENTIALS_IN_URL,
         }
     }
 
@@ -147,6 +192,9 @@ impl ConfigError {
         match self {
             Self::Unreadable { .. } => "name a readable file with `--config FILE`",
             Self::Invalid { .. } => "correct the line; `seawalld doctor` checks the rest",
+            Self::CredentialsInUrl { .. } => {
+                "write `git.credentials: { username, password_file }`, and replace the password: it was readable here"
+            }
         }
     }
 }
@@ -159,15 +207,62 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         merge_keys: serde_saphyr::options::MergeKeyPolicy::Error,
         with_snippet: false,
     };
-    let config: Config = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let place = match error.location() {
-            Some(at) => format!("{}:{}:{}", path.display(), at.line(), at.column()),
-            None => path.display().to_string(),
-        };
-        invalid(place, &error.to_string())
-    })?;
+    let mut config: Config =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            let place = match error.location() {
+                Some(at) => format!("{}:{}:{}", path.display(), at.line(), at.column()),
+                None => path.display().to_string(),
+            };
+            invalid(place, &without_values(&error.to_string()))
+        })?;
+    if has_credentials(&config.git.url) {
+        let path = path.display().to_string();
+        return Err(ConfigError::CredentialsInUrl { path });
+    }
     check(&config).map_err(|why| invalid(path.display().to_string(), &why))?;
+    path.clone_into(&mut config.file);
     Ok(config)
+}
+
+/// The message without what the file says: a value in the wrong place may be a password. Names of fields stay, which the
+/// message of an unknown or missing field is about.
+fn without_values(message: &str) -> String {
+    let names = ["unknown field", "missing field", "duplicate field"];
+    if names.iter().any(|about| message.starts_with(about)) {
+        return message.to_owned();
+    }
+    // What is expected is the program's own word, and the last part of the message.
+    let (said, expected) = match message.find(", expected") {
+        Some(at) => message.split_at(at),
+        None => (message, ""),
+    };
+    let mut kept = String::new();
+    let mut quote = None;
+    for letter in said.chars() {
+        match quote {
+            None if matches!(letter, '`' | '"') => {
+                quote = Some(letter);
+                kept.push_str("`…`");
+            }
+            None => kept.push(letter),
+            Some(open) if open == letter => quote = None,
+            Some(_) => {}
+        }
+    }
+    kept + expected
+}
+
+/// A name before the host of `ssh://` is an account; anywhere else it is a token, or has a password after it.
+fn has_credentials(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, _)) => scheme != "ssh" || user.contains(':'),
+        // Git knows neither part, so whatever stands there was meant for the server.
+        None => scheme != "file" && rest.contains(['?', '#']),
+    }
 }
 
 fn invalid(path: String, why: &str) -> ConfigError {
@@ -230,9 +325,30 @@ fn check_git(git: &Git) -> Result<(), String> {
         .any(|scheme| git.url.starts_with(scheme));
     if !known && !Path::new(&git.url).is_absolute() {
         return Err(format!(
-            "`git.url` must be an absolute path, `file://`, `https://` or `ssh://`, not `{}`",
-            git.url.escape_debug()
+            "`git.url` must begin with `/`, `file://`, `https://` or `ssh://`"
         ));
+    }
+    if git.credentials.is_some() && !git.url.starts_with("https://") {
+        return Err("`git.credentials` go with an `https://` URL alone".to_owned());
+    }
+    if git.ssh.is_some() && !git.url.starts_with("ssh://") {
+        return Err("`git.ssh` goes with an `ssh://` URL alone".to_owned());
+    }
+    if let Some(credentials) = &git.credentials {
+        absolute("git.credentials.password_file", &credentials.password_file)?;
+        let name = &credentials.username;
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err("`git.credentials.username` must be a name".to_owned());
+        }
+    }
+    if let Some(ssh) = &git.ssh {
+        absolute("git.ssh.key", &ssh.key)?;
+        if let Some(file) = &ssh.known_hosts {
+            absolute("git.ssh.known_hosts", file)?;
+        }
+    }
+    if let Some(file) = &git.ca_file {
+        absolute("git.ca_file", file)?;
     }
     let branch_is_plain = !git.branch.is_empty()
         && !git.branch.starts_with(['-', '/'])
@@ -242,18 +358,12 @@ fn check_git(git: &Git) -> Result<(), String> {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
     if !branch_is_plain {
-        return Err(format!(
-            "`git.branch` is no branch name: `{}`",
-            git.branch.escape_debug()
-        ));
+        return Err("`git.branch` is no branch name".to_owned());
     }
     if let Some(path) = &git.path
         && (path.starts_with('/') || path.split('/').any(|part| part.is_empty() || part == ".."))
     {
-        return Err(format!(
-            "`git.path` must be a folder inside the repository, not `{}`",
-            path.escape_debug()
-        ));
+        return Err("`git.path` must be a folder inside the repository".to_owned());
     }
     Ok(())
 }
@@ -262,19 +372,16 @@ fn absolute(field: &str, path: &Path) -> Result<(), String> {
     if path.is_absolute() {
         Ok(())
     } else {
-        Err(format!(
-            "`{field}` must be an absolute path, not `{}`",
-            path.display()
-        ))
+        Err(format!("`{field}` must be an absolute path"))
     }
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse()
-        .map_err(|error: contract::duration::DurationError| {
-            serde::de::Error::custom(format!("{error}; {}", error.help))
-        })
+    // The text itself is not shown: it may be a secret in the wrong line.
+    text.parse().map_err(|_| {
+        serde::de::Error::custom("not a duration, expected one as in `PT15M` or `P1D`")
+    })
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(
@@ -313,7 +420,7 @@ receipt_key: /etc/seawall/receipts.key
     }
 
     #[rstest::rstest]
-    #[case("interval: PT1M", "interval: 1m", "1m")]
+    #[case("interval: PT1M", "interval: 1m", "PT15M")]
     #[case("interval: PT1M", "interval: PT0S", "above zero")]
     #[case("/mnt/b", "/mnt/a", "same folder")]
     #[case("/mnt/b }", "/mnt/b, patience: PT0S }", "patience")]
@@ -321,8 +428,19 @@ receipt_key: /etc/seawall/receipts.key
     #[case("/mnt/b", "mnt/b", "absolute")]
     #[case("/srv/policy.git", "ext::sh -c id", "git.url")]
     #[case("branch: main", "branch: --upload-pack=x", "git.branch")]
-    #[case("reconciler_id: dev", "reconciler_id: Dev", "Dev")]
+    #[case("reconciler_id: dev", "reconciler_id: Dev", "s.yaml:2:")]
     #[case("ba78", "zz78", "digest")]
+    #[case("env: K2", "text: K2", "expected")]
+    #[case(
+        "{ url: /srv/policy.git,",
+        "{ url: /srv/policy.git, ssh: { key: /k },",
+        "git.ssh"
+    )]
+    #[case(
+        "{ url: /srv/policy.git,",
+        "{ url: /srv/policy.git, credentials: { username: a, password_file: /p },",
+        "git.credentials"
+    )]
     #[case("state:", "states:", "states")]
     #[case("files: {", "file: {", "file")]
     #[case("interval: PT1M", "interval: PT1M\ninterval: PT2M", "uplicate")]
@@ -340,5 +458,39 @@ receipt_key: /etc/seawall/receipts.key
             message.contains(told) && !message.contains('\n'),
             "{message}"
         );
+    }
+
+    #[rstest::rstest]
+    #[case("interval: PT1M", "interval: hunter2")]
+    #[case("/srv/policy.git", "https://hunter2@git.example.org/p.git")]
+    #[case("/srv/policy.git", "https://bot:hunter2@git.example.org/p.git")]
+    #[case("/srv/policy.git", "https://git.example.org/p.git?token=hunter2")]
+    #[case("/srv/policy.git", "ssh://git:hunter2@git.example.org/p.git")]
+    #[case("/srv/policy.git", "http://hunter2@git.example.org/p.git")]
+    #[case("/srv/policy.git", "hunter2@git.example.org:p.git")]
+    #[case(
+        "{ url: /srv/policy.git, branch: main, deadline: PT1M }",
+        "https://hunter2@h/p.git"
+    )]
+    #[case("branch: main", "branch: hunter2..")]
+    #[case("{ file: /etc/seawall/k1 }", "hunter2")]
+    #[case("{ file: /etc/seawall/k1 }", "{ file: hunter2 }")]
+    #[case("{ file: /etc/seawall/k1 }", "{ file: [hunter2] }")]
+    #[case("{ root_sha256: ba78", "{ root_sha256: hunter2ba78")]
+    #[case("state: /var", "state: hunter2/var")]
+    #[case("reconciler_id: dev", "reconciler_id: '`\"hunter2'")]
+    fn no_message_shows_a_value(#[case] good: &str, #[case] bad: &str) {
+        let text = GOOD.replacen(good, bad, 1);
+        assert_ne!(text, GOOD);
+        let error = parse(&text, Path::new("s.yaml")).unwrap_err();
+        let message = format!("{error} {}", error.help());
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
+    fn an_account_of_ssh_is_no_secret() {
+        let url = "ssh://git@git.example.org/p.git, ssh: { key: /k, known_hosts: /h }";
+        let text = GOOD.replacen("/srv/policy.git", url, 1);
+        assert!(parse(&text, Path::new("s.yaml")).is_ok());
     }
 }

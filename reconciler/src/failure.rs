@@ -4,6 +4,7 @@
 use std::fmt;
 
 use contract::code::{self, Code};
+use contract::hidden;
 use contract::receipt::ErrorNote;
 use serde::Serialize;
 
@@ -27,16 +28,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure under a code; line breaks become spaces.
+    /// A failure under a code. What a message quotes may be a stranger's text: nothing in it turns or hides what is around it.
     pub fn new(code: Code, message: impl fmt::Display, help: impl Into<String>) -> Self {
-        let message = message.to_string();
         Self {
             code,
-            message: message
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect(),
-            help: help.into(),
+            message: hidden::one_line(&message.to_string()),
+            help: hidden::one_line(&help.into()),
         }
     }
 
@@ -44,6 +41,7 @@ impl Failure {
     pub fn exit_status(&self) -> u8 {
         let usage = [
             code::CONFIG_INVALID,
+            code::CREDENTIALS_IN_URL,
             code::UNKNOWN_OBJECT,
             code::RESTORE_UNFIT,
         ];

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use contract::code;
 use contract::seal::{PrivateKey, PublicKey};
 
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use crate::diagnostic::Diagnostic;
 use crate::world::clock;
 use crate::world::files::{self, Mode};
@@ -70,7 +70,7 @@ fn generate(out: &Path, name: &str) -> Result<(), Failure> {
 }
 
 fn show(path: &Path) -> Result<(), Failure> {
-    let public = match private(path) {
+    let public = match unguarded(path) {
         Ok(key) => key.public(),
         Err(_) => public(path)?,
     };
@@ -81,8 +81,32 @@ fn show(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads a private key.
+/// Reads a private key to sign with. One that others can change may be theirs, and one that they can read is not secret.
 pub fn private(path: &Path) -> Result<PrivateKey, Failure> {
+    let mode = files::mode(path).map_err(|error| Failure::unreadable(path, &error))?;
+    let exposed = |what: &str| {
+        format!(
+            "key `{}` can be {what} by other users, its mode is {mode:04o}",
+            path.display()
+        )
+    };
+    let help = "let its owner alone read it, with mode 0600; replace a key that others could read";
+    if mode & 0o022 != 0 {
+        return Err(Failure::refused(
+            code::KEY_UNREADABLE,
+            exposed("changed"),
+            help,
+        ));
+    }
+    if mode & 0o004 != 0 {
+        failure::tell(vec![
+            Diagnostic::warning(code::KEY_UNREADABLE, exposed("read")).help(help),
+        ]);
+    }
+    unguarded(path)
+}
+
+fn unguarded(path: &Path) -> Result<PrivateKey, Failure> {
     PrivateKey::from_pem(&text(path)?).map_err(|fault| named(path, fault))
 }
 

@@ -1,7 +1,7 @@
 //! Owns the text of a policy tree and places in it: [`SourceSet`], [`SourceFile`], [`Span`]. Pure; reading the folder
 //! is the business of `world`. Never holds a byte that was not in a file.
 
-pub mod hidden;
+pub use contract::hidden;
 mod position;
 
 use contract::digest::Digest;

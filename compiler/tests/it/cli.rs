@@ -411,6 +411,40 @@ fn two_folders_with_files_made_in_another_order_give_identical_bytes() {
     assert_eq!(one.published()[..2], other.published()[..2]);
 }
 
+/// A key that others can change may be theirs; one that they can read is told.
+#[test]
+fn a_key_that_others_can_change_signs_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    let key = world.path("keys/build.key");
+    let set = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+    for mode in [0o666, 0o622, 0o660, 0o777] {
+        set(mode);
+        let built = world.build(&["build", "alice"]);
+        assert_eq!(built.status, 3, "{mode:o}: {}", built.err);
+        assert!(
+            built.err.contains("SW0501") && built.err.contains("build.key"),
+            "{}",
+            built.err
+        );
+    }
+    set(0o640);
+    let built = world.build(&["build", "alice"]);
+    assert_eq!(built.status, 0, "{}", built.err);
+    let folder = world.path("out/production");
+    set(0o666);
+    let signed = seawall(&["sign", &folder, "--key", &key]);
+    assert_eq!(signed.status, 3, "{}", signed.err);
+    set(0o644);
+    let signed = seawall(&["sign", &folder, "--key", &key]);
+    assert_eq!(signed.status, 0, "{}", signed.err);
+    assert!(
+        signed.err.contains("SW0501") && signed.err.contains("0644"),
+        "{}",
+        signed.err
+    );
+}
+
 #[test]
 fn findings_stop_signing_and_leave_what_stands() {
     let world = World::new();

@@ -192,6 +192,20 @@ impl Calendar {
         }
     }
 
+    /// How many steps at most it takes to visit all slots of an interval: each local day, and each time of day on it.
+    pub fn steps(&self, from: Timestamp, to: Timestamp) -> u64 {
+        const DAY: u64 = 86_400;
+        match &self.timing {
+            Timing::Cron { .. } => {
+                let length = to.as_second().saturating_sub(from.as_second()).max(0);
+                let days = length.unsigned_abs() / DAY + 1;
+                days.saturating_mul(self.seconds_of_day.len() as u64 + 1)
+            }
+            // Distances of a period are computed, and a continuous timing has no slots.
+            Timing::Every { .. } | Timing::Continuous { .. } => 1,
+        }
+    }
+
     /// The newest slot at or before an instant. None for continuous timings and before the calendar of `jiff` begins.
     pub fn slot_at_or_before(&self, at: Timestamp) -> Option<Timestamp> {
         // Looks back in disjoint pieces, each twice as long as the one before, so that frequent and rare schedules are both

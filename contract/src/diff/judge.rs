@@ -13,9 +13,20 @@ use crate::duration::Seconds;
 use crate::id::{DatasetId, TierId};
 use crate::model::{Model, Schedule};
 
+/// How many steps of calendars one comparison takes, some seconds of work. A signed bundle of 64 MiB could otherwise ask for
+/// days of it. What is left over when it is spent is incomparable, so it needs the owners.
+const STEPS: u64 = 200_000_000;
+
+/// What reading one expression and finding its zone is worth in steps.
+const READING: u64 = 2_000;
+
 /// Collects the changes below a path.
 pub(super) struct Judge<'a> {
     zones: &'a Zones,
+    /// Steps of calendars that are left.
+    steps: u64,
+    /// Widest gaps that are known, by what the schedule says. Plans repeat the schedules that they follow.
+    gaps: BTreeMap<String, Option<Seconds>>,
     horizon: (Timestamp, Timestamp),
     renamed: BTreeMap<&'a DatasetId, &'a DatasetId>,
     ranks: [BTreeMap<&'a TierId, u32>; 2],
@@ -37,6 +48,8 @@ impl<'a> Judge<'a> {
         };
         Judge {
             zones,
+            steps: STEPS,
+            gaps: BTreeMap::new(),
             horizon: (
                 from,
                 later.map_or(Timestamp::MAX, |zoned| zoned.timestamp()),
@@ -298,7 +311,7 @@ impl<'a> Judge<'a> {
         if before == after {
             return;
         }
-        let effect = match (self.widest(old), self.widest(new)) {
+        let effect = match (self.widest(&before, old), self.widest(&after, new)) {
             (Some(was), Some(is)) if is < was => Effect::Stronger,
             (Some(was), Some(is)) if is > was => Effect::Weaker,
             (Some(_), Some(_)) | (None, _) | (_, None) => Effect::Incomparable,
@@ -306,15 +319,32 @@ impl<'a> Judge<'a> {
         self.change("timing", Some(before), Some(after), effect);
     }
 
-    fn widest(&self, schedule: &Schedule) -> Option<Seconds> {
+    /// None when the schedule has no calendar, and when there are no steps left to walk it.
+    fn widest(&mut self, says: &str, schedule: &Schedule) -> Option<Seconds> {
+        if let Some(known) = self.gaps.get(says) {
+            return *known;
+        }
+        let found = self.walk(schedule);
+        self.gaps.insert(says.to_owned(), found);
+        found
+    }
+
+    fn walk(&mut self, schedule: &Schedule) -> Option<Seconds> {
+        self.spend(READING)?;
         let calendar = schedule.calendar(self.zones).ok()?;
         match calendar.timing() {
             Timing::Continuous { max_lag } => Some(*max_lag),
             Timing::Cron { .. } | Timing::Every { .. } => {
                 let (from, to) = self.horizon;
+                self.spend(calendar.steps(from, to))?;
                 calendar.gaps(from, to, 0).widest.map(|gap| gap.length())
             }
         }
+    }
+
+    fn spend(&mut self, steps: u64) -> Option<()> {
+        self.steps = self.steps.checked_sub(steps)?;
+        Some(())
     }
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::INTEGER_LIMIT;
 use crate::code::Code;
 use crate::digest::Digest;
+use crate::hidden;
 use crate::id::{BackupId, DatasetId, EnvironmentId, PlanId, ReconcilerId, ScenarioId};
 use crate::model::Plane;
 use crate::seal::{
@@ -187,13 +188,11 @@ impl ErrorNote {
             17 => "receipts",
             _ => "policy",
         };
-        let one_line = summary
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c });
+        let one_line = hidden::one_line(summary);
         Self {
             code: code.to_string(),
             category: category.into(),
-            summary: one_line.take(MAX_SUMMARY_CHARS).collect(),
+            summary: one_line.chars().take(MAX_SUMMARY_CHARS).collect(),
         }
     }
 }

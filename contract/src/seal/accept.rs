@@ -132,12 +132,12 @@ impl Accepted {
     }
 }
 
-/// Accepts a verified bundle, or says why not. `weakening` is judged against the bundle now applied and ignored when there
-/// is none, because no baseline counts as weakening.
+/// Accepts a verified bundle, or says why not. `weakening` judges it against the bundle now applied. It is asked last, because
+/// it takes longest, and not at all when there is nothing applied: no baseline counts as weakening.
 pub fn accept(
     bundle: Verified<Bundle>,
     last: Option<&LastAccepted>,
-    weakening: &Weakening,
+    weakening: impl FnOnce(&Verified<Bundle>) -> Weakening,
     now: Timestamp,
 ) -> Result<Accepted, Refusal> {
     let stated = bundle.statement();
@@ -161,12 +161,12 @@ pub fn accept(
         in_order(&bundle, last)?;
     }
     // 4. Weakening needs the owners.
-    let (novelty, why) = match (last, weakening) {
-        (None, Weakening::Nothing | Weakening::Weaker(_)) => {
-            (Novelty::First, Some("is the first here".to_owned()))
-        }
-        (Some(_), Weakening::Nothing) => (Novelty::Next, None),
-        (Some(_), Weakening::Weaker(what)) => (Novelty::Next, Some(Weakening::told(what))),
+    let (novelty, why) = match last {
+        None => (Novelty::First, Some("is the first here".to_owned())),
+        Some(_) => match weakening(&bundle) {
+            Weakening::Nothing => (Novelty::Next, None),
+            Weakening::Weaker(what) => (Novelty::Next, Some(Weakening::told(&what))),
+        },
     };
     if let Some(why) = why {
         owners_agree(&bundle, why)?;

@@ -6,6 +6,7 @@
 mod accept;
 mod dsse;
 mod keys;
+pub mod limits;
 mod open;
 mod payload;
 mod refusal;

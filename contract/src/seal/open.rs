@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::dsse::{Envelope, PAYLOAD_TYPE, Signers};
 use super::keys::{KeyId, PublicKey};
+use super::limits;
 use super::payload::from_canonical;
 use super::refusal::Refusal;
 use super::root::{EnvironmentRoles, Role, TrustRoot};
@@ -20,13 +21,6 @@ use super::statement::{
 use crate::digest::Digest;
 use crate::id::{EnvironmentId, ReconcilerId};
 use crate::model::{self, Model};
-
-// Limits protect the reader before anything is verified; all are far above what a real policy reaches.
-const MAX_ROOTS: u64 = 64;
-const MAX_ROOT_BYTES: u64 = 1 << 20;
-const MAX_ENVELOPE_BYTES: u64 = 16 << 20;
-const MAX_BUNDLE_BYTES: u64 = 64 << 20;
-const MAX_PROVENANCE_BYTES: u64 = 256 << 20;
 
 /// The published files, as read. Nothing in them is trusted.
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +126,7 @@ pub fn open(
     expect: &Expect<'_>,
 ) -> Result<Verified<Bundle>, Refusal> {
     // 1. Limits on size and count, before anything else is looked at.
-    limits(sealed)?;
+    within_limits(sealed)?;
     // 2. The root chain, from the pinned root to the newest.
     let roots = open_chain(sealed.root_chain, pin)?;
     // 3. Signatures of the statement, counted in persons by the newest root.
@@ -176,7 +170,7 @@ pub fn inspect(envelope: &[u8], bundle: &[u8], provenance: &[u8]) -> Result<Insp
         bundle,
         provenance,
     };
-    limits(&sealed)?;
+    within_limits(&sealed)?;
     let envelope = Envelope::from_json(envelope).map_err(|fault| Refusal::Envelope {
         what: ENVELOPE_FILE.into(),
         fault,
@@ -203,30 +197,30 @@ struct Roots {
     known: BTreeMap<KeyId, PublicKey>,
 }
 
-fn limits(sealed: &Sealed<'_>) -> Result<(), Refusal> {
+fn within_limits(sealed: &Sealed<'_>) -> Result<(), Refusal> {
     root_limits(sealed.root_chain)?;
     within(
         "bytes of `bundle.dsse.json`",
         sealed.envelope.len(),
-        MAX_ENVELOPE_BYTES,
+        limits::ENVELOPE_BYTES,
     )?;
     within(
         "bytes of `bundle.json`",
         sealed.bundle.len(),
-        MAX_BUNDLE_BYTES,
+        limits::BUNDLE_BYTES,
     )?;
     within(
         "bytes of `provenance.json`",
         sealed.provenance.len(),
-        MAX_PROVENANCE_BYTES,
+        limits::PROVENANCE_BYTES,
     )
 }
 
 fn root_limits(chain: &[Vec<u8>]) -> Result<(), Refusal> {
-    within("trust roots", chain.len(), MAX_ROOTS)?;
+    within("trust roots", chain.len(), limits::ROOTS)?;
     chain
         .iter()
-        .try_for_each(|root| within("bytes of a trust root", root.len(), MAX_ROOT_BYTES))
+        .try_for_each(|root| within("bytes of a trust root", root.len(), limits::ROOT_BYTES))
 }
 
 const fn within(what: &'static str, found: usize, limit: u64) -> Result<(), Refusal> {

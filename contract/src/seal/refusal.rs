@@ -311,6 +311,14 @@ impl Refusal {
         }
     }
 
+    /// Whether the same files may be accepted at another time.
+    pub const fn depends_on_time(&self) -> bool {
+        matches!(
+            self,
+            Self::RootExpired { .. } | Self::Expired { .. } | Self::FromTheFuture { .. }
+        )
+    }
+
     /// What to do about it.
     pub const fn help(&self) -> &'static str {
         match self {

@@ -368,6 +368,52 @@ fn a_schedule_is_judged_by_its_widest_gap() {
     assert_eq!(effect("30 4 * * *"), Effect::Incomparable);
 }
 
+/// What is signed may ask for any amount of calendars. What is not walked any more needs the owners, and never passes.
+#[test]
+fn more_calendars_than_one_comparison_walks_are_incomparable() {
+    let with = |minutes: &str| {
+        let mut model = full();
+        for number in 0..100 {
+            // All hours of all months, and no two schedules say it in the same way.
+            let (zone, hour) = (["UTC", "Europe/Berlin"][number % 2], 1 + number / 2 % 20);
+            let months = ["1-12", "1-6,7-12", "1-5,6-12"][number / 40];
+            let cron = format!("{minutes} 0-{hour},{}-23 * {months} *", hour + 1);
+            let schedule = schedule_cron(&cron, zone, Seconds::hours(1), 0);
+            model
+                .settings
+                .schedules
+                .insert(format!("x{number}").parse().unwrap(), schedule);
+        }
+        model
+    };
+    let (often, rarely) = (with("*"), with("0/2"));
+    // Every second minute instead of every minute weakens; the other way round strengthens.
+    for (old, new, walked) in [
+        (&often, &rarely, Effect::Weaker),
+        (&rarely, &often, Effect::Stronger),
+    ] {
+        let comparison = compare(old, new, &Zones::bundled());
+        let timings = comparison
+            .changes
+            .iter()
+            .filter(|change| change.path.last().is_some_and(|leaf| leaf == "timing"));
+        let effects: Vec<Effect> = timings.map(|change| change.effect).collect();
+        assert_eq!(effects.len(), 100);
+        let known = effects
+            .iter()
+            .take_while(|effect| **effect == walked)
+            .count();
+        assert!((10..90).contains(&known), "{effects:?}");
+        assert!(
+            effects
+                .iter()
+                .skip(known)
+                .all(|effect| *effect == Effect::Incomparable)
+        );
+        assert!(comparison.weakening().count() >= 100 - known);
+    }
+}
+
 #[test]
 fn a_location_without_one_more_to_commit_may_cost_the_copy_lag() {
     let model = full();

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use contract::hidden;
 use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -26,6 +27,7 @@ use crate::control::{Daemon, Stop, acceptance, doctor, locations, operate, resto
 use crate::failure::Failure;
 use crate::store::Store as _;
 use crate::world::clock;
+use crate::world::process::signals;
 
 /// Makes reality match the accepted recovery policy, and keeps the evidence.
 #[derive(Debug, Parser)]
@@ -165,7 +167,7 @@ fn logs(format: Format) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,reconciler=info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Plain(std::io::stderr()))
         // Whoever read our log may have gone; that is no reason to end.
         .log_internal_errors(false)
         .with_target(false)
@@ -174,6 +176,30 @@ fn logs(format: Format) {
         Format::Human => builder.compact().try_init(),
         Format::Json => builder.json().try_init(),
     };
+}
+
+/// Standard error without hidden characters: what is logged may quote the name of a stranger's file. Escape sequences are
+/// the log's own colours; it replaces those of messages.
+struct Plain(std::io::Stderr);
+
+impl std::io::Write for Plain {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let plain: String = text
+            .chars()
+            .map(|letter| match letter {
+                '\u{1b}' => letter,
+                _ if hidden::is_hidden(letter) => '\u{fffd}',
+                _ => letter,
+            })
+            .collect();
+        self.0.write_all(plain.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// The child processes log as their parent does.
@@ -187,7 +213,7 @@ fn tell(failure: &Failure, format: Format) {
         Format::Human => writeln!(out, "error{failure}\n  help: {}", failure.help),
         Format::Json => {
             let text = serde_json::json!({ "error": failure }).to_string();
-            writeln!(out, "{text}")
+            writeln!(out, "{}", escaped(&text))
         }
     };
 }
@@ -359,28 +385,11 @@ fn stop_on_signal() -> Result<Stop, Failure> {
             "check the limits of this process",
         )
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    let (mut terminate, mut interrupt) = {
-        let _entered = runtime.enter();
-        use tokio::signal::unix::{SignalKind, signal};
-        (
-            signal(SignalKind::terminate()).map_err(failed)?,
-            signal(SignalKind::interrupt()).map_err(failed)?,
-        )
-    };
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        });
+    signals::when_asked_to_end(&signals::ASKING, move || {
         tracing::info!("asked to end");
         asked.ask();
-    });
+    })
+    .map_err(failed)?;
     Ok(stop)
 }
 
@@ -423,11 +432,38 @@ fn forever(config: Config) -> Result<u8, Failure> {
 /// JSON of one value on standard output.
 fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| broken(&error))?;
-    print(&text)
+    print_as(&escaped(&text))
+}
+
+/// Hidden characters of JSON as escapes: the same value to a program, and visible to a person.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if hidden::is_hidden(letter) {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                let _ = std::fmt::Write::write_fmt(&mut text, format_args!("\\u{unit:04x}"));
+            }
+        } else {
+            text.push(letter);
+        }
+    }
+    text
+}
+
+/// One text on standard output, without hidden characters but those of our own colours.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut parts = text.split('\u{1b}');
+    let mut plain = hidden::shown(parts.next().unwrap_or_default()).into_owned();
+    for part in parts {
+        let is_ours = table::SEQUENCES.iter().any(|ours| part.starts_with(ours));
+        plain.push(if is_ours { '\u{1b}' } else { '\u{fffd}' });
+        plain.push_str(&hidden::shown(part));
+    }
+    print_as(&plain)
 }
 
 /// One text on standard output; a reader that went away is no failure of ours.
-fn print(text: &str) -> Result<(), Failure> {
+fn print_as(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(broken(&error)),
         Ok(()) | Err(_) => Ok(()),

@@ -14,6 +14,9 @@ const NARROW: usize = 30;
 /// How far in.
 const INDENT: usize = 4;
 
+/// What follows the escape character in the colours below.
+pub const SEQUENCES: [&str; 4] = ["[0m", "[31m", "[32m", "[33m"];
+
 /// Whether a stream wants colours.
 pub fn colours(stream: &impl IsTerminal) -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && stream.is_terminal()

@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufRead as _, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use contract::code::{self, Code};
@@ -18,14 +19,15 @@ use serde_json::Value;
 use super::{Access, Stop};
 use crate::failure::Failure;
 use crate::world::connector::{self, Binding, Bounds, Cancel, Manifest, Prepared, Verdict};
-use crate::world::process::{self, Input, ProcessError, Stderr};
+use crate::world::process::{self, Input, ProcessError, Stderr, guard, signals};
+use crate::world::secret;
 use crate::world::vault::{BackupOutcome, BackupRequest, Expect, LocationState, PointTags, Source};
 
 /// The hidden subcommand.
 pub const SUBCOMMAND: &str = "__effect";
 
 /// An order holds keys and bindings; none is longer.
-const ORDER_LIMIT: u64 = 64 << 20;
+const ORDER_LIMIT: usize = 64 << 20;
 
 /// What the child is told, one line on its standard input. Holds the key, so it is never logged.
 #[derive(Serialize, Deserialize)]
@@ -159,12 +161,11 @@ pub fn ask(order: &Order, deadline: Duration, stop: &Stop) -> Result<Reply, NoAn
             "look at the log of this operation; the next round looks at what was left",
         ))
     };
-    let mut line = serde_json::to_vec(order)
-        .map_err(|error| lost(code::EFFECT_PANICKED, error.to_string()))?;
-    line.push(b'\n');
+    let line =
+        secret::to_line(order).map_err(|error| lost(code::EFFECT_PANICKED, error.to_string()))?;
     let program =
         std::env::current_exe().map_err(|error| lost(code::EFFECT_PANICKED, error.to_string()))?;
-    let mut command = Command::new(program);
+    let mut command = guard::ours(&program);
     command.arg(SUBCOMMAND);
     let ended = process::run(
         &mut command,
@@ -207,23 +208,31 @@ pub fn ask(order: &Order, deadline: Duration, stop: &Stop) -> Result<Reply, NoAn
 
 /// The whole life of the child.
 pub fn run_child() -> ExitCode {
-    let mut line = String::new();
-    let mut input = std::io::BufReader::new(std::io::stdin());
-    let read = input.by_ref().take(ORDER_LIMIT).read_line(&mut line);
-    let order = read
+    // Whoever asks an effect to end must find everything that it started ended too, its server's work among it.
+    let asked = signals::when_asked_to_end(&signals::ASKING_AN_EFFECT, || {
+        process::end_all();
+        std::process::exit(1);
+    });
+    // Not the library's standard input, which keeps a copy of what it read.
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let (Ok(()), Ok(input)) = (asked, input) else {
+        return ExitCode::from(2);
+    };
+    let mut input = File::from(input);
+    let line = secret::read_line(&mut input, ORDER_LIMIT);
+    let order = line
         .ok()
-        .and_then(|_| serde_json::from_str::<Order>(&line).ok());
+        .and_then(|line| secret::from_line::<Order>(&line).ok());
     let Some(order) = order else {
         // The line may hold a key, so nothing of it is shown.
         return ExitCode::from(2);
     };
-    drop(line);
     // The parent holds the pipe open for as long as it lives. An effect without its parent would be recorded by nobody, and a
     // dump without us would load its server for nothing.
     std::thread::spawn(move || {
         let mut rest = Vec::new();
         let _ = input.read_to_end(&mut rest);
-        process::kill_all();
+        process::end_all();
         std::process::exit(1);
     });
     let done = match order {

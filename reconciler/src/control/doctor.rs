@@ -62,6 +62,12 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
             daemon.log().ledger().size()
         ),
     ));
+    findings.extend(
+        daemon
+            .exposed
+            .iter()
+            .map(|failure| ill("file access", failure.clone())),
+    );
     policy_findings(daemon, &mut findings);
     location_findings(daemon, &mut findings);
     for (kid, source) in &daemon.config.keys {

@@ -12,6 +12,7 @@ mod copies;
 pub mod doctor;
 pub mod execute;
 mod findings;
+mod judged;
 pub mod locations;
 pub mod look;
 pub mod operate;
@@ -32,12 +33,15 @@ use contract::receipt::{Authority, Origin};
 use contract::seal::PublicKey;
 use jiff::Timestamp;
 
-use crate::config::Config;
+use crate::config::{Config, KeySource};
 use crate::failure::Failure;
 use crate::store::{Change, Store as _};
+use crate::world::access::{self, Trusted};
 use crate::world::clock;
+use crate::world::connector::Binding;
 use crate::world::keys;
 use crate::world::receipts::{self, Draft, ReceiptLog};
+use crate::world::secret::Secret;
 use crate::world::store_sqlite::SqliteStore;
 use crate::world::vault::{LocationState, Place, RepositoryName, Vault};
 
@@ -74,13 +78,57 @@ pub struct Daemon {
     records: bool,
     /// Whether to end.
     pub stop: Stop,
+    /// What other users of this machine can change or read, and should not.
+    pub exposed: Vec<Failure>,
+}
+
+/// Every file that the configuration trusts, itself first, as far as others can change or read it.
+fn exposed(config: &Config) -> Vec<Failure> {
+    let mut files = vec![
+        (&config.file, Trusted::Settings),
+        (&config.receipt_key, Trusted::Secret),
+    ];
+    let key_files = config.keys.values().filter_map(|source| match source {
+        KeySource::File(path) => Some(path),
+        KeySource::Env(_) | KeySource::Command(_) => None,
+    });
+    let git = &config.git;
+    let database = config
+        .datasets
+        .values()
+        .filter_map(|binding| match binding {
+            Binding::Postgres(postgres) => postgres.password_file.as_ref(),
+            Binding::Files(_) | Binding::Jsonl(_) | Binding::Sqlite(_) => None,
+        });
+    let secrets = key_files
+        .chain(database)
+        .chain(git.credentials.iter().map(|it| &it.password_file))
+        .chain(git.ssh.iter().map(|it| &it.key));
+    files.extend(secrets.map(|path| (path, Trusted::Secret)));
+    let settings = git
+        .ca_file
+        .iter()
+        .chain(git.ssh.iter().filter_map(|it| it.known_hosts.as_ref()));
+    files.extend(settings.map(|path| (path, Trusted::Settings)));
+    files
+        .into_iter()
+        .filter_map(|(path, trusted)| access::failure(path, trusted))
+        .collect()
 }
 
 impl Daemon {
     /// Takes the store's lock and reads the receipt log back.
     pub fn open(config: Config, stop: Stop) -> Result<Self, Failure> {
+        let was_open = access::take_state(&config.state)?;
         let store = SqliteStore::open(&config.store_path())?;
-        let daemon = Self::over(config, store, stop, true)?;
+        let mut daemon = Self::over(config, store, stop, true)?;
+        daemon.exposed = was_open
+            .into_iter()
+            .chain(exposed(&daemon.config))
+            .collect();
+        for failure in &daemon.exposed {
+            tracing::warn!(code = %failure.code, "{}", failure.message);
+        }
         // Only who holds the lock can compare: beside a running daemon the copies may be newer than what was just read.
         copies::nothing_was_lost(&daemon)?;
         Ok(daemon)
@@ -121,6 +169,7 @@ impl Daemon {
             locations: Mutex::new(None),
             records,
             stop,
+            exposed: Vec::new(),
         })
     }
 
@@ -215,7 +264,7 @@ pub struct Access {
     /// Paths of objects that are known to be damaged, by location.
     pub damaged: BTreeMap<LocationId, BTreeSet<String>>,
     /// The key's bytes.
-    pub key: Vec<u8>,
+    pub key: Secret,
 }
 
 impl Access {
@@ -266,7 +315,7 @@ impl Access {
             plan: self.plan.clone(),
             kid: self.kid.clone(),
         };
-        let mut vault = Vault::new(&name, self.places.clone(), &self.key)?;
+        let mut vault = Vault::new(&name, self.places.clone(), self.key.bytes())?;
         for (location, state) in &self.aside {
             vault.set_aside(location.clone(), state.clone());
         }

@@ -11,7 +11,8 @@ use contract::seal::{
 };
 use jiff::Timestamp;
 
-use super::Daemon;
+use super::judged::{Judged, Question};
+use super::{Daemon, Stop};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::plan::{InForce, own_plans};
@@ -50,7 +51,7 @@ pub fn roots(config: &Config, chain: &[Vec<u8>]) -> Result<TrustRoot, Refusal> {
 
 /// Looks for newer policy and says what is in force now. The last good bundle stays in force whatever goes wrong.
 pub fn follow(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
-    let problem = match published(&daemon.config) {
+    let problem = match published(&daemon.config, &daemon.stop) {
         Err(failure) => Some(failure),
         Ok(published) => consider(daemon, &published, now)?,
     };
@@ -92,10 +93,10 @@ pub fn in_force(
 /// What would be in force after a look for newer policy; records nothing.
 pub fn peek(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     let stored = daemon.store.accepted()?;
-    let problem = match published(&daemon.config) {
+    let problem = match published(&daemon.config, &daemon.stop) {
         Err(failure) => failure,
-        Ok(published) => match judge(&daemon.config, &published, stored.as_ref(), now) {
-            Err(refusal) => Failure::from(refusal),
+        Ok(published) => match peek_at(daemon, &published, stored.as_ref(), now) {
+            Err(failure) => failure,
             Ok(accepted) => {
                 let newest = daemon.log().ledger().newest();
                 let accepted = accepted.doubting_the_clock(newest, now);
@@ -122,10 +123,40 @@ pub fn peek(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     in_force(daemon, now, Some(problem))
 }
 
-fn published(config: &Config) -> Result<Published, Failure> {
-    let mirror = config.mirror_path();
-    git::fetch(&config.git, &mirror)?;
-    Ok(git::read(&config.git, &mirror, &config.environment)?)
+fn published(config: &Config, stop: &Stop) -> Result<Published, Failure> {
+    let stopped = || stop.asked();
+    Ok(git::published(
+        &config.git,
+        &config.mirror_path(),
+        &config.environment,
+        &stopped,
+    )?)
+}
+
+/// Judges what was not refused before; records nothing.
+fn peek_at(
+    daemon: &Daemon,
+    published: &Published,
+    stored: Option<&StoredBundle>,
+    now: Timestamp,
+) -> Result<Accepted, Failure> {
+    let question = question(&daemon.config, published, stored);
+    match Judged::read(&daemon.config.judged_path()).refusal(&question) {
+        Some(refused) => Err(refused),
+        None => Ok(judge(&daemon.config, published, stored, now)?),
+    }
+}
+
+/// What the verdict on published files depends on, but for the time.
+fn question(config: &Config, published: &Published, stored: Option<&StoredBundle>) -> Question {
+    let baseline = stored.map(|stored| (stored.serial.get(), stored.payload, stored.root_version));
+    Question::new(&[
+        &digest(published),
+        &format!("{baseline:?}"),
+        &config.trust.root_sha256,
+        &config.environment,
+        &config.reconciler_id,
+    ])
 }
 
 fn sealed_of(stored: &StoredBundle) -> Sealed<'_> {
@@ -178,17 +209,32 @@ fn consider(
     if known {
         return Ok(None);
     }
-    match judge(&daemon.config, published, stored.as_ref(), now) {
-        Ok(accepted) => {
-            record_acceptance(daemon, &accepted, published, stored.as_ref(), now)?;
-            Ok(None)
+    let question = question(&daemon.config, published, stored.as_ref());
+    let mut judged = Judged::read(&daemon.config.judged_path());
+    let refused = if let Some(refused) = judged.refusal(&question) {
+        refused
+    } else {
+        // Kept before, too: what ends the process while it is judged must not end it in every round.
+        judged.begin(&question);
+        match judge(&daemon.config, published, stored.as_ref(), now) {
+            Ok(accepted) => {
+                record_acceptance(daemon, &accepted, published, stored.as_ref(), now)?;
+                judged.forget();
+                return Ok(None);
+            }
+            Err(refusal) if refusal.depends_on_time() => {
+                judged.forget();
+                Failure::from(refusal)
+            }
+            Err(refusal) => {
+                let failure = Failure::from(refusal);
+                judged.refuse(&question, &failure);
+                failure
+            }
         }
-        Err(refusal) => {
-            let failure = Failure::from(refusal);
-            record_refusal(daemon, published, &failure, now)?;
-            Ok(Some(failure))
-        }
-    }
+    };
+    record_refusal(daemon, published, &refused, now)?;
+    Ok(Some(refused))
 }
 
 fn judge(
@@ -203,16 +249,29 @@ fn judge(
         bundle: &published.bundle,
         provenance: &published.provenance,
     };
+    // Before it begins: whoever waits for it, and a test, sees what takes long.
+    tracing::debug!(event = "bundle_judged", commit = %published.commit, "published bundle is judged");
     let verified = open(config, &sealed)?;
     let baseline = stored.map(|stored| open(config, &sealed_of(stored)));
-    let weakening = match &baseline {
+    let weakening = |new: &Verified<seal::Bundle>| match &baseline {
         // A baseline that cannot be opened any more cannot be compared with: that counts as weakening.
         Some(Err(_)) | None => Weakening::Weaker(vec!["an unknown baseline".to_owned()]),
-        Some(Ok(old)) => {
-            Weakening::between(&old.get().model, &verified.get().model, &Zones::bundled())
-        }
+        Some(Ok(old)) => Weakening::between(&old.get().model, &new.get().model, &Zones::bundled()),
     };
-    seal::accept(verified, stored.map(last).as_ref(), &weakening, now)
+    seal::accept(verified, stored.map(last).as_ref(), weakening, now)
+}
+
+/// Identity of the published files.
+fn digest(published: &Published) -> Digest {
+    let mut all = Vec::new();
+    for file in published.roots.iter().chain([
+        &published.envelope,
+        &published.bundle,
+        &published.provenance,
+    ]) {
+        all.extend_from_slice(Digest::of(file).as_bytes());
+    }
+    Digest::of(&all)
 }
 
 fn record_acceptance(
@@ -277,15 +336,7 @@ fn record_refusal(
     failure: &Failure,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let mut all = Vec::new();
-    for file in published.roots.iter().chain([
-        &published.envelope,
-        &published.bundle,
-        &published.provenance,
-    ]) {
-        all.extend_from_slice(Digest::of(file).as_bytes());
-    }
-    let digest = Digest::of(&all);
+    let digest = digest(published);
     let code = failure.code.to_string();
     if daemon.store.last_refusal()? == Some((digest, code.clone())) {
         return Ok(());

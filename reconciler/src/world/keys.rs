@@ -1,12 +1,13 @@
 //! Owns reading keys from where the configuration says they are. Never logs, stores or prints one. See [`load`].
 
-use std::process::Command;
 use std::time::Duration;
 
 use contract::code::{self, Code};
 use contract::id::Kid;
 
+use super::process::guard::{self, Limits};
 use super::process::{self, Stderr};
+use super::secret::{self, Secret};
 use crate::config::KeySource;
 
 /// A key store that answers slower than this is down; a person waits for the answer.
@@ -40,21 +41,22 @@ impl KeyError {
 }
 
 /// The bytes of a key, without one trailing newline.
-pub fn load(kid: &Kid, source: &KeySource) -> Result<Vec<u8>, KeyError> {
+pub fn load(kid: &Kid, source: &KeySource) -> Result<Secret, KeyError> {
     let (place, found) = match source {
         KeySource::File(path) => (
             format!("file `{}`", path.display()),
-            std::fs::read(path).map_err(|error| error.to_string()),
+            secret::read_file(path, MAX_KEY_BYTES).map_err(|error| error.to_string()),
         ),
         KeySource::Env(name) => (
             format!("variable `{name}`"),
             std::env::var(name)
-                .map(String::into_bytes)
+                .map(|text| Secret::from(text.into_bytes()))
                 .map_err(|error| error.to_string()),
         ),
         KeySource::Command(argv) => {
             let program = argv.first().cloned().unwrap_or_default();
-            let mut command = Command::new(&program);
+            // A variable of the daemon may be another key, so the command gets none that it does not need.
+            let mut command = guard::program(&program, Limits::default());
             command.args(argv.iter().skip(1));
             let answer = process::run(
                 &mut command,
@@ -66,7 +68,7 @@ pub fn load(kid: &Kid, source: &KeySource) -> Result<Vec<u8>, KeyError> {
             .map_err(|error| error.to_string())
             .and_then(|ended| {
                 if ended.status.success() {
-                    Ok(ended.stdout)
+                    Ok(Secret::from(ended.stdout))
                 } else {
                     Err(ended.status.to_string())
                 }
@@ -79,15 +81,15 @@ pub fn load(kid: &Kid, source: &KeySource) -> Result<Vec<u8>, KeyError> {
         place: place.clone(),
         why,
     };
-    let mut bytes = found.map_err(failed)?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
+    let mut key = found.map_err(failed)?;
+    if let Some(text) = key.bytes().strip_suffix(b"\n") {
+        key.truncate(text.len());
     }
-    if bytes.is_empty() {
+    if key.bytes().is_empty() {
         return Err(failed("it is empty".to_owned()));
     }
-    if bytes.len() > MAX_KEY_BYTES {
+    if key.bytes().len() > MAX_KEY_BYTES {
         return Err(failed(format!("it is longer than {MAX_KEY_BYTES} bytes")));
     }
-    Ok(bytes)
+    Ok(key)
 }

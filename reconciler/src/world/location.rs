@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use contract::id::{DatasetId, LocationId};
@@ -18,7 +18,7 @@ use rustix::fs::{FileType, FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Folder, FolderError, PRIVATE_FILE, PRIVATE_FOLDER};
-use super::process::{self, Input, ProcessError, Stderr};
+use super::process::{self, Input, ProcessError, Stderr, guard};
 use super::receipts;
 use super::vault::{MARK_FILE, Mark, read_mark};
 
@@ -178,7 +178,7 @@ pub fn ask(order: &Order, stop: &dyn Fn() -> bool) -> Result<Reply, NoReply> {
     let mut line = serde_json::to_vec(order).map_err(|error| broken(error.to_string()))?;
     line.push(b'\n');
     let program = std::env::current_exe().map_err(|error| broken(error.to_string()))?;
-    let mut command = Command::new(program);
+    let mut command = guard::ours(&program);
     command.arg(SUBCOMMAND);
     let deadline = order.patience().saturating_add(OVERHEAD);
     let ended = process::run(

@@ -4,6 +4,7 @@
     reason = "shell: this is where the daemon touches the world"
 )]
 
+pub mod access;
 pub mod clock;
 pub mod connector;
 pub mod folder;
@@ -12,5 +13,6 @@ pub mod keys;
 pub mod location;
 pub mod process;
 pub mod receipts;
+pub mod secret;
 pub mod store_sqlite;
 pub mod vault;

@@ -1,5 +1,9 @@
 //! Owns child processes that may hang: each gets its own process group, a deadline and bounded output, and is killed with
-//! everything it started. Never runs a shell. The interesting function is [`run`].
+//! everything it started, what left its group among it. Never runs a shell. The interesting function is [`run`].
+
+pub mod guard;
+pub mod signals;
+mod strays;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write as _};
@@ -12,6 +16,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
+use zeroize::Zeroizing;
 
 /// More output than this is dropped: nothing that we read from a child is long.
 const OUTPUT_LIMIT: u64 = 64 << 20;
@@ -21,6 +26,9 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// Between asking a group to end and ending it: enough for a database client to cancel its query on the server.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// Between asking all groups to end and ending them. Shorter than [`GRACE`]: the parent of an effect waits for it that long.
+const GRACE_OF_ALL: Duration = Duration::from_secs(2);
 
 /// After a child ended, a grandchild may hold its pipes open; its output is waited for this long.
 const PIPE_GRACE: Duration = Duration::from_secs(2);
@@ -141,7 +149,8 @@ pub fn run(
         Input::Held(bytes) => (bytes, true),
     };
     if let Some(mut pipe) = group.child.stdin.take() {
-        let bytes = bytes.to_vec();
+        // An order holds a key.
+        let bytes = Zeroizing::new(bytes.to_vec());
         // A child that does not read must not block us.
         std::thread::spawn(move || {
             let _ = pipe.write_all(&bytes).and_then(|()| pipe.flush());
@@ -186,17 +195,47 @@ pub fn run(
 }
 
 /// The groups that run now, so that a process that must end at once leaves none behind.
-static LIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+#[derive(Debug, Default)]
+struct Live {
+    leaders: BTreeSet<i32>,
+    /// Whether this process is ending: nothing is started any more.
+    closed: bool,
+}
 
-fn live() -> MutexGuard<'static, BTreeSet<i32>> {
+static LIVE: Mutex<Live> = Mutex::new(Live {
+    leaders: BTreeSet::new(),
+    closed: false,
+});
+
+fn live() -> MutexGuard<'static, Live> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Kills every group that this process started and that still runs. Only for a process that ends right afterwards.
-pub fn kill_all() {
-    for leader in live().iter() {
+/// Ends every group that this process started and that still runs, first asking and then not asking, and whatever left its
+/// group. Only for a process that ends right afterwards: nothing can be started any more.
+pub fn end_all() {
+    let mut live = live();
+    live.closed = true;
+    for leader in &live.leaders {
         // The only failure is that the group is gone already.
+        let _ = killpg(Pid::from_raw(*leader), Signal::SIGTERM);
+    }
+    let asked = Instant::now();
+    while asked.elapsed() < GRACE_OF_ALL && !live.leaders.iter().all(|leader| has_ended(*leader)) {
+        std::thread::sleep(TICK);
+    }
+    for leader in &live.leaders {
         let _ = killpg(Pid::from_raw(*leader), Signal::SIGKILL);
+    }
+    strays::end(&BTreeSet::new());
+}
+
+/// Looks without reaping: once reaped, the number of the group could belong to a stranger.
+fn has_ended(leader: i32) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match waitid(Id::Pid(Pid::from_raw(leader)), flags) {
+        Ok(WaitStatus::StillAlive) => false,
+        Ok(_) | Err(_) => true,
     }
 }
 
@@ -212,12 +251,17 @@ pub struct Group {
 impl Group {
     /// Starts the command at the head of a new group.
     pub fn start(command: &mut Command) -> Result<Self, ProcessError> {
-        let program = command.get_program().to_string_lossy().into_owned();
+        let program = guard::name(command).to_string_lossy().into_owned();
         // Held while it starts, so that no child is missing from the list.
         let mut live = live();
-        match command.process_group(0).spawn() {
+        let started = if live.closed {
+            Err(std::io::Error::other("this process is ending"))
+        } else {
+            guard::find(command).and_then(|()| command.process_group(0).spawn())
+        };
+        match started {
             Ok(child) => {
-                live.insert(child.id().cast_signed());
+                live.leaders.insert(child.id().cast_signed());
                 Ok(Self {
                     child,
                     program,
@@ -228,13 +272,26 @@ impl Group {
         }
     }
 
-    /// Looks without reaping: once reaped, the number of the group could belong to a stranger.
+    /// Whether the child has ended. Its group may still run.
     pub fn has_ended(&self) -> bool {
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        match waitid(Id::Pid(self.pid()), flags) {
-            Ok(WaitStatus::StillAlive) => false,
-            Ok(_) | Err(_) => true,
+        self.reaped.is_some() || has_ended(self.pid().as_raw())
+    }
+
+    /// Kills the whole group without asking.
+    pub fn kill(&mut self) {
+        if self.reaped.is_none() {
+            // The only failure is that the group is gone already.
+            let _ = killpg(self.pid(), Signal::SIGKILL);
         }
+    }
+
+    /// Lets the child end in its own time, but not longer than this, and ends what is left of the group.
+    pub fn finish(&mut self, within: Duration) -> Result<ExitStatus, ProcessError> {
+        let began = Instant::now();
+        while began.elapsed() < within && !self.has_ended() {
+            std::thread::sleep(TICK);
+        }
+        self.end()
     }
 
     /// Ends whatever of the group still runs, first asking and then not asking, and tells how the child itself ended.
@@ -260,8 +317,13 @@ impl Group {
             }
             std::thread::sleep(TICK);
         }
-        live().remove(&self.pid().as_raw());
-        let status = self.child.wait().map_err(|source| ProcessError::Wait {
+        let status = self.child.wait();
+        {
+            let mut live = live();
+            live.leaders.remove(&self.pid().as_raw());
+            strays::end(&live.leaders);
+        }
+        let status = status.map_err(|source| ProcessError::Wait {
             program: self.program.clone(),
             source,
         })?;
@@ -275,7 +337,7 @@ impl Group {
         tracing::warn!(event = "process_left_behind", pid = pid.as_raw(), program = %self.program, "a killed process does not end: its storage hangs");
         std::thread::spawn(move || {
             let _ = waitpid(pid, None);
-            live().remove(&pid.as_raw());
+            live().leaders.remove(&pid.as_raw());
         });
         ExitStatus::from_raw(Signal::SIGKILL as i32)
     }

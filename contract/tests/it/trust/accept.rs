@@ -30,7 +30,7 @@ fn try_accept(
     accept(
         sealed(predicate, keys).open().unwrap(),
         last.as_ref(),
-        weakening,
+        |_| weakening.clone(),
         at(now),
     )
 }
@@ -214,7 +214,7 @@ fn the_last_accepted_bundle_grows_stale_and_is_never_refused() {
         let fetched = accept(
             first.bundle().clone(),
             Some(&remembered),
-            &Weakening::Nothing,
+            |_| Weakening::Nothing,
             at(now),
         )
         .unwrap();
@@ -246,7 +246,7 @@ fn an_older_root_is_refused() {
     let newer = sealed_under(&renamed, following(5), &["ci"])
         .open()
         .unwrap();
-    accept(newer, Some(&seen), &Weakening::Nothing, at(NOW)).unwrap();
+    accept(newer, Some(&seen), |_| Weakening::Nothing, at(NOW)).unwrap();
 }
 
 #[test]

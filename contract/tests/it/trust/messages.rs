@@ -42,7 +42,7 @@ fn accepted(serial: u64, last_serial: u64, weakening: &Weakening, now: &str) -> 
     let bundle = sealed(predicate(serial, Some(Digest::of(b"x"))), &["ci", "olga"])
         .open()
         .unwrap();
-    accept(bundle, Some(&last), weakening, at(now)).unwrap_err()
+    accept(bundle, Some(&last), |_| weakening.clone(), at(now)).unwrap_err()
 }
 
 fn of_the_root() -> Vec<Refusal> {
@@ -69,8 +69,8 @@ fn of_the_root() -> Vec<Refusal> {
             .open()
             .unwrap_err(),
         opened(|files| pinned(files, &root(), &["ada"])),
-        accept(expired, None, &Weakening::Nothing, at(NOW)).unwrap_err(),
-        accept(bundle, Some(&seen), &Weakening::Nothing, at(NOW)).unwrap_err(),
+        accept(expired, None, |_| Weakening::Nothing, at(NOW)).unwrap_err(),
+        accept(bundle, Some(&seen), |_| Weakening::Nothing, at(NOW)).unwrap_err(),
         opened(|files| files.environment = "staging".parse().unwrap()),
         resigned("\"trust_root_version\":1", "\"trust_root_version\":2"),
     ]
@@ -115,7 +115,7 @@ fn of_the_bundle() -> Vec<Refusal> {
         accepted(4, 4, &Weakening::Nothing, NOW),
         accepted(5, 4, &Weakening::Nothing, NOW),
         accepted(6, 4, &weaker, NOW),
-        accept(first.clone(), None, &Weakening::Nothing, at(NOW)).unwrap_err(),
+        accept(first.clone(), None, |_| Weakening::Nothing, at(NOW)).unwrap_err(),
         reopen(first, &last, at(NOW)).unwrap_err(),
     ]
 }

@@ -236,10 +236,7 @@ fn absolute(field: &str, path: &Path) -> Result<(), ConnectorError> {
     if path.is_absolute() {
         Ok(())
     } else {
-        Err(invalid(format!(
-            "`{field}` must be an absolute path, not `{}`",
-            path.display()
-        )))
+        Err(invalid(format!("`{field}` must be an absolute path")))
     }
 }
 

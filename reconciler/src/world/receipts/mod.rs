@@ -8,6 +8,7 @@ use std::path::Path;
 
 use contract::code::{self, Code};
 use contract::digest::Digest;
+use contract::hidden;
 use contract::id::{BackupId, DatasetId, PlanId};
 use contract::model::Plane;
 use contract::receipt::{
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 use crate::store::{Change, ReceiptLine, Store, StoreError};
+use crate::world::secret;
 
 pub use copies::{Copied, CopyError, export, put, read_note, rendered, size_of_copy};
 
@@ -152,14 +154,18 @@ pub struct ReceiptLog {
     policy: Policy,
 }
 
+/// A PEM file of one key is a few lines.
+const MAX_KEY_BYTES: usize = 64 << 10;
+
 /// Reads the receipt key.
 pub fn read_key(path: &Path) -> Result<PrivateKey, LogError> {
     let failed = |why: String| LogError::Key {
         path: path.display().to_string(),
         why,
     };
-    let pem = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    PrivateKey::from_pem(&pem).map_err(|fault| failed(fault.to_string()))
+    let pem = secret::read_file(path, MAX_KEY_BYTES).map_err(|error| failed(error.to_string()))?;
+    let text = std::str::from_utf8(pem.bytes()).map_err(|_| failed("it is no text".to_owned()))?;
+    PrivateKey::from_pem(text).map_err(|fault| failed(fault.to_string()))
 }
 
 impl ReceiptLog {
@@ -287,7 +293,11 @@ impl ReceiptLog {
             policy_version_ids: self.policy.version_ids.clone(),
             error: draft.error,
             evidence: draft.evidence,
-            details: draft.details,
+            details: draft
+                .details
+                .into_iter()
+                .map(|(name, text)| (name, hidden::shown(&text).into_owned()))
+                .collect(),
             created_at: at,
         }
     }

@@ -5,27 +5,30 @@
 //! standard error. The parent keeps standard input open: when it ends, the parent is dead and the child stops.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::CommandExt as _;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::process::{ChildStdin, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
-
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 
 use serde::Serialize;
 
 use super::error::VaultError;
 use super::job::{Answer, Order, Parent, Progress, Word, perform};
 use super::source::SourceCount;
+use crate::world::process::{Group, guard};
+use crate::world::secret;
 
 /// The hidden subcommand by which the daemon's program serves as its own child.
 pub const SUBCOMMAND: &str = "__vault";
 
 /// An order is a few paths, a password and at most the names of one run's packs; whatever is longer is none.
-const ORDER_LIMIT: u64 = 64 << 20;
+const ORDER_LIMIT: usize = 64 << 20;
+
+/// A child that has said its last word leaves within this time: it only gives its memory back.
+const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
 /// How much of the child's log is kept for the error message.
 const LOG_TAIL: usize = 2000;
@@ -63,12 +66,16 @@ impl Helper {
 
 /// The whole life of the child process: call it from the hidden subcommand and exit with what it returns.
 pub fn run_child() -> ExitCode {
-    let mut input = BufReader::new(std::io::stdin());
-    let mut line = String::new();
-    let read = input.by_ref().take(ORDER_LIMIT).read_line(&mut line);
-    let order = read
+    // Not the library's standard input, which keeps a copy of what it read.
+    let Ok(input) = std::io::stdin().as_fd().try_clone_to_owned() else {
+        return ExitCode::from(2);
+    };
+    let mut input = File::from(input);
+    // The parent says nothing more before it is asked, so nothing of its next line is read here.
+    let line = secret::read_line(&mut input, ORDER_LIMIT);
+    let order = line
         .ok()
-        .and_then(|_| serde_json::from_str::<Order>(&line).ok());
+        .and_then(|line| secret::from_line::<Order>(&line).ok());
     let Some(order) = order else {
         // The line may hold the password, so nothing of it is shown.
         eprintln!("the order cannot be read");
@@ -76,7 +83,7 @@ pub fn run_child() -> ExitCode {
     };
     let (sender, answers) = channel();
     std::thread::spawn(move || {
-        for line in input.lines().map_while(Result::ok) {
+        for line in BufReader::new(input).lines().map_while(Result::ok) {
             if let Ok(answer) = serde_json::from_str::<Answer>(&line) {
                 drop(sender.send(answer));
             }
@@ -114,27 +121,6 @@ impl Parent for Pipe {
     }
 }
 
-/// A child that is killed with its whole process group when this value goes.
-struct Group(Child);
-
-impl Group {
-    fn kill(&mut self) {
-        if let Ok(id) = i32::try_from(self.0.id()) {
-            // The only failure is that the group is gone already.
-            let _gone = killpg(Pid::from_raw(id), Signal::SIGKILL);
-        }
-        drop(self.0.wait());
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            self.kill();
-        }
-    }
-}
-
 /// What the parent does with words that are not the last.
 pub(super) trait Listener {
     /// The child is on its way.
@@ -150,20 +136,17 @@ pub(super) fn ask(
     listener: &mut dyn Listener,
 ) -> Result<Word, VaultError> {
     let broken = |why: String| VaultError::Child { why };
-    let mut child = Command::new(&helper.program)
+    let mut command = guard::ours(&helper.program);
+    command
         .args(&helper.arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .env("RUST_BACKTRACE", "0")
-        .process_group(0)
-        .spawn()
-        .map(Group)
-        .map_err(|error| broken(format!("{}: {error}", helper.program.display())))?;
+        .stderr(Stdio::piped());
+    let mut group = Group::start(&mut command).map_err(|error| broken(error.to_string()))?;
     let (Some(mut input), Some(output), Some(log)) = (
-        child.0.stdin.take(),
-        child.0.stdout.take(),
-        child.0.stderr.take(),
+        group.child.stdin.take(),
+        group.child.stdout.take(),
+        group.child.stderr.take(),
     ) else {
         return Err(broken("it has no pipes".to_owned()));
     };
@@ -172,10 +155,10 @@ pub(super) fn ask(
     let sent = send(&mut input, order);
     let last = hear(helper, &words, &mut input, listener);
     if !matches!(last, Ok(Some(_))) {
-        child.kill();
+        group.kill();
     }
     drop(input);
-    let status = child.0.wait();
+    let status = group.finish(LEAVES_WITHIN);
     let log = tail.join().unwrap_or_default();
     if let Some(word) = last? {
         return Ok(word);
@@ -188,9 +171,7 @@ pub(super) fn ask(
 }
 
 fn send(input: &mut ChildStdin, message: &impl Serialize) -> std::io::Result<()> {
-    let mut text = serde_json::to_string(message)?;
-    text.push('\n');
-    input.write_all(text.as_bytes())?;
+    input.write_all(&secret::to_line(message)?)?;
     input.flush()
 }
 

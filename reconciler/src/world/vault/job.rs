@@ -16,6 +16,7 @@ use rustic_core::{
     IndexedFull, LocalDestination, LsOptions, Repository, RestoreOptions, WriteBackend,
 };
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Vault;
 use super::backup::{BackupOutcome, BackupRequest};
@@ -39,6 +40,12 @@ pub struct Order {
     pub password: String,
     /// What to do.
     pub job: Job,
+}
+
+impl Drop for Order {
+    fn drop(&mut self) {
+        self.password.zeroize();
+    }
 }
 
 impl std::fmt::Debug for Order {
@@ -216,7 +223,7 @@ pub(super) fn perform(order: &Order, parent: &mut dyn Parent) -> Word {
             let mut vault = Vault::at(
                 order.repository.clone(),
                 places.clone(),
-                order.password.clone(),
+                Zeroizing::new(order.password.clone()),
             );
             vault.distrust(damaged);
             vault.aside.clone_from(aside);

@@ -33,6 +33,7 @@ use std::sync::{Arc, Mutex};
 use contract::id::{EnvironmentId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 use rustic_core::repofile::MasterKey;
+use zeroize::Zeroizing;
 
 pub use backup::{BackupOutcome, BackupRequest, Expect, LocationOutcome, PointTags};
 pub use catch_up::{CatchUp, CaughtUp};
@@ -63,7 +64,7 @@ pub struct Vault {
     aside: BTreeMap<LocationId, LocationState>,
     known: BTreeSet<String>,
     damaged: BTreeMap<LocationId, BTreeSet<String>>,
-    password: String,
+    password: Zeroizing<String>,
     /// Deriving it from the password costs a third of a second on purpose, so it is kept.
     key: Mutex<Option<MasterKey>>,
 }
@@ -110,7 +111,11 @@ impl Vault {
         Ok(Self::at(repository, places, password))
     }
 
-    fn at(repository: String, places: BTreeMap<LocationId, Place>, password: String) -> Self {
+    fn at(
+        repository: String,
+        places: BTreeMap<LocationId, Place>,
+        password: Zeroizing<String>,
+    ) -> Self {
         let stores = places
             .iter()
             .map(|(location, place)| {

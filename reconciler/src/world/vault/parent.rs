@@ -207,7 +207,7 @@ fn damaged(vault: &Vault, location: &LocationId) -> BTreeSet<String> {
 fn order(vault: &Vault, job: Job) -> Order {
     Order {
         repository: vault.repository.clone(),
-        password: vault.password.clone(),
+        password: (*vault.password).clone(),
         job,
     }
 }

@@ -10,6 +10,7 @@ use rustic_core::{
     ConfigOptions, Credentials, KeyOptions, OpenStatus, Repository, RepositoryBackends,
     RepositoryOptions, RusticError, WriteBackend,
 };
+use zeroize::Zeroizing;
 
 use super::error::VaultError;
 use super::store::{Kind, Object, Store, StoreError};
@@ -34,7 +35,7 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// The password is the key's bytes without one trailing newline, so that `restic --password-file` reads the same.
 /// restic trims all white space around it, so a key that has more of it would open nothing there.
-pub(super) fn password(repository: &str, key: &[u8]) -> Result<String, VaultError> {
+pub(super) fn password(repository: &str, key: &[u8]) -> Result<Zeroizing<String>, VaultError> {
     let unusable = |why: &str| VaultError::KeyUnusable {
         repository: repository.to_owned(),
         why: why.to_owned(),
@@ -47,7 +48,7 @@ pub(super) fn password(repository: &str, key: &[u8]) -> Result<String, VaultErro
     if text.trim() != text || text.contains(['\n', '\r', '\0']) {
         return Err(unusable("it has white space around it or several lines"));
     }
-    Ok(text.to_owned())
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn unopened(backend: &Arc<dyn WriteBackend>) -> Result<Repository<()>, VaultError> {

@@ -158,6 +158,78 @@ fn a_dump_that_waits_for_a_lock_names_it_and_its_holder() {
     wait(|| server.sql("postgres", OURS) == "0");
 }
 
+/// The process of the effect, between the daemon and the dump.
+fn effect(daemon: &Child) -> Pid {
+    let pid = descendants(daemon.id()).into_iter().find(|pid| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|command| command.split('\0').nth(1) == Some("__effect"))
+    });
+    Pid::from_raw(pid.expect("the effect runs").cast_signed())
+}
+
+fn pid_of(daemon: &Child) -> Pid {
+    Pid::from_raw(daemon.id().cast_signed())
+}
+
+/// Whoever is asked to end, the dump is gone before anybody lets go of what it waits for, and its work at the server is, too.
+#[test]
+fn whoever_is_asked_to_end_leaves_no_dump_and_no_session() {
+    for (asked, signal) in [
+        ("daemon", Signal::SIGTERM),
+        ("daemon", Signal::SIGINT),
+        ("effect", Signal::SIGTERM),
+        ("effect", Signal::SIGINT),
+        ("effect", Signal::SIGHUP),
+        ("effect", Signal::SIGQUIT),
+    ] {
+        let server = Server::start();
+        let world = world(&server);
+        let held = lock(&server);
+        let (mut daemon, dump) = stuck(&server, &world);
+        let target = if asked == "daemon" {
+            pid_of(&daemon)
+        } else {
+            effect(&daemon)
+        };
+        kill(target, signal).unwrap();
+        daemon.wait().unwrap();
+        assert!(
+            kill(dump, None).is_err(),
+            "{asked} {signal}: the dump lives on"
+        );
+        wait(|| server.sql("postgres", OURS) == "0");
+        drop(held);
+        world.expect(0, &["backup", "bp_files"]);
+    }
+}
+
+/// Nobody can clean up after being killed, so somebody else does: the daemon for its effect, the kernel for both.
+#[test]
+fn whoever_is_killed_leaves_no_dump() {
+    for both in [false, true] {
+        let server = Server::start();
+        let world = world(&server);
+        let held = lock(&server);
+        let (mut daemon, dump) = stuck(&server, &world);
+        let effect = effect(&daemon);
+        if both {
+            // Stopped first, so that neither sees the other end.
+            kill(effect, Signal::SIGSTOP).unwrap();
+            daemon.kill().unwrap();
+        }
+        kill(effect, Signal::SIGKILL).unwrap();
+        daemon.wait().unwrap();
+        if both {
+            wait(|| kill(dump, None).is_err());
+        } else {
+            assert!(kill(dump, None).is_err(), "the dump lives on");
+        }
+        drop(held);
+        wait(|| server.sql("postgres", OURS) == "0");
+        world.expect(0, &["backup", "bp_files"]);
+    }
+}
+
 #[test]
 fn a_plan_that_hangs_delays_no_other() {
     let server = Server::start();

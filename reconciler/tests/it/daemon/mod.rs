@@ -1,6 +1,7 @@
 //! The daemon as its users meet it: a scratch world with a signed policy in git, live data, locations and keys, and the
 //! program itself run in it.
 
+mod bombs;
 mod cadence;
 mod crash;
 mod damage;
@@ -8,7 +9,9 @@ mod doubt;
 mod dump;
 mod locations;
 mod plans;
+mod published;
 mod store;
 mod story;
+mod surroundings;
 mod vanished;
 mod world;

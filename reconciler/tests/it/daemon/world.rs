@@ -103,6 +103,7 @@ pub struct World {
     pub model: Value,
     pub serial: u64,
     previous: Option<Digest>,
+    before: Option<Digest>,
     pub signers: Vec<&'static str>,
     pub validity: SignedDuration,
 }
@@ -115,6 +116,7 @@ impl World {
             model: model(),
             serial: 0,
             previous: None,
+            before: None,
             signers: vec!["ci", "olga"],
             validity: SignedDuration::from_hours(24),
         };
@@ -125,6 +127,11 @@ impl World {
         std::fs::write(world.path("live/deep/two.bin"), vec![7_u8; 300_000]).unwrap();
         std::fs::write(world.path("k1.key"), "a backup key on one line\n").unwrap();
         std::fs::write(world.path("rec.key"), key("rec").to_pem().unwrap()).unwrap();
+        for secret in ["k1.key", "rec.key"] {
+            use std::os::unix::fs::PermissionsExt as _;
+            let alone = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(world.path(secret), alone).unwrap();
+        }
         world.git(&["init", "-q", "-b", "main"]);
         world.configure(&[]);
         world.publish();
@@ -175,7 +182,7 @@ receipt_key: {rec}
         let provenance = b"{\"values\":{}}".to_vec();
         let statement = Statement::about_bundle(self.predicate(), &bundle, &provenance);
         let payload = statement.to_payload().unwrap();
-        self.previous = Some(Digest::of(&payload));
+        self.before = self.previous.replace(Digest::of(&payload));
         let keys: Vec<PrivateKey> = self.signers.iter().map(|name| key(name)).collect();
         let envelope = Envelope::sign(payload, &keys.iter().collect::<Vec<_>>());
         self.put(
@@ -186,6 +193,12 @@ receipt_key: {rec}
         self.put("policy/dev/provenance.json", &provenance);
         self.put("policy/dev/bundle.dsse.json", envelope.to_json().as_bytes());
         self.commit();
+    }
+
+    /// The next bundle follows the one before the last: that one was refused.
+    pub fn forget_the_last(&mut self) {
+        self.serial -= 1;
+        self.previous = self.before;
     }
 
     pub fn put(&self, below: &str, bytes: &[u8]) {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::error::DatabaseError;
 use crate::world::connector::{Bounds, ConnectorError, PostgresBinding};
+use crate::world::process::guard::{self, Limits};
 use crate::world::process::{self, Group, Input, ProcessError, Stderr};
 
 /// What is under way while a session opens, for messages.
@@ -188,7 +189,7 @@ pub(super) fn program(
         .bin_dir
         .as_ref()
         .map_or_else(|| PathBuf::from(name), |folder| folder.join(name));
-    let mut command = Command::new(path);
+    let mut command = guard::program(path, Limits::default());
     command
         .env_clear()
         .env("PGHOST", &binding.host)

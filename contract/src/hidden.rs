@@ -51,6 +51,20 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     text.chars().map(stand_in).collect()
 }
 
+/// The text as one line of a message: breaks and tabs become spaces, and nothing in it is hidden.
+pub fn one_line(text: &str) -> String {
+    let shown = |letter: char| {
+        if letter.is_whitespace() && letter.is_control() {
+            ' '
+        } else if is_hidden(letter) {
+            '\u{fffd}'
+        } else {
+            letter
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +78,12 @@ mod tests {
         assert_eq!(first(&told), None);
         assert_eq!(first("xü\u{202e}"), Some((3, '\u{202e}')));
         assert_eq!(name('\u{202e}'), "U+202E");
+    }
+
+    #[test]
+    fn one_line_has_no_break_and_nothing_hidden() {
+        let text = "a\nb\tc\r\u{85}\u{1b}[2J\u{202e}d\u{2028}";
+        assert_eq!(one_line(text), "a b c  \u{fffd}[2J\u{fffd}d\u{fffd}");
     }
 
     #[test]

@@ -318,6 +318,10 @@ codes! {
     RESTORE_INCOMPLETE = 1528 "restore-incomplete" "a database was restored in part and is kept, marked as incomplete";
     DATABASE_RIGHTS_MISSING = 1529 "database-rights-missing" "a binding's database role lacks rights that a backup or a restore needs";
     DATABASE_REFUSED = 1530 "database-refused" "the database server answered and refused a session or a query";
+    SOURCE_UNTRUSTED = 1535 "source-untrusted" "the path to the live data can be exchanged by another user, or is not what it must be";
+    RESTORE_ROOM_LACKING = 1536 "restore-room-lacking" "a folder lacks room for a restore";
+    TARGET_EXCHANGED = 1537 "target-exchanged" "a restore target was exchanged while it was written";
+    OWNER_UNUSABLE = 1538 "owner-unusable" "the user that a dataset is read or restored as cannot be used";
 
     // 16 executions and approvals
     APPROVAL_REQUIRED = 1601 "approval-required" "the approval policy asks for approvals that this command cannot carry";

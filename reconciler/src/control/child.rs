@@ -276,8 +276,10 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
         .map(|(dataset, one)| Source {
             dataset: dataset.clone(),
             folder: one.source.clone(),
+            identity: one.identity,
             exclude: one.excludes.globs(),
             fresh: order.full || !one.stable,
+            run_as: one.run_as.clone(),
         })
         .collect();
     let consistency_point = prepared
@@ -308,8 +310,9 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
     let mut refused: Option<Failure> = None;
     let vault = order.access.vault()?;
     tracing::info!(step = "archive", "vault reads the sources");
-    let outcome = vault.backup(&request, |_| {
+    let outcome = vault.backup(&request, |count| {
         tracing::info!(step = "judge", "connectors judge what was read");
+        judged.notes.extend(count.notes());
         for (dataset, one) in std::mem::take(&mut prepared) {
             let binding = order
                 .bindings

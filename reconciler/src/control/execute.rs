@@ -26,6 +26,7 @@ use crate::store::{
     Change, Execution, ExecutionKind, Outcome, Run, RunStatus, SlotRecord, Store as _, Verification,
 };
 use crate::world::clock;
+use crate::world::folder::{Folder, PRIVATE_FOLDER};
 use crate::world::receipts::Draft;
 use crate::world::vault::{PointTags, Portion};
 
@@ -404,26 +405,34 @@ fn ask_for_backup(
     }
 }
 
-/// A folder of this operation alone, readable for nobody else: dumps lie in it.
+/// A folder of this operation alone, readable for nobody else: dumps and restores lie in it. Root refuses one that another
+/// user could exchange for a link.
 pub(super) fn spool(daemon: &Daemon, operation_id: &str) -> Result<std::path::PathBuf, Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     let folder = daemon.config.spool_path().join(operation_id);
+    let unusable = |why: String| {
+        Failure::new(
+            code::SPOOL_UNUSABLE,
+            format!("spool folder `{}` cannot be used: {why}", folder.display()),
+            "let the state folder and those above it belong to root, closed to the writes of others, and make room there",
+        )
+    };
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(PRIVATE_FOLDER)
         .create(&folder)
-        .map_err(|error| {
-            Failure::new(
-                code::SPOOL_UNUSABLE,
-                format!(
-                    "spool folder `{}` cannot be made: {error}",
-                    folder.display()
-                ),
-                "make room below the state folder and let the daemon write there",
-            )
-        })?;
-    Ok(folder)
+        .map_err(|error| unusable(error.to_string()))?;
+    let is_firm = Folder::open(&folder)
+        .and_then(|held| held.is_firm())
+        .map_err(|error| unusable(error.to_string()))?;
+    if is_firm || !nix::unistd::geteuid().is_root() {
+        Ok(folder)
+    } else {
+        Err(unusable(
+            "another user can exchange it, or a folder above it".to_owned(),
+        ))
+    }
 }
 
 pub(super) fn done(

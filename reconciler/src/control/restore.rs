@@ -19,7 +19,9 @@ use crate::failure::Failure;
 use crate::plan::{own_plans, stamp};
 use crate::store::{Change, Execution, ExecutionKind, Outcome, Restores, Run, Store as _};
 use crate::world::clock;
-use crate::world::connector::{self, Bounds, Cancel, Material, Mode, Observation, RestoreSummary};
+use crate::world::connector::{
+    self, Binding, Bounds, Cancel, Material, Mode, Observation, RestoreSummary,
+};
 use crate::world::vault::{Helper, RestoreOutcome, RestoreRequest, VaultError};
 
 /// Live data that cannot be seen within this time are taken to be there.
@@ -344,7 +346,8 @@ fn stage_and_apply(
             )
         })?;
     let folder = staging.join("content");
-    let (run, outcome, skipped) = stage(daemon, request, points, &folder, bounds)?;
+    let goes_to = written_below(binding, mode);
+    let (run, outcome, skipped) = stage(daemon, request, points, &folder, goes_to, bounds)?;
     let material = Material {
         folder: &folder,
         manifest: run.manifests.get(&request.dataset),
@@ -374,6 +377,7 @@ fn stage<'run>(
     request: &Request,
     points: &'run [Run],
     folder: &Path,
+    goes_to: Option<PathBuf>,
     bounds: &Bounds,
 ) -> Result<Staged<'run>, Failure> {
     let mut skipped = Vec::new();
@@ -388,6 +392,7 @@ fn stage<'run>(
             snapshot_id: run.snapshot_id.clone().unwrap_or_default(),
             dataset: request.dataset.clone(),
             target: folder.to_owned(),
+            goes_to: goes_to.clone(),
             location: None,
         };
         // Everything is read again and hashed in a child before the connector sees it.
@@ -414,6 +419,16 @@ fn stage<'run>(
         }
     }
     Err(no_point(request))
+}
+
+/// The folder that the content is copied to; none for a database server, whose disks are not seen from here.
+fn written_below(binding: &Binding, mode: &Mode) -> Option<PathBuf> {
+    match (binding, mode) {
+        (_, Mode::ExportOnly { folder }) => Some(folder.clone()),
+        (Binding::Postgres(_), Mode::SideBySide { .. } | Mode::InPlace { .. }) => None,
+        (_, Mode::SideBySide { target }) => Some(PathBuf::from(target)),
+        (_, Mode::InPlace { .. }) => connector::live_path(binding).map(Path::to_owned),
+    }
 }
 
 struct Receipts<'r> {

@@ -5,6 +5,8 @@
 //! The path to the first folder comes from the operator's configuration. It may contain links, but only those that nobody
 //! except root or this process's user can have placed: see [`Folder::open`].
 
+mod content;
+
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -18,6 +20,9 @@ use rustix::fs::{
     mkdirat, openat2, readlinkat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+pub use content::{Ownership, attributes, data_after, set_attribute, set_owner, set_times};
 
 /// Folders that only this daemon uses.
 pub const PRIVATE_FOLDER: u32 = 0o700;
@@ -127,7 +132,7 @@ impl FolderError {
 }
 
 /// Which file or folder it is, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Number of the device.
     pub device: u64,

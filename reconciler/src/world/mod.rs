@@ -5,12 +5,21 @@
 )]
 
 pub mod access;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+pub(crate) mod attack;
 pub mod clock;
 pub mod connector;
 pub mod folder;
 pub mod git;
 pub mod keys;
 pub mod location;
+pub mod owner;
 pub mod process;
 pub mod receipts;
 pub mod secret;

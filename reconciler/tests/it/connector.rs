@@ -31,6 +31,7 @@ fn files_at(path: &Path) -> FilesBinding {
         exclude: vec![],
         checksums: None,
         allow_empty: false,
+        run_as: None,
     }
 }
 
@@ -40,12 +41,15 @@ fn jsonl_at(path: &Path) -> JsonlBinding {
         include: vec![],
         rotates: false,
         append_only_epoch: 0,
+        run_as: None,
     }
 }
 
 fn sqlite_at(path: &Path) -> Binding {
     Binding::Sqlite(SqliteBinding {
         path: path.to_owned(),
+        allow_empty: false,
+        run_as: None,
     })
 }
 

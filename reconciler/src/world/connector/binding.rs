@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::selection::Excludes;
 use super::{ConnectorError, Kind};
+use crate::world::owner::Owner;
 
 /// The connector of one dataset and its parameters, written as `<connector>: { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -35,6 +36,10 @@ pub struct FilesBinding {
     /// An empty folder is refused unless this is set: it is what an unmounted file system looks like.
     #[serde(default)]
     pub allow_empty: bool,
+    /// The user that reads and restores, so that the kernel checks every access as the data's owner; this process's own user
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<String>,
 }
 
 /// One append-only file of JSON lines, or a folder of them.
@@ -46,12 +51,18 @@ pub struct JsonlBinding {
     /// Globs of the files to take when `path` is a folder; `*.jsonl` at any depth when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<String>,
-    /// Whether a file that was backed up before may vanish; its content may never shrink or change.
+    /// Whether files are rotated: a file is then known by its inode and content, so it may get another name, give its name to a
+    /// new file, or be emptied after a copy of it was made, and it may vanish. Its content may never change otherwise. Rotated
+    /// names, `app.jsonl.1` and `app.jsonl-20261128`, belong to the dataset too.
     #[serde(default)]
     pub rotates: bool,
     /// Raised by a person who looked at an append-only alarm and accepts the files as they are now.
     #[serde(default)]
     pub append_only_epoch: u32,
+    /// The user that reads and restores, so that the kernel checks every access as the data's owner; this process's own user
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<String>,
 }
 
 /// One SQLite database file.
@@ -60,6 +71,12 @@ pub struct JsonlBinding {
 pub struct SqliteBinding {
     /// The database file, absolute.
     pub path: PathBuf,
+    /// A database without any table is refused unless this is set: it is what a lost file that was made anew looks like.
+    #[serde(default)]
+    pub allow_empty: bool,
+    /// The user that reads and restores; the file's owner when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<String>,
 }
 
 /// One database of a PostgreSQL server.
@@ -151,8 +168,31 @@ impl Binding {
         }
     }
 
+    /// The user that reads and restores, where the binding names one.
+    pub fn run_as(&self) -> Option<&str> {
+        match self {
+            Self::Files(files) => files.run_as.as_deref(),
+            Self::Jsonl(jsonl) => jsonl.run_as.as_deref(),
+            Self::Sqlite(sqlite) => sqlite.run_as.as_deref(),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// That user as this machine knows it; none when the process is that user.
+    pub(super) fn owner(&self) -> Result<Option<Owner>, ConnectorError> {
+        Ok(self.run_as().map(Owner::find).transpose()?.flatten())
+    }
+
     /// Refuses what no run could use: relative paths, bad globs, empty names. Touches no file and no server.
     pub fn check(&self) -> Result<(), ConnectorError> {
+        if let Some(name) = self.run_as()
+            && (name.is_empty() || name.chars().any(char::is_control))
+        {
+            return Err(invalid(format!(
+                "`run_as` must be the name of a user, not `{}`",
+                name.escape_debug()
+            )));
+        }
         match self {
             Self::Files(files) => {
                 absolute("path", &files.path)?;

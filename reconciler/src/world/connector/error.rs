@@ -9,6 +9,8 @@ use contract::code::{self, Code};
 
 use super::Kind;
 use super::postgres::DatabaseError;
+use crate::world::folder::FolderError;
+use crate::world::owner::OwnerError;
 
 /// A connector could not do what was asked. The message is one line in the words of the domain; [`ConnectorError::help`] says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,10 @@ pub enum ConnectorError {
     SourceEmpty { path: PathBuf },
     #[error("source `{}` changed while it was read: {detail}", path.display())]
     SourceChanged { path: PathBuf, detail: String },
+    #[error("source `{}` is not one that only its owner can exchange: {detail}", path.display())]
+    SourceUntrusted { path: PathBuf, detail: String },
+    #[error("dataset cannot be read or restored as its owner: {detail}")]
+    OwnerUnusable { detail: String },
     #[error("append-only file `{}` lost or rewrote what was backed up before: {detail}", path.display())]
     PrefixRewritten { path: PathBuf, detail: String },
     #[error("dump of database `{database}` is incomplete: {detail}")]
@@ -49,6 +55,8 @@ pub enum ConnectorError {
     TargetNotEmpty { target: String },
     #[error("restore target `{target}` is the production source")]
     TargetIsProduction { target: String },
+    #[error("restore target `{target}` was exchanged while it was written: {detail}")]
+    TargetExchanged { target: String, detail: String },
     #[error("restore target `{target}` is invalid: {detail}")]
     TargetInvalid { target: String, detail: String },
     #[error("what the vault restored at `{}` is not what connector `{connector}` wrote: {detail}", folder.display())]
@@ -84,6 +92,10 @@ impl ConnectorError {
         self.entry().1
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table with one row for each variant"
+    )]
     fn entry(&self) -> (Code, &'static str) {
         match self {
             Self::SourceMissing { .. } => (
@@ -114,6 +126,14 @@ impl ConnectorError {
             Self::SourceChanged { .. } => (
                 code::SOURCE_CHANGED,
                 "nothing was kept of this run; the next run reads the source again",
+            ),
+            Self::SourceUntrusted { .. } => (
+                code::SOURCE_UNTRUSTED,
+                "bind the folder itself instead of a link, or let root own the link and the folder that it is in",
+            ),
+            Self::OwnerUnusable { .. } => (
+                code::OWNER_UNUSABLE,
+                "name an existing user as `run_as` in the binding, and run the daemon as root or as that user",
             ),
             Self::PrefixRewritten { .. } => (
                 code::PREFIX_REWRITTEN,
@@ -151,6 +171,10 @@ impl ConnectorError {
             Self::TargetIsProduction { .. } => (
                 code::TARGET_IS_PRODUCTION,
                 "name another target, or request an in-place restore",
+            ),
+            Self::TargetExchanged { .. } => (
+                code::TARGET_EXCHANGED,
+                "name a target in a folder that only root or the data's owner can write to, and restore again",
             ),
             Self::TargetInvalid { .. } => (
                 code::TARGET_INVALID,
@@ -197,6 +221,45 @@ impl ConnectorError {
         }
     }
 
+    /// What stood in the way of live data. Links and special files where data are expected are never read.
+    pub(crate) fn live(path: &Path, error: FolderError) -> Self {
+        match error {
+            FolderError::Io { source, .. } => Self::source(path, source),
+            FolderError::UntrustedLink { .. } | FolderError::WrongKind { .. } => {
+                Self::SourceUntrusted {
+                    path: path.to_owned(),
+                    detail: error.to_string(),
+                }
+            }
+            FolderError::Exchanged { .. } => Self::SourceChanged {
+                path: path.to_owned(),
+                detail: error.to_string(),
+            },
+            FolderError::TooLarge { .. } | FolderError::TooMany { .. } => Self::SourceUnreadable {
+                path: path.to_owned(),
+                source: io::Error::other(error),
+            },
+        }
+    }
+
+    /// What stood in the way of writing, or of reading what a restore writes.
+    pub(crate) fn written(action: &'static str, path: &Path, error: FolderError) -> Self {
+        match error {
+            FolderError::Io { source, .. } => Self::io(action, path, source),
+            FolderError::UntrustedLink { .. }
+            | FolderError::WrongKind { .. }
+            | FolderError::Exchanged { .. } => Self::TargetExchanged {
+                target: path.display().to_string(),
+                detail: error.to_string(),
+            },
+            FolderError::TooLarge { .. } | FolderError::TooMany { .. } => Self::Io {
+                action,
+                path: path.to_owned(),
+                source: io::Error::other(error),
+            },
+        }
+    }
+
     /// An I/O error met while reading live data.
     pub(crate) fn source(path: &Path, source: io::Error) -> Self {
         match source.kind() {
@@ -207,6 +270,14 @@ impl ConnectorError {
                 path: path.to_owned(),
                 source,
             },
+        }
+    }
+}
+
+impl From<OwnerError> for ConnectorError {
+    fn from(error: OwnerError) -> Self {
+        Self::OwnerUnusable {
+            detail: error.to_string(),
         }
     }
 }

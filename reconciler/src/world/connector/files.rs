@@ -6,66 +6,96 @@
 mod swap;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
 
 use contract::digest::Digest;
 use jiff::Timestamp;
-use walkdir::WalkDir;
 
-use super::manifest::{Manifest, hash_file, key};
+use super::manifest::{Manifest, hash_open, key};
 use super::selection::Excludes;
-use super::tree::Identity;
-use super::{After, Bounds, Check, ConnectorError, FilesBinding, Prepared, Problem};
+use super::walk::{Found, Item, Walk};
+use super::{After, Binding, Bounds, Check, ConnectorError, FilesBinding, Prepared, Problem};
+use crate::world::folder::{Folder, FolderError, Identity};
+use crate::world::owner::{Owner, working_as};
 
 pub(super) use swap::{probe, restore_in_place};
+
+/// A list of checksums of a million files has less.
+const CHECKSUM_FILE_BYTES: u64 = 256 << 20;
 
 /// Walks the folder, opens every file once to see that it can be read, and holds it against its checksums where it has them.
 pub(super) fn prepare(binding: &FilesBinding, bounds: &Bounds) -> Result<Prepared, ConnectorError> {
     let consistency_point = Timestamp::now();
-    let source = fs::canonicalize(&binding.path)
-        .map_err(|error| ConnectorError::source(&binding.path, error))?;
-    let metadata = fs::metadata(&source).map_err(|error| ConnectorError::source(&source, error))?;
-    if !metadata.is_dir() {
-        return Err(super::binding::invalid(format!(
-            "`{}` is not a folder",
-            binding.path.display()
-        )));
+    let owner = Binding::Files(binding.clone()).owner()?.map(Arc::new);
+    let root = Arc::new(open_root(&binding.path, owner.as_deref())?);
+    let identity = root
+        .identity()
+        .map_err(|error| ConnectorError::live(&binding.path, error))?;
+    let mut offered = Offered::default();
+    let excludes = Excludes::new(&binding.exclude)?;
+    let mut walk = Walk::new(Arc::clone(&root), Arc::new(excludes.clone()), owner.clone())
+        .map_err(|error| ConnectorError::live(&binding.path, error))?;
+    for item in walk.by_ref() {
+        bounds.check("walking the source")?;
+        offered.take(item);
     }
-    fs::read_dir(&source).map_err(|error| ConnectorError::source(&source, error))?;
-    let mut walk = Walk::new(&source, Excludes::new(&binding.exclude)?);
-    walk.run(bounds)?;
-    if walk.entries == 0 && !binding.allow_empty {
+    if offered.entries == 0 && !binding.allow_empty {
         return Err(ConnectorError::SourceEmpty {
             path: binding.path.clone(),
         });
     }
     if let Some(sums) = &binding.checksums {
-        walk.hold_against(sums, bounds)?;
+        offered.hold_against(sums, &root, owner.as_deref(), bounds)?;
     }
-    walk.tell();
+    offered.tell(walk.excluded);
     Ok(Prepared {
         after: After::Folder {
             path: binding.path.clone(),
-            identity: Identity::of(&metadata),
+            identity,
         },
-        source: source.clone(),
+        source: binding.path.clone(),
+        identity: Some(identity),
+        run_as: binding.run_as.clone(),
         stable: true,
         consistency_point,
-        expected_bytes: walk.bytes,
-        expected_items: walk.files,
+        expected_bytes: offered.bytes,
+        expected_items: offered.files,
         manifest: None,
-        excludes: walk.excludes,
-        problems: walk.problems,
-        notes: walk.notes,
+        excludes,
+        problems: offered.problems,
+        notes: offered.notes,
     })
 }
 
+/// The folder of a binding, opened as the user that reads it.
+pub(super) fn open_root(path: &Path, owner: Option<&Owner>) -> Result<Folder, ConnectorError> {
+    let open = || {
+        let folder = Folder::open(path)?;
+        folder.is_empty()?;
+        Ok(folder)
+    };
+    working_as(owner, open)
+        .map_err(|error| ConnectorError::source(path, error))?
+        .map_err(|error: FolderError| match error {
+            FolderError::WrongKind { found, .. } if found != "a link" => {
+                super::binding::invalid(format!("`{}` is not a folder", path.display()))
+            }
+            error => ConnectorError::live(path, error),
+        })
+}
+
 /// An unmounted or replaced folder would have been read as another one.
-pub(super) fn same_folder(path: &Path, identity: &Identity) -> Result<(), ConnectorError> {
-    let metadata = fs::metadata(path).map_err(|error| ConnectorError::source(path, error))?;
-    if Identity::of(&metadata) == *identity {
+pub(super) fn same_folder(
+    path: &Path,
+    identity: &Identity,
+    owner: Option<&Owner>,
+) -> Result<(), ConnectorError> {
+    let now = open_root(path, owner)?
+        .identity()
+        .map_err(|error| ConnectorError::live(path, error))?;
+    if now == *identity {
         Ok(())
     } else {
         Err(ConnectorError::SourceChanged {
@@ -107,118 +137,51 @@ pub(super) fn validate(
     Ok(vec![check])
 }
 
-struct Walk<'a> {
-    root: &'a Path,
-    excludes: Excludes,
+/// What the walk found, as the vault's walk will find it.
+#[derive(Default)]
+struct Offered {
     entries: u64,
     files: u64,
     bytes: u64,
     links: u64,
     special: Vec<String>,
-    excluded: u64,
     problems: Vec<Problem>,
     notes: Vec<String>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(root: &'a Path, excludes: Excludes) -> Self {
-        Self {
-            root,
-            excludes,
-            entries: 0,
-            files: 0,
-            bytes: 0,
-            links: 0,
-            special: Vec::new(),
-            excluded: 0,
-            problems: Vec::new(),
-            notes: Vec::new(),
-        }
-    }
-
-    fn run(&mut self, bounds: &Bounds) -> Result<(), ConnectorError> {
-        let mut walker = WalkDir::new(self.root)
-            .min_depth(1)
-            .follow_links(false)
-            .sort_by_file_name()
-            .into_iter();
-        while let Some(entry) = walker.next() {
-            bounds.check("walking the source")?;
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    self.walk_failed(&error);
-                    continue;
-                }
-            };
-            let relative = entry
-                .path()
-                .strip_prefix(self.root)
-                .unwrap_or(entry.path())
-                .to_owned();
-            if self.excludes.matches(&relative) {
-                self.excluded += 1;
-                if entry.file_type().is_dir() {
-                    walker.skip_current_dir();
-                }
-                continue;
+impl Offered {
+    fn take(&mut self, item: Item) {
+        self.entries += 1;
+        match item.found {
+            Found::File { stat, .. } => {
+                self.files += 1;
+                self.bytes += u64::try_from(stat.st_size).unwrap_or(0);
             }
-            self.entries += 1;
-            self.take(entry.path(), relative, entry.file_type());
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, path: &Path, relative: PathBuf, kind: fs::FileType) {
-        if kind.is_file() {
-            match File::open(path).and_then(|file| file.metadata()) {
-                Ok(metadata) => {
-                    self.files += 1;
-                    self.bytes += metadata.len();
-                }
-                Err(error) => self.failed(&relative, &error),
-            }
-        } else if kind.is_symlink() {
-            self.links += 1;
-        } else if !kind.is_dir() {
-            // A pipe, socket or device has no content to restore, and reading one can block for ever.
-            self.special.push(key(&relative));
-            self.excludes.add_path(relative);
-        }
-    }
-
-    /// A file that went away between listing and looking was deleted by its owner: that is no failure.
-    fn failed(&mut self, relative: &Path, error: &io::Error) {
-        if error.kind() != io::ErrorKind::NotFound {
-            self.problems.push(Problem {
-                path: key(relative),
-                why: error.to_string(),
-            });
-        }
-    }
-
-    fn walk_failed(&mut self, error: &walkdir::Error) {
-        let path = error.path().unwrap_or(self.root);
-        let relative = path.strip_prefix(self.root).unwrap_or(path).to_owned();
-        match error.io_error() {
-            Some(io) if io.kind() == io::ErrorKind::NotFound => {}
-            Some(io) => self.problems.push(Problem {
-                path: key(&relative),
-                why: io.to_string(),
-            }),
-            None => self.problems.push(Problem {
-                path: key(&relative),
-                why: error.to_string(),
+            Found::Folder { .. } => {}
+            Found::Link { .. } => self.links += 1,
+            Found::Special => self.special.push(key(&item.relative)),
+            // It was deleted by its owner: that is no failure. The vault's walk names what goes away while it reads.
+            Found::Gone => self.entries -= 1,
+            Found::Failed(why) => self.problems.push(Problem {
+                path: key(&item.relative),
+                why,
             }),
         }
     }
 
-    fn hold_against(&mut self, sums: &Path, bounds: &Bounds) -> Result<(), ConnectorError> {
-        let text = fs::read_to_string(sums).map_err(|error| ConnectorError::source(sums, error))?;
+    fn hold_against(
+        &mut self,
+        sums: &Path,
+        root: &Folder,
+        owner: Option<&Owner>,
+        bounds: &Bounds,
+    ) -> Result<(), ConnectorError> {
+        let text = read_whole(sums)?;
         let wanted = read_checksums(sums, &text)?;
         for (relative, digest) in &wanted {
-            let problem = match hash_file(&self.root.join(relative), bounds) {
-                Ok(sum) if sum.sha256 == *digest => continue,
+            let path = Path::new(relative);
+            let problem = match hash_below(root, path, owner, bounds) {
+                Ok(found) if found == *digest => continue,
                 Ok(_) => "differs from its recorded checksum".to_owned(),
                 Err(ConnectorError::SourceMissing { .. }) => {
                     "recorded with a checksum, but missing".to_owned()
@@ -242,11 +205,10 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn tell(&mut self) {
-        if self.excluded > 0 {
+    fn tell(&mut self, excluded: u64) {
+        if excluded > 0 {
             self.notes.push(format!(
-                "{} entries were excluded by the binding's globs",
-                self.excluded
+                "{excluded} entries were excluded by the binding's globs"
             ));
         }
         if self.links > 0 {
@@ -262,6 +224,35 @@ impl<'a> Walk<'a> {
             ));
         }
     }
+}
+
+/// A file that the operator names, opened as this process: it may be closed to the data's owner.
+fn read_whole(path: &Path) -> Result<String, ConnectorError> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(super::binding::invalid(format!(
+            "`{}` is not a file",
+            path.display()
+        )));
+    };
+    let bytes = Folder::open(parent)
+        .and_then(|folder| folder.read(name, CHECKSUM_FILE_BYTES))
+        .map_err(|error| ConnectorError::live(path, error))?;
+    String::from_utf8(bytes)
+        .map_err(|_| super::binding::invalid(format!("`{}` is not UTF-8 text", path.display())))
+}
+
+fn hash_below(
+    root: &Folder,
+    relative: &Path,
+    owner: Option<&Owner>,
+    bounds: &Bounds,
+) -> Result<Digest, ConnectorError> {
+    let parent = relative.parent().unwrap_or_else(|| Path::new(""));
+    let name = relative.file_name().unwrap_or(OsStr::new(""));
+    let (file, _) = working_as(owner, || root.enter_path(parent)?.open_file(name))
+        .map_err(|error| ConnectorError::source(relative, error))?
+        .map_err(|error| ConnectorError::live(relative, error))?;
+    Ok(hash_open(file, relative, bounds)?.sha256)
 }
 
 /// Reads the layout of `sha256sum`: digest, space, space or `*`, path.

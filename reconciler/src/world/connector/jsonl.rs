@@ -1,23 +1,32 @@
 //! The `jsonl` connector: append-only files of JSON lines, copied up to their last whole line. Consistency point: that offset.
 //!
-//! What an earlier run backed up must still be there, byte for byte: a shrunk or rewritten prefix is an alarm. Never
-//! waits for a writer. The interesting function is [`copy_whole_lines`].
+//! What an earlier run backed up must still be there, byte for byte: a shrunk or rewritten prefix is an alarm. Where files are
+//! rotated, [`rotation`] finds them again under other names. Never waits for a writer. The interesting function is
+//! [`copy_whole_lines`].
 
+mod rotation;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use contract::digest::Digest;
 use jiff::Timestamp;
+use rustix::fs::{FileType, Stat};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use walkdir::WalkDir;
 
-use super::manifest::{CHUNK_BYTES, FileSum, Manifest, key, walk_error};
+use super::manifest::{CHUNK_BYTES, FileSum, Manifest, key};
 use super::selection::Excludes;
-use super::{After, Binding, Bounds, Check, ConnectorError, JsonlBinding, Prepared, tree};
+use super::walk::{Found, Walk};
+use super::{After, Binding, Bounds, Check, ConnectorError, JsonlBinding, Prepared, live, tree};
+use crate::world::folder::{self, Folder, FolderError};
+use crate::world::owner::{Owner, working_as};
 
 /// A line beyond this is no record, and reading it whole could exhaust the memory.
 const LINE_BYTES: u64 = 64 * 1024 * 1024;
@@ -28,15 +37,106 @@ const LINE_BYTES: u64 = 64 * 1024 * 1024;
 struct State {
     format: u32,
     epoch: u32,
-    files: Manifest,
+    files: BTreeMap<String, Known>,
 }
 
-const STATE_FORMAT: u32 = 1;
+/// Format 1 had no inodes.
+const STATE_FORMATS: std::ops::RangeInclusive<u32> = 1..=2;
+const STATE_FORMAT: u32 = 2;
+
+/// What was backed up of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Known {
+    bytes: u64,
+    sha256: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<FileId>,
+}
+
+/// Which file it was, whatever its name. Numbers of inodes are given again; the time at which it was made tells them apart
+/// where the file system keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileId {
+    inode: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    born: Option<Timestamp>,
+}
+
+impl FileId {
+    fn is(self, other: Self) -> bool {
+        let same_birth = match (self.born, other.born) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => true,
+        };
+        self.inode == other.inode && same_birth
+    }
+}
 
 /// The live files with the prefix of each that was copied.
 #[derive(Debug)]
 pub(crate) struct Copied {
-    files: Vec<(PathBuf, PathBuf, FileSum)>,
+    files: Vec<(PathBuf, Known)>,
+}
+
+/// A regular file of the source, as it was listed.
+#[derive(Debug, Clone)]
+struct Listed {
+    relative: PathBuf,
+    id: FileId,
+    size: u64,
+    /// Whether the binding's globs want it.
+    is_wanted: bool,
+}
+
+/// Where the live files are, held.
+struct Base {
+    folder: Arc<Folder>,
+    /// The one file, when the binding names a file.
+    only: Option<OsString>,
+    owner: Option<Arc<Owner>>,
+}
+
+impl Base {
+    fn open(path: &Path, owner: Option<Owner>) -> Result<Self, ConnectorError> {
+        let open = || -> Result<(Folder, Option<OsString>), FolderError> {
+            let Some((parent, name)) = live::hold(path)? else {
+                return Ok((Folder::open(path)?, None));
+            };
+            match parent.enter(&name) {
+                Ok(folder) => Ok((folder, None)),
+                Err(FolderError::WrongKind {
+                    found: "a file", ..
+                }) => Ok((parent, Some(name))),
+                Err(error) => Err(error),
+            }
+        };
+        let (folder, only) = working_as(owner.as_ref(), open)
+            .map_err(|error| ConnectorError::source(path, error))?
+            .map_err(|error| ConnectorError::live(path, error))?;
+        Ok(Self {
+            folder: Arc::new(folder),
+            only,
+            owner: owner.map(Arc::new),
+        })
+    }
+
+    /// For messages.
+    fn path(&self, relative: &Path) -> PathBuf {
+        self.folder.shown().join(relative)
+    }
+
+    fn open_file(&self, relative: &Path) -> Result<(File, Stat), ConnectorError> {
+        let parent = relative.parent().unwrap_or_else(|| Path::new(""));
+        let name = relative.file_name().unwrap_or_default();
+        let path = self.path(relative);
+        working_as(self.owner.as_deref(), || {
+            self.folder.enter_path(parent)?.open_file(name)
+        })
+        .map_err(|error| ConnectorError::source(&path, error))?
+        .map_err(|error| ConnectorError::live(&path, error))
+    }
 }
 
 /// Copies every file up to its last line feed into the spool, and holds each against the state of the last run.
@@ -49,23 +149,38 @@ pub(super) fn prepare(
     let consistency_point = Timestamp::now();
     let mut notes = Vec::new();
     let before = read_state(binding, previous, &mut notes)?;
-    let found = find(binding, bounds)?;
-    if found.is_empty() && before.files().is_empty() {
+    let owner = Binding::Jsonl(binding.clone()).owner()?;
+    let base = Base::open(&binding.path, owner)?;
+    let found = find(binding, &base, bounds)?;
+    if before.is_empty() && !found.iter().any(|listed| listed.is_wanted) {
         return Err(ConnectorError::SourceEmpty {
             path: binding.path.clone(),
         });
     }
-    hold_names(binding, &before, &found, &mut notes)?;
+    let chosen = if binding.rotates {
+        rotation::follow(&base, &before, &found, &mut notes, bounds)?
+    } else {
+        hold_names(&base, &before, &found)?
+    };
     let source = tree::make_spool(spool)?;
     let mut manifest = Manifest::default();
     let mut files = Vec::new();
-    for (live, relative) in found {
+    for (listed, known) in chosen {
+        let relative = listed.relative;
         let target = source.join(&relative);
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent)
                 .map_err(|error| ConnectorError::io("create", parent, error))?;
         }
-        let copy = copy_whole_lines(&live, &target, before.get(&relative), bounds)?;
+        let copy = match copy_whole_lines(&base, &relative, &target, known.as_ref(), bounds) {
+            Ok(copy) => copy,
+            // It was rotated away or deleted since it was listed; when it was backed up before, the next run judges.
+            Err(ConnectorError::SourceMissing { .. }) if known.is_none() || binding.rotates => {
+                notes.push(format!("`{}` went away during the run", key(&relative)));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if copy.unfinished > 0 {
             notes.push(format!(
                 "`{}` ends in {} bytes of an unfinished line, left for the next run",
@@ -74,10 +189,17 @@ pub(super) fn prepare(
             ));
         }
         manifest.insert(&relative, copy.sum.clone());
-        files.push((live, relative, copy.sum));
+        let known = Known {
+            bytes: copy.sum.bytes,
+            sha256: copy.sum.sha256,
+            file: Some(copy.id),
+        };
+        files.push((relative, known));
     }
     Ok(Prepared {
         source,
+        identity: None,
+        run_as: None,
         stable: false,
         consistency_point,
         expected_bytes: manifest.bytes(),
@@ -99,39 +221,42 @@ pub(super) fn finish(
     notes: &mut Vec<String>,
     bounds: &Bounds,
 ) -> Result<Value, ConnectorError> {
+    let owner = binding.owner()?;
     let Binding::Jsonl(binding) = binding else {
         return Err(super::binding::invalid(
             "it changed its connector during the run".to_owned(),
         ));
     };
-    let mut files = Manifest::default();
-    for (live, relative, sum) in &copied.files {
-        match hash_prefix(live, sum.bytes, bounds) {
-            Ok(digest) if digest == sum.sha256 => {}
+    let base = Base::open(&binding.path, owner)?;
+    let mut files = BTreeMap::new();
+    for (relative, known) in &copied.files {
+        let seen = base
+            .open_file(relative)
+            .and_then(|(file, _)| hash_prefix(file, &base.path(relative), known.bytes, bounds));
+        match seen {
+            Ok(digest) if digest == known.sha256 => {}
+            // Under this name is another file by now, or it was emptied after a copy: the next run finds out.
+            Ok(_) | Err(ConnectorError::SourceMissing { .. }) if binding.rotates => {
+                notes.push(format!("`{}` was rotated during the run", key(relative)));
+            }
             Ok(_) => {
                 return Err(rewritten(
-                    live,
+                    &base.path(relative),
                     format!(
                         "its first {} bytes changed while they were backed up",
-                        sum.bytes
+                        known.bytes
                     ),
-                ));
-            }
-            Err(ConnectorError::SourceMissing { .. }) if binding.rotates => {
-                notes.push(format!(
-                    "`{}` was rotated away during the run",
-                    key(relative)
                 ));
             }
             Err(ConnectorError::SourceMissing { .. }) => {
                 return Err(rewritten(
-                    live,
+                    &base.path(relative),
                     "it vanished while it was backed up".to_owned(),
                 ));
             }
             Err(error) => return Err(error),
         }
-        files.insert(relative, sum.clone());
+        files.insert(key(relative), known.clone());
     }
     let state = State {
         format: STATE_FORMAT,
@@ -159,10 +284,13 @@ pub(super) fn validate(
         ..binding.clone()
     };
     let (mut lines, mut broken, mut first) = (0_u64, 0_u64, None);
-    let files = find(&at, bounds)?;
-    for (live, relative) in &files {
+    let base = Base::open(path, None)?;
+    let mut files = find(&at, &base, bounds)?;
+    files.retain(|listed| listed.is_wanted);
+    for Listed { relative, .. } in &files {
         let mut number = 0_u64;
-        let file = File::open(live).map_err(|error| ConnectorError::source(live, error))?;
+        let (file, _) = base.open_file(relative)?;
+        let live = &base.path(relative);
         let mut reader = BufReader::with_capacity(CHUNK_BYTES, file);
         let mut line = Vec::new();
         loop {
@@ -199,23 +327,23 @@ pub(super) fn validate(
 
 struct Copy {
     sum: FileSum,
+    id: FileId,
     unfinished: u64,
 }
 
 /// Copies up to the last line feed while hashing, and compares the hash at the offset of the last run on the way.
 fn copy_whole_lines(
-    live: &Path,
+    base: &Base,
+    relative: &Path,
     target: &Path,
-    before: Option<&FileSum>,
+    before: Option<&Known>,
     bounds: &Bounds,
 ) -> Result<Copy, ConnectorError> {
-    let mut file = File::open(live).map_err(|error| ConnectorError::source(live, error))?;
-    let metadata = file
-        .metadata()
-        .map_err(|error| ConnectorError::source(live, error))?;
-    let whole = last_line_end(&file, metadata.len())
-        .map_err(|error| ConnectorError::source(live, error))?;
-    let known = before.map_or(0, |sum| sum.bytes);
+    let live = &base.path(relative);
+    let (mut file, stat) = base.open_file(relative)?;
+    let size = size(&stat);
+    let whole = last_line_end(&file, size).map_err(|error| ConnectorError::source(live, error))?;
+    let known = before.map_or(0, |known| known.bytes);
     if whole < known {
         return Err(rewritten(
             live,
@@ -250,16 +378,18 @@ fn copy_whole_lines(
         (live, target),
         bounds,
     )?;
-    tree::keep_mtime(&out, target, &metadata)?;
-    fs::set_permissions(target, metadata.permissions())
+    folder::set_mode(&out, stat.st_mode & 0o777)
         .map_err(|error| ConnectorError::io("set the mode of", target, error))?;
+    folder::set_times(&out, &stat)
+        .map_err(|error| ConnectorError::io("set the times of", target, error))?;
     let sum = FileSum {
         bytes: whole,
         sha256: digest_of(hasher),
     };
     Ok(Copy {
         sum,
-        unfinished: metadata.len().saturating_sub(whole),
+        id: id_of(&file, &stat),
+        unfinished: size.saturating_sub(whole),
     })
 }
 
@@ -314,8 +444,12 @@ fn last_line_end(file: &File, len: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-fn hash_prefix(path: &Path, bytes: u64, bounds: &Bounds) -> Result<Digest, ConnectorError> {
-    let file = File::open(path).map_err(|error| ConnectorError::source(path, error))?;
+fn hash_prefix(
+    file: File,
+    path: &Path,
+    bytes: u64,
+    bounds: &Bounds,
+) -> Result<Digest, ConnectorError> {
     let mut reader = file.take(bytes);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0_u8; CHUNK_BYTES];
@@ -331,45 +465,111 @@ fn hash_prefix(path: &Path, bytes: u64, bounds: &Bounds) -> Result<Digest, Conne
     }
 }
 
-/// The live files with their paths relative to the dataset, sorted.
+/// The regular files, sorted. With rotation all of them, because a known one may have any name by now.
 fn find(
     binding: &JsonlBinding,
+    base: &Base,
     bounds: &Bounds,
-) -> Result<Vec<(PathBuf, PathBuf)>, ConnectorError> {
-    let root = fs::canonicalize(&binding.path)
-        .map_err(|error| ConnectorError::source(&binding.path, error))?;
-    if root.is_file() {
-        let name = root.file_name().map(PathBuf::from).unwrap_or_default();
-        return Ok(vec![(root, name)]);
+) -> Result<Vec<Listed>, ConnectorError> {
+    if let Some(name) = &base.only {
+        return find_one(name, binding.rotates, base, bounds);
     }
     let include = if binding.include.is_empty() {
         Excludes::new(&["*.jsonl".to_owned()])?
     } else {
         Excludes::new(&binding.include)?
     };
+    let walk = Walk::new(
+        Arc::clone(&base.folder),
+        Arc::new(Excludes::none()),
+        base.owner.clone(),
+    )
+    .map_err(|error| ConnectorError::live(base.folder.shown(), error))?;
     let mut files = Vec::new();
-    for entry in WalkDir::new(&root).follow_links(false).sort_by_file_name() {
+    for item in walk {
         bounds.check("walking the source")?;
-        let entry = entry.map_err(|error| walk_error(&root, error))?;
-        let relative = entry
-            .path()
-            .strip_prefix(&root)
-            .unwrap_or(entry.path())
-            .to_owned();
-        if entry.file_type().is_file() && include.matches(&relative) {
-            files.push((entry.path().to_owned(), relative));
+        let relative = item.relative;
+        match item.found {
+            Found::File { file, stat } => files.push(Listed {
+                id: id_of(&file, &stat),
+                size: size(&stat),
+                is_wanted: include.matches(&relative)
+                    || (binding.rotates && rotation::is_rotated(&relative, &include)),
+                relative,
+            }),
+            Found::Failed(why) => {
+                return Err(ConnectorError::SourceUnreadable {
+                    path: base.path(&relative),
+                    source: io::Error::other(why),
+                });
+            }
+            Found::Folder { .. } | Found::Link { .. } | Found::Special | Found::Gone => {}
+        }
+    }
+    files.retain(|listed| listed.is_wanted || binding.rotates);
+    Ok(files)
+}
+
+/// The one file that a binding names, and with rotation the files beside it. What else is in its folder belongs to others.
+fn find_one(
+    name: &OsStr,
+    rotates: bool,
+    base: &Base,
+    bounds: &Bounds,
+) -> Result<Vec<Listed>, ConnectorError> {
+    let names: Vec<OsString> = if rotates {
+        let listed = base
+            .folder
+            .names(usize::MAX)
+            .map_err(|error| ConnectorError::live(base.folder.shown(), error))?;
+        listed
+            .into_iter()
+            .filter(|(_, kind)| *kind == FileType::RegularFile)
+            .map(|(name, _)| name)
+            .collect()
+    } else {
+        vec![name.to_owned()]
+    };
+    let only = Excludes::new(&[globset::escape(&name.to_string_lossy())])?;
+    let mut files = Vec::new();
+    for other in names {
+        bounds.check("walking the source")?;
+        let relative = PathBuf::from(&other);
+        let is_wanted = other == name || (rotates && rotation::is_rotated(&relative, &only));
+        match base.open_file(&relative) {
+            Ok((file, stat)) => files.push(Listed {
+                id: id_of(&file, &stat),
+                size: size(&stat),
+                relative,
+                is_wanted,
+            }),
+            Err(error) if other == name && !rotates => return Err(error),
+            // Files of others may be closed to us.
+            Err(_) => {}
         }
     }
     Ok(files)
+}
+
+fn id_of(file: &File, stat: &Stat) -> FileId {
+    let born = file.metadata().and_then(|metadata| metadata.created());
+    FileId {
+        inode: stat.st_ino,
+        born: born.ok().and_then(|at| Timestamp::try_from(at).ok()),
+    }
+}
+
+fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
 }
 
 fn read_state(
     binding: &JsonlBinding,
     previous: Option<&Value>,
     notes: &mut Vec<String>,
-) -> Result<Manifest, ConnectorError> {
+) -> Result<BTreeMap<String, Known>, ConnectorError> {
     let Some(value) = previous else {
-        return Ok(Manifest::default());
+        return Ok(BTreeMap::new());
     };
     // A raised epoch is also the way out of a state that cannot be read, so it is looked at first.
     let epoch = value.get("epoch").and_then(Value::as_u64);
@@ -378,13 +578,13 @@ fn read_state(
             "the append-only check begins anew with epoch {}",
             binding.append_only_epoch
         ));
-        return Ok(Manifest::default());
+        return Ok(BTreeMap::new());
     }
     let state: State =
         serde_json::from_value(value.clone()).map_err(|error| ConnectorError::StateInvalid {
             detail: error.to_string(),
         })?;
-    if state.format != STATE_FORMAT || state.epoch != binding.append_only_epoch {
+    if !STATE_FORMATS.contains(&state.format) || state.epoch != binding.append_only_epoch {
         return Err(ConnectorError::StateInvalid {
             detail: format!(
                 "format {} and epoch {} are not those of the binding",
@@ -395,26 +595,28 @@ fn read_state(
     Ok(state.files)
 }
 
+/// Without rotation a name is a file for ever.
 fn hold_names(
-    binding: &JsonlBinding,
-    before: &Manifest,
-    found: &[(PathBuf, PathBuf)],
-    notes: &mut Vec<String>,
-) -> Result<(), ConnectorError> {
+    base: &Base,
+    before: &BTreeMap<String, Known>,
+    found: &[Listed],
+) -> Result<Vec<(Listed, Option<Known>)>, ConnectorError> {
+    let chosen: Vec<(Listed, Option<Known>)> = found
+        .iter()
+        .map(|listed| {
+            let known = before.get(&key(&listed.relative)).cloned();
+            (listed.clone(), known)
+        })
+        .collect();
     let names: std::collections::BTreeSet<String> =
-        found.iter().map(|(_, relative)| key(relative)).collect();
-    for gone in before.files().keys().filter(|name| !names.contains(*name)) {
-        if !binding.rotates {
-            return Err(rewritten(
-                &binding.path.join(gone),
-                "it was backed up before and is gone".to_owned(),
-            ));
-        }
-        notes.push(format!(
-            "`{gone}` was backed up before and is gone, as rotation allows"
-        ));
+        found.iter().map(|listed| key(&listed.relative)).collect();
+    match before.keys().find(|name| !names.contains(*name)) {
+        None => Ok(chosen),
+        Some(gone) => Err(rewritten(
+            &base.path(Path::new(gone)),
+            "it was backed up before and is gone".to_owned(),
+        )),
     }
-    Ok(())
 }
 
 fn digest_of(hasher: Sha256) -> Digest {

@@ -7,13 +7,16 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use contract::digest::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use walkdir::WalkDir;
 
+use super::selection::Excludes;
+use super::walk::{Found, Walk};
 use super::{Bounds, ConnectorError};
+use crate::world::folder::Folder;
 
 /// Large enough that the system calls do not count, small enough for one buffer a worker.
 pub(super) const CHUNK_BYTES: usize = 256 * 1024;
@@ -34,15 +37,29 @@ pub struct Manifest(BTreeMap<String, FileSum>);
 impl Manifest {
     /// Reads and hashes every regular file below `folder`, links not followed.
     pub fn of(folder: &Path, bounds: &Bounds) -> Result<Self, ConnectorError> {
+        let held = Folder::open(folder).map_err(|error| ConnectorError::live(folder, error))?;
+        Self::of_held(held, bounds)
+    }
+
+    pub(super) fn of_held(folder: Folder, bounds: &Bounds) -> Result<Self, ConnectorError> {
+        let shown = folder.shown().to_owned();
         let mut files = BTreeMap::new();
-        for entry in WalkDir::new(folder).follow_links(false) {
-            let entry = entry.map_err(|error| walk_error(folder, error))?;
-            if entry.file_type().is_file() {
-                let sum = hash_file(entry.path(), bounds)?;
-                files.insert(
-                    key(entry.path().strip_prefix(folder).unwrap_or(entry.path())),
-                    sum,
-                );
+        let walk = Walk::new(Arc::new(folder), Arc::new(Excludes::none()), None)
+            .map_err(|error| ConnectorError::live(&shown, error))?;
+        for item in walk {
+            bounds.check("hashing files")?;
+            let path = shown.join(&item.relative);
+            match item.found {
+                Found::File { file, .. } => {
+                    let sum = hash_open(file, &path, bounds)?;
+                    files.insert(key(&item.relative), sum);
+                }
+                Found::Folder { .. } | Found::Link { .. } | Found::Special => {}
+                Found::Gone => return Err(ConnectorError::SourceMissing { path }),
+                Found::Failed(why) => {
+                    let source = std::io::Error::other(why);
+                    return Err(ConnectorError::SourceUnreadable { path, source });
+                }
             }
         }
         Ok(Self(files))
@@ -66,7 +83,10 @@ impl Manifest {
 
     /// Hashes `folder` and names each file that is missing, extra or different, in order; empty when all agree.
     pub fn compare(&self, folder: &Path, bounds: &Bounds) -> Result<Vec<String>, ConnectorError> {
-        let found = Self::of(folder, bounds)?;
+        Ok(self.differences(&Self::of(folder, bounds)?))
+    }
+
+    pub(super) fn differences(&self, found: &Self) -> Vec<String> {
         let mut differences = Vec::new();
         for (path, wanted) in &self.0 {
             match found.0.get(path) {
@@ -82,13 +102,16 @@ impl Manifest {
                 .filter(|path| !self.0.contains_key(*path))
                 .map(|path| format!("`{path}` is extra")),
         );
-        Ok(differences)
+        differences
     }
 }
 
-/// SHA-256 and length of one file, read to its end.
-pub(super) fn hash_file(path: &Path, bounds: &Bounds) -> Result<FileSum, ConnectorError> {
-    let mut file = File::open(path).map_err(|error| ConnectorError::source(path, error))?;
+/// SHA-256 and length of an open file, read to its end. The path is for messages.
+pub(super) fn hash_open(
+    mut file: File,
+    path: &Path,
+    bounds: &Bounds,
+) -> Result<FileSum, ConnectorError> {
     let mut hasher = Sha256::new();
     let mut bytes = 0_u64;
     let mut buffer = vec![0_u8; CHUNK_BYTES];
@@ -119,12 +142,4 @@ pub(super) fn key(relative: &Path) -> String {
         }
     }
     text
-}
-
-pub(super) fn walk_error(root: &Path, error: walkdir::Error) -> ConnectorError {
-    let path = error.path().unwrap_or(root).to_owned();
-    let source = error
-        .into_io_error()
-        .unwrap_or_else(|| std::io::Error::other("links form a loop"));
-    ConnectorError::source(&path, source)
 }

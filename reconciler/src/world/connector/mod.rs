@@ -13,10 +13,20 @@ mod jsonl;
 mod live;
 mod manifest;
 mod postgres;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking"
+)]
+mod races;
 mod selection;
 mod sqlite;
 mod target;
 mod tree;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::observed::Observation;
+use crate::world::folder::Identity;
 pub use binding::{
     Binding, FilesBinding, JsonlBinding, PostgresBinding, SqliteBinding, SuperuserWork,
     ValidationQuery,
@@ -37,6 +48,7 @@ pub use bounds::{Bounds, Cancel};
 pub use error::ConnectorError;
 pub use manifest::{FileSum, Manifest};
 pub use selection::Excludes;
+pub(crate) use walk::{Found, Item, Walk};
 
 /// A connector that is built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,6 +132,10 @@ pub struct Problem {
 pub struct Prepared {
     /// The folder to read: the live one, or one in the spool that holds a fresh dump.
     pub source: PathBuf,
+    /// Which folder that was when it was opened; none for one in the spool.
+    pub identity: Option<Identity>,
+    /// The user that reads it; none for this process's own.
+    pub run_as: Option<String>,
     /// Whether names, sizes and times of unchanged files stay from run to run. When false, the vault must not match
     /// files with an earlier recovery point by their metadata.
     pub stable: bool,
@@ -143,10 +159,7 @@ pub struct Prepared {
 #[derive(Debug)]
 pub(crate) enum After {
     /// The live folder must still be the one that was walked.
-    Folder {
-        path: PathBuf,
-        identity: tree::Identity,
-    },
+    Folder { path: PathBuf, identity: Identity },
     /// The live files must still begin with what was copied.
     Prefixes { copied: jsonl::Copied },
     /// The spool must still hold what the connector wrote.
@@ -379,7 +392,7 @@ pub fn finish(
     let mut notes = prepared.notes;
     let state = match prepared.after {
         After::Folder { path, identity } => {
-            files::same_folder(&path, &identity)?;
+            files::same_folder(&path, &identity, binding.owner()?.as_ref())?;
             None
         }
         After::Prefixes { copied } => {
@@ -477,7 +490,9 @@ pub fn validate(
         Binding::Jsonl(jsonl) => {
             jsonl::validate(jsonl, &path_of(target, &jsonl.path)?, manifest, bounds)
         }
-        Binding::Sqlite(sqlite) => sqlite::validate(&path_of(target, &sqlite.path)?, bounds),
+        Binding::Sqlite(sqlite) => {
+            sqlite::validate(sqlite, &path_of(target, &sqlite.path)?, bounds)
+        }
         Binding::Postgres(postgres) => postgres::validate(postgres, target, manifest, bounds),
     }
 }
@@ -512,7 +527,7 @@ pub fn fingerprint(binding: &Binding, bounds: &Bounds) -> Result<Fingerprint, Co
 }
 
 /// The path of a binding's live data, where it has one.
-fn live_path(binding: &Binding) -> Option<&Path> {
+pub fn live_path(binding: &Binding) -> Option<&Path> {
     match binding {
         Binding::Files(files) => Some(&files.path),
         Binding::Jsonl(jsonl) => Some(&jsonl.path),

@@ -1,9 +1,8 @@
-//! Which entries below a folder belong to a backup: globs, plus paths found unfit while walking.
+//! Which entries below a folder belong to a backup, by the operator's globs. What is left out by kind is left out in the walk.
 //!
 //! Never touches a file. The interesting function is [`Excludes::matches`].
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -15,7 +14,6 @@ use super::binding::invalid;
 pub struct Excludes {
     patterns: Vec<String>,
     globs: GlobSet,
-    paths: BTreeSet<PathBuf>,
 }
 
 impl Excludes {
@@ -49,7 +47,6 @@ impl Excludes {
         Ok(Self {
             patterns: patterns.to_vec(),
             globs,
-            paths: BTreeSet::new(),
         })
     }
 
@@ -58,7 +55,6 @@ impl Excludes {
         Self {
             patterns: Vec::new(),
             globs: GlobSet::empty(),
-            paths: BTreeSet::new(),
         }
     }
 
@@ -67,27 +63,12 @@ impl Excludes {
         relative
             .ancestors()
             .filter(|path| !path.as_os_str().is_empty())
-            .any(|path| self.globs.is_match(path) || self.paths.contains(path))
+            .any(|path| self.globs.is_match(path))
     }
 
-    /// The same as globs in the manner of `.gitignore`, for a walk that takes text: without `/` at any depth, else from the top.
+    /// The globs as they were given, for a walk in another process.
     pub fn globs(&self) -> Vec<String> {
-        let patterns = self
-            .patterns
-            .iter()
-            .map(|pattern| pattern.trim_end_matches('/').to_owned());
-        // What is no UTF-8 becomes `?`: leaving out one name too many beats opening a pipe.
-        let paths = self.paths.iter().map(|path| {
-            format!(
-                "/{}",
-                globset::escape(&path.to_string_lossy()).replace(char::REPLACEMENT_CHARACTER, "?")
-            )
-        });
-        patterns.chain(paths).collect()
-    }
-
-    pub(super) fn add_path(&mut self, relative: PathBuf) {
-        self.paths.insert(relative);
+        self.patterns.clone()
     }
 }
 

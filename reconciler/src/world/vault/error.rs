@@ -153,6 +153,24 @@ pub enum VaultError {
         /// The reason.
         why: String,
     },
+    /// A folder of this machine has too little room for the restore.
+    #[error(
+        "no space for the restore in folder `{folder}`: {room} bytes are free, {lacks} more are needed"
+    )]
+    RoomLacking {
+        /// The folder.
+        folder: String,
+        /// Bytes that it lacks.
+        lacks: u64,
+        /// Bytes that it has.
+        room: u64,
+    },
+    /// The disk of this machine was full while a restore wrote to it.
+    #[error("no space left in folder `{folder}` while the restore was written")]
+    StagingFull {
+        /// The folder.
+        folder: String,
+    },
     /// Every location was tried and none could serve.
     #[error("no location could serve the restore: {why}")]
     RestoreFailed {
@@ -200,6 +218,7 @@ impl VaultError {
             Self::SnapshotAbsent { .. } | Self::DatasetAbsent { .. } => code::VAULT_POINT_ABSENT,
             Self::RestoreDiffers { .. } => code::VAULT_RESTORE_DIFFERS,
             Self::TargetNotEmpty { .. } | Self::Target { .. } => code::VAULT_TARGET_UNUSABLE,
+            Self::RoomLacking { .. } | Self::StagingFull { .. } => code::RESTORE_ROOM_LACKING,
             Self::RestoreFailed { .. } => code::VAULT_RESTORE_FAILED,
             Self::Child { .. } => code::VAULT_CHILD_FAILED,
             Self::Deadline { .. } => code::VAULT_DEADLINE,
@@ -246,6 +265,9 @@ impl VaultError {
             }
             Self::TargetNotEmpty { .. } => "name an empty folder, or one that does not exist yet",
             Self::Target { .. } => "name a folder that this process may write",
+            Self::RoomLacking { .. } | Self::StagingFull { .. } => {
+                "free the bytes that the restore needs there, or move the folder to a larger file system"
+            }
             Self::RestoreFailed { .. } => "repair a location; `seawalld verify` shows the damage",
             Self::Child { .. } => "look at the log of this operation and try again",
             Self::Deadline { .. } => "look at the storage's speed, or give it more time",

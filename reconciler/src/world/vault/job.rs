@@ -102,6 +102,8 @@ pub struct Restore {
     pub dataset: String,
     /// Folder on this machine; made when missing.
     pub target: PathBuf,
+    /// The folder that the content is copied to afterwards, on a disk that may have less room.
+    pub goes_to: Option<PathBuf>,
     /// True when an earlier attempt may have left content: nothing there is trusted by size and time.
     pub again: bool,
 }
@@ -305,7 +307,18 @@ fn restore_one(
     let list = indexed
         .ls(&node, &LsOptions::default())
         .map_err(&restoring)?;
-    let options = RestoreOptions::default().verify_existing(restore.again);
+    if !restore.again {
+        let nodes: Vec<(PathBuf, Node)> =
+            list.clone().collect::<Result<_, _>>().map_err(&restoring)?;
+        let needed = super::room::needed(&indexed, nodes.iter().map(|(_, node)| node));
+        let folders: Vec<PathBuf> = std::iter::once(restore.target.clone())
+            .chain(restore.goes_to.clone())
+            .collect();
+        super::room::require(&folders, needed)?;
+    }
+    let mut options = RestoreOptions::default().verify_existing(restore.again);
+    // Chunks of zeros are left as the holes that they were, or as good as. The engine's type has no public name.
+    options.sparse = serde_json::from_str("\"ByContent\"").unwrap_or_default();
     let destination = LocalDestination::new(text, true, false).map_err(&restoring)?;
     let plan = indexed
         .prepare_restore(&options, list.clone(), &destination, false)

@@ -21,6 +21,7 @@ mod patience;
 mod proof;
 mod reader;
 mod repository;
+mod room;
 mod snapshots;
 mod source;
 mod store;

@@ -26,6 +26,8 @@ pub struct RestoreRequest {
     pub dataset: DatasetId,
     /// A folder that is empty or does not exist yet.
     pub target: PathBuf,
+    /// The folder that the content is copied to afterwards: a restore is refused when that lacks room.
+    pub goes_to: Option<PathBuf>,
     /// Ask this location only; otherwise all, those in sync first.
     pub location: Option<LocationId>,
 }
@@ -58,6 +60,7 @@ pub(super) fn restore(
             snapshot: request.snapshot_id.clone(),
             dataset: request.dataset.to_string(),
             target: request.target.clone(),
+            goes_to: request.goes_to.clone(),
             again: !failed.is_empty(),
         });
         match restored(ask(helper, &order(vault, job), &mut Plain(progress))) {
@@ -69,8 +72,18 @@ pub(super) fn restore(
                 });
             }
             // The folder is missing everywhere, and the deadline was for the whole restore.
-            Err(error @ (VaultError::DatasetAbsent { .. } | VaultError::Deadline { .. })) => {
+            Err(
+                error @ (VaultError::DatasetAbsent { .. }
+                | VaultError::Deadline { .. }
+                | VaultError::RoomLacking { .. }),
+            ) => {
                 return Err(error);
+            }
+            // The engine ends its process when a write fails. Another location would fill the same disk.
+            Err(VaultError::Child { .. }) if super::room::is_full(&request.target) => {
+                return Err(VaultError::StagingFull {
+                    folder: request.target.display().to_string(),
+                });
             }
             Err(error) => {
                 absent &= matches!(error, VaultError::SnapshotAbsent { .. });

@@ -1,10 +1,11 @@
-//! Owns what the engine reads: local folders, each under `/<dataset_id>/` of one snapshot, with every failure counted. The
-//! engine only warns about unreadable files and goes on; this module is why such a run leaves no recovery point.
-//! Never changes a source. The interesting type is [`CountedReader`].
+//! Owns what the engine reads: local folders, each under `/<dataset_id>/` of one snapshot. Every file is opened where it was
+//! listed, below a held folder, and described by its open descriptor; the engine itself opens nothing. Failures are counted,
+//! because the engine only warns about them and goes on. Never changes a source. The interesting type is [`CountedReader`].
 
-use std::fs::{File, Metadata as FileMetadata};
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -12,20 +13,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use contract::id::DatasetId;
 use jiff::Timestamp;
+use nix::unistd::{Gid, Group, Uid, User};
 use rustic_core::repofile::{Metadata, Node, NodeType};
-use rustic_core::{
-    LocalSource, LocalSourceFilterOptions, LocalSourceSaveOptions, ReadSource, ReadSourceEntry,
-    ReadSourceOpen, RusticResult,
-};
+use rustic_core::{ReadSource, ReadSourceEntry, ReadSourceOpen, RusticResult};
+use rustix::fs::{FileType, Stat, fstat};
 use serde::{Deserialize, Serialize};
 
 use super::error::VaultError;
 use super::mirror::lock;
-use super::repository::one_line;
-use crate::world::connector::Excludes;
-
-/// The engine's own reader of local folders.
-type Opener = <LocalSource as ReadSource>::Open;
+use crate::world::connector::{Excludes, Found, Item, Walk as Names};
+use crate::world::folder::{self, Folder, FolderError, Identity};
+use crate::world::owner::{Owner, working_as};
 
 /// One folder of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,11 +33,15 @@ pub struct Source {
     pub dataset: DatasetId,
     /// The folder on this machine; what is in it is stored, not the folder's own path.
     pub folder: PathBuf,
-    /// Globs relative to the folder, as [`Excludes::globs`] gives them.
+    /// Which folder that was when the connector opened it. Another one in its place is refused.
+    pub identity: Option<Identity>,
+    /// Globs relative to the folder, as the binding has them.
     pub exclude: Vec<String>,
     /// True for a dump written for this run: its files share no history with those of the run before, so nothing is taken
     /// over from there without reading.
     pub fresh: bool,
+    /// The user that reads; this process's own when there is none.
+    pub run_as: Option<String>,
 }
 
 /// What was seen of the source, counted while the engine read it.
@@ -55,10 +57,64 @@ pub struct SourceCount {
     pub problems: u64,
     /// The first few of them, each with its reason.
     pub examples: Vec<String>,
+    /// Names that went away between listing and opening.
+    pub gone: Remarked,
+    /// Files that were written to while they were read.
+    pub changed: Remarked,
+}
+
+/// Entries of one kind: how many, and the first few by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remarked {
+    /// How many.
+    pub count: u64,
+    /// The first few.
+    pub first: Vec<String>,
+}
+
+impl Remarked {
+    fn add(&mut self, path: &Path) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(path.display().to_string());
+        }
+    }
+
+    fn note(&self, one: &str, many: &str) -> Option<String> {
+        let names: Vec<String> = self.first.iter().map(|name| format!("`{name}`")).collect();
+        let more = if self.count > self.first.len() as u64 {
+            ", …"
+        } else {
+            ""
+        };
+        match self.count {
+            0 => None,
+            1 => Some(format!("1 {one}: {}", names.join(", "))),
+            count => Some(format!("{count} {many}: {}{more}", names.join(", "))),
+        }
+    }
+}
+
+impl SourceCount {
+    /// What a reader of the receipt should know; nothing here is a failure.
+    pub fn notes(&self) -> Vec<String> {
+        let gone = self.gone.note(
+            "entry went away while it was listed",
+            "entries went away while they were listed",
+        );
+        let changed = self.changed.note(
+            "file was written to while it was read, and may mix two states",
+            "files were written to while they were read, and may mix two states",
+        );
+        gone.into_iter().chain(changed).collect()
+    }
 }
 
 /// How many problems are told one by one; the others are counted.
 const EXAMPLES: usize = 20;
+
+/// How many names a note holds; a receipt keeps 400 characters of it.
+const NAMED: usize = 8;
 
 /// Counters shared between the walk and the readers.
 #[derive(Debug, Default)]
@@ -68,6 +124,8 @@ pub(super) struct Tally {
     bytes_read: AtomicU64,
     problems: AtomicU64,
     examples: Mutex<Vec<String>>,
+    gone: Mutex<Remarked>,
+    changed: Mutex<Remarked>,
 }
 
 impl Tally {
@@ -87,24 +145,24 @@ impl Tally {
             bytes_read: self.bytes_read.load(Ordering::Relaxed),
             problems: self.problems.load(Ordering::Relaxed),
             examples: lock(&self.examples).clone(),
+            gone: lock(&self.gone).clone(),
+            changed: lock(&self.changed).clone(),
         }
     }
 }
 
 /// Several folders as one source.
 pub(super) struct Folders {
-    folders: Vec<Folder>,
+    folders: Vec<Root>,
     tally: Arc<Tally>,
 }
 
-struct Folder {
+struct Root {
     inside: PathBuf,
-    outside: PathBuf,
+    held: Arc<Folder>,
     node: Node,
-    local: LocalSource,
-    /// Decides what is left out, as it did for the connector. The engine is told the same globs, so that it does not descend
-    /// into excluded folders.
-    filter: Arc<Excludes>,
+    excludes: Arc<Excludes>,
+    owner: Option<Arc<Owner>>,
 }
 
 impl Folders {
@@ -123,7 +181,7 @@ impl Folders {
         }
         let folders = ordered
             .into_iter()
-            .map(open_folder)
+            .map(open_root)
             .collect::<Result<_, _>>()?;
         Ok(Self {
             folders,
@@ -145,92 +203,59 @@ impl Folders {
     }
 }
 
-fn open_folder(source: &Source) -> Result<Folder, VaultError> {
-    let missing = |error: io::Error| VaultError::SourceMissing {
+fn open_root(source: &Source) -> Result<Root, VaultError> {
+    let missing = |why: String| VaultError::SourceMissing {
         path: source.folder.display().to_string(),
-        why: error.to_string(),
+        why,
     };
-    let outside = std::fs::canonicalize(&source.folder).map_err(missing)?;
-    let metadata = std::fs::metadata(&outside).map_err(missing)?;
-    if !metadata.is_dir() {
-        return Err(missing(io::Error::from(io::ErrorKind::NotADirectory)));
-    }
-    // An unreadable folder must be an error here: below, it would be an empty walk with one warning.
-    drop(std::fs::read_dir(&outside).map_err(missing)?);
-    let engine = |error: Box<rustic_core::RusticError>| VaultError::Request {
-        why: format!(
-            "an exclude of `{}` is wrong: {}",
-            source.dataset,
-            one_line(&error.display_log())
-        ),
-    };
-    let text = outside.to_str().ok_or_else(|| VaultError::Request {
-        why: format!("the path `{}` is not UTF-8", outside.display()),
-    })?;
-    let globs: Vec<String> = source
-        .exclude
-        .iter()
-        .map(|glob| below(text, glob))
-        .collect();
-    let filter = Excludes::new(&source.exclude).map_err(|error| VaultError::Request {
+    let excludes = Excludes::new(&source.exclude).map_err(|error| VaultError::Request {
         why: format!("an exclude of `{}` is wrong: {error}", source.dataset),
     })?;
-    let local = LocalSource::new(
-        LocalSourceSaveOptions::default(),
-        &rustic_core::Excludes::default().globs(globs),
-        &LocalSourceFilterOptions::default(),
-        &[&outside],
-    )
-    .map_err(engine)?;
+    let owner = match source.run_as.as_deref().map(Owner::find) {
+        None => None,
+        Some(found) => found.map_err(|error| missing(error.to_string()))?,
+    };
+    let open = || -> Result<(Folder, Stat), FolderError> {
+        let held = Folder::open(&source.folder)?;
+        // An unreadable folder must be an error here: below, it would be an empty walk with one problem.
+        held.is_empty()?;
+        let stat = held.stat()?;
+        Ok((held, stat))
+    };
+    let (held, stat) = working_as(owner.as_ref(), open)
+        .map_err(|error| missing(error.to_string()))?
+        .map_err(|error| missing(error.to_string()))?;
+    if source
+        .identity
+        .is_some_and(|identity| identity != Identity::from(&stat))
+    {
+        return Err(missing("it was replaced by another folder".to_owned()));
+    }
     let node = Node::new_node(
         source.dataset.as_str().as_ref(),
         NodeType::Dir,
-        folder_metadata(&metadata),
+        Metadata {
+            mode: Some(go_mode(stat.st_mode & !0o7000)),
+            mtime: modified(&stat),
+            atime: modified(&stat),
+            ctime: modified(&stat),
+            uid: Some(stat.st_uid),
+            gid: Some(stat.st_gid),
+            inode: stat.st_ino,
+            ..Metadata::default()
+        },
     );
-    Ok(Folder {
+    Ok(Root {
         inside: Path::new("/").join(source.dataset.as_str()),
-        outside,
+        held: Arc::new(held),
         node,
-        local,
-        filter: Arc::new(filter),
+        excludes: Arc::new(excludes),
+        owner: owner.map(Arc::new),
     })
 }
 
-/// An exclude as the engine's overrides want it: a leading `!` excludes, and paths are absolute.
-fn below(folder: &str, glob: &str) -> String {
-    let folder = globset::escape(folder.trim_end_matches('/'));
-    let glob = glob.trim_end_matches('/');
-    let anchored = glob.contains('/');
-    let glob = glob.trim_start_matches('/');
-    if anchored {
-        format!("!{folder}/{glob}")
-    } else {
-        format!("!{folder}/**/{glob}")
-    }
-}
-
-/// The format keeps modes as Go does: the folder bit is the highest one.
-const GO_MODE_DIR: u32 = 1 << 31;
-
-fn folder_metadata(found: &FileMetadata) -> Metadata {
-    let mtime = found
-        .modified()
-        .ok()
-        .and_then(|time| Timestamp::try_from(time).ok());
-    Metadata {
-        mode: Some(GO_MODE_DIR | (found.mode() & 0o777)),
-        mtime,
-        atime: mtime,
-        ctime: mtime,
-        uid: Some(found.uid()),
-        gid: Some(found.gid()),
-        inode: found.ino(),
-        ..Metadata::default()
-    }
-}
-
 impl ReadSource for Folders {
-    type Open = Counted;
+    type Open = Opened;
     type Iter = Walk;
 
     fn size(&self) -> RusticResult<Option<u64>> {
@@ -238,137 +263,275 @@ impl ReadSource for Folders {
     }
 
     fn entries(&self) -> Walk {
-        let walks = self
+        let roots: Vec<Pending> = self
             .folders
             .iter()
-            .map(|folder| FolderWalk {
-                inside: folder.inside.clone(),
-                outside: folder.outside.clone(),
-                head: Some(folder.node.clone()),
-                rest: folder.local.entries(),
-                filter: Arc::clone(&folder.filter),
+            .map(|root| Pending {
+                inside: root.inside.clone(),
+                held: Arc::clone(&root.held),
+                node: root.node.clone(),
+                excludes: Arc::clone(&root.excludes),
+                owner: root.owner.clone(),
             })
-            .collect::<Vec<_>>();
+            .collect();
         Walk {
-            walks: walks.into_iter(),
+            roots: roots.into_iter(),
             current: None,
             tally: Arc::clone(&self.tally),
+            names: OwnerNames::default(),
         }
     }
 }
 
-struct FolderWalk {
+struct Pending {
     inside: PathBuf,
-    outside: PathBuf,
-    head: Option<Node>,
-    rest: <LocalSource as ReadSource>::Iter,
-    filter: Arc<Excludes>,
+    held: Arc<Folder>,
+    node: Node,
+    excludes: Arc<Excludes>,
+    owner: Option<Arc<Owner>>,
 }
 
 /// The entries of all folders, one folder after the other.
 pub(super) struct Walk {
-    walks: std::vec::IntoIter<FolderWalk>,
-    current: Option<FolderWalk>,
+    roots: std::vec::IntoIter<Pending>,
+    current: Option<(PathBuf, Names)>,
     tally: Arc<Tally>,
+    names: OwnerNames,
 }
 
 impl Iterator for Walk {
-    type Item = RusticResult<ReadSourceEntry<Counted>>;
+    type Item = RusticResult<ReadSourceEntry<Opened>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if self.current.is_none() {
-                self.current = Some(self.walks.next()?);
-            }
-            let walk = self.current.as_mut()?;
-            if let Some(node) = walk.head.take() {
+            let Some((inside, walk)) = self.current.as_mut() else {
+                let root = self.roots.next()?;
+                let names = Names::new(root.held, root.excludes, root.owner);
+                match names {
+                    Ok(names) => self.current = Some((root.inside.clone(), names)),
+                    Err(error) => {
+                        self.tally.problem(error.to_string());
+                        continue;
+                    }
+                }
                 self.tally.entries.fetch_add(1, Ordering::Relaxed);
-                let path = walk.inside.clone();
                 return Some(Ok(ReadSourceEntry {
-                    path,
-                    node,
+                    path: root.inside,
+                    node: root.node,
                     open: None,
                 }));
-            }
-            match walk.rest.next() {
-                None => self.current = None,
-                Some(Err(error)) => {
-                    self.tally.problem(one_line(&error.display_log()));
-                    return Some(Err(error));
-                }
-                Some(Ok(entry)) => match entry.path.strip_prefix(&walk.outside) {
-                    Ok(relative) if walk.filter.matches(relative) => {}
-                    Ok(relative) => {
-                        let path = walk.inside.join(relative);
-                        self.tally.entries.fetch_add(1, Ordering::Relaxed);
-                        return Some(Ok(counted(entry, path, &self.tally)));
-                    }
-                    Err(_) => self
-                        .tally
-                        .problem(format!("{} is outside of its folder", entry.path.display())),
-                },
+            };
+            let Some(item) = walk.next() else {
+                self.current = None;
+                continue;
+            };
+            let path = inside.join(&item.relative);
+            if let Some((node, open)) = describe(item, &path, &self.tally, &mut self.names) {
+                self.tally.entries.fetch_add(1, Ordering::Relaxed);
+                return Some(Ok(ReadSourceEntry { path, node, open }));
             }
         }
     }
 }
 
-fn counted(
-    entry: ReadSourceEntry<Opener>,
-    inside: PathBuf,
+/// The entry as the engine stores it; none when there is nothing to store.
+fn describe(
+    item: Item,
+    path: &Path,
     tally: &Arc<Tally>,
-) -> ReadSourceEntry<Counted> {
-    let ReadSourceEntry { path, node, open } = entry;
-    let size = node.meta.size;
-    let open = open.map(|opener| Counted {
-        opener,
-        size,
-        path,
-        tally: Arc::clone(tally),
-    });
-    ReadSourceEntry {
-        path: inside,
-        node,
-        open,
+    names: &mut OwnerNames,
+) -> Option<(Node, Option<Opened>)> {
+    let shown = path.strip_prefix("/").unwrap_or(path);
+    let attributes = |found: io::Result<Vec<(OsString, Vec<u8>)>>| {
+        found.unwrap_or_else(|error| {
+            tally.problem(format!(
+                "{}: its extended attributes: {error}",
+                shown.display()
+            ));
+            Vec::new()
+        })
+    };
+    let name = item.name().to_owned();
+    match item.found {
+        Found::File { file, stat } => {
+            let meta = names.metadata(&stat, attributes(folder::attributes(&file)));
+            let opened = Opened {
+                file,
+                listed: stat,
+                path: shown.to_owned(),
+                tally: Arc::clone(tally),
+            };
+            Some((Node::new_node(&name, NodeType::File, meta), Some(opened)))
+        }
+        Found::Folder { folder: held, stat } => {
+            let meta = names.metadata(&stat, attributes(folder::attributes(&*held)));
+            Some((Node::new_node(&name, NodeType::Dir, meta), None))
+        }
+        Found::Link { target, stat } => {
+            let found = attributes(item.parent.attributes_of_link(&name));
+            let meta = names.metadata(&stat, found);
+            Some((
+                Node::new_node(&name, NodeType::from_link(&target), meta),
+                None,
+            ))
+        }
+        // The connector counts them, each time.
+        Found::Special => None,
+        Found::Gone => {
+            lock(&tally.gone).add(shown);
+            None
+        }
+        Found::Failed(why) => {
+            tally.problem(format!("{}: {why}", shown.display()));
+            None
+        }
     }
 }
 
-/// A file that the engine may open.
-pub(super) struct Counted {
-    opener: Opener,
-    size: u64,
+/// The format keeps modes as Go does.
+const GO_DIR: u32 = 1 << 31;
+const GO_SYMLINK: u32 = 1 << 27;
+const GO_SETUID: u32 = 1 << 23;
+const GO_SETGID: u32 = 1 << 22;
+const GO_STICKY: u32 = 1 << 20;
+
+fn go_mode(mode: u32) -> u32 {
+    let kind = match FileType::from_raw_mode(mode) {
+        FileType::Directory => GO_DIR,
+        FileType::Symlink => GO_SYMLINK,
+        FileType::RegularFile
+        | FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => 0,
+    };
+    let bits = [
+        (0o4000, GO_SETUID),
+        (0o2000, GO_SETGID),
+        (0o1000, GO_STICKY),
+    ];
+    bits.into_iter()
+        .filter(|(bit, _)| mode & bit != 0)
+        .fold(kind | (mode & 0o777), |all, (_, bit)| all | bit)
+}
+
+fn modified(stat: &Stat) -> Option<Timestamp> {
+    instant(stat.st_mtime, stat.st_mtime_nsec)
+}
+
+fn instant(seconds: i64, nanoseconds: u64) -> Option<Timestamp> {
+    Timestamp::new(seconds, i32::try_from(nanoseconds).ok()?).ok()
+}
+
+fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+/// Names of users and groups by number; the user database is asked once for each.
+#[derive(Default)]
+struct OwnerNames {
+    users: HashMap<u32, Option<String>>,
+    groups: HashMap<u32, Option<String>>,
+}
+
+impl OwnerNames {
+    /// As restic keeps them: the access time is the modification time, so that reading a file changes nothing.
+    fn metadata(&mut self, stat: &Stat, attributes: Vec<(OsString, Vec<u8>)>) -> Metadata {
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let links = stat.st_nlink;
+        let user = self.users.entry(stat.st_uid).or_insert_with(|| {
+            let found = User::from_uid(Uid::from_raw(stat.st_uid)).ok().flatten();
+            found.map(|user| user.name)
+        });
+        let group = self.groups.entry(stat.st_gid).or_insert_with(|| {
+            let found = Group::from_gid(Gid::from_raw(stat.st_gid)).ok().flatten();
+            found.map(|group| group.name)
+        });
+        let mut meta = Metadata {
+            mode: Some(go_mode(stat.st_mode)),
+            mtime: modified(stat),
+            atime: modified(stat),
+            ctime: instant(stat.st_ctime, stat.st_ctime_nsec),
+            uid: Some(stat.st_uid),
+            gid: Some(stat.st_gid),
+            user: user.clone(),
+            group: group.clone(),
+            inode: stat.st_ino,
+            // Only files with several names need it, to become one again.
+            device_id: if links > 1 && !is_folder {
+                stat.st_dev
+            } else {
+                0
+            },
+            size: if is_folder { 0 } else { size(stat) },
+            links: if is_folder { 0 } else { links },
+            ..Metadata::default()
+        };
+        carry_attributes(&mut meta, attributes);
+        meta
+    }
+}
+
+/// The engine's type of an attribute has no public name; its JSON form has.
+fn carry_attributes(meta: &mut Metadata, attributes: Vec<(OsString, Vec<u8>)>) {
+    if attributes.is_empty() {
+        return;
+    }
+    let empty = attributes
+        .iter()
+        .map(|(name, _)| serde_json::json!({ "name": text(name), "value": null }))
+        .collect();
+    meta.extended_attributes =
+        serde_json::from_value(serde_json::Value::Array(empty)).unwrap_or_default();
+    for (kept, (_, value)) in meta.extended_attributes.iter_mut().zip(attributes) {
+        kept.value = Some(value);
+    }
+}
+
+fn text(name: &OsStr) -> String {
+    name.to_string_lossy().into_owned()
+}
+
+/// A file that the engine may read. It is open since it was listed.
+pub(super) struct Opened {
+    file: File,
+    listed: Stat,
     path: PathBuf,
     tally: Arc<Tally>,
 }
 
-impl ReadSourceOpen for Counted {
+impl ReadSourceOpen for Opened {
     type Reader = CountedReader;
 
     fn open(self) -> RusticResult<CountedReader> {
-        match self.opener.open() {
-            Ok(file) => {
-                self.tally.files_read.fetch_add(1, Ordering::Relaxed);
-                Ok(CountedReader {
-                    file,
-                    left: self.size,
-                    path: self.path,
-                    tally: self.tally,
-                })
-            }
-            Err(error) => {
-                self.tally.problem(one_line(&error.display_log()));
-                Err(error)
-            }
-        }
+        self.tally.files_read.fetch_add(1, Ordering::Relaxed);
+        Ok(CountedReader {
+            left: size(&self.listed),
+            opened: self,
+        })
     }
 }
 
 /// Reads exactly as many bytes as the listing promised. A file that has grown since then gives its state at the listing,
 /// which is what its recorded size and time say; one that has shrunk is a problem.
 pub(super) struct CountedReader {
-    file: File,
+    opened: Opened,
     left: u64,
-    path: PathBuf,
-    tally: Arc<Tally>,
+}
+
+impl CountedReader {
+    /// Once all is read: was it written to meanwhile?
+    fn look_again(&self) {
+        let listed = &self.opened.listed;
+        let is_same = fstat(&self.opened.file).is_ok_and(|now| {
+            (now.st_size, now.st_mtime, now.st_mtime_nsec)
+                == (listed.st_size, listed.st_mtime, listed.st_mtime_nsec)
+        });
+        if !is_same {
+            lock(&self.opened.tally.changed).add(&self.opened.path);
+        }
+    }
 }
 
 impl Read for CountedReader {
@@ -381,29 +544,30 @@ impl Read for CountedReader {
             .min(buffer.len());
         let got = buffer
             .get_mut(..most)
-            .map_or(Ok(0), |part| self.file.read(part));
+            .map_or(Ok(0), |part| self.opened.file.read(part));
+        let tally = &self.opened.tally;
         match got {
             Ok(0) => {
                 let message = format!(
                     "{} shrank by {} bytes while it was read",
-                    self.path.display(),
+                    self.opened.path.display(),
                     self.left
                 );
-                self.tally.problem(message.clone());
+                tally.problem(message.clone());
                 Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))
             }
             Ok(count) => {
                 self.left -= count as u64;
-                self.tally
-                    .bytes_read
-                    .fetch_add(count as u64, Ordering::Relaxed);
+                tally.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
+                if self.left == 0 {
+                    self.look_again();
+                }
                 Ok(count)
             }
             // The engine's own reader tries again after an interruption.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
-                self.tally
-                    .problem(format!("{}: {error}", self.path.display()));
+                tally.problem(format!("{}: {error}", self.opened.path.display()));
                 Err(error)
             }
         }
@@ -415,27 +579,36 @@ impl Read for CountedReader {
 mod tests {
     use super::*;
 
-    fn read(content: &[u8], listed: u64) -> (io::Result<Vec<u8>>, SourceCount) {
+    fn read(content: &[u8], listed: i64) -> (io::Result<Vec<u8>>, SourceCount) {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        std::fs::write(&path, content).unwrap();
+        std::fs::write(dir.path().join("file"), content).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let (file, mut stat) = folder.open_file(OsStr::new("file")).unwrap();
+        stat.st_size = listed;
         let tally = Arc::new(Tally::default());
-        let mut reader = CountedReader {
-            file: File::open(&path).unwrap(),
-            left: listed,
-            path,
+        let opened = Opened {
+            file,
+            listed: stat,
+            path: "file".into(),
             tally: Arc::clone(&tally),
         };
         let mut got = Vec::new();
-        let result = reader.read_to_end(&mut got).map(|_| got);
+        let result = opened.open().unwrap().read_to_end(&mut got).map(|_| got);
         (result, tally.count())
     }
 
     #[test]
-    fn a_file_that_grew_gives_its_state_at_the_listing() {
+    fn a_file_that_grew_gives_its_state_at_the_listing_and_is_named() {
         let (got, count) = read(b"0123456789", 4);
         assert_eq!(got.unwrap(), b"0123");
         assert_eq!((count.problems, count.bytes_read), (0, 4));
+        assert_eq!(count.changed.first, ["file"]);
+        let notes = count.notes();
+        assert!(
+            notes.iter().all(|note| note.contains("`file`")),
+            "{notes:?}"
+        );
+        assert_eq!(notes.len(), 1);
     }
 
     #[test]
@@ -451,11 +624,67 @@ mod tests {
         );
     }
 
+    /// The owner of files exchanges them with a link to root's file, a pipe and a folder, while root reads them.
     #[test]
-    fn excludes_become_overrides_below_the_folder() {
-        assert_eq!(below("/srv/a[1]", "*.tmp"), "!/srv/a[[]1[]]/**/*.tmp");
-        assert_eq!(below("/srv", "cache/"), "!/srv/**/cache");
-        assert_eq!(below("/srv", "/top"), "!/srv/top");
-        assert_eq!(below("/srv", "a/*/z"), "!/srv/a/*/z");
+    fn files_of_others_are_read_where_they_were_listed() {
+        use crate::world::attack::{Attacker, Ground, ROUNDS, SECRET, exchange};
+        let ground = Ground::new();
+        let live = ground.theirs.join("live");
+        std::fs::create_dir(&live).unwrap();
+        let mut pairs = Vec::new();
+        for number in 0..9 {
+            let (name, decoy) = (
+                live.join(format!("f{number}")),
+                ground.theirs.join(format!("decoy{number}")),
+            );
+            std::fs::write(&name, "x".repeat(SECRET.len())).unwrap();
+            match number % 3 {
+                0 => std::os::unix::fs::symlink(ground.ours.join("secret"), &decoy).unwrap(),
+                1 => nix::unistd::mkfifo(&decoy, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+                _ => std::os::unix::fs::symlink(ground.ours.join("inside"), &decoy).unwrap(),
+            }
+            Ground::give(&name);
+            Ground::give(&decoy);
+            pairs.push((name, decoy));
+        }
+        Ground::give(&live);
+        let source = Source {
+            dataset: "ds_files".parse().unwrap(),
+            folder: live,
+            identity: None,
+            exclude: vec![],
+            fresh: true,
+            run_as: None,
+        };
+        let attacker = Attacker::start(move || {
+            for (name, decoy) in &pairs {
+                exchange(name, decoy);
+            }
+        });
+        let mut read = 0;
+        for _ in 0..ROUNDS {
+            let folders = Folders::open(std::slice::from_ref(&source)).unwrap();
+            for entry in folders.entries().map(Result::unwrap) {
+                let Some(opened) = entry.open else { continue };
+                let mut content = String::new();
+                if opened.open().unwrap().read_to_string(&mut content).is_ok() {
+                    read += 1;
+                    assert!(!content.contains("secret"), "root's file was read");
+                }
+            }
+            assert_eq!(folders.tally().count().problems, 0);
+        }
+        assert!(attacker.end() > ROUNDS, "the attacker was not fast enough");
+        assert!(read > ROUNDS, "{read} files were read");
+        ground.assert_untouched();
+    }
+
+    #[test]
+    fn modes_are_kept_as_restic_keeps_them() {
+        assert_eq!(go_mode(0o100_644), 0o644);
+        assert_eq!(go_mode(0o041_777), GO_DIR | GO_STICKY | 0o777);
+        assert_eq!(go_mode(0o104_755), GO_SETUID | 0o755);
+        assert_eq!(go_mode(0o102_755), GO_SETGID | 0o755);
+        assert_eq!(go_mode(0o120_777), GO_SYMLINK | 0o777);
     }
 }

@@ -28,10 +28,6 @@ fn files_tell_links_special_files_and_excludes() {
     assert!(prepared.stable);
     assert_eq!((prepared.expected_items, prepared.expected_bytes), (1, 2));
     assert!(prepared.excludes.matches(Path::new("cache/b")));
-    assert!(
-        prepared.excludes.matches(Path::new("pipe")),
-        "the vault must not open a pipe"
-    );
     assert!(!prepared.excludes.matches(Path::new("link")));
     let finished = connector::finish(&binding, prepared, &bounds()).unwrap();
     assert_eq!(finished.verdict, Verdict::Complete);
@@ -434,4 +430,323 @@ fn the_vault_takes_exactly_what_the_connector_offers() {
             .verdict,
         Verdict::Complete
     );
+}
+
+/// Sockets and pipes with odd names stand beside regular files; their names must not keep one out.
+#[test]
+fn special_files_are_left_out_by_kind_and_never_by_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let pipe = |path: &Path| {
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    };
+    let mut world = World::new(1);
+    let src = world.path("src");
+    let odd = |bytes: &[u8]| src.join(std::ffi::OsStr::from_bytes(bytes));
+    drop(std::os::unix::net::UnixListener::bind(odd(b"log\xff")).unwrap());
+    for name in [
+        &b"sp "[..],
+        b"run-a\\x2db.sock",
+        b"odd\\",
+        b"[a]*",
+        b"!no",
+        b"#no",
+    ] {
+        pipe(&odd(name));
+    }
+    let regular = [
+        &b"loga"[..],
+        b"log1",
+        b"logxx",
+        b"sp",
+        b"run-ax2db.sock",
+        b"a",
+        b"keep",
+        b"bytes\xfe",
+        b"line\nend",
+        b"back\\slash",
+        b"blank ",
+    ];
+    for name in regular {
+        fs::write(odd(name), "precious").unwrap();
+    }
+    let binding = Binding::Files(files_at(&src));
+    let prepared = connector::prepare(&binding, None, &world.path("spool"), &bounds()).unwrap();
+    assert_eq!(prepared.expected_items, regular.len() as u64);
+    assert!(
+        prepared
+            .notes
+            .iter()
+            .any(|note| note.contains("7 special files")),
+        "{:?}",
+        prepared.notes
+    );
+    let outcome = world.backup(1).unwrap();
+    assert_eq!(outcome.files, regular.len() as u64);
+    let restored = world.path("out");
+    let request = reconciler::world::vault::RestoreRequest {
+        snapshot_id: outcome.snapshot_id,
+        dataset: "ds_files".parse().unwrap(),
+        target: restored.clone(),
+        goes_to: None,
+        location: None,
+    };
+    world
+        .vault
+        .restore(&request, &crate::vault::world::helper(), &mut |_| {})
+        .unwrap();
+    for name in regular {
+        let path = restored.join(std::ffi::OsStr::from_bytes(name));
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "precious",
+            "{}",
+            path.display()
+        );
+    }
+    let target = world.path("target");
+    restore(&binding, &restored, &side_by_side(&target)).unwrap();
+    same_tree(&restored, &target);
+}
+
+/// A mail spool: files are delivered by rename and go away all the time.
+#[test]
+fn files_that_come_and_go_cost_no_recovery_point() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    let mut world = World::new(1);
+    for number in 0..300 {
+        world.file(&format!("mail.{number}"), number, 10);
+    }
+    let (stop, delivered) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let churn = std::thread::spawn({
+        let (stop, delivered, src) = (Arc::clone(&stop), Arc::clone(&delivered), world.path("src"));
+        move || {
+            while !stop.load(Ordering::SeqCst) {
+                let number = delivered.fetch_add(1, Ordering::SeqCst);
+                fs::write(src.join(format!("tmp.{number}")), "x").unwrap();
+                fs::rename(
+                    src.join(format!("tmp.{number}")),
+                    src.join(format!("new.{number}")),
+                )
+                .unwrap();
+                let _ = fs::remove_file(src.join(format!("new.{}", number.saturating_sub(3))));
+            }
+        }
+    });
+    let mut gone = 0;
+    for _ in 0..6 {
+        let before = delivered.load(Ordering::SeqCst);
+        let outcome = world.backup(1).unwrap();
+        assert!(outcome.files >= 300, "{}", outcome.files);
+        assert_eq!(outcome.source.problems, 0);
+        let named = &outcome.source.gone;
+        gone += named.count;
+        assert_eq!(
+            outcome.source.notes().is_empty(),
+            named.count == 0 && outcome.source.changed.count == 0
+        );
+        assert!(named.first.iter().all(|name| name.starts_with("ds_files/")));
+        assert!(delivered.load(Ordering::SeqCst) > before);
+    }
+    stop.store(true, Ordering::SeqCst);
+    churn.join().unwrap();
+    println!("{gone} names went away");
+}
+
+#[test]
+fn a_dataset_that_is_a_link_of_another_user_is_refused() {
+    let scratch = Scratch::new();
+    fs::set_permissions(scratch.root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(scratch.live.join("a"), "root's").unwrap();
+    let theirs = scratch.path("theirs");
+    fs::create_dir(&theirs).unwrap();
+    let link = theirs.join("link");
+    symlink(&scratch.live, &link).unwrap();
+    let binding = Binding::Files(files_at(&link));
+    assert!(
+        scratch.prepare(&binding, None).is_ok(),
+        "the operator's link is followed"
+    );
+    let refused = |what: &str| {
+        for binding in [
+            Binding::Files(files_at(&link)),
+            Binding::Jsonl(super::jsonl_at(&link)),
+            super::sqlite_at(&link),
+        ] {
+            let error = scratch.prepare(&binding, None).unwrap_err();
+            assert_eq!(error.code(), code::SOURCE_UNTRUSTED, "{what}: {error}");
+        }
+        let view = connector::observe(&binding, &bounds());
+        assert!(
+            matches!(view.bytes, connector::Observation::Unknown { .. }),
+            "{what}"
+        );
+    };
+    std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+    refused("the link belongs to another user");
+    std::os::unix::fs::lchown(&link, Some(0), None).unwrap();
+    std::os::unix::fs::chown(&theirs, Some(65_534), None).unwrap();
+    refused("the folder of the link belongs to another user");
+}
+
+/// Root reads and restores as `nobody`: the kernel refuses what `nobody` could not do alone.
+#[test]
+fn run_as_reads_and_writes_with_the_rights_of_that_user() {
+    let scratch = Scratch::new();
+    fs::set_permissions(scratch.root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let give = |path: &Path| std::os::unix::fs::lchown(path, Some(65_534), Some(65_534)).unwrap();
+    fs::write(scratch.live.join("a"), "theirs").unwrap();
+    fs::create_dir(scratch.live.join("sub")).unwrap();
+    fs::write(scratch.live.join("sub/tool"), "tool").unwrap();
+    fs::set_permissions(
+        scratch.live.join("sub/tool"),
+        fs::Permissions::from_mode(0o4755),
+    )
+    .unwrap();
+    for path in ["", "a", "sub"] {
+        give(&scratch.live.join(path));
+    }
+    let as_nobody = |path: &Path| {
+        Binding::Files(FilesBinding {
+            run_as: Some("nobody".to_owned()),
+            ..files_at(path)
+        })
+    };
+    let binding = as_nobody(&scratch.live);
+    assert_eq!(
+        scratch.backup(&binding, None).unwrap().verdict,
+        Verdict::Complete
+    );
+
+    let target = scratch.path("theirs");
+    fs::create_dir(&target).unwrap();
+    give(&target);
+    restore(&binding, &scratch.live, &side_by_side(&target.join("out"))).unwrap();
+    same_tree(&scratch.live, &target.join("out"));
+    for entry in walkdir::WalkDir::new(target.join("out")) {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().uid(), 65_534, "{entry:?}");
+    }
+    let tool = fs::metadata(target.join("out/sub/tool")).unwrap();
+    assert_eq!(
+        tool.mode() & 0o7777,
+        0o755,
+        "root's set-id bit is not given to nobody"
+    );
+    // Where `nobody` cannot write, nothing is written.
+    fs::create_dir(scratch.path("ours")).unwrap();
+    for place in ["ours/out", "ours"] {
+        let error =
+            restore(&binding, &scratch.live, &side_by_side(&scratch.path(place))).unwrap_err();
+        assert_eq!(error.code(), code::CONNECTOR_IO, "{error}");
+    }
+    assert_eq!(fs::read_dir(scratch.path("ours")).unwrap().count(), 0);
+
+    fs::write(scratch.live.join("closed"), "root's").unwrap();
+    fs::set_permissions(
+        scratch.live.join("closed"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
+    let verdict = scratch.backup(&binding, None).unwrap().verdict;
+    let Verdict::Partial { problems } = verdict else {
+        panic!("a file that nobody cannot read was read")
+    };
+    assert_eq!(problems[0].path, "closed");
+    assert_eq!(
+        scratch
+            .backup(&Binding::Files(files_at(&scratch.live)), None)
+            .unwrap()
+            .verdict,
+        Verdict::Complete,
+        "root reads it"
+    );
+    let mut world = World::new(1);
+    let mut request = world.request(1);
+    request.sources[0].folder.clone_from(&scratch.live);
+    request.sources[0].run_as = Some("nobody".to_owned());
+    let error = world.vault.backup(&request, |_| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("closed"), "{error}");
+    fs::set_permissions(&scratch.live, fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(&scratch.live, Some(0), None).unwrap();
+    let error = scratch.prepare(&binding, None).unwrap_err();
+    assert_eq!(error.code(), code::SOURCE_UNREADABLE, "{error}");
+
+    let unknown = Binding::Files(FilesBinding {
+        run_as: Some("no-such-user".to_owned()),
+        ..files_at(&scratch.live)
+    });
+    let error = scratch.prepare(&unknown, None).unwrap_err();
+    assert_eq!(error.code(), code::OWNER_UNUSABLE, "{error}");
+}
+
+/// Whatever the umask: nobody else enters what is staged, and what comes back has the modes of the backup.
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    for mask in [0, 0o022, 0o077] {
+        let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
+        let scratch = Scratch::new();
+        let from = scratch.path("from");
+        fs::create_dir(&from).unwrap();
+        sample_tree(&from);
+        fs::write(scratch.live.join("a.jsonl"), "{}\n").unwrap();
+        let binding = Binding::Files(files_at(&scratch.live));
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        restore(&binding, &from, &side_by_side(&scratch.path("out"))).unwrap();
+        assert_eq!(mode(&scratch.path("out")), 0o700, "{mask:o}");
+        same_metadata(&from, &scratch.path("out"));
+        let prepared = scratch
+            .prepare(&Binding::Jsonl(super::jsonl_at(&scratch.live)), None)
+            .unwrap();
+        assert_eq!(mode(&prepared.source), 0o700, "{mask:o}");
+        let live = mode(&scratch.live);
+        let in_place = Mode::InPlace {
+            restore_id: "r".to_owned(),
+        };
+        restore(&binding, &from, &in_place).unwrap();
+        same_metadata(&from, &scratch.live);
+        assert_eq!(mode(&scratch.live), live, "{mask:o}");
+        nix::sys::stat::umask(before);
+    }
+}
+
+#[test]
+fn holes_come_back_as_holes() {
+    let mut world = World::new(1);
+    let size = 256 << 20;
+    let sparse = fs::File::create(world.path("src/sparse")).unwrap();
+    sparse.set_len(size).unwrap();
+    std::os::unix::fs::FileExt::write_at(&sparse, b"middle", size / 2).unwrap();
+    drop(sparse);
+    let outcome = world.backup(1).unwrap();
+    let restored = world.path("out");
+    let request = reconciler::world::vault::RestoreRequest {
+        snapshot_id: outcome.snapshot_id,
+        dataset: "ds_files".parse().unwrap(),
+        target: restored.clone(),
+        goes_to: Some(world.path("target")),
+        location: None,
+    };
+    world
+        .vault
+        .restore(&request, &crate::vault::world::helper(), &mut |_| {})
+        .unwrap();
+    let binding = Binding::Files(files_at(&world.path("src")));
+    restore(&binding, &restored, &side_by_side(&world.path("target"))).unwrap();
+    for folder in ["out", "target"] {
+        let metadata = fs::metadata(world.path(folder).join("sparse")).unwrap();
+        assert_eq!(metadata.len(), size);
+        assert!(
+            metadata.blocks() * 512 < 32 << 20,
+            "{folder}: {} blocks",
+            metadata.blocks()
+        );
+        let mut middle = [0; 6];
+        let file = fs::File::open(world.path(folder).join("sparse")).unwrap();
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut middle, size / 2).unwrap();
+        assert_eq!(&middle, b"middle");
+    }
 }

@@ -90,6 +90,7 @@ fn jsonl_raises_the_alarm_for_a_prefix_that_shrank_changed_or_vanished() {
         "an epoch that goes back is not an acceptance"
     );
 
+    fs::write(&log, "{\"n\":1}\n{\"n\":2}\n").unwrap();
     fs::rename(&log, scratch.live.join("b.jsonl")).unwrap();
     let error = scratch.prepare(&binding, state.as_ref()).unwrap_err();
     assert_eq!(error.code(), code::PREFIX_REWRITTEN);
@@ -191,4 +192,159 @@ fn a_spool_that_loses_a_file_gets_no_verdict() {
             .code(),
         code::SOURCE_CHANGED
     );
+}
+
+fn lines(numbers: std::ops::RangeInclusive<u32>) -> String {
+    numbers.map(|n| format!("{{\"n\":{n}}}\n")).collect()
+}
+
+/// One run of a rotating dataset: what the point holds, by name, and the state for the next run.
+fn rotated(
+    scratch: &Scratch,
+    state: Option<&serde_json::Value>,
+) -> (Vec<(String, String)>, serde_json::Value) {
+    let binding = Binding::Jsonl(JsonlBinding {
+        rotates: true,
+        ..jsonl_at(&scratch.live)
+    });
+    let prepared = scratch.prepare(&binding, state).unwrap();
+    let mut held: Vec<(String, String)> = fs::read_dir(&prepared.source)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, fs::read_to_string(entry.path()).unwrap())
+        })
+        .collect();
+    held.sort();
+    let finished = connector::finish(&binding, prepared, &bounds()).unwrap();
+    assert_eq!(finished.verdict, Verdict::Complete);
+    (held, finished.state.unwrap())
+}
+
+#[test]
+fn jsonl_under_logrotate_gives_points_that_hold_every_line() {
+    let scratch = Scratch::new();
+    let log = scratch.live.join("app.jsonl");
+    fs::write(&log, lines(1..=100)).unwrap();
+    let (_, state) = rotated(&scratch, None);
+
+    // Written to once more, renamed, and a new and shorter file made, as logrotate does by default.
+    fs::write(&log, lines(1..=102)).unwrap();
+    let one = scratch.live.join("app.jsonl.1");
+    fs::rename(&log, &one).unwrap();
+    fs::write(&log, lines(103..=103)).unwrap();
+    let (held, state) = rotated(&scratch, Some(&state));
+    let wanted = [
+        ("app.jsonl".to_owned(), lines(103..=103)),
+        ("app.jsonl.1".to_owned(), lines(1..=102)),
+    ];
+    assert_eq!(held, wanted);
+
+    // A number further, the oldest compressed; a run was missed, so that `.1` was never seen.
+    let two = scratch.live.join("app.jsonl.2");
+    fs::rename(&one, &two).unwrap();
+    fs::rename(&two, scratch.live.join("app.jsonl.3.gz")).unwrap();
+    fs::rename(&log, &two).unwrap();
+    fs::write(&one, lines(104..=104)).unwrap();
+    fs::write(&log, lines(105..=105)).unwrap();
+    let (held, state) = rotated(&scratch, Some(&state));
+    let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
+    // What was known goes on under any name, even one that no glob wants.
+    assert_eq!(
+        names,
+        ["app.jsonl", "app.jsonl.1", "app.jsonl.2", "app.jsonl.3.gz"]
+    );
+
+    // A date in place of a number.
+    fs::rename(&log, scratch.live.join("app.jsonl-20261128")).unwrap();
+    fs::write(&log, lines(106..=106)).unwrap();
+    let (held, _) = rotated(&scratch, Some(&state));
+    assert!(
+        held.iter()
+            .any(|(name, text)| name == "app.jsonl-20261128" && *text == lines(105..=105)),
+        "{held:?}"
+    );
+}
+
+#[test]
+fn jsonl_that_is_copied_and_emptied_gives_points() {
+    let scratch = Scratch::new();
+    let log = scratch.live.join("app.jsonl");
+    fs::write(&log, lines(1..=9)).unwrap();
+    let (_, state) = rotated(&scratch, None);
+    // `copytruncate`: the copy is a new file, the old one is emptied and goes on.
+    fs::copy(&log, scratch.live.join("app.jsonl.1")).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&log)
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    let (held, state) = rotated(&scratch, Some(&state));
+    assert_eq!(held[1], ("app.jsonl.1".to_owned(), lines(1..=9)));
+    use std::io::Write as _;
+    let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();
+    file.write_all(lines(10..=12).as_bytes()).unwrap();
+    let (held, _) = rotated(&scratch, Some(&state));
+    assert_eq!(held[0], ("app.jsonl".to_owned(), lines(10..=12)));
+}
+
+#[test]
+fn jsonl_that_is_rewritten_stays_an_alarm_where_files_are_rotated() {
+    let scratch = Scratch::new();
+    let log = scratch.live.join("app.jsonl");
+    fs::write(&log, lines(1..=9)).unwrap();
+    let (_, state) = rotated(&scratch, None);
+    let binding = Binding::Jsonl(JsonlBinding {
+        rotates: true,
+        ..jsonl_at(&scratch.live)
+    });
+    // The same file, emptied or rewritten, and nobody has what it held.
+    for text in [String::new(), lines(2..=9), lines(2..=20)] {
+        fs::write(&log, text).unwrap();
+        let error = scratch.prepare(&binding, Some(&state)).unwrap_err();
+        assert_eq!(error.code(), code::PREFIX_REWRITTEN, "{error}");
+    }
+    // Also under another name.
+    fs::rename(&log, scratch.live.join("app.jsonl.1")).unwrap();
+    let error = scratch.prepare(&binding, Some(&state)).unwrap_err();
+    assert_eq!(error.code(), code::PREFIX_REWRITTEN, "{error}");
+}
+
+#[test]
+fn jsonl_states_without_inodes_are_followed_by_name() {
+    let scratch = Scratch::new();
+    let log = scratch.live.join("app.jsonl");
+    fs::write(&log, lines(1..=2)).unwrap();
+    let (_, mut state) = rotated(&scratch, None);
+    state["format"] = 1.into();
+    state["files"]["app.jsonl"]
+        .as_object_mut()
+        .unwrap()
+        .remove("file");
+    fs::write(&log, lines(1..=3)).unwrap();
+    rotated(&scratch, Some(&state));
+    fs::rename(&log, scratch.live.join("app.jsonl.1")).unwrap();
+    let (held, _) = rotated(&scratch, Some(&state));
+    assert_eq!(held.len(), 1);
+}
+
+#[test]
+fn jsonl_leaves_links_pipes_and_odd_names_alone() {
+    let scratch = Scratch::new();
+    fs::write(scratch.live.join("a.jsonl"), "{}\n").unwrap();
+    fs::write(scratch.path("secret"), "{\"secret\":1}\n").unwrap();
+    std::os::unix::fs::symlink(scratch.path("secret"), scratch.live.join("b.jsonl")).unwrap();
+    nix::unistd::mkfifo(&scratch.live.join("c.jsonl"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let binding = Binding::Jsonl(jsonl_at(&scratch.live));
+    let prepared = scratch.prepare(&binding, None).unwrap();
+    assert_eq!(prepared.expected_items, 1);
+    for name in ["b.jsonl", "c.jsonl"] {
+        let one = Binding::Jsonl(jsonl_at(&scratch.live.join(name)));
+        assert!(
+            scratch.prepare(&one, None).is_err() || name == "b.jsonl",
+            "{name}"
+        );
+    }
 }

@@ -146,3 +146,54 @@ fn a_spool_that_cannot_be_made_is_told() {
         connector::prepare(&binding, None, &scratch.path("no/parent"), &bounds()).unwrap_err();
     assert_eq!(error.code(), code::CONNECTOR_IO);
 }
+
+/// A restore needs its room in the staging folder and at the target; both are asked before anything is written.
+#[test]
+fn a_restore_without_room_says_which_folder_lacks_how_much() {
+    use crate::vault::world::{World, helper};
+    let mut world = World::new(2);
+    world.file("big", 7, 6 << 20);
+    let outcome = world.backup(2).unwrap();
+    let small = Small::mount(&world.path("small"), "4m");
+    let request =
+        |target: PathBuf, goes_to: Option<PathBuf>| reconciler::world::vault::RestoreRequest {
+            snapshot_id: outcome.snapshot_id.clone(),
+            dataset: "ds_files".parse().unwrap(),
+            target,
+            goes_to,
+            location: None,
+        };
+    for (wanted, folder) in [
+        (
+            request(small.0.join("staging"), None),
+            small.0.join("staging"),
+        ),
+        (
+            request(world.path("staging"), Some(small.0.join("out"))),
+            small.0.join("out"),
+        ),
+    ] {
+        let error = world
+            .vault
+            .restore(&wanted, &helper(), &mut |_| {})
+            .unwrap_err();
+        assert_eq!(error.code(), code::RESTORE_ROOM_LACKING, "{error}");
+        let message = error.to_string();
+        assert!(message.contains(folder.to_str().unwrap()), "{message}");
+        assert!(message.contains("bytes are free, 2"), "{message}");
+        assert!(!error.help().contains("location"), "{}", error.help());
+        assert_eq!(
+            fs::read_dir(&small.0).unwrap().count(),
+            0,
+            "nothing was written"
+        );
+    }
+    world
+        .vault
+        .restore(
+            &request(world.path("staging"), None),
+            &helper(),
+            &mut |_| {},
+        )
+        .unwrap();
+}

@@ -228,3 +228,174 @@ fn sqlite_comes_back_as_another_file_only() {
         "nothing half-made is left"
     );
 }
+
+fn shell(path: &Path, sql: &str) {
+    let output = std::process::Command::new("sqlite3")
+        .arg(path)
+        .arg(sql)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn an_empty_sqlite_file_is_no_recovery_point() {
+    let scratch = Scratch::new();
+    let path = scratch.live.join("app.db");
+    fs::write(&path, "").unwrap();
+    assert_eq!(
+        scratch.prepare(&sqlite_at(&path), None).unwrap_err().code(),
+        code::SOURCE_EMPTY
+    );
+    // A database that was made anew has a header and no table.
+    shell(&path, "create table t (x); drop table t;");
+    assert!(fs::metadata(&path).unwrap().len() > 0);
+    assert_eq!(
+        scratch.prepare(&sqlite_at(&path), None).unwrap_err().code(),
+        code::SOURCE_EMPTY
+    );
+    let allowed = connector::Binding::Sqlite(connector::SqliteBinding {
+        path: path.clone(),
+        allow_empty: true,
+        run_as: None,
+    });
+    assert!(scratch.backup(&allowed, None).is_ok());
+    shell(&path, "create table t (x)");
+    assert!(scratch.backup(&sqlite_at(&path), None).is_ok());
+}
+
+/// An application defines a collation that nobody else has. The database is copied and checked as far as that goes.
+#[test]
+fn sqlite_with_a_collation_of_the_application_is_taken_and_comes_back() {
+    let scratch = Scratch::new();
+    let path = scratch.live.join("app.db");
+    run(async {
+        let mut connection = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .collation("backwards", |one, other| other.cmp(one))
+            .connect()
+            .await
+            .unwrap();
+        for sql in [
+            "create table t (n integer, x text collate backwards)",
+            "create index i on t (x)",
+            "create table w (x text collate backwards primary key) without rowid",
+            "insert into t values (1, 'a'), (2, 'b'), (39, 'c')",
+            "insert into w values ('a'), ('b'), ('c')",
+        ] {
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
+    });
+    let prepared = scratch.prepare(&sqlite_at(&path), None).unwrap();
+    assert!(
+        prepared
+            .notes
+            .iter()
+            .any(|note| note.contains("`backwards`")),
+        "{:?}",
+        prepared.notes
+    );
+    let material = Material {
+        folder: &prepared.source,
+        manifest: prepared.manifest.as_ref(),
+    };
+    let beside = scratch.path("beside.db");
+    connector::restore(
+        &sqlite_at(&path),
+        material,
+        &side_by_side(&beside),
+        &bounds(),
+    )
+    .unwrap();
+    assert_eq!(run(count(&beside)), (3, 42));
+    assert_eq!(
+        fs::read(&beside).unwrap().len(),
+        fs::read(&path).unwrap().len()
+    );
+    // Damage is seen all the same.
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 4096;
+    bytes[last..last + 64].fill(0xEE);
+    fs::write(&path, bytes).unwrap();
+    let error = scratch.prepare(&sqlite_at(&path), None).unwrap_err();
+    assert_eq!(error.code(), code::SOURCE_DAMAGED, "{error}");
+}
+
+#[test]
+fn journals_that_are_links_are_not_read() {
+    let scratch = Scratch::new();
+    let path = scratch.live.join("app.db");
+    shell(
+        &path,
+        "pragma journal_mode = wal; create table t (n); insert into t values (1)",
+    );
+    let secret = scratch.path("secret");
+    fs::write(&secret, "precious").unwrap();
+    for name in ["app.db-wal", "app.db-journal", "app.db-shm"] {
+        let link = scratch.live.join(name);
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        let taken = scratch.prepare(&sqlite_at(&path), None);
+        if let Ok(prepared) = &taken {
+            let copy = fs::read(prepared.source.join("app.db")).unwrap();
+            assert!(!copy.windows(8).any(|part| part == b"precious"));
+        }
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "precious", "{name}");
+        fs::remove_file(&link).unwrap();
+    }
+}
+
+/// What a database brings along is data: no trigger, view, generated column or extension runs when it is backed up or restored.
+#[test]
+fn hostile_schemas_run_nothing() {
+    let scratch = Scratch::new();
+    let path = scratch.live.join("we ird%20?mode=rwc#.db");
+    let marker = scratch.path("marker.db");
+    let plain = scratch.live.join("plain.db");
+    shell(
+        &plain,
+        &format!(
+            "create table t (n); insert into t values (1);
+             create view v as select load_extension('/nonexistent') as x;
+             create trigger r after insert on t begin select writefile('{0}', 'x'); end;
+             create virtual table f using fts5 (body); insert into f values ('text');
+             create table w (x, y generated always as (x || x) virtual);
+             create table \"odd \"\" name\" (n);",
+            marker.display()
+        ),
+    );
+    fs::rename(&plain, &path).unwrap();
+    let prepared = scratch.prepare(&sqlite_at(&path), None).unwrap();
+    let material = Material {
+        folder: &prepared.source,
+        manifest: prepared.manifest.as_ref(),
+    };
+    let beside = scratch.path("beside.db");
+    connector::restore(
+        &sqlite_at(&path),
+        material,
+        &side_by_side(&beside),
+        &bounds(),
+    )
+    .unwrap();
+    assert!(!marker.exists());
+    assert_eq!(fs::read(&beside).unwrap(), fs::read(&path).unwrap());
+    // A header alone, and a page that points to itself.
+    let whole = fs::read(&path).unwrap();
+    for damaged in [whole[..100].to_vec(), {
+        let mut looped = whole.clone();
+        let end = looped.len();
+        looped[end - 4096..].fill(5);
+        looped
+    }] {
+        fs::write(&path, damaged).unwrap();
+        let error = scratch.prepare(&sqlite_at(&path), None).unwrap_err();
+        assert_eq!(error.code(), code::SOURCE_DAMAGED, "{error}");
+    }
+}

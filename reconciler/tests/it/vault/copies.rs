@@ -63,6 +63,7 @@ fn a_restore_gives_back_what_was_there() {
         snapshot_id: outcome.snapshot_id.clone(),
         dataset: "ds_files".parse().unwrap(),
         target: world.path("out"),
+        goes_to: None,
         location: None,
     };
     let restored = world
@@ -151,6 +152,7 @@ fn several_datasets_share_one_snapshot_and_excludes_are_left_out() {
         snapshot_id: outcome.snapshot_id,
         dataset: "ds_a_other".parse().unwrap(),
         target: world.path("out"),
+        goes_to: None,
         location: None,
     };
     world

@@ -28,6 +28,7 @@ fn request(world: &World, snapshot_id: &str, location: Option<&str>) -> RestoreR
         snapshot_id: snapshot_id.to_owned(),
         dataset: "ds_files".parse().unwrap(),
         target: world.path("out"),
+        goes_to: None,
         location: location.map(|location| location.parse().unwrap()),
     }
 }

@@ -37,7 +37,9 @@ fn a_source_that_cannot_be_read_whole_leaves_no_snapshot() {
         dataset: "ds_kernel".parse().unwrap(),
         folder: shrinking_folder().to_path_buf(),
         exclude: vec![],
+        identity: None,
         fresh: false,
+        run_as: None,
     });
     let error = world.vault.backup(&request, |_| Ok(())).unwrap_err();
     let VaultError::SourceIncomplete { count, first } = &error else {

@@ -46,6 +46,7 @@ fn others_go_on(world: &mut World, planted: &[PathBuf]) {
         snapshot_id: outcome.snapshot_id,
         dataset: "ds_files".parse().unwrap(),
         target: world.path("out"),
+        goes_to: None,
         location: None,
     };
     let restored = world
@@ -304,6 +305,7 @@ fn a_rotten_configuration_is_proven_and_not_voted_on(#[case] bad: &[&str], #[cas
         snapshot_id: first.snapshot_id,
         dataset: "ds_files".parse().unwrap(),
         target: world.path("out"),
+        goes_to: None,
         location: None,
     };
     let restored = world

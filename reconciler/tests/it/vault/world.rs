@@ -121,8 +121,10 @@ impl World {
         vec![Source {
             dataset: "ds_files".parse().unwrap(),
             folder: self.path("src"),
+            identity: None,
             exclude: vec![],
             fresh: false,
+            run_as: None,
         }]
     }
 

@@ -1,19 +1,31 @@
 //! The in-place restore of a folder: staged beside it, made durable, exchanged in one atomic rename, the old one kept.
 //!
 //! A crash at any instant leaves either the old folder or the new one at the live path, and running the same restore
-//! again ends it. Never deletes what was live. The interesting function is [`restore_in_place`].
+//! again ends it. Never deletes what was live. The folder above is opened once and held, and what is staged is in a folder that
+//! only the writer can enter: whoever owns the folder above can move names, but nothing outside is written or given another
+//! mode. The interesting function is [`restore_in_place`].
 
-use std::fs;
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use rustix::fs::FileType;
 
-use crate::world::connector::target;
-use crate::world::connector::tree::{self, Copied, Identity};
+use crate::world::connector::live;
+use crate::world::connector::target::{self, target_invalid};
+use crate::world::connector::tree::{self, Copied, Writer};
 use crate::world::connector::{
-    Bounds, Check, ConnectorError, FilesBinding, InPlace, Material, RestoreSummary,
+    Binding, Bounds, Check, ConnectorError, FilesBinding, InPlace, Material, RestoreSummary,
 };
+use crate::world::folder::{Folder, FolderError, Identity, PRIVATE_FILE};
+
+/// The folder of the new data before the exchange and of the old data after it.
+const FRESH: &str = "fresh";
+/// Says which folder is the new one; written when it is whole.
+const READY: &str = "ready";
+const UNFINISHED: &str = "ready.part";
+/// It holds two numbers.
+const READY_BYTES: u64 = 100;
 
 pub(in crate::world::connector) fn restore_in_place(
     binding: &FilesBinding,
@@ -21,7 +33,11 @@ pub(in crate::world::connector) fn restore_in_place(
     restore_id: &str,
     bounds: &Bounds,
 ) -> Result<RestoreSummary, ConnectorError> {
-    let swap = Swap::new(&binding.path, restore_id)?;
+    let owner = Binding::Files(binding.clone()).owner()?;
+    let writer = Writer {
+        owner: owner.as_ref(),
+    };
+    let swap = Swap::open(&binding.path, restore_id, writer)?;
     let mut notes = Vec::new();
     let (copied, checks) = match swap.progress() {
         Progress::Exchanged => {
@@ -37,11 +53,7 @@ pub(in crate::world::connector) fn restore_in_place(
             }
             (copied, vec![check])
         }
-        Progress::Unclear => {
-            return Err(ConnectorError::TargetNotEmpty {
-                target: swap.staging.display().to_string(),
-            });
-        }
+        Progress::Unclear => return Err(swap.holds_something(&swap.staging)),
     };
     let kept = swap.settle()?;
     if kept.is_some() {
@@ -55,7 +67,7 @@ pub(in crate::world::connector) fn restore_in_place(
     }
     notes.extend(copied.notes);
     Ok(RestoreSummary {
-        target: swap.live.display().to_string(),
+        target: swap.path(&swap.live).display().to_string(),
         items: copied.items,
         bytes: copied.bytes,
         checks,
@@ -69,17 +81,26 @@ pub(in crate::world::connector) fn probe(
     binding: &FilesBinding,
     restore_id: &str,
 ) -> Result<Option<InPlace>, ConnectorError> {
-    let swap = Swap::new(&binding.path, restore_id)?;
-    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    let owner = Binding::Files(binding.clone()).owner()?;
+    let writer = Writer {
+        owner: owner.as_ref(),
+    };
+    let swap = Swap::open(&binding.path, restore_id, writer)?;
+    let is_staged = || {
+        swap.enter_staging()
+            .is_ok_and(|staging| target::is_taken(&staging, OsStr::new(FRESH)))
+    };
     Ok(match swap.progress() {
         Progress::Exchanged => Some(InPlace::Exchanged),
         Progress::Unclear => None,
         // Old data are put aside only after the exchange, and what says so goes before the staging folder does.
-        Progress::NotReady | Progress::Staged if is_there(&swap.kept) => Some(InPlace::Done {
-            kept: swap.kept.display().to_string(),
-        }),
-        Progress::NotReady | Progress::Staged if is_there(&swap.fresh) => Some(InPlace::NotDone {
-            left: swap.staging.display().to_string(),
+        Progress::NotReady | Progress::Staged if target::is_taken(&swap.parent, &swap.kept) => {
+            Some(InPlace::Done {
+                kept: swap.path(&swap.kept).display().to_string(),
+            })
+        }
+        Progress::NotReady | Progress::Staged if is_staged() => Some(InPlace::NotDone {
+            left: swap.path(&swap.staging).display().to_string(),
         }),
         Progress::NotReady | Progress::Staged => None,
     })
@@ -97,65 +118,85 @@ enum Progress {
     Unclear,
 }
 
-struct Swap {
-    live: PathBuf,
-    parent: PathBuf,
-    /// Holds `fresh` and `ready`. The folder `fresh` is the new data before the exchange and the old data after it.
-    staging: PathBuf,
-    fresh: PathBuf,
-    ready: PathBuf,
-    kept: PathBuf,
+struct Swap<'a> {
+    writer: Writer<'a>,
+    /// The folder above the live one, held.
+    parent: Folder,
+    live: OsString,
+    /// Holds [`FRESH`] and [`READY`].
+    staging: OsString,
+    kept: OsString,
 }
 
-impl Swap {
-    fn new(path: &Path, restore_id: &str) -> Result<Self, ConnectorError> {
+impl<'a> Swap<'a> {
+    fn open(path: &Path, restore_id: &str, writer: Writer<'a>) -> Result<Self, ConnectorError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if restore_id.is_empty() || restore_id.len() > 100 || !restore_id.chars().all(plain) {
-            return Err(target::target_invalid(
+            return Err(target_invalid(
                 path,
                 "the restore id must be letters, digits, `.`, `_` and `-`",
             ));
         }
-        let live = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let (Some(parent), Some(name)) = (live.parent().map(Path::to_owned), live.file_name())
-        else {
-            return Err(target::target_invalid(
-                path,
-                "the root folder cannot be exchanged",
-            ));
-        };
-        let name = name.to_string_lossy().into_owned();
-        let staging = parent.join(format!(".{name}.seawall-{restore_id}"));
-        let kept = parent.join(format!("{name}.before-{restore_id}"));
+        let odd = |error: FolderError| target_invalid(path, &error.to_string());
+        let (parent, live) = live::hold(path)
+            .map_err(odd)?
+            .ok_or_else(|| target_invalid(path, "the root folder cannot be exchanged"))?;
+        let shown = live.to_string_lossy().into_owned();
         let swap = Self {
-            fresh: staging.join("fresh"),
-            ready: staging.join("ready"),
-            live,
+            writer,
             parent,
-            staging,
-            kept,
+            staging: format!(".{shown}.seawall-{restore_id}").into(),
+            kept: format!("{shown}.before-{restore_id}").into(),
+            live,
         };
-        match fs::symlink_metadata(&swap.live) {
-            Ok(metadata) if !metadata.is_dir() => {
-                Err(target::target_invalid(path, "it is not a folder"))
+        match swap.parent.stat_of(&swap.live) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
+                Err(target_invalid(path, "it is not a folder"))
             }
             Ok(_) | Err(_) => Ok(swap),
         }
     }
 
+    /// For messages.
+    fn path(&self, name: &OsStr) -> PathBuf {
+        self.parent.shown().join(name)
+    }
+
+    fn holds_something(&self, name: &OsStr) -> ConnectorError {
+        ConnectorError::TargetNotEmpty {
+            target: self.path(name).display().to_string(),
+        }
+    }
+
+    /// The staging folder, as long as nobody else can have filled it.
+    fn enter_staging(&self) -> Result<Folder, FolderError> {
+        self.parent.enter_private(&self.staging, self.writer.uid())
+    }
+
+    /// Which folder has a name now.
+    fn identity(folder: &Folder, name: &OsStr) -> Option<Identity> {
+        folder.stat_of(name).ok().map(|stat| Identity::from(&stat))
+    }
+
     /// How far a run of this restore has got, told by which folder is the one that was staged.
     fn progress(&self) -> Progress {
-        let staged = match fs::read_to_string(&self.ready) {
-            Ok(staged) => staged,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Progress::NotReady,
+        let staging = match self.enter_staging() {
+            Ok(staging) => staging,
+            Err(error) if error.is_not_found() => return Progress::NotReady,
             Err(_) => return Progress::Unclear,
         };
-        let is_it = |path: &Path| {
-            fs::metadata(path).is_ok_and(|found| Identity::of(&found).text() == staged)
+        let staged = match staging.read(OsStr::new(READY), READY_BYTES) {
+            Ok(staged) => staged,
+            Err(error) if error.is_not_found() => return Progress::NotReady,
+            Err(_) => return Progress::Unclear,
         };
-        if is_it(&self.live) {
+        let is_it = |folder: &Folder, name: &OsStr| {
+            Self::identity(folder, name)
+                .is_some_and(|found| text(found).as_bytes() == staged.as_slice())
+        };
+        if is_it(&self.parent, &self.live) {
             Progress::Exchanged
-        } else if is_it(&self.fresh) {
+        } else if is_it(&staging, OsStr::new(FRESH)) {
             Progress::Staged
         } else {
             Progress::Unclear
@@ -167,18 +208,21 @@ impl Swap {
         material: Material<'_>,
         bounds: &Bounds,
     ) -> Result<(Copied, Check), ConnectorError> {
-        if fs::symlink_metadata(&self.kept).is_ok() {
-            return Err(ConnectorError::TargetNotEmpty {
-                target: self.kept.display().to_string(),
-            });
+        if target::is_taken(&self.parent, &self.kept) {
+            return Err(self.holds_something(&self.kept));
         }
-        match fs::remove_dir_all(&self.staging) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ConnectorError::io("clear", &self.staging, error));
+        let path = self.path(&self.staging);
+        self.writer.at_target("clear", &path, || {
+            if target::is_taken(&self.parent, &self.staging) {
+                self.enter_staging()?;
+                self.parent.remove_tree(&self.staging)?;
             }
-            Ok(()) | Err(_) => {}
-        }
-        let staged = self.fill(material, bounds);
+            Ok(())
+        })?;
+        let staging = self.writer.at_target("create", &path, || {
+            self.parent.make_private(&self.staging, self.writer.uid())
+        })?;
+        let staged = self.fill(&staging, material, bounds);
         if staged.is_err() {
             self.discard();
         }
@@ -187,58 +231,81 @@ impl Swap {
 
     fn fill(
         &self,
+        staging: &Folder,
         material: Material<'_>,
         bounds: &Bounds,
     ) -> Result<(Copied, Check), ConnectorError> {
-        for folder in [&self.staging, &self.fresh] {
-            tree::private_folder(folder)
-                .map_err(|error| ConnectorError::io("create", folder, error))?;
-        }
-        let copied = tree::copy(material.folder, &self.fresh, bounds)?;
-        let check = target::hold_against(&self.fresh, material, &copied, bounds)?;
+        let path = self.path(&self.staging).join(FRESH);
+        let fresh = self.writer.at_target("create", &path, || {
+            staging.make_private(OsStr::new(FRESH), self.writer.uid())
+        })?;
+        let copied = tree::copy(material.folder, &fresh, self.writer, bounds)?;
+        let check = target::hold_against(&fresh, material, &copied, bounds)?;
         // The folder itself keeps the owner and mode that production has now; when it is gone, those of the backup.
-        let model = if self.live.is_dir() {
-            self.live.as_path()
-        } else {
-            material.folder
+        let model = match self.parent.enter(&self.live) {
+            Ok(live) => live,
+            Err(_) => Folder::open(material.folder)
+                .map_err(|error| ConnectorError::live(material.folder, error))?,
         };
-        let metadata =
-            fs::metadata(model).map_err(|error| ConnectorError::io("read", model, error))?;
-        tree::carry(model, &self.fresh, &metadata)?;
-        tree::sync(&self.fresh, bounds)?;
+        let stat = tree::stat_open(&model, model.shown())?;
+        tree::carry(&model, &fresh, &stat, self.writer, &path)?;
+        tree::sync(&fresh, bounds)?;
         Ok((copied, check))
     }
 
     /// Records which folder is the new one, so that a later run can tell whether the exchange has happened.
     fn mark_ready(&self) -> Result<(), ConnectorError> {
-        let metadata = fs::metadata(&self.fresh)
-            .map_err(|error| ConnectorError::io("read", &self.fresh, error))?;
-        // Renamed when it is whole, so that it is never read half-written.
-        let unfinished = self.staging.join("ready.part");
-        let mut file = tree::create_new(&unfinished)?;
-        file.write_all(Identity::of(&metadata).text().as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&unfinished, &self.ready))
-            .map_err(|error| ConnectorError::io("write", &self.ready, error))?;
-        tree::sync_one(&self.staging)?;
-        tree::sync_one(&self.parent)
+        let path = self.path(&self.staging).join(READY);
+        let unfinished = OsStr::new(UNFINISHED);
+        self.writer.at_target("write", &path, || {
+            let staging = self.enter_staging()?;
+            let fresh = staging.enter(OsStr::new(FRESH))?.identity()?;
+            let mut file = staging.create(unfinished, PRIVATE_FILE)?;
+            file.write_all(text(fresh).as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(|source| FolderError::Io {
+                    doing: "writing",
+                    path: path.display().to_string(),
+                    source,
+                })?;
+            // Renamed when it is whole, so that it is never read half-written.
+            staging.rename(unfinished, &staging, OsStr::new(READY))?;
+            staging.sync()?;
+            self.parent.sync()
+        })
     }
 
     fn exchange(&self) -> Result<(), ConnectorError> {
-        let flags = if fs::symlink_metadata(&self.live).is_ok() {
-            RenameFlags::RENAME_EXCHANGE
-        } else {
-            RenameFlags::RENAME_NOREPLACE
+        let live = self.path(&self.live);
+        let refused = |error: FolderError| ConnectorError::SwapRefused {
+            path: live.clone(),
+            source: match error {
+                FolderError::Io { source, .. } => source,
+                error => io::Error::other(error),
+            },
         };
-        renameat2(AT_FDCWD, &self.fresh, AT_FDCWD, &self.live, flags).map_err(|error| {
-            ConnectorError::SwapRefused {
-                path: self.live.clone(),
-                source: error.into(),
+        let staging = self.enter_staging().map_err(refused)?;
+        let fresh = OsStr::new(FRESH);
+        let new = Self::identity(&staging, fresh);
+        crate::world::owner::working_as(self.writer.owner, || {
+            if target::is_taken(&self.parent, &self.live) {
+                staging.exchange(fresh, &self.parent, &self.live)
+            } else {
+                staging.rename_new(fresh, &self.parent, &self.live)
             }
-        })?;
-        tracing::debug!(live = %self.live.display(), "the folders are exchanged");
-        tree::sync_one(&self.staging)?;
-        tree::sync_one(&self.parent)
+        })
+        .map_err(|error| ConnectorError::io("rename", &live, error))?
+        .map_err(refused)?;
+        if Self::identity(&self.parent, &self.live) != new {
+            return Err(ConnectorError::TargetExchanged {
+                target: live.display().to_string(),
+                detail: "another folder has its name now".to_owned(),
+            });
+        }
+        tracing::debug!(live = %live.display(), "the folders are exchanged");
+        let durable = |error| ConnectorError::written("make durable", &live, error);
+        staging.sync().map_err(durable)?;
+        self.parent.sync().map_err(durable)
     }
 
     /// Removes what was staged, as long as it is certain that no old data are in it.
@@ -247,32 +314,37 @@ impl Swap {
             Progress::NotReady | Progress::Staged => {}
             Progress::Exchanged | Progress::Unclear => return,
         }
-        if let Err(error) = fs::remove_dir_all(&self.staging) {
-            tracing::warn!(path = %self.staging.display(), %error, "cannot remove what a failed restore left");
+        let path = self.path(&self.staging);
+        let removed = self.writer.at_target("remove", &path, || {
+            self.enter_staging()?;
+            self.parent.remove_tree(&self.staging)
+        });
+        if let Err(error) = removed {
+            tracing::warn!(path = %path.display(), %error, "cannot remove what a failed restore left");
         }
     }
 
     /// Puts the old folder aside and removes the staging folder. Returns where the old folder is, when there was one.
     fn settle(&self) -> Result<Option<PathBuf>, ConnectorError> {
-        if fs::symlink_metadata(&self.fresh).is_ok() {
-            renameat2(
-                AT_FDCWD,
-                &self.fresh,
-                AT_FDCWD,
-                &self.kept,
-                RenameFlags::RENAME_NOREPLACE,
-            )
-            .map_err(|error| ConnectorError::io("rename", &self.fresh, error.into()))?;
-        }
-        fs::remove_file(&self.ready)
-            .map_err(|error| ConnectorError::io("remove", &self.ready, error))?;
-        fs::remove_dir(&self.staging)
-            .map_err(|error| ConnectorError::io("remove", &self.staging, error))?;
-        tree::sync_one(&self.parent)?;
-        Ok(fs::symlink_metadata(&self.kept)
-            .is_ok()
-            .then(|| self.kept.clone()))
+        let path = self.path(&self.staging);
+        self.writer.at_target("put aside", &path, || {
+            let staging = self.enter_staging()?;
+            let fresh = OsStr::new(FRESH);
+            if target::is_taken(&staging, fresh) {
+                staging.rename_new(fresh, &self.parent, &self.kept)?;
+            }
+            staging.remove_file(OsStr::new(READY))?;
+            if self.parent.enter(&self.staging)?.identity()? == staging.identity()? {
+                self.parent.remove_folder(&self.staging)?;
+            }
+            self.parent.sync()
+        })?;
+        Ok(target::is_taken(&self.parent, &self.kept).then(|| self.path(&self.kept)))
     }
+}
+
+fn text(identity: Identity) -> String {
+    format!("{}:{}", identity.device, identity.inode)
 }
 
 #[cfg(test)]
@@ -283,10 +355,13 @@ impl Swap {
     reason = "tests fail by panicking"
 )]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;
     use crate::world::connector::Cancel;
+
+    const ROOT: Writer<'static> = Writer { owner: None };
 
     struct World {
         _scratch: tempfile::TempDir,
@@ -307,6 +382,7 @@ mod tests {
             exclude: vec![],
             checksums: None,
             allow_empty: false,
+            run_as: None,
         };
         World {
             _scratch: scratch,
@@ -320,6 +396,10 @@ mod tests {
         Bounds::within(Duration::from_mins(1), Cancel::new())
     }
 
+    fn fresh(swap: &Swap<'_>) -> PathBuf {
+        swap.path(&swap.staging).join(FRESH)
+    }
+
     fn content(folder: &Path) -> String {
         fs::read_to_string(folder.join("a")).unwrap()
     }
@@ -331,7 +411,7 @@ mod tests {
             folder: &world.from,
             manifest: None,
         };
-        let swap = Swap::new(&world.live, "r1").unwrap();
+        let swap = Swap::open(&world.live, "r1", ROOT).unwrap();
         let all: [&dyn Fn(); 4] = [
             &|| drop(swap.stage(material, &bounds()).unwrap()),
             &|| swap.mark_ready().unwrap(),
@@ -356,7 +436,7 @@ mod tests {
             assert_eq!(content(&kept), "old");
         }
         assert_eq!(content(&world.live), "new");
-        assert!(!swap.staging.exists());
+        assert!(!swap.path(&swap.staging).exists());
     }
 
     #[test]
@@ -373,16 +453,16 @@ mod tests {
     #[test]
     fn every_step_of_a_restore_is_told_for_what_it_is() {
         let world = world();
-        let swap = Swap::new(&world.live, "r1").unwrap();
+        let swap = Swap::open(&world.live, "r1", ROOT).unwrap();
         let material = Material {
             folder: &world.from,
             manifest: None,
         };
         let kept = || InPlace::Done {
-            kept: swap.kept.display().to_string(),
+            kept: swap.path(&swap.kept).display().to_string(),
         };
         let left = || InPlace::NotDone {
-            left: swap.staging.display().to_string(),
+            left: swap.path(&swap.staging).display().to_string(),
         };
         let steps: [Step<'_>; 8] = [
             ("nothing", &|| (), None, "old"),
@@ -401,19 +481,19 @@ mod tests {
             ),
             (
                 "put aside",
-                &|| fs::rename(&swap.fresh, &swap.kept).unwrap(),
+                &|| fs::rename(fresh(&swap), swap.path(&swap.kept)).unwrap(),
                 Some(InPlace::Exchanged),
                 "new",
             ),
             (
                 "unmark",
-                &|| fs::remove_file(&swap.ready).unwrap(),
+                &|| fs::remove_file(swap.path(&swap.staging).join(READY)).unwrap(),
                 Some(kept()),
                 "new",
             ),
             (
                 "clear",
-                &|| fs::remove_dir(&swap.staging).unwrap(),
+                &|| fs::remove_dir(swap.path(&swap.staging)).unwrap(),
                 Some(kept()),
                 "new",
             ),
@@ -447,7 +527,7 @@ mod tests {
     #[test]
     fn what_cannot_be_told_apart_is_left_alone() {
         let world = world();
-        let swap = Swap::new(&world.live, "r1").unwrap();
+        let swap = Swap::open(&world.live, "r1", ROOT).unwrap();
         let material = Material {
             folder: &world.from,
             manifest: None,
@@ -459,14 +539,14 @@ mod tests {
         fs::rename(&world.live, world.live.with_file_name("moved")).unwrap();
         let error = restore_in_place(&world.binding, material, "r1", &bounds()).unwrap_err();
         assert_eq!(error.code(), contract::code::TARGET_NOT_EMPTY);
-        assert_eq!(content(&swap.fresh), "old");
+        assert_eq!(content(&fresh(&swap)), "old");
     }
 
     #[test]
     fn an_id_that_is_a_path_is_refused() {
         let world = world();
         for id in ["", "../x", "a/b", "a b"] {
-            match Swap::new(&world.live, id) {
+            match Swap::open(&world.live, id, ROOT) {
                 Err(error) => assert_eq!(error.code(), contract::code::TARGET_INVALID),
                 Ok(_) => panic!("`{id}` was taken"),
             }

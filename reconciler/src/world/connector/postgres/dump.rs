@@ -175,6 +175,8 @@ pub(in crate::world::connector) fn prepare(
     let manifest = Manifest::of(&source, bounds)?;
     Ok(Prepared {
         source,
+        identity: None,
+        run_as: None,
         stable: false,
         consistency_point,
         expected_bytes: manifest.bytes(),

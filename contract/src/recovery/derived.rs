@@ -121,7 +121,7 @@ impl<'m> Needs<'m> {
     }
 }
 
-impl<'m> Recovery<'m> {
+impl Recovery<'_> {
     /// Whether nothing but its sources brings a dataset back.
     pub(super) fn is_only_rebuilt(&self, id: &DatasetId) -> bool {
         let known = self.model.datasets.get(id);

@@ -30,6 +30,9 @@ const ORDER_LIMIT: usize = 64 << 20;
 /// A child that has said its last word leaves within this time: it only gives its memory back.
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
+/// After a child ended, its log is read to the end within this time.
+const LOG_WITHIN: Duration = Duration::from_secs(2);
+
 /// How much of the child's log is kept for the error message.
 const LOG_TAIL: usize = 2000;
 
@@ -151,7 +154,8 @@ pub(super) fn ask(
         return Err(broken("it has no pipes".to_owned()));
     };
     let words = listen(output);
-    let tail = std::thread::spawn(move || keep_tail(log));
+    let (sender, tail) = channel();
+    std::thread::spawn(move || sender.send(keep_tail(log)));
     let sent = send(&mut input, order);
     let last = hear(helper, &words, &mut input, listener);
     if !matches!(last, Ok(Some(_))) {
@@ -159,7 +163,8 @@ pub(super) fn ask(
     }
     drop(input);
     let status = group.finish(LEAVES_WITHIN);
-    let log = tail.join().unwrap_or_default();
+    // A child that hangs in its storage keeps the pipe open; nobody waits for it.
+    let log = tail.recv_timeout(LOG_WITHIN).unwrap_or_default();
     if let Some(word) = last? {
         return Ok(word);
     }

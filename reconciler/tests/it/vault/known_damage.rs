@@ -47,6 +47,7 @@ fn restore(world: &World, snapshot_id: &str, location: Option<&str>) -> Result<S
         snapshot_id: snapshot_id.to_owned(),
         dataset: "ds_files".parse().unwrap(),
         target,
+        goes_to: None,
         location: location.map(|location| location.parse().unwrap()),
     };
     let restored = world.vault.restore(&request, &helper(), &mut |_| {});

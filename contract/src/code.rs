@@ -218,6 +218,12 @@ codes! {
     POINT_LOST = 1018 "point-lost" "a recovery point of the catalog is at no location any more";
     CHECK_OVERDUE = 1019 "check-overdue" "a location was not read again before its next check was due";
     LOCATION_DAMAGED = 1020 "location-damaged" "a location holds damaged objects that no other location can replace";
+    RPO_MISSED = 1025 "rpo-missed" "the newest usable recovery point of a dataset is older than its RPO";
+    NO_PLAN = 1026 "no-plan" "the policy has no backup plan for this reconciler";
+    DATASET_UNCOVERED = 1027 "dataset-uncovered" "no backup plan covers a dataset that policy wants backed up";
+    SOURCE_COLLAPSED = 1028 "source-collapsed" "a source is not the one that the recovery point before showed, or is nearly gone";
+    LOCATIONS_SHARE_DEVICE = 1029 "locations-share-device" "locations of different fault domains are on one device";
+    IMMUTABILITY_UNENFORCED = 1030 "immutability-unenforced" "policy calls a location immutable, and nothing there refuses deletes";
 
     // 11 execute
     DEADLINE_PASSED = 1101 "deadline-passed" "an effect took longer than its deadline allows";
@@ -233,6 +239,7 @@ codes! {
     KEY_UNAVAILABLE = 1111 "key-unavailable" "the source of a key does not give it";
     JUDGEMENT_ABANDONED = 1112 "judgement-abandoned" "judging a published bundle ended the process each time, so it is not judged again";
     CHECK_INCOMPLETE = 1115 "check-incomplete" "a recovery point was not read at every location that should hold it";
+    SAFETY_POINT_FAILED = 1120 "safety-point-failed" "no recovery point of what a restore would replace can be taken";
 
     // 12 source
     CONFIG_UNREADABLE = 1201 "config-unreadable" "the configuration file cannot be read";

@@ -2,8 +2,10 @@
 //! [`review`](review::review) are pure; effects are in [`control`], [`cli`] and [`world`].
 
 pub mod cli;
+pub mod collapse;
 pub mod config;
 pub mod control;
+pub mod doubt;
 pub mod failure;
 pub mod observed;
 pub mod plan;

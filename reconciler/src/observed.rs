@@ -37,14 +37,16 @@ pub enum Observation<T> {
 pub struct Observed {
     /// By plan; a plan that is missing here was never looked at.
     pub plans: BTreeMap<PlanId, PlanObserved>,
-    /// The newest instant that a receipt carries.
-    pub newest_receipt: Option<Timestamp>,
+    /// Runs of plans that this reconciler does not act for any more.
+    pub former: Vec<Run>,
+    /// The life of another process that holds the store now: its open effects are running, not interrupted.
+    pub running: Option<u64>,
 }
 
 /// What is known of one plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanObserved {
-    /// When the first bundle that has the plan was accepted.
+    /// When the bundle was accepted that brought the plan, or gave it other slots or more datasets.
     pub since: Timestamp,
     /// What the configuration lacks for it; empty when everything is bound.
     pub unbound: Vec<Lack>,
@@ -52,6 +54,8 @@ pub struct PlanObserved {
     pub ended_through: Option<Timestamp>,
     /// How the newest terminal record ended.
     pub last_outcome: Option<SlotOutcome>,
+    /// Why, where that is no success.
+    pub last_why: Option<String>,
     /// Every run that the catalog knows, oldest first.
     pub runs: Vec<Run>,
     /// Executions without an outcome, or whose outcome is unknown.
@@ -64,6 +68,8 @@ pub struct PlanObserved {
     pub acknowledged: BTreeSet<BackupId>,
     /// Each repository that the catalog knows or policy wants, by its key.
     pub repositories: BTreeMap<Kid, RepositoryObserved>,
+    /// When each dataset was last restored in place.
+    pub restored: BTreeMap<DatasetId, Timestamp>,
     /// How each location stands.
     pub copies: BTreeMap<LocationId, Observation<CopyState>>,
 }
@@ -183,6 +189,29 @@ impl PlanObserved {
             .flat_map(|repository| &repository.damaged)
             .filter(move |(location, _)| in_sync(location))
             .map(|(location, objects)| (location, objects.len()))
+    }
+
+    /// The newest recovery point. One that says it is of a time to come, or of a clock in doubt, is not newer than the others.
+    pub fn newest_point(&self, now: Timestamp) -> Option<&Run> {
+        self.points().max_by_key(|run| run.rank(now))
+    }
+
+    /// Datasets whose newest point shows a source in doubt, and why. A restore in place after it settled the matter.
+    pub fn in_doubt(&self, now: Timestamp) -> BTreeMap<&DatasetId, &str> {
+        let mut newest: BTreeMap<&DatasetId, &Run> = BTreeMap::new();
+        for run in self.points() {
+            for id in &run.dataset_ids {
+                let known = newest.entry(id).or_insert(run);
+                if run.rank(now) > known.rank(now) {
+                    *known = run;
+                }
+            }
+        }
+        newest
+            .into_iter()
+            .filter(|(id, run)| self.restored.get(*id).is_none_or(|at| *at < run.started_at))
+            .filter_map(|(id, run)| Some((id, run.collapsed.get(id)?.as_str())))
+            .collect()
     }
 
     /// Locations that are known to lag.

@@ -26,6 +26,26 @@ pub struct Objection {
     pub why: String,
 }
 
+/// The first word of an objection to forgetting a recovery point.
+const FORGET: &str = "forget.";
+
+impl Objection {
+    /// Whether it stops a step; forgetting is only shown.
+    pub fn is_about_a_step(&self) -> bool {
+        !self.operation_id.starts_with(FORGET)
+    }
+}
+
+impl std::fmt::Display for Objection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "the review stops `{}`: {}",
+            self.operation_id, self.why
+        )
+    }
+}
+
 /// What the steps before have claimed, so that two steps of one plan cannot both.
 #[derive(Default)]
 struct Claims {
@@ -66,6 +86,16 @@ pub fn review(
             }
         };
         let found = match &planned.step {
+            Step::RecordMissed(_) | Step::Backup(Backup { slot: Some(_), .. })
+                if in_force.clock.is_ahead() =>
+            {
+                Err("it ends a slot while the clock is in doubt".to_owned())
+            }
+            Step::Verify(Verify {
+                ends_slot: Some(_), ..
+            }) if in_force.clock.is_ahead() => {
+                Err("it ends a slot while the clock is in doubt".to_owned())
+            }
             Step::RecordMissed(missed) => missed_is_sound(missed, &subject, &mut claims, now),
             Step::Backup(backup) => backup_is_sound(backup, &subject, &mut claims, now),
             Step::Verify(verify) => verify_is_sound(verify, &subject, &mut claims),
@@ -129,7 +159,11 @@ impl Subject<'_> {
     fn next_open(&self, claims: &Claims) -> Option<Timestamp> {
         let claimed = claims.slots.get(&self.policy.plan_id).copied();
         match claimed.max(self.seen.ended_through) {
-            Some(ended) => self.calendar.next_after(ended),
+            // Slots of before the plan was asked for them are no slots of it.
+            Some(ended) => match crate::plan::first_slot(&self.calendar, self.seen.since) {
+                Some(first) if ended < first => Some(first),
+                Some(_) | None => self.calendar.next_after(ended),
+            },
             None => crate::plan::first_slot(&self.calendar, self.seen.since),
         }
     }
@@ -222,7 +256,12 @@ fn backup_is_sound(
     if subject.seen.open.iter().any(running) {
         return Err("the outcome of an earlier run of it is unknown".to_owned());
     }
-    if backup.dataset_ids != policy.dataset_ids || backup.locations != policy.locations {
+    // Only what a slot must hold is fixed; a person may take a part, which then counts for no more than that.
+    let datasets_fit = match backup.slot {
+        Some(_) => backup.dataset_ids == policy.dataset_ids,
+        None => !backup.dataset_ids.is_empty() && backup.dataset_ids.is_subset(&policy.dataset_ids),
+    };
+    if !datasets_fit || backup.locations != policy.locations {
         return Err("it takes other datasets or locations than policy says".to_owned());
     }
     if backup.commit != policy.redundancy_profile.commit || backup.commit == 0 {
@@ -387,7 +426,7 @@ fn forgetting(
             };
             if let Some(why) = why {
                 objections.push(Objection {
-                    operation_id: format!("forget.{}", forget.backup_id),
+                    operation_id: format!("{FORGET}{}", forget.backup_id),
                     plan_id: plan_id.clone(),
                     why,
                 });
@@ -424,6 +463,9 @@ fn may_go(
             | None => return Some(format!("location `{location}` is not known to be in sync")),
         }
     }
+    if let Some((dataset, _)) = seen.in_doubt(now).first_key_value() {
+        return Some(format!("the source of `{dataset}` is in doubt"));
+    }
     let Some(point) = seen.point(id) else {
         return told("the catalog has no such recovery point");
     };
@@ -435,9 +477,12 @@ fn may_go(
     if let Some(other) = needed_by(id, gone, seen) {
         return Some(format!("`{other}` cannot be read without it"));
     }
-    let remaining = seen
-        .points()
-        .filter(|run| run.is_verified() && !gone.contains(&run.backup_id));
+    let remaining = seen.points().filter(|run| {
+        run.is_verified()
+            && run.is_good()
+            && run.is_of_known_time(now)
+            && !gone.contains(&run.backup_id)
+    });
     let newer_stays = remaining.clone().any(|run| run.instant() > point.instant());
     if !newer_stays {
         return told("no newer verified recovery point would stay");

@@ -1,17 +1,23 @@
 //! Owns how everything stands, in a few words with codes, as a pure function of what is known. Never green while anything is
-//! unknown. The interesting function is [`status`].
+//! unknown, and no fault is hidden by another or by work that is due. The interesting function is [`status`].
+
+mod objective;
+mod own;
 
 use contract::code::{self, Code};
 use contract::duration::Seconds;
 use contract::id::{BackupId, PlanId};
+use contract::model::Plan as Policy;
 use contract::seal::Standing;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::doubt::Clock;
 use crate::failure::Failure;
 use crate::observed::{CopyState, Observation, Observed, PlanObserved, SlotOutcome};
-use crate::plan::{InForce, Plan, own_plans};
-use crate::store::StoredCondition;
+use crate::plan::{InForce, Plan};
+use crate::review::Objection;
+use crate::store::{Execution, Run, StoredCondition};
 
 /// The word of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -149,23 +155,26 @@ pub fn status(
     in_force: &InForce,
     observed: &Observed,
     plan: &Plan,
+    objections: &[Objection],
     source: &Source,
     before: &[StoredCondition],
     now: Timestamp,
 ) -> Status {
-    let plans: Vec<PlanStatus> = own_plans(in_force)
+    let judging = Judging {
+        in_force,
+        observed,
+        plan,
+        objections,
+        now,
+    };
+    let plans: Vec<PlanStatus> = own::plans(in_force)
         .map(|(plan_id, policy)| {
-            let seen = observed.plans.get(plan_id);
-            let (condition, code, why) = judge(plan_id, seen, plan);
+            let (condition, code, why) = judging.of_plan(plan_id, policy);
             PlanStatus {
                 condition: condition_of(Some(plan_id), condition, code, why, before, now),
-                newest: seen.and_then(|seen| newest(seen, now)),
-                rpo_s: policy
-                    .dataset_ids
-                    .iter()
-                    .filter_map(|id| in_force.model.datasets.get(id))
-                    .map(|dataset| dataset.rpo_s)
-                    .min(),
+                newest: objective::newest(in_force, observed, policy, now)
+                    .map(|run| told(run, now)),
+                rpo_s: objective::strictest(in_force, policy),
                 next_due: plan
                     .waits
                     .iter()
@@ -174,7 +183,7 @@ pub fn status(
             }
         })
         .collect();
-    let mut whole = whole_of(in_force, observed, source, before, now);
+    let mut whole = whole_of(&judging, source, before);
     let worst = plans
         .iter()
         .map(|plan| plan.condition.condition)
@@ -212,13 +221,13 @@ pub fn status(
     }
 }
 
-fn whole_of(
-    in_force: &InForce,
-    observed: &Observed,
-    source: &Source,
-    before: &[StoredCondition],
-    now: Timestamp,
-) -> Vec<Condition> {
+fn whole_of(judging: &Judging<'_>, source: &Source, before: &[StoredCondition]) -> Vec<Condition> {
+    let Judging {
+        in_force,
+        objections,
+        now,
+        ..
+    } = *judging;
     let mut whole = Vec::new();
     let mut add = |word, code, why| {
         whole.push(condition_of(None, word, Some(code), why, before, now));
@@ -245,11 +254,33 @@ fn whole_of(
         let why = "the trust root does not list the receipt key for this reconciler".to_owned();
         add(Word::Stalled, code::RECEIPT_KEY_UNUSABLE, why);
     }
-    if let Some(newest) = observed.newest_receipt
-        && now < newest
+    match in_force.clock {
+        Clock::Plausible => {}
+        Clock::Ahead { vouched } => {
+            let why = format!(
+                "the clock says {now}, nothing signed is newer than {vouched}: no slot is written off until it is corrected or `seawalld clock confirm` confirms it"
+            );
+            add(Word::Stalled, code::CLOCK_WRONG, why);
+        }
+        Clock::Behind { newest } => {
+            let why = format!(
+                "the clock says {now}, the newest receipt is of {newest}: correct it, or confirm it by `seawalld clock confirm`"
+            );
+            add(Word::Stalled, code::CLOCK_WRONG, why);
+        }
+    }
+    for (code, why) in own::unprotected(in_force) {
+        add(Word::Stalled, code, why);
+    }
+    // What the review stops for a plan that is not shown has no other place.
+    let foreign =
+        |objection: &&Objection| own::plans(in_force).all(|(id, _)| *id != objection.plan_id);
+    for objection in objections
+        .iter()
+        .filter(|it| it.is_about_a_step())
+        .filter(foreign)
     {
-        let why = format!("the clock stands before the newest receipt, {newest}");
-        add(Word::Stalled, code::CLOCK_WRONG, why);
+        add(Word::Stalled, code::PLAN_OBJECTION, objection.to_string());
     }
     whole
 }
@@ -267,7 +298,7 @@ fn condition_of(
     let since = before
         .iter()
         .find(|stored| {
-            stored.subject == subject
+            (stored.subject == subject || (subject.is_empty() && stored.is_of_the_whole()))
                 && stored.condition == condition.as_str()
                 && stored.code == told
         })
@@ -281,111 +312,192 @@ fn condition_of(
     }
 }
 
-/// The conditions as they are remembered.
+/// The conditions as they are remembered: the first of the whole under no subject, further ones under their code.
 pub fn stored(status: &Status) -> Vec<StoredCondition> {
-    let first = status.whole.first();
-    let mut all: Vec<StoredCondition> = first
-        .into_iter()
+    let mut all: Vec<StoredCondition> = Vec::new();
+    for condition in status
+        .whole
+        .iter()
         .chain(status.plans.iter().map(|plan| &plan.condition))
-        .map(|condition| StoredCondition {
-            subject: condition
-                .plan_id
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            condition: condition.condition.as_str().to_owned(),
-            code: condition
-                .code
-                .map(|code| code.to_string())
-                .unwrap_or_default(),
-            since: condition.since,
-        })
-        .collect();
+    {
+        let code = condition
+            .code
+            .map(|code| code.to_string())
+            .unwrap_or_default();
+        let subject = match &condition.plan_id {
+            Some(plan_id) => plan_id.to_string(),
+            None if all.is_empty() => String::new(),
+            None => format!("{}{code}", StoredCondition::FURTHER),
+        };
+        if all.iter().all(|stored| stored.subject != subject) {
+            all.push(StoredCondition {
+                subject,
+                condition: condition.condition.as_str().to_owned(),
+                code,
+                since: condition.since,
+            });
+        }
+    }
     all.sort_by(|a, b| a.subject.cmp(&b.subject));
     all
 }
 
 type Judgement = (Word, Option<Code>, String);
 
-fn judge(plan_id: &PlanId, seen: Option<&PlanObserved>, plan: &Plan) -> Judgement {
-    let says = |word, code, why: &str| (word, Some(code), why.to_owned());
-    if let Some(stall) = plan.stalled.iter().find(|stall| stall.plan_id == *plan_id) {
-        return (Word::Stalled, Some(stall.code), stall.why.clone());
-    }
-    let Some(seen) = seen else {
-        return says(
-            Word::Unknown,
-            code::NEVER_PROTECTED,
-            "it was never looked at",
-        );
-    };
-    for (location, state) in &seen.copies {
-        if let Observation::Known {
-            value: CopyState::Quarantined { why },
-            ..
-        } = state
-        {
-            let why = format!("location `{location}`: {why}");
-            return (Word::Stalled, Some(code::LOCATION_QUARANTINED), why);
-        }
-    }
-    let newest = seen.points().max_by_key(|run| run.instant());
-    if newest.is_some_and(crate::store::Run::is_suspect) {
-        let why = "the newest recovery point is damaged";
-        return says(Word::Stalled, code::POINT_SUSPECT, why);
-    }
-    if !seen.open.is_empty() {
-        let why = "an effect has no known outcome yet";
-        return says(Word::Unknown, code::OUTCOME_UNKNOWN, why);
-    }
-    for (location, state) in &seen.copies {
-        if let Observation::Unknown { why } = state {
-            let why = format!("location `{location}`: {why}");
-            return (Word::Unknown, Some(code::LOCATION_UNKNOWN), why);
-        }
-    }
-    if let Some((location, count)) = seen.irreparable().next() {
-        let why = format!(
-            "location `{location}` holds {count} damaged objects that no other location can replace"
-        );
-        return (Word::Waiting, Some(code::LOCATION_DAMAGED), why);
-    }
-    if let Some(step) = plan
-        .steps
-        .iter()
-        .find(|planned| planned.step.plan_id() == plan_id)
-    {
-        return (Word::Reconciling, None, step.reason.clone());
-    }
-    if newest.is_none() {
-        return says(
-            Word::Waiting,
-            code::NEVER_PROTECTED,
-            "it has no recovery point yet",
-        );
-    }
-    match seen.last_outcome {
-        Some(SlotOutcome::Failure | SlotOutcome::Missed) => says(
-            Word::Waiting,
-            code::LAST_RUN_FAILED,
-            "its last slot ended without a usable recovery point",
-        ),
-        Some(SlotOutcome::Success) | None => (Word::Ready, None, "as policy wants it".to_owned()),
+/// What the conditions are derived from.
+#[derive(Clone, Copy)]
+struct Judging<'a> {
+    in_force: &'a InForce,
+    observed: &'a Observed,
+    plan: &'a Plan,
+    objections: &'a [Objection],
+    now: Timestamp,
+}
+
+/// How much a word needs a person; the worst of a plan is shown, and the others after it.
+const fn severity(word: Word) -> u8 {
+    match word {
+        Word::Ready => 0,
+        Word::Reconciling => 1,
+        Word::Waiting => 2,
+        Word::Unknown => 3,
+        Word::Stalled => 4,
     }
 }
 
-fn newest(seen: &PlanObserved, now: Timestamp) -> Option<Newest> {
-    let run = seen
-        .points()
-        .filter(|run| !run.is_suspect())
-        .max_by_key(|run| run.consistent_at)?;
-    let consistent_at = run.consistent_at?;
-    let age = now.duration_since(consistent_at).as_secs();
-    Some(Newest {
+impl Judging<'_> {
+    fn of_plan(&self, plan_id: &PlanId, policy: &Policy) -> Judgement {
+        let mut all = self.stalls(plan_id, policy);
+        match self.observed.plans.get(plan_id) {
+            // What stalls a plan may be why it was never observed.
+            None if !all.is_empty() => {}
+            None => {
+                let why = "it was never observed".to_owned();
+                all.push((Word::Unknown, Some(code::NEVER_PROTECTED), why));
+            }
+            Some(seen) => all.extend(self.seen(plan_id, policy, seen)),
+        }
+        // Of equal words the first is shown first.
+        all.sort_by_key(|(word, _, _)| std::cmp::Reverse(severity(*word)));
+        let mut all = all.into_iter();
+        let Some((word, code, why)) = all.next() else {
+            return (Word::Ready, None, "as policy requires".to_owned());
+        };
+        let others = all.map(|(_, code, why)| {
+            let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
+            format!("; {code}{why}")
+        });
+        let why = std::iter::once(why).chain(others).collect();
+        (word, code, why)
+    }
+
+    /// What needs a person whatever was seen.
+    fn stalls(&self, plan_id: &PlanId, policy: &Policy) -> Vec<Judgement> {
+        let planned = self.plan.stalled.iter();
+        let mut all: Vec<Judgement> = planned
+            .filter(|stall| stall.plan_id == *plan_id)
+            .map(|stall| (Word::Stalled, Some(stall.code), stall.why.clone()))
+            .collect();
+        for objection in self.objections {
+            if objection.plan_id == *plan_id && objection.is_about_a_step() {
+                let why = objection.to_string();
+                all.push((Word::Stalled, Some(code::PLAN_OBJECTION), why));
+            }
+        }
+        if let Some(why) = objective::missed(self.in_force, self.observed, policy, self.now) {
+            all.push((Word::Stalled, Some(code::RPO_MISSED), why));
+        }
+        all
+    }
+
+    /// What the plan's points, runs and copies say.
+    fn seen(&self, plan_id: &PlanId, policy: &Policy, seen: &PlanObserved) -> Vec<Judgement> {
+        let mut all = Vec::new();
+        let mut add = |word, code, why: String| all.push((word, Some(code), why));
+        for (location, state) in &seen.copies {
+            match state {
+                Observation::Known {
+                    value: CopyState::Quarantined { why },
+                    ..
+                } => add(
+                    Word::Stalled,
+                    code::LOCATION_QUARANTINED,
+                    format!("location `{location}`: {why}"),
+                ),
+                Observation::Unknown { why } => add(
+                    Word::Unknown,
+                    code::LOCATION_UNKNOWN,
+                    format!("location `{location}`: {why}"),
+                ),
+                Observation::Known { .. } | Observation::Absent { .. } => {}
+            }
+        }
+        let newest = seen.newest_point(self.now);
+        if let Some((location, count)) = seen.irreparable().next() {
+            let why = format!(
+                "location `{location}` holds {count} damaged objects that no other location can replace"
+            );
+            add(Word::Waiting, code::LOCATION_DAMAGED, why);
+        }
+        if newest.is_some_and(Run::is_suspect) {
+            let why = "the newest recovery point is damaged".to_owned();
+            add(Word::Stalled, code::POINT_SUSPECT, why);
+        }
+        for (dataset, why) in seen.in_doubt(self.now) {
+            let why = format!(
+                "the source of `{dataset}` is in doubt: {why}; `seawalld source accept {dataset}` accepts it"
+            );
+            add(Word::Stalled, code::SOURCE_COLLAPSED, why);
+        }
+        if seen.open.iter().any(|open| !self.is_running(open)) {
+            let why = "a run was interrupted; the next round checks what it left".to_owned();
+            add(Word::Unknown, code::OUTCOME_UNKNOWN, why);
+        }
+        if let Some(SlotOutcome::Failure | SlotOutcome::Missed) = seen.last_outcome {
+            let why = seen
+                .last_why
+                .as_deref()
+                .unwrap_or("it left no usable recovery point");
+            add(
+                Word::Waiting,
+                code::LAST_RUN_FAILED,
+                format!("its last slot failed: {why}"),
+            );
+        }
+        let running = || seen.open.iter().filter(move |open| self.is_running(open));
+        let due = || {
+            let steps = self.plan.steps.iter();
+            steps.filter(move |planned| planned.step.plan_id() == plan_id)
+        };
+        // A plan's first run is work like any other; an RPO that is missed meanwhile is told above.
+        if running().next().is_none() && due().next().is_none() {
+            let without = objective::without_point(self.in_force, self.observed, policy, self.now);
+            for dataset in without {
+                let why = format!("`{dataset}` has no usable recovery point yet");
+                add(Word::Waiting, code::NEVER_PROTECTED, why);
+            }
+        }
+        for open in running() {
+            let why = format!("{} running since {}", open.kind.as_str(), open.started_at);
+            all.push((Word::Reconciling, None, why));
+        }
+        all.extend(due().map(|due| (Word::Reconciling, None, due.reason.clone())));
+        all
+    }
+
+    /// Whether the process that began an effect is still there to end it.
+    fn is_running(&self, open: &Execution) -> bool {
+        open.outcome.is_none() && self.observed.running == Some(open.epoch)
+    }
+}
+
+fn told(run: &Run, now: Timestamp) -> Newest {
+    let consistent_at = run.consistent_at.unwrap_or(run.started_at);
+    Newest {
         backup_id: run.backup_id.clone(),
         consistent_at,
-        age_s: Seconds::new(u64::try_from(age).unwrap_or(0)),
+        age_s: objective::age(consistent_at, now),
         verified: run.is_verified(),
         locations: run.storage_locations.len(),
-    })
+    }
 }

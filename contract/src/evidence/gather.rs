@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::duration::Seconds;
 use crate::id::{BackupId, DatasetId, LocationId, ScenarioId};
-use crate::receipt::{DecisionType, Outcome, Phase, Receipt};
+use crate::receipt::{DecisionType, Outcome, Phase, Receipt, SOURCE_IN_DOUBT};
 
 /// What one log tells as of an instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(super) struct Point {
     pub(super) consistent_at: Option<Timestamp>,
     /// When a check first found it sound.
     pub(super) usable_since: Option<Timestamp>,
+    /// Whether its source had collapsed, and nobody accepted that.
+    pub(super) in_doubt: bool,
     /// The last check.
     pub(super) checked: Option<Check>,
 }
@@ -85,7 +87,7 @@ impl Point {
     /// Whether its last check found it sound.
     pub(super) fn is_sound(&self) -> bool {
         let last = self.checked.as_ref();
-        last.is_some_and(|check| check.result == Outcome::Success)
+        !self.in_doubt && last.is_some_and(|check| check.result == Outcome::Success)
     }
 }
 
@@ -135,8 +137,16 @@ impl Gathered {
                     known.take(attempt);
                 }
             }
+            DecisionType::Adoption => {
+                if let Some(id) = receipt.backup_id.as_ref()
+                    && let Some(point) = self.points.get_mut(id)
+                {
+                    point.in_doubt = false;
+                }
+            }
             DecisionType::BundleAccepted
             | DecisionType::BundleRefused
+            | DecisionType::RequestRefused
             | DecisionType::SlotEnded
             | DecisionType::CatchUp
             | DecisionType::Retention
@@ -146,7 +156,6 @@ impl Gathered {
             | DecisionType::Approval
             | DecisionType::ConfigurationChange
             | DecisionType::ValidationError
-            | DecisionType::Adoption
             | DecisionType::Suspension => {}
         }
     }
@@ -160,6 +169,9 @@ impl Gathered {
         let consistent_at = receipt.details.get("consistent_at");
         let consistent_at = consistent_at.and_then(|text| text.parse().ok()).map(whole);
         point.consistent_at = point.consistent_at.or(consistent_at);
+        if receipt.result.is_some() {
+            point.in_doubt = receipt.details.contains_key(SOURCE_IN_DOUBT);
+        }
         for dataset in &receipt.dataset_ids {
             let known = self.of_dataset.entry(dataset.clone()).or_default();
             known.insert(id.clone());

@@ -12,7 +12,10 @@ use crate::seal::{PrivateKey, PublicKey, Serial};
 
 use super::checkpoint::{Checkpoint, Origin};
 use super::fault::{LogFault, ReceiptFault};
-use super::record::{DecisionType, Line, Opened, Outcome, Phase, Receipt, open_line};
+use super::record::{
+    CLOCK, CLOCK_CONFIRMED, CLOCK_IN_DOUBT, DecisionType, Line, Opened, Outcome, Phase, Receipt,
+    open_line,
+};
 use super::tree::Tree;
 
 /// Whose log it is, and the keys that may sign in it. The trust root gives the keys: role reconciler, under this id.
@@ -98,7 +101,7 @@ impl Ledger {
         open
     }
 
-    /// Latest `created_at` of all receipts: a clock below it is wrong.
+    /// Latest `created_at` since a person confirmed the clock last, receipts of a clock in doubt left out: a clock below it is wrong.
     pub const fn newest(&self) -> Option<Timestamp> {
         self.newest
     }
@@ -200,7 +203,12 @@ impl Ledger {
                 payload: bundle.payload,
             });
         }
-        self.newest = self.newest.max(Some(receipt.created_at));
+        let clock = receipt.details.get(CLOCK).map(String::as_str);
+        self.newest = match (clock, receipt.decision_type) {
+            (Some(CLOCK_IN_DOUBT), _) => self.newest,
+            (Some(CLOCK_CONFIRMED), DecisionType::Adoption) => Some(receipt.created_at),
+            _ => self.newest.max(Some(receipt.created_at)),
+        };
         Ok(())
     }
 }

@@ -15,8 +15,8 @@ pub use ledger::{
     AcceptedBundle, Authority, Ledger, OpenIntent, VerifiedLog, verify_log, verify_log_seeing,
 };
 pub use record::{
-    Bundle, DecisionType, ErrorNote, Line, MAX_LINE_BYTES, Opened, Outcome, Phase, Receipt, Slots,
-    open_line,
+    Bundle, CLOCK, CLOCK_CONFIRMED, CLOCK_IN_DOUBT, DecisionType, ErrorNote, Line, MAX_LINE_BYTES,
+    Opened, Outcome, Phase, Receipt, SOURCE_IN_DOUBT, Slots, open_line,
 };
 pub use tree::{
     Tree, leaf_hash, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,

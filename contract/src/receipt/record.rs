@@ -23,6 +23,16 @@ use super::fault::ReceiptFault;
 use super::ledger::Authority;
 use super::tree::leaf_hash;
 
+/// The detail that says what the clock was worth when the receipt was written; absent where nothing spoke against it.
+pub const CLOCK: &str = "clock";
+/// The clock was further ahead than anything vouched for: `created_at` proves nothing.
+pub const CLOCK_IN_DOUBT: &str = "in doubt";
+/// The detail of a point's receipts that says its source had collapsed or was another one; the point is not good until an adoption
+/// receipt with the same detail accepts it.
+pub const SOURCE_IN_DOUBT: &str = "source_in_doubt";
+/// A person confirmed the clock: the adoption receipt that carries this is the newest instant from then on, whatever came before.
+pub const CLOCK_CONFIRMED: &str = "confirmed";
+
 /// The longest line, without its LF: what tile-based logs store in two bytes of length.
 pub const MAX_LINE_BYTES: usize = 65_535;
 
@@ -47,6 +57,8 @@ pub enum DecisionType {
     Verification,
     /// Data is restored for use.
     Restore,
+    /// What an operator asked for was refused before anything began.
+    RequestRefused,
     /// Data is restored to see that it can be.
     RestoreTest,
     /// Recovery points are forgotten by policy.
@@ -87,6 +99,7 @@ impl DecisionType {
             | Self::Failback => true,
             Self::BundleAccepted
             | Self::BundleRefused
+            | Self::RequestRefused
             | Self::SlotEnded
             | Self::Approval
             | Self::ConfigurationChange

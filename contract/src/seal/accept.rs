@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::model::Model;
 
 /// How far the signer's clock may run ahead of ours. Not policy: it only keeps two honest clocks from disagreeing.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is remembered of the bundle that was accepted last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,8 @@ mod root;
 mod statement;
 
 pub use accept::{
-    Accepted, LastAccepted, Novelty, Standing, Weakening, accept, in_time, reopen, stated_in_time,
+    Accepted, CLOCK_SKEW, LastAccepted, Novelty, Standing, Weakening, accept, in_time, reopen,
+    stated_in_time,
 };
 pub use dsse::{Envelope, EnvelopeFault, PAYLOAD_TYPE, Signature, Signers, pae};
 pub use keys::{KeyFault, KeyId, PrivateKey, PublicKey};

@@ -23,9 +23,12 @@ use serde::Serialize;
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
-use crate::control::{Daemon, Stop, acceptance, doctor, locations, operate, restore, round};
+use crate::control::{
+    Daemon, Stop, acceptance, doctor, locations, operate, policy, restore, round, source,
+    timekeeping,
+};
 use crate::failure::Failure;
-use crate::store::Store as _;
+use crate::store::{Run, Store as _};
 use crate::world::clock;
 use crate::world::process::signals;
 
@@ -109,6 +112,16 @@ enum Command {
         #[command(subcommand)]
         command: LocationCommand,
     },
+    /// Show what vouches for the clock, or confirm that it is right
+    Clock {
+        #[command(subcommand)]
+        command: Option<ClockCommand>,
+    },
+    /// Say that a source is what it should be
+    Source {
+        #[command(subcommand)]
+        command: SourceCommand,
+    },
     /// Check configuration, git, trust, locations, keys, sources and store, each with advice
     Doctor,
 }
@@ -119,6 +132,24 @@ enum LocationCommand {
     Adopt {
         /// The location
         location: LocationId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ClockCommand {
+    /// Record in a receipt that the clock is right, although receipts and bundle speak against it (SW1012)
+    Confirm,
+}
+
+#[derive(Debug, Subcommand)]
+enum SourceCommand {
+    /// Record in a receipt that the source of a dataset is as it should be, although it collapsed or changed (SW1028)
+    Accept {
+        /// The dataset
+        dataset: DatasetId,
+        /// Why, for the receipt
+        #[arg(long, default_value = "")]
+        note: String,
     },
 }
 
@@ -136,6 +167,9 @@ struct RestoreArguments {
     /// A folder, a file, or the name of a new database; not in place
     #[arg(long)]
     target: Option<String>,
+    /// In place, go on without a recovery point of what is there, where none can be taken; it is kept aside
+    #[arg(long)]
+    without_safety_point: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -254,11 +288,13 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Catalog { plan } => {
             let daemon = reading(config)?;
             let mut runs = daemon.store.runs()?;
+            known(&daemon, plan.as_ref(), &runs)?;
             runs.retain(|run| plan.as_ref().is_none_or(|plan| run.plan_id == *plan));
             show::catalog(&runs, format).map(|()| 0)
         }
         Command::Slots { plan } => {
             let daemon = reading(config)?;
+            known(&daemon, plan.as_ref(), &daemon.store.runs()?)?;
             let slots = daemon.store.slots(plan.as_ref())?;
             show::slots(&slots, format).map(|()| 0)
         }
@@ -292,6 +328,26 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             locations::adopt(&daemon, location, &format!("uid:{user}"), clock::now())?;
             print(&format!("location `{location}` is adopted")).map(|()| 0)
         }
+        Command::Clock { command: None } => {
+            let view = timekeeping::view(&reading(config)?)?;
+            show::clock(&view, format).map(|()| 0)
+        }
+        Command::Clock {
+            command: Some(ClockCommand::Confirm),
+        } => {
+            let daemon = Daemon::open(config, stop_on_signal()?)?;
+            match timekeeping::confirm(&daemon)? {
+                Some(view) => show::clock_confirmed(&view, format).map(|()| 0),
+                None => show::clock(&timekeeping::view(&daemon)?, format).map(|()| 0),
+            }
+        }
+        Command::Source {
+            command: SourceCommand::Accept { dataset, note },
+        } => {
+            let daemon = Daemon::open(config, stop_on_signal()?)?;
+            let accepted = source::accept(&daemon, dataset, note)?;
+            show::catalog(&accepted, format).map(|()| 0)
+        }
         Command::Doctor => {
             let daemon = Daemon::open(config, Stop::default())?;
             let findings = doctor::examine(&daemon);
@@ -299,6 +355,20 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             Ok(u8::from(findings.iter().any(|finding| !finding.ok)))
         }
     }
+}
+
+/// A plan that neither the policy nor the catalog knows is a typing error, not an empty list.
+fn known(daemon: &Daemon, plan: Option<&PlanId>, runs: &[Run]) -> Result<(), Failure> {
+    let Some(plan) = plan else { return Ok(()) };
+    let in_force = policy::in_force(daemon, clock::now(), None);
+    let in_policy = in_force.is_ok_and(|it| it.in_force.model.plans.contains_key(plan));
+    if in_policy
+        || daemon.store.plans_since()?.contains_key(plan)
+        || runs.iter().any(|run| run.plan_id == *plan)
+    {
+        return Ok(());
+    }
+    Err(operate::foreign(plan))
 }
 
 fn reading(config: Config) -> Result<Daemon, Failure> {
@@ -371,6 +441,7 @@ fn request(arguments: &RestoreArguments) -> Result<Request, Failure> {
             RestoreMode::InPlace => Wanted::InPlace,
         },
         target: arguments.target.clone(),
+        without_safety_point: arguments.without_safety_point,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::control::doctor::Finding;
 use crate::control::execute::{Done, bytes, count};
 use crate::control::restore::Restored;
 use crate::control::round::{Preview, Round};
+use crate::control::timekeeping::ClockView;
 use crate::failure::Failure;
 use crate::plan::Plan;
 use crate::status::{Light, Status, Word};
@@ -230,9 +231,37 @@ pub fn status(status: &Status, format: Format) -> Shown {
         ]);
     }
     if table.is_empty() {
-        return print("no plan belongs to this reconciler");
+        return Ok(());
     }
     print(&table.text())
+}
+
+/// What the clock is worth, and by what.
+pub fn clock(view: &ClockView, format: Format) -> Shown {
+    if format == Format::Json {
+        return json(view);
+    }
+    print(&format!(
+        "clock {}: {}\n  newest receipt    {}\n  bundle issued at  {}\n  bundle expires at {}",
+        view.now,
+        view.judgement,
+        view.newest_receipt
+            .map_or_else(|| "none".to_owned(), |at| at.to_string()),
+        view.bundle_issued_at,
+        view.bundle_expires_at
+    ))
+}
+
+/// That a person's word is recorded.
+pub fn clock_confirmed(before: &ClockView, format: Format) -> Shown {
+    if format == Format::Json {
+        return json(&json!({ "confirmed_at": before.now, "before": before }));
+    }
+    print(&format!(
+        "confirmed: it is {}; the receipt is `clock.{}`",
+        before.now,
+        crate::plan::stamp(before.now)
+    ))
 }
 
 fn verdict(run: &Run) -> &'static str {
@@ -351,7 +380,7 @@ pub fn findings(findings: &[Finding], format: Format) -> Shown {
     let mut table = Table::new(&["", "subject", "code", "found"]);
     for finding in findings {
         table.row(vec![
-            if finding.ok { "ok" } else { "no" }.to_owned(),
+            if finding.ok { "ok" } else { "FAIL" }.to_owned(),
             finding.subject.clone(),
             finding
                 .code

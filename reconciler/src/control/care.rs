@@ -17,7 +17,7 @@ use super::execute::{
 use super::findings::{self, Place, Proves, Read};
 use super::policy::Followed;
 use super::recover;
-use super::{Access, Daemon};
+use super::{Access, Daemon, source};
 use crate::failure::Failure;
 use crate::plan::{CatchUp, Check, Overdue, Planned, Points, Verify, stamp};
 use crate::store::{
@@ -37,7 +37,6 @@ pub(super) fn check(
     verify: &Verify,
     portion: &Portion,
 ) -> Result<Done, Failure> {
-    let subject = Subject::of(followed, &verify.plan_id);
     let answer = |outcome, failure, summary| Done {
         operation_id: planned.operation_id.clone(),
         kind: planned.step.kind(),
@@ -55,6 +54,7 @@ pub(super) fn check(
         );
         return Ok(answer(Outcome::Failure, Some(failure), String::new()));
     };
+    let subject = Subject::of_point(followed, &verify.plan_id, &run.dataset_ids);
     let execution = of_care(daemon, planned, ExecutionKind::Verify, &run.kid);
     let execution = Execution {
         backup_id: Some(verify.backup_id.clone()),
@@ -77,6 +77,7 @@ fn of_care(daemon: &Daemon, planned: &Planned, kind: ExecutionKind, kid: &Kid) -
         operation_id: planned.operation_id.clone(),
         kind,
         plan_id: planned.step.plan_id().clone(),
+        dataset_ids: BTreeSet::new(),
         backup_id: None,
         slot: None,
         backup_type: None,
@@ -305,13 +306,14 @@ fn conclude(
     let mut drafts = vec![draft];
     if let Some(slot) = verify.ends_slot {
         // Whatever else was found: the slot has its point where enough locations hold it sound.
-        let why = (seen.sound.len() < verify.enough)
-            .then(|| failure.as_ref().map(ToString::to_string))
-            .flatten();
+        let missing = failure.clone().filter(|_| seen.sound.len() < verify.enough);
+        // A point of a source in doubt ends its slot, and not well.
+        let in_doubt = point(daemon, verify)?.as_ref().and_then(source::failure_of);
+        let failure = missing.or(in_doubt);
+        let why = failure.as_ref().map(ToString::to_string);
         let record = ended(&verify.plan_id, slot, &verify.backup_id, why, now);
         let id = slot_operation(&verify.plan_id, slot);
-        let failure = failure.as_ref().filter(|_| record.why.is_some());
-        drafts.push(slot_receipt(subject, &id, &record, failure));
+        drafts.push(slot_receipt(subject, &id, &record, failure.as_ref()));
         changes.push(Change::SlotEnded(record));
     }
     daemon.commit(&changes, drafts, now)?;

@@ -18,7 +18,9 @@ use serde_json::Value;
 
 use super::{Access, Stop};
 use crate::failure::Failure;
-use crate::world::connector::{self, Binding, Bounds, Cancel, Manifest, Prepared, Verdict};
+use crate::world::connector::{
+    self, Binding, Bounds, Cancel, Manifest, Prepared, SourceProfile, Verdict,
+};
 use crate::world::process::{self, Input, ProcessError, Stderr, guard, signals};
 use crate::world::secret;
 use crate::world::vault::{BackupOutcome, BackupRequest, Expect, LocationState, PointTags, Source};
@@ -86,6 +88,9 @@ pub struct Judged {
     pub states: BTreeMap<DatasetId, Option<Value>>,
     /// Checksums of what connectors made.
     pub manifests: BTreeMap<DatasetId, Manifest>,
+    /// What each source was.
+    #[serde(default)]
+    pub profiles: BTreeMap<DatasetId, SourceProfile>,
     /// What a reader of the receipt should know.
     pub notes: Vec<String>,
 }
@@ -263,12 +268,14 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
     let bounds =
         Bounds::within(Duration::from_secs(order.seconds), Cancel::new()).with_jobs(order.jobs);
     let mut prepared: BTreeMap<DatasetId, Prepared> = BTreeMap::new();
+    let mut profiles = BTreeMap::new();
     for (dataset, binding) in &order.bindings {
         tracing::info!(%dataset, step = "prepare", "connector prepares the source");
         let spool = order.spool.join(dataset.as_str());
         let previous = order.previous.get(dataset);
         let one = connector::prepare(binding, previous, &spool, &bounds)
             .map_err(|error| about(dataset, error.into()))?;
+        profiles.insert(dataset.clone(), connector::profile(binding, &one, &bounds));
         prepared.insert(dataset.clone(), one);
     }
     let sources = prepared
@@ -305,6 +312,7 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
     };
     let mut judged = Judged {
         manifests,
+        profiles,
         ..Judged::default()
     };
     let mut refused: Option<Failure> = None;

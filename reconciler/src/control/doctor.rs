@@ -1,6 +1,8 @@
 //! Owns the check-up: configuration, git, trust, locations, keys, connectors and store, each with advice. Changes nothing.
 //! The interesting function is [`examine`].
 
+mod promises;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use serde::Serialize;
 use super::policy;
 use super::{Daemon, locations, round};
 use crate::failure::Failure;
+use crate::status::Word;
 use crate::world::connector::{self, Bounds, Cancel, Observation};
 use crate::world::{clock, keys};
 
@@ -70,6 +73,7 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
     );
     policy_findings(daemon, &mut findings);
     location_findings(daemon, &mut findings);
+    status_findings(daemon, &mut findings);
     for (kid, source) in &daemon.config.keys {
         findings.push(match keys::load(kid, source) {
             Ok(_) => well(format!("key {kid}"), "its source gives it"),
@@ -143,6 +147,7 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
                     ),
                 )
             });
+            findings.extend(promises::broken(&daemon.config, &followed.in_force));
             let unheeded = unheeded(&followed.in_force.model);
             if !unheeded.is_empty() {
                 let told = format!("this version does not act on {}", unheeded.join(", "));
@@ -160,6 +165,36 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
                     findings.push(ill(format!("plan {plan_id}"), failure));
                 }
             }
+        }
+    }
+}
+
+/// Whatever makes `status` red under the policy that would be followed is a failure here too, once.
+fn status_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
+    let judged = policy::peek(daemon, clock::now())
+        .and_then(|followed| round::observe_and_plan(daemon, followed, clock::now()))
+        .and_then(|preview| round::status_of(daemon, &preview, clock::now()));
+    // A policy that cannot be followed is a finding already.
+    let Ok(status) = judged else { return };
+    let plans = status.plans.iter().map(|plan| &plan.condition);
+    for condition in status.whole.iter().chain(plans) {
+        let Some(code) = condition
+            .code
+            .filter(|_| condition.condition == Word::Stalled)
+        else {
+            continue;
+        };
+        let subject = match &condition.plan_id {
+            Some(plan_id) => format!("plan {plan_id}"),
+            None => "status".to_owned(),
+        };
+        let known = |finding: &Finding| {
+            finding.code == Some(code)
+                && (condition.plan_id.is_none() || finding.subject == subject)
+        };
+        if !findings.iter().any(known) {
+            let help = format!("`seawall explain {code}` says what to do");
+            findings.push(ill(subject, Failure::new(code, &condition.why, help)));
         }
     }
 }

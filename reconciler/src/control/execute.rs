@@ -1,7 +1,7 @@
 //! Owns carrying out one step: the intent receipt before the effect, its outcome in the transaction of the state it made.
 //! Decides nothing: a step holds every id, limit and deadline. The interesting function is [`execute`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use contract::code;
 use contract::digest::Digest;
 use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use contract::model::Plane;
-use contract::receipt::{DecisionType, Outcome as Result_, Phase, Slots};
+use contract::receipt::{DecisionType, Outcome as Result_, Phase, SOURCE_IN_DOUBT, Slots};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ use super::care::{bring_forward, check, read_part, record_overdue, record_points
 use super::child::{self, BackupOrder, BackupReport, Judged, NoAnswer, Order, Reply};
 use super::policy::Followed;
 use super::recover::{self, Probe};
-use super::{Access, Daemon};
+use super::{Access, Daemon, source};
 use crate::failure::Failure;
 use crate::observed::SlotOutcome;
 use crate::plan::{Backup, Missed, Planned, Step, Verify};
@@ -96,6 +96,18 @@ impl Subject {
             dataset_ids: policy
                 .map(|policy| policy.dataset_ids.iter().cloned().collect())
                 .unwrap_or_default(),
+        }
+    }
+
+    /// Of a recovery point: what it holds, which may be less than its plan has.
+    pub(super) fn of_point(
+        followed: &Followed,
+        plan_id: &PlanId,
+        dataset_ids: &BTreeSet<DatasetId>,
+    ) -> Self {
+        Self {
+            dataset_ids: dataset_ids.iter().cloned().collect(),
+            ..Self::of(followed, plan_id)
         }
     }
 
@@ -227,12 +239,13 @@ fn take(
     planned: &Planned,
     backup: &Backup,
 ) -> Result<Done, Failure> {
-    let subject = Subject::of(followed, &backup.plan_id);
+    let subject = Subject::of_point(followed, &backup.plan_id, &backup.dataset_ids);
     let started_at = clock::now();
     let execution = Execution {
         operation_id: planned.operation_id.clone(),
         kind: ExecutionKind::Backup,
         plan_id: backup.plan_id.clone(),
+        dataset_ids: backup.dataset_ids.clone(),
         backup_id: Some(backup.backup_id.clone()),
         slot: backup.slot,
         backup_type: Some(backup.backup_type),
@@ -278,7 +291,7 @@ fn conclude(
             )
         }
         Err(NoAnswer::Failed(failure)) if failure.code != code::VAULT_COMMIT_INCOMPLETE => {
-            let subject = Subject::of(followed, &backup.plan_id);
+            let subject = Subject::of_point(followed, &backup.plan_id, &backup.dataset_ids);
             failed(daemon, &subject, planned, backup, started_at, failure)
         }
         Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => {
@@ -491,6 +504,9 @@ pub(super) fn point(
         policy_snapshot_hash: Some(followed.snapshot_hash),
         manifests: report.judged.manifests.clone(),
         error: None,
+        profiles: report.judged.profiles.clone(),
+        collapsed: BTreeMap::new(),
+        clock_in_doubt: followed.in_force.clock.is_ahead(),
     }
 }
 
@@ -517,7 +533,9 @@ pub(super) fn took(
     judged: &Judged,
     portion: &Portion,
 ) -> Result<Done, Failure> {
-    let subject = Subject::of(followed, &backup.plan_id);
+    let run = source::hold_against_before(daemon, followed, run)?;
+    let in_doubt = source::failure_of(&run);
+    let subject = Subject::of_point(followed, &backup.plan_id, &backup.dataset_ids);
     let now = clock::now();
     let mut changes = vec![
         Change::ExecutionEnded {
@@ -540,9 +558,10 @@ pub(super) fn took(
     }
     let mut drafts = vec![draft];
     if let (false, Some(slot)) = (backup.checksum_required, backup.slot) {
-        let record = ended(&backup.plan_id, slot, &backup.backup_id, None, now);
+        let why = in_doubt.as_ref().map(ToString::to_string);
+        let record = ended(&backup.plan_id, slot, &backup.backup_id, why, now);
         let id = slot_operation(&backup.plan_id, slot);
-        drafts.push(slot_receipt(&subject, &id, &record, None));
+        drafts.push(slot_receipt(&subject, &id, &record, in_doubt.as_ref()));
         changes.push(Change::SlotEnded(record));
     }
     daemon.commit(&changes, drafts, now)?;
@@ -555,7 +574,8 @@ pub(super) fn took(
         count(held as u64, "location")
     );
     if !backup.checksum_required {
-        return Ok(done(planned, backup, Outcome::Success, None, summary));
+        let outcome = outcome_of(in_doubt.as_ref(), Outcome::Success);
+        return Ok(done(planned, backup, outcome, in_doubt, summary));
     }
     let verify = Planned {
         operation_id: planned.operation_id.replacen("backup.", "verify.", 1),
@@ -582,13 +602,17 @@ pub(super) fn took(
         }
     };
     let summary = format!("{summary}, {}", checked.summary);
-    Ok(done(
-        planned,
-        backup,
-        checked.outcome,
-        checked.failure,
-        summary,
-    ))
+    let outcome = outcome_of(in_doubt.as_ref(), checked.outcome);
+    let failure = checked.failure.or(in_doubt);
+    Ok(done(planned, backup, outcome, failure, summary))
+}
+
+/// A point of a source in doubt is kept, and is no success.
+const fn outcome_of(in_doubt: Option<&Failure>, outcome: Outcome) -> Outcome {
+    match (in_doubt, outcome) {
+        (Some(_), Outcome::Success) => Outcome::Partial,
+        (_, outcome) => outcome,
+    }
 }
 
 /// What each connector is to be told at its next run.
@@ -621,6 +645,15 @@ pub(super) fn describe_point(draft: &mut Draft, run: &Run) {
     ];
     for (name, value) in details {
         draft.details.insert(name.to_owned(), value);
+    }
+    if !run.collapsed.is_empty() {
+        let told: Vec<String> = run
+            .collapsed
+            .iter()
+            .map(|(dataset, why)| format!("`{dataset}`: {why}"))
+            .collect();
+        let told = told.join("; ").chars().take(1_000).collect();
+        draft.details.insert(SOURCE_IN_DOUBT.to_owned(), told);
     }
     if let Some(consistent_at) = run.consistent_at {
         draft
@@ -698,6 +731,9 @@ pub(super) fn failed(
         policy_snapshot_hash: None,
         manifests: BTreeMap::new(),
         error: Some(failure.to_string()),
+        profiles: BTreeMap::new(),
+        collapsed: BTreeMap::new(),
+        clock_in_doubt: false,
     };
     let outcome = if partial {
         Outcome::Partial
@@ -738,7 +774,7 @@ pub(super) fn after_loss(
     execution: &Execution,
     failure: Failure,
 ) -> Result<Done, Failure> {
-    let subject = Subject::of(followed, &backup.plan_id);
+    let subject = Subject::of_point(followed, &backup.plan_id, &backup.dataset_ids);
     match recover::probe(daemon, execution, backup.commit, &backup.locations) {
         Probe::Absent => failed(
             daemon,

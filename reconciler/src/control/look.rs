@@ -27,7 +27,7 @@ const LOOK_DEADLINE: Duration = Duration::from_mins(1);
 /// Everything that a round knows.
 pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Observed, Failure> {
     let since = daemon.store.plans_since()?;
-    let mut last = daemon.store.last_slots()?;
+    let mut last = daemon.store.last_slots(now)?;
     let mut runs: BTreeMap<PlanId, Vec<Run>> = BTreeMap::new();
     for run in daemon.store.runs()? {
         runs.entry(run.plan_id.clone()).or_default().push(run);
@@ -40,10 +40,12 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
             .push(execution);
     }
     let acknowledged = acknowledged(daemon)?;
+    let restored = super::source::restored(daemon)?;
     let mut copies = look_at_copies(daemon, followed, &runs, now);
     let mut observed = Observed {
         plans: BTreeMap::new(),
-        newest_receipt: daemon.log().ledger().newest(),
+        former: Vec::new(),
+        running: daemon.store.running(),
     };
     for (plan_id, policy) in own_plans(&followed.in_force) {
         let executions = executions.remove(plan_id).unwrap_or_default();
@@ -51,20 +53,29 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
         remembered(daemon, plan_id, &mut looked.repositories)?;
         let last = last.remove(plan_id);
         let seen = PlanObserved {
-            since: since.get(plan_id).copied().unwrap_or(followed.accepted_at),
+            // A bundle that a wrong clock accepted in the future is accepted now, or the plan's slots would never begin.
+            since: since
+                .get(plan_id)
+                .copied()
+                .unwrap_or(followed.accepted_at)
+                .min(now),
             unbound: lacks(&daemon.config, followed, policy),
-            ended_through: last.as_ref().map(|slot| slot.last),
-            last_outcome: last.map(|slot| slot.outcome),
+            // A slot later than now never counts as ended.
+            ended_through: last.as_ref().map(|slot| slot.last.min(now)),
+            last_outcome: last.as_ref().map(|slot| slot.outcome),
+            last_why: last.and_then(|slot| slot.why),
             runs: runs.remove(plan_id).unwrap_or_default(),
             attempts: attempts(&executions),
             recorded: recorded(&executions),
             acknowledged: acknowledged.clone(),
             repositories: looked.repositories,
+            restored: restored.clone(),
             open: executions.into_iter().filter(is_open).collect(),
             copies: looked.copies,
         };
         observed.plans.insert(plan_id.clone(), seen);
     }
+    observed.former = runs.into_values().flatten().collect();
     Ok(observed)
 }
 
@@ -155,7 +166,9 @@ pub fn lacks(config: &Config, followed: &Followed, policy: &Policy) -> Vec<Lack>
         let missing: Vec<String> = relied_on
             .capabilities
             .difference(&declared)
-            .map(|capability| format!("{capability:?}"))
+            .filter_map(|capability| serde_json::to_value(capability).ok())
+            // A JSON string, as policy writes it.
+            .map(|word| format!("`{}`", word.as_str().unwrap_or_default()))
             .collect();
         if !missing.is_empty() {
             let what = format!("`{}` lacks {}", binding.kind(), missing.join(", "));

@@ -21,6 +21,8 @@ mod queue;
 pub mod recover;
 pub mod restore;
 pub mod round;
+pub mod source;
+pub mod timekeeping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,10 @@
 //! Owns what an operator asks for by hand: a backup now, a check now. Both go through the same steps, review and receipts as
 //! a round. The interesting function is [`backup`].
 
+use std::collections::BTreeSet;
+
 use contract::code;
-use contract::id::{BackupId, PlanId};
+use contract::id::{BackupId, DatasetId, PlanId};
 use contract::model::Plan as Policy;
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,16 +25,17 @@ pub fn backup(daemon: &Daemon, plan_id: &PlanId) -> Result<Vec<Done>, Failure> {
     let followed = policy::follow(daemon, now)?;
     locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
-    let done = backup_under(daemon, &followed, plan_id, now)?;
+    let done = backup_under(daemon, &followed, plan_id, None, now)?;
     let _ = round::copy_receipts(daemon);
     Ok(vec![done])
 }
 
-/// The same under a policy that is known already; in-place restores begin with it.
+/// The same under a policy that is known already, of all datasets or only some; in-place restores begin with it.
 pub fn backup_under(
     daemon: &Daemon,
     followed: &Followed,
     plan_id: &PlanId,
+    only: Option<&BTreeSet<DatasetId>>,
     now: Timestamp,
 ) -> Result<Done, Failure> {
     let policy = policy_of(followed, plan_id)?;
@@ -50,13 +53,15 @@ pub fn backup_under(
         ));
     }
     let deadline = deadline(policy, now);
-    let planned = plan::operator_backup(policy, seen, now, deadline).map_err(|error| {
-        Failure::new(
-            code::UNKNOWN_OBJECT,
-            error,
-            "name a plan of `seawalld status`",
-        )
-    })?;
+    let dataset_ids = only.unwrap_or(&policy.dataset_ids);
+    let planned =
+        plan::operator_backup(policy, dataset_ids, seen, now, deadline).map_err(|error| {
+            Failure::new(
+                code::UNKNOWN_OBJECT,
+                error,
+                "name a plan of `seawalld status`",
+            )
+        })?;
     reviewed(&planned, &observed, followed, now)?;
     execute::execute(daemon, followed, &planned)
 }
@@ -93,6 +98,19 @@ pub fn verify(daemon: &Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, F
                 deadline: now.checked_add(LONGEST_CHECK).unwrap_or(Timestamp::MAX),
             });
         }
+    }
+    if let Some(run) = wanted.and_then(|id| {
+        let mut former = observed.former.iter();
+        former.find(|run| run.backup_id == *id && run.is_point())
+    }) {
+        return Err(Failure::new(
+            code::UNKNOWN_OBJECT,
+            format!(
+                "`{}` was taken by plan `{}`, which this reconciler does not act for any more",
+                run.backup_id, run.plan_id
+            ),
+            "restore it side by side: a restore reads and checks every byte that it brings back",
+        ));
     }
     if steps.is_empty() {
         return Err(Failure::new(
@@ -145,7 +163,8 @@ pub fn policy_of<'f>(followed: &'f Followed, plan_id: &PlanId) -> Result<&'f Pol
         .ok_or_else(|| foreign(plan_id))
 }
 
-fn foreign(plan_id: &PlanId) -> Failure {
+/// Neither the policy nor the catalog knows the plan.
+pub fn foreign(plan_id: &PlanId) -> Failure {
     Failure::new(
         code::UNKNOWN_OBJECT,
         format!("the policy in force has no plan `{plan_id}` for this reconciler"),

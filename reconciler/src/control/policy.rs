@@ -6,16 +6,17 @@ use contract::code;
 use contract::digest::Digest;
 use contract::receipt::{Bundle, DecisionType, Outcome, Phase};
 use contract::seal::{
-    self, Accepted, Expect, LastAccepted, Novelty, Pin, Refusal, Sealed, TrustRoot, Verified,
-    Weakening,
+    self, Accepted, Expect, LastAccepted, Novelty, Pin, Refusal, Sealed, Standing, TrustRoot,
+    Verified, Weakening,
 };
 use jiff::Timestamp;
 
 use super::judged::{Judged, Question};
 use super::{Daemon, Stop};
 use crate::config::Config;
+use crate::doubt::{self, Clock, Witness};
 use crate::failure::Failure;
-use crate::plan::{InForce, own_plans};
+use crate::plan::{self, InForce, own_plans};
 use crate::store::{Change, Store as _, StoredBundle};
 use crate::world::git::{self, Published};
 use crate::world::receipts::{Draft, Policy};
@@ -33,12 +34,33 @@ pub struct Followed {
     pub snapshot_hash: Digest,
     /// When it was accepted.
     pub accepted_at: Timestamp,
+    /// When it was signed.
+    pub issued_at: Timestamp,
     /// When it stops to be fresh.
     pub expires_at: Timestamp,
     /// The trust root that it was judged by.
     pub root: TrustRoot,
     /// Why the newest published files are not in force, or could not be looked at.
     pub problem: Option<Failure>,
+}
+
+impl Followed {
+    /// Judges the clock by what is signed. While it is in doubt, nothing destructive may follow from the bundle.
+    fn judge_clock(&mut self, newest_receipt: Option<Timestamp>, now: Timestamp) {
+        let witness = Witness {
+            newest_receipt,
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+        };
+        let plans: Vec<_> = own_plans(&self.in_force)
+            .map(|(_, policy)| policy)
+            .collect();
+        let (model, zones) = (&self.in_force.model, &self.in_force.zones);
+        self.in_force.clock = doubt::judge(model, zones, &plans, &witness, now);
+        if self.in_force.clock.is_ahead() {
+            self.in_force.standing = Standing::Stale;
+        }
+    }
 }
 
 /// Verifies a root chain alone.
@@ -51,6 +73,11 @@ pub fn roots(config: &Config, chain: &[Vec<u8>]) -> Result<TrustRoot, Refusal> {
 
 /// Looks for newer policy and says what is in force now. The last good bundle stays in force whatever goes wrong.
 pub fn follow(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
+    // Whatever is recorded on the way says what its clock is worth. A bundle that cannot be opened any more is told below, unless
+    // what is published takes its place.
+    if daemon.store.accepted()?.is_some() {
+        let _ = in_force(daemon, now, None);
+    }
     let problem = match published(&daemon.config, &daemon.stop) {
         Err(failure) => Some(failure),
         Ok(published) => consider(daemon, &published, now)?,
@@ -78,7 +105,11 @@ pub fn in_force(
     };
     let newest = daemon.log().ledger().newest();
     let accepted = reopen(&daemon.config, &stored, now)?.doubting_the_clock(newest, now);
-    let followed = followed(&daemon.config, &accepted, &stored, problem);
+    let mut followed = followed(&daemon.config, &accepted, &stored, problem);
+    followed.judge_clock(newest, now);
+    daemon
+        .log()
+        .doubt_the_clock(followed.in_force.clock.is_ahead());
     daemon.log().follow(Policy {
         bundle: Some(Bundle {
             serial: accepted.bundle().statement().serial,
@@ -115,8 +146,11 @@ pub fn peek(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
                     provenance: Vec::new(),
                     roots: Vec::new(),
                     plans: std::collections::BTreeSet::new(),
+                    begins: std::collections::BTreeSet::new(),
                 };
-                return Ok(followed(&daemon.config, &accepted, &as_stored, None));
+                let mut followed = followed(&daemon.config, &accepted, &as_stored, None);
+                followed.judge_clock(newest, now);
+                return Ok(followed);
             }
         },
     };
@@ -292,11 +326,22 @@ fn record_acceptance(
         provenance: published.provenance.clone(),
         roots: published.roots.clone(),
         plans: std::collections::BTreeSet::new(),
+        begins: std::collections::BTreeSet::new(),
     };
-    let followed = followed(&daemon.config, accepted, &bundle, None);
+    let mut followed = followed(&daemon.config, accepted, &bundle, None);
+    // A bundle that was signed a moment ago vouches for the time.
+    followed.judge_clock(daemon.log().ledger().newest(), now);
+    daemon
+        .log()
+        .doubt_the_clock(followed.in_force.clock.is_ahead());
     bundle.plans = own_plans(&followed.in_force)
         .map(|(id, _)| id.clone())
         .collect();
+    if let Some(stored) = stored {
+        let before = open(&daemon.config, &sealed_of(stored)).ok();
+        let before = before.map(|before| before.get().model.clone());
+        bundle.begins = plan::beginning(before.as_ref(), &followed.in_force);
+    }
     if let (Novelty::Same, Some(stored)) = (accepted.novelty(), stored) {
         // Another signature or a newer root under the same statement: nothing was decided anew.
         bundle.accepted_at = stored.accepted_at;
@@ -372,6 +417,7 @@ fn followed(
         in_force: InForce {
             model: verified.get().model.clone(),
             standing: accepted.standing(),
+            clock: Clock::Plausible,
             reconciler_id: config.reconciler_id.clone(),
             zones: Zones::bundled(),
         },
@@ -379,6 +425,7 @@ fn followed(
         payload: stored.payload,
         snapshot_hash: statement.policy_snapshot_hash,
         accepted_at: stored.accepted_at,
+        issued_at: statement.issued_at,
         expires_at: statement.expires_at,
         root: verified.root().clone(),
         problem,

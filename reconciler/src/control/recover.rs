@@ -14,7 +14,7 @@ use super::child::Judged;
 use super::execute::{Subject, checksums, connector_states, decision, describe_point, result};
 use super::look::is_open;
 use super::policy::Followed;
-use super::{Access, Daemon};
+use super::{Access, Daemon, source};
 use crate::failure::Failure;
 use crate::observed::Observation;
 use crate::store::{
@@ -275,9 +275,13 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
     Run {
         backup_id: found.backup_id.clone(),
         plan_id: execution.plan_id.clone(),
-        dataset_ids: policy
-            .map(|policy| policy.dataset_ids.clone())
-            .unwrap_or_default(),
+        dataset_ids: if execution.dataset_ids.is_empty() {
+            policy
+                .map(|policy| policy.dataset_ids.clone())
+                .unwrap_or_default()
+        } else {
+            execution.dataset_ids.clone()
+        },
         slot: execution.slot,
         started_at: execution.started_at,
         finished_at: clock::now(),
@@ -300,6 +304,9 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
         policy_snapshot_hash: Some(followed.snapshot_hash),
         manifests: judged.manifests.clone(),
         error: None,
+        profiles: judged.profiles.clone(),
+        collapsed: BTreeMap::new(),
+        clock_in_doubt: followed.in_force.clock.is_ahead(),
     }
 }
 
@@ -313,7 +320,10 @@ pub fn close(
     failure: &Failure,
 ) -> Result<(), Failure> {
     let now = clock::now();
-    let subject = Subject::of(followed, &execution.plan_id);
+    let mut subject = Subject::of(followed, &execution.plan_id);
+    if !execution.dataset_ids.is_empty() {
+        subject.dataset_ids = execution.dataset_ids.iter().cloned().collect();
+    }
     let phase = phase_after(execution);
     let mut draft = subject.draft(decision(execution.kind), phase, &execution.operation_id);
     draft.backup_id.clone_from(&execution.backup_id);
@@ -322,6 +332,7 @@ pub fn close(
         Probe::Present(found) => {
             let judged = left_by(daemon, execution);
             let run = run_of(followed, execution, &found, &judged);
+            let run = source::hold_against_before(daemon, followed, run)?;
             describe_point(&mut draft, &run);
             changes.extend(connector_states(&execution.plan_id, &judged));
             changes.push(Change::RunEnded(Box::new(run)));

@@ -1,31 +1,38 @@
 //! Owns bringing data back: the point is chosen, its content is read and checked in a staging folder, and only then handed
 //! to the connector. Never runs what needs an approval. The interesting function is [`restore`].
+//!
+//! What exists is what the catalog says, whatever became of its plan or dataset; the active policy says who may.
 
+mod safety;
+
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use contract::code;
-use contract::id::{BackupId, DatasetId, PlanId};
+use contract::id::{BackupId, DatasetId};
 use contract::model::Action;
 use contract::receipt::{DecisionType, Phase};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::execute::{self, Subject, bytes, result};
 use super::policy::{self, Followed};
-use super::{Access, Daemon, locations, operate, recover, round};
+use super::{Access, Daemon, locations, recover, round};
 use crate::failure::Failure;
-use crate::plan::{own_plans, stamp};
+use crate::plan::stamp;
 use crate::store::{Change, Execution, ExecutionKind, Outcome, Restores, Run, Store as _};
 use crate::world::clock;
-use crate::world::connector::{
-    self, Binding, Bounds, Cancel, Material, Mode, Observation, RestoreSummary,
-};
+use crate::world::connector::{self, Binding, Bounds, Cancel, Material, Mode, RestoreSummary};
+use crate::world::receipts::Draft;
 use crate::world::vault::{Helper, RestoreOutcome, RestoreRequest, VaultError};
 
-/// Live data that cannot be seen within this time are taken to be there.
-const LOOK_DEADLINE: Duration = Duration::from_mins(1);
+pub use safety::Before;
+
+/// A restore whose plan left the policy ends after this time: long enough for any data, and a disk that hangs does not hold a
+/// staging folder for ever.
+const WITHOUT_PLAN: Duration = Duration::from_hours(7 * 24);
 
 /// A receipt has room for this many points that were passed over.
 const SKIPPED_TOLD: usize = 8;
@@ -82,6 +89,8 @@ pub struct Request {
     pub mode: Wanted,
     /// A folder, a file, or the name of a new database; none in place.
     pub target: Option<String>,
+    /// Go on in place without a recovery point of what is there, which the restore keeps aside.
+    pub without_safety_point: bool,
 }
 
 /// What a restore did.
@@ -112,32 +121,109 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// The work that a request came to.
+struct Admitted {
+    restore_id: String,
+    /// The newest matching point, with the id that the dataset has or had in it.
+    newest: HeldPoint,
+    /// Older ones, newest first, for when it turns out to be gone or damaged.
+    older: Vec<HeldPoint>,
+    mode: Mode,
+}
+
+/// A recovery point, and the id that it holds the dataset under.
+type HeldPoint = (Run, DatasetId);
+
 /// Restores one dataset.
 pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
-    approved(&followed, request)?;
-    let points = choose(daemon, &followed, request)?;
-    let Some(run) = points.first() else {
-        return Err(no_point(request));
-    };
-    let plan_id = run.plan_id.clone();
     let restore_id = format!("rs.{}.{}", request.dataset, stamp(now));
-    let mode = mode(request, &restore_id)?;
-    let nothing_there = request.mode == Wanted::InPlace && is_absent(daemon, &request.dataset);
+    let admitted = match admit(daemon, &followed, request, restore_id.clone(), now) {
+        Ok(admitted) => admitted,
+        Err(failure) => {
+            refuse(daemon, request, &restore_id, &failure)?;
+            return Err(failure);
+        }
+    };
     let before = match request.mode {
         Wanted::ExportOnly | Wanted::SideBySide => None,
-        Wanted::InPlace if nothing_there => None,
-        Wanted::InPlace => Some(point_before(daemon, &followed, &plan_id, now)?),
+        Wanted::InPlace => Some(safety::point_before(
+            daemon, &followed, request, &admitted, now,
+        )?),
     };
-    let policy = operate::policy_of(&followed, &plan_id)?;
-    let deadline = operate::deadline(policy, clock::now());
+    carry_out(daemon, &followed, request, admitted, before.as_ref())
+}
+
+/// Whether a request may be carried out, and what it comes to. Nothing has begun yet.
+fn admit(
+    daemon: &Daemon,
+    followed: &Followed,
+    request: &Request,
+    restore_id: String,
+    now: Timestamp,
+) -> Result<Admitted, Failure> {
+    let runs = daemon.store.runs()?;
+    approved(followed, request, &runs)?;
+    let mode = mode(request, &restore_id)?;
+    if let Some(binding) = daemon.config.datasets.get(&request.dataset) {
+        connector::can_restore(binding.kind(), &mode)?;
+    }
+    let mut points = choose(followed, request, runs, now).into_iter();
+    let newest = points.next().ok_or_else(|| no_point(request))?;
+    Ok(Admitted {
+        restore_id,
+        newest,
+        older: points.collect(),
+        mode,
+    })
+}
+
+/// A refused request is recorded as what it is: nothing was tried, so nothing failed.
+fn refuse(
+    daemon: &Daemon,
+    request: &Request,
+    restore_id: &str,
+    failure: &Failure,
+) -> Result<(), Failure> {
+    let operation = format!("restore.{restore_id}");
+    let mut draft = Draft::new(DecisionType::RequestRefused, Phase::Decision, &operation);
+    draft.dataset_ids = vec![request.dataset.clone()];
+    draft.restore_id = Some(restore_id.to_owned());
+    draft.result = Some(result(Outcome::Failure));
+    draft.error = Some(failure.note());
+    describe(&mut draft, request);
+    daemon.commit(&[], vec![draft], clock::now())?;
+    let _ = round::copy_receipts(daemon);
+    Ok(())
+}
+
+fn carry_out(
+    daemon: &Daemon,
+    followed: &Followed,
+    request: &Request,
+    admitted: Admitted,
+    before: Option<&Before>,
+) -> Result<Restored, Failure> {
+    let Admitted {
+        restore_id,
+        newest: (run, _),
+        ..
+    } = &admitted;
+    let model = &followed.in_force.model;
+    let policy = model.plans.get(&run.plan_id);
+    // The plan of a point may be gone from the policy: then nothing limits the restore but the person who watches it.
+    let within = policy.map_or(WITHOUT_PLAN, |policy| {
+        Duration::from_secs(policy.backup_frequency.completion_window_s.get().max(1))
+    });
+    let started_at = clock::now();
     let execution = Execution {
         operation_id: format!("restore.{restore_id}"),
         kind: ExecutionKind::Restore,
-        plan_id: plan_id.clone(),
+        plan_id: run.plan_id.clone(),
+        dataset_ids: BTreeSet::from([request.dataset.clone()]),
         backup_id: Some(run.backup_id.clone()),
         slot: None,
         backup_type: None,
@@ -147,8 +233,10 @@ pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> 
             in_place: request.mode == Wanted::InPlace,
         }),
         kid: run.kid.clone(),
-        started_at: clock::now(),
-        deadline,
+        started_at,
+        deadline: started_at
+            .checked_add(SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX))
+            .unwrap_or(Timestamp::MAX),
         epoch: daemon.store.epoch(),
         outcome: None,
         ended_at: None,
@@ -156,21 +244,20 @@ pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> 
     };
     let receipts = Receipts {
         subject: Subject {
-            plane: Some(policy.plane),
-            plan_id,
+            plane: policy.map(|policy| policy.plane),
+            plan_id: run.plan_id.clone(),
             dataset_ids: vec![request.dataset.clone()],
         },
-        restore_id: &restore_id,
+        restore_id,
         request,
-        before: before.as_ref(),
-        nothing_there,
+        before,
     };
     begin(daemon, &receipts, &execution)?;
-    let within = Duration::from_secs(policy.backup_frequency.completion_window_s.get().max(1));
+    let jobs = policy.map_or(1, |policy| policy.parallel_jobs);
     let staging = execute::spool(daemon, &execution.operation_id);
     let worked = staging.and_then(|staging| {
-        let bounds = Bounds::within(within, Cancel::new()).with_jobs(policy.parallel_jobs);
-        let worked = stage_and_apply(daemon, request, &points, &mode, &staging, &bounds);
+        let bounds = Bounds::within(within, Cancel::new()).with_jobs(jobs);
+        let worked = stage_and_apply(daemon, request, &admitted, &staging, &bounds);
         let _ = std::fs::remove_dir_all(&staging);
         worked
     });
@@ -178,33 +265,44 @@ pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> 
     let _ = round::copy_receipts(daemon);
     let worked = worked?;
     Ok(Restored {
-        restore_id,
+        restore_id: admitted.restore_id,
         backup_id: worked.run.backup_id,
         consistent_at: worked.run.consistent_at,
         location: worked.outcome.location.to_string(),
         skipped: worked.skipped,
-        before,
+        before: before.and_then(Before::taken).cloned(),
         summary: worked.summary,
     })
 }
 
-/// Where any approval policy asks for one approval or more, the command is refused: it carries none.
-fn approved(followed: &Followed, request: &Request) -> Result<(), Failure> {
+/// Where any approval policy asks for one approval or more, the command is refused: it carries none. Of a dataset that left the
+/// policy nobody knows the tier any more: the strictest counts.
+fn approved(followed: &Followed, request: &Request, runs: &[Run]) -> Result<(), Failure> {
     let model = &followed.in_force.model;
-    let dataset = model.datasets.get(&request.dataset).ok_or_else(|| {
-        Failure::new(
+    let dataset = model.datasets.get(&request.dataset);
+    let held = |run: &Run| run.is_point() && run.dataset_ids.contains(&request.dataset);
+    if dataset.is_none() && !runs.iter().any(held) {
+        return Err(Failure::new(
             code::UNKNOWN_OBJECT,
-            format!("the policy in force has no dataset `{}`", request.dataset),
+            format!(
+                "neither the active policy nor the catalog has a dataset `{}`",
+                request.dataset
+            ),
             "`seawalld catalog` shows the datasets of each recovery point",
-        )
-    })?;
+        ));
+    }
     let environment = &model.environment.environment_id;
-    let asking = model.settings.approvals.values().find(|policy| {
-        policy.action == request.mode.action()
-            && policy.environments.contains(environment)
-            && policy.tiers.contains(&dataset.criticality)
-            && policy.approvals > 0
-    });
+    let asking = model
+        .settings
+        .approvals
+        .values()
+        .filter(|policy| {
+            policy.action == request.mode.action()
+                && policy.environments.contains(environment)
+                && dataset.is_none_or(|dataset| policy.tiers.contains(&dataset.criticality))
+                && policy.approvals > 0
+        })
+        .max_by_key(|policy| policy.approvals);
     match asking {
         None => Ok(()),
         Some(policy) => Err(Failure::new(
@@ -221,19 +319,24 @@ fn approved(followed: &Followed, request: &Request) -> Result<(), Failure> {
     }
 }
 
-/// The matching points of all plans that hold the dataset, newest first. Points that are known to be damaged or gone are never
-/// chosen automatically.
-fn choose(daemon: &Daemon, followed: &Followed, request: &Request) -> Result<Vec<Run>, Failure> {
-    let plans: BTreeSet<PlanId> = own_plans(&followed.in_force)
-        .filter(|(_, policy)| policy.dataset_ids.contains(&request.dataset))
-        .map(|(id, _)| id.clone())
-        .collect();
-    let mut points: Vec<Run> = daemon
-        .store
-        .runs()?
+/// The matching points that hold the dataset, newest first, under the id that it has or had. Points that are known to be damaged or
+/// gone, or whose source is in doubt, are never chosen automatically, and a point of an unknown time only where there is no other.
+fn choose(
+    followed: &Followed,
+    request: &Request,
+    runs: Vec<Run>,
+    now: Timestamp,
+) -> Vec<HeldPoint> {
+    let dataset = followed.in_force.model.datasets.get(&request.dataset);
+    let former = dataset.and_then(|dataset| dataset.formerly.as_ref());
+    let names = [Some(&request.dataset), former];
+    let held_as = |run: &Run| {
+        let mut names = names.into_iter().flatten();
+        names.find(|id| run.dataset_ids.contains(*id)).cloned()
+    };
+    let mut points: Vec<HeldPoint> = runs
         .into_iter()
-        .filter(|run| run.is_point() && run.dataset_ids.contains(&request.dataset))
-        .filter(|run| plans.contains(&run.plan_id))
+        .filter(Run::is_point)
         .filter(|run| match &request.point {
             Point::Latest => run.may_serve(),
             Point::LatestBefore(at) => {
@@ -241,9 +344,19 @@ fn choose(daemon: &Daemon, followed: &Followed, request: &Request) -> Result<Vec
             }
             Point::BackupId(id) => run.backup_id == *id,
         })
+        .filter_map(|run| held_as(&run).map(|held_as| (run, held_as)))
         .collect();
-    points.sort_by_key(|run| std::cmp::Reverse(run.consistent_at));
-    Ok(points)
+    // While the clock is in doubt, points that were taken meanwhile are as old as they say; by a clock that is right they may be
+    // of any time, and come last, as do points of a time to come.
+    let in_doubt = followed.in_force.clock.is_ahead();
+    points.sort_by_key(|(run, _)| {
+        let has_come = run.consistent_at.is_some_and(|at| at <= now);
+        Reverse((
+            has_come && (in_doubt || !run.clock_in_doubt),
+            run.consistent_at,
+        ))
+    });
+    points
 }
 
 fn no_point(request: &Request) -> Failure {
@@ -289,35 +402,6 @@ fn mode(request: &Request, restore_id: &str) -> Result<Mode, Failure> {
     }
 }
 
-/// In place, what is there now is taken first: without a good recovery point of it nothing is replaced.
-fn point_before(
-    daemon: &Daemon,
-    followed: &Followed,
-    plan_id: &PlanId,
-    now: Timestamp,
-) -> Result<BackupId, Failure> {
-    let done = operate::backup_under(daemon, followed, plan_id, now)?;
-    match (done.failure, done.backup_id) {
-        (None, Some(id)) => Ok(id),
-        (failure, _) => Err(failure.unwrap_or_else(|| {
-            Failure::new(
-                code::PRECONDITION_FAILED,
-                "no recovery point could be taken before the restore",
-                "restore side by side instead",
-            )
-        })),
-    }
-}
-
-/// Whether it is certain that there is no live data to lose. Data that cannot be looked at may be there.
-fn is_absent(daemon: &Daemon, dataset: &DatasetId) -> bool {
-    let bounds = Bounds::within(LOOK_DEADLINE, Cancel::new());
-    daemon.config.datasets.get(dataset).is_some_and(|binding| {
-        let seen = connector::observe(binding, &bounds);
-        matches!(seen.fingerprint, Observation::Absent { .. })
-    })
-}
-
 /// What was restored, and what was passed over for it.
 struct Worked {
     run: Run,
@@ -329,8 +413,7 @@ struct Worked {
 fn stage_and_apply(
     daemon: &Daemon,
     request: &Request,
-    points: &[Run],
-    mode: &Mode,
+    admitted: &Admitted,
     staging: &Path,
     bounds: &Bounds,
 ) -> Result<Worked, Failure> {
@@ -346,13 +429,14 @@ fn stage_and_apply(
             )
         })?;
     let folder = staging.join("content");
-    let goes_to = written_below(binding, mode);
-    let (run, outcome, skipped) = stage(daemon, request, points, &folder, goes_to, bounds)?;
+    let goes_to = written_below(binding, &admitted.mode);
+    let ((run, held_as), outcome, skipped) =
+        stage(daemon, request, admitted, &folder, goes_to, bounds)?;
     let material = Material {
         folder: &folder,
-        manifest: run.manifests.get(&request.dataset),
+        manifest: run.manifests.get(held_as),
     };
-    let summary = connector::restore(binding, material, mode, bounds)?;
+    let summary = connector::restore(binding, material, &admitted.mode, bounds)?;
     if let Some(bad) = summary.checks.iter().find(|check| !check.has_passed()) {
         return Err(Failure::new(
             code::VALIDATION_FAILED,
@@ -368,20 +452,22 @@ fn stage_and_apply(
     })
 }
 
-type Staged<'run> = (&'run Run, RestoreOutcome, Vec<Skipped>);
+type Staged<'point> = (&'point HeldPoint, RestoreOutcome, Vec<Skipped>);
 
 /// Brings the newest point that can be read into the staging folder. Whoever asks for the latest state wants data back: a point
 /// that turns out to be gone or damaged is passed over, and reported.
-fn stage<'run>(
+fn stage<'point>(
     daemon: &Daemon,
     request: &Request,
-    points: &'run [Run],
+    admitted: &'point Admitted,
     folder: &Path,
     goes_to: Option<PathBuf>,
     bounds: &Bounds,
-) -> Result<Staged<'run>, Failure> {
+) -> Result<Staged<'point>, Failure> {
     let mut skipped = Vec::new();
-    for (index, run) in points.iter().enumerate() {
+    let points = std::iter::once(&admitted.newest).chain(&admitted.older);
+    for (index, point) in points.enumerate() {
+        let (run, held_as) = point;
         let access = Access::new(
             daemon,
             &run.plan_id,
@@ -390,7 +476,7 @@ fn stage<'run>(
         )?;
         let wanted = RestoreRequest {
             snapshot_id: run.snapshot_id.clone().unwrap_or_default(),
-            dataset: request.dataset.clone(),
+            dataset: held_as.clone(),
             target: folder.to_owned(),
             goes_to: goes_to.clone(),
             location: None,
@@ -400,13 +486,13 @@ fn stage<'run>(
         match access.vault()?.restore(&wanted, &helper, &mut |_| {}) {
             Ok(outcome) => {
                 tracing::info!(location = %outcome.location, files = outcome.restored.files, "content is checked");
-                return Ok((run, outcome, skipped));
+                return Ok((point, outcome, skipped));
             }
             Err(
                 error @ (VaultError::SnapshotAbsent { .. }
                 | VaultError::RepositoryAbsent { .. }
                 | VaultError::RestoreFailed { .. }),
-            ) if index + 1 < points.len() => {
+            ) if index < admitted.older.len() => {
                 let why = crate::failure::chain(&error);
                 tracing::warn!(event = "point_skipped", point = %run.backup_id, "{why}");
                 skipped.push(Skipped {
@@ -435,31 +521,41 @@ struct Receipts<'r> {
     subject: Subject,
     restore_id: &'r str,
     request: &'r Request,
-    before: Option<&'r BackupId>,
-    nothing_there: bool,
+    before: Option<&'r Before>,
 }
 
 impl Receipts<'_> {
-    fn draft(&self, phase: Phase, execution: &Execution) -> crate::world::receipts::Draft {
+    fn draft(&self, phase: Phase, execution: &Execution) -> Draft {
         let mut draft = self
             .subject
             .draft(DecisionType::Restore, phase, &execution.operation_id);
         draft.restore_id = Some(self.restore_id.to_owned());
         draft.backup_id.clone_from(&execution.backup_id);
-        let mut tell = |name: &str, value: String| {
-            draft.details.insert(name.to_owned(), value);
-        };
-        tell("mode", self.request.mode.as_str().to_owned());
-        if let Some(target) = &self.request.target {
-            tell("target", target.chars().take(1_000).collect());
-        }
+        describe(&mut draft, self.request);
         if let Some(before) = self.before {
-            tell("point_before", before.to_string());
-        }
-        if self.nothing_there {
-            tell("point_before", "none, the live data were absent".to_owned());
+            let details = &mut draft.details;
+            details.insert("point_before".to_owned(), before.to_string());
         }
         draft
+    }
+}
+
+/// What a receipt says of a request.
+fn describe(draft: &mut Draft, request: &Request) {
+    let mut tell = |name: &str, value: String| {
+        draft.details.insert(name.to_owned(), value);
+    };
+    tell("mode", request.mode.as_str().to_owned());
+    tell(
+        "point",
+        match &request.point {
+            Point::Latest => "latest".to_owned(),
+            Point::LatestBefore(at) => format!("latest before {at}"),
+            Point::BackupId(id) => id.to_string(),
+        },
+    );
+    if let Some(target) = &request.target {
+        tell("target", target.chars().take(1_000).collect());
     }
 }
 

@@ -141,7 +141,7 @@ fn work(
 pub fn preview(daemon: &Daemon) -> Result<Preview, Failure> {
     let now = clock::now();
     let followed = policy::peek(daemon, now)?;
-    look_and_plan(daemon, followed, now)
+    observe_and_plan(daemon, followed, now)
 }
 
 /// Looks and plans under the bundle in force, without a look at git.
@@ -149,7 +149,7 @@ pub fn stand(daemon: &Daemon) -> Result<Preview, Failure> {
     let now = clock::now();
     let problem = last_problem(daemon)?;
     let followed = policy::in_force(daemon, now, problem)?;
-    look_and_plan(daemon, followed, now)
+    observe_and_plan(daemon, followed, now)
 }
 
 /// What kept newer policy away when the last round looked.
@@ -157,17 +157,22 @@ fn last_problem(daemon: &Daemon) -> Result<Option<Failure>, Failure> {
     let conditions = daemon.store.conditions()?;
     let whole = conditions
         .iter()
-        .find(|condition| condition.subject.is_empty());
+        .filter(|condition| condition.is_of_the_whole());
     Ok(whole
-        .and_then(|condition| code::Code::find(&condition.code))
-        .filter(|code| matches!(code.family(), 5 | 12))
+        .filter_map(|condition| code::Code::find(&condition.code))
+        .find(|code| matches!(code.family(), 5 | 12))
         .map(|code| {
             let told = format!("the last round found: {}", code.summary());
             Failure::new(code, told, "`seawalld once` looks again and says more")
         }))
 }
 
-fn look_and_plan(daemon: &Daemon, followed: Followed, now: Timestamp) -> Result<Preview, Failure> {
+/// What would be done under a policy, and what was seen.
+pub fn observe_and_plan(
+    daemon: &Daemon,
+    followed: Followed,
+    now: Timestamp,
+) -> Result<Preview, Failure> {
     let observed = look::look(daemon, &followed, now)?;
     let plan = plan::plan(&followed.in_force, &observed, now);
     let objections = review::review(&plan, &observed, &followed.in_force, now);
@@ -181,28 +186,23 @@ fn look_and_plan(daemon: &Daemon, followed: Followed, now: Timestamp) -> Result<
 
 /// How everything stands, with conditions that remember since when.
 pub fn status_of(daemon: &Daemon, preview: &Preview, now: Timestamp) -> Result<Status, Failure> {
-    let before = daemon.store.conditions()?;
-    let source = status::Source {
-        serial: preview.followed.serial,
-        accepted_at: preview.followed.accepted_at,
-        expires_at: preview.followed.expires_at,
-        problem: preview.followed.problem.clone(),
-        receipt_key_listed: receipt_key_listed(daemon, &preview.followed),
-    };
-    Ok(status::status(
-        &preview.followed.in_force,
-        &preview.observed,
-        &preview.plan,
-        &source,
-        &before,
-        now,
-    ))
+    let Preview {
+        followed,
+        observed,
+        plan,
+        objections,
+    } = preview;
+    judged(daemon, followed, observed, plan, objections, now)
 }
 
-/// Looks again after the work, and remembers the conditions.
-fn settle(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Status, Failure> {
-    let observed = look::look(daemon, followed, now)?;
-    let plan = plan::plan(&followed.in_force, &observed, now);
+fn judged(
+    daemon: &Daemon,
+    followed: &Followed,
+    observed: &Observed,
+    plan: &Plan,
+    objections: &[Objection],
+    now: Timestamp,
+) -> Result<Status, Failure> {
     let before = daemon.store.conditions()?;
     let source = status::Source {
         serial: followed.serial,
@@ -211,9 +211,20 @@ fn settle(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Status
         problem: followed.problem.clone(),
         receipt_key_listed: receipt_key_listed(daemon, followed),
     };
-    let status = status::status(&followed.in_force, &observed, &plan, &source, &before, now);
+    let in_force = &followed.in_force;
+    Ok(status::status(
+        in_force, observed, plan, objections, &source, &before, now,
+    ))
+}
+
+/// Looks again after the work, and remembers the conditions.
+fn settle(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Status, Failure> {
+    let observed = look::look(daemon, followed, now)?;
+    let plan = plan::plan(&followed.in_force, &observed, now);
+    let objections = review::review(&plan, &observed, &followed.in_force, now);
+    let status = judged(daemon, followed, &observed, &plan, &objections, now)?;
     let conditions = status::stored(&status);
-    if conditions != before {
+    if conditions != daemon.store.conditions()? {
         daemon
             .store
             .commit(&[Change::Conditions(conditions)], &[])?;

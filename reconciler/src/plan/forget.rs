@@ -32,11 +32,16 @@ pub(super) fn would_forget(
             })
         )
     });
-    if !seen_everywhere || !seen.open.is_empty() {
+    // While a source is in doubt, its last good points may be all that there is.
+    if !seen_everywhere || !seen.open.is_empty() || !seen.in_doubt(now).is_empty() {
         return Vec::new();
     }
     let points: Vec<Point> = seen
         .points()
+        // A point of an unknown time takes no other's place, and nobody can say that it is old.
+        .filter(|run| run.is_of_known_time(now))
+        // Neither does one that holds a part, or shows a source in doubt.
+        .filter(|run| run.collapsed.is_empty() && run.dataset_ids.is_superset(&policy.dataset_ids))
         .filter_map(|run| {
             let trust = match &run.verification {
                 Verification::Verified { .. } => Trust::Verified,

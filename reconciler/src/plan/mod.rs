@@ -17,6 +17,7 @@ use contract::seal::Standing;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::doubt::Clock;
 use crate::observed::{Observed, SlotOutcome};
 use crate::store::{BackupType, PartReading};
 
@@ -29,6 +30,8 @@ pub struct InForce {
     pub model: Model,
     /// How far it may be followed.
     pub standing: Standing,
+    /// What the clock is worth.
+    pub clock: Clock,
     /// Who this process is.
     pub reconciler_id: ReconcilerId,
     /// The bundled time zones.
@@ -357,9 +360,34 @@ pub fn own_plans(in_force: &InForce) -> impl Iterator<Item = (&PlanId, &contract
         .filter(|(_, policy)| matches!(owner(in_force, policy), Owner::Us))
 }
 
+/// Plans whose slots begin anew with a bundle: it has them where the one before had not, or with other slots, or with datasets
+/// that no slot took so far. Slots of a time when nobody had asked for them are not missed.
+pub fn beginning(before: Option<&Model>, in_force: &InForce) -> BTreeSet<PlanId> {
+    own_plans(in_force)
+        .filter(|(id, policy)| {
+            let known = before.and_then(|before| before.plans.get(*id));
+            known.is_none_or(|known| {
+                known.backup_frequency.timing() != policy.backup_frequency.timing()
+                    || !policy.dataset_ids.is_subset(&known.dataset_ids)
+            })
+        })
+        .map(|(id, _)| id.clone())
+        .collect()
+}
+
+/// Plans that have a dataset of this reconciler and one of another: nobody can take their recovery points.
+pub fn split_plans(in_force: &InForce) -> impl Iterator<Item = (&PlanId, &contract::model::Plan)> {
+    in_force
+        .model
+        .plans
+        .iter()
+        .filter(|(_, policy)| matches!(owner(in_force, policy), Owner::Split))
+}
+
 /// A backup that an operator asks for: it has no slot, and is full only when nothing can carry it.
 pub fn operator_backup(
     policy: &contract::model::Plan,
+    dataset_ids: &BTreeSet<DatasetId>,
     seen: &crate::observed::PlanObserved,
     now: Timestamp,
     completion: Timestamp,
@@ -373,7 +401,10 @@ pub fn operator_backup(
     } else {
         BackupType::Full
     };
-    let step = one::backup_of(policy, id, None, now, backup_type);
+    let step = Backup {
+        dataset_ids: dataset_ids.clone(),
+        ..one::backup_of(policy, id, None, now, backup_type)
+    };
     Ok(Planned {
         operation_id: format!("backup.{}.1", step.backup_id),
         step: Step::Backup(step),

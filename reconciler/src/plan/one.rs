@@ -12,6 +12,7 @@ use super::slots::{self, Open};
 use super::{
     Backup, CatchUp, Forget, InForce, Missed, Planned, Stall, Step, Verify, Wait, checks, points,
 };
+use crate::doubt::Clock;
 use crate::observed::{CopyState, Observation, PlanObserved};
 use crate::store::{BackupType, Run};
 
@@ -87,7 +88,10 @@ pub(super) fn plan_one(
         mine.stall(policy, code::CONTINUOUS_UNSUPPORTED, why.to_owned());
         return mine;
     }
-    slot_steps(&context, &mut mine);
+    match in_force.clock {
+        Clock::Ahead { .. } => steps_in_doubt(&context, &mut mine),
+        Clock::Plausible | Clock::Behind { .. } => slot_steps(&context, &mut mine),
+    }
     mine.would_forget = super::forget::would_forget(in_force, policy, seen, &calendar, now);
     mine
 }
@@ -114,6 +118,32 @@ impl Mine {
             code,
             until,
         });
+    }
+}
+
+/// While the clock is in doubt no slot ends, because that could not be taken back. What it would do for its newest slot, the plan
+/// does without one: once a slot, so that a source that fails is not asked in every round.
+fn steps_in_doubt(context: &Context<'_>, mine: &mut Mine) {
+    let Context {
+        policy, seen, now, ..
+    } = *context;
+    let on = "a person who confirms the clock".to_owned();
+    mine.wait(policy, on, Some(code::CLOCK_WRONG), None);
+    let Some(slot) = context.calendar.slot_at_or_before(now) else {
+        return;
+    };
+    let served = |run: &Run| slot <= run.started_at && run.started_at <= now;
+    if !seen.open.is_empty() || seen.runs.iter().any(served) {
+        return;
+    }
+    let deadline = after(now, policy.backup_frequency.completion_window_s);
+    match super::operator_backup(policy, &policy.dataset_ids, seen, now, deadline) {
+        Ok(planned) => {
+            let reason = "the clock is in doubt: a recovery point without its slot".to_owned();
+            let planned = Planned { reason, ..planned };
+            mine.steps.push((RANK_BACKUP, now, planned));
+        }
+        Err(error) => mine.stall(policy, code::SCHEDULE_UNREADABLE, error.to_string()),
     }
 }
 
@@ -148,7 +178,7 @@ fn slot_steps(context: &Context<'_>, mine: &mut Mine) {
     }
     if unknown.is_some() {
         record_missed(policy, now, &mut run_of_missed, mine);
-        let on = "the outcome of an interrupted run".to_owned();
+        let on = "the outcome of the run that has begun".to_owned();
         mine.wait(policy, on, Some(code::OUTCOME_UNKNOWN), None);
         return;
     }
@@ -286,7 +316,9 @@ fn backup_type(context: &Context<'_>, slot: Timestamp) -> BackupType {
     if in_repository.clone().next().is_none() {
         return BackupType::Full;
     }
-    let last_full = in_repository.rfind(|run| run.backup_type == BackupType::Full);
+    // A full run of a time that has not come says nothing about when the next is due.
+    let last_full = in_repository
+        .rfind(|run| run.backup_type == BackupType::Full && run.instant() <= context.now);
     let full = policy
         .full_frequency
         .as_ref()
@@ -313,7 +345,10 @@ fn record_missed(policy: &Policy, now: Timestamp, missed: &mut Vec<Timestamp>, m
                 policy.plan_id,
                 slots::stamp(range.first)
             ),
-            reason: format!("{} slots passed without a run", range.count),
+            reason: match range.count {
+                1 => "1 slot passed without a run".to_owned(),
+                count => format!("{count} slots passed without a run"),
+            },
             step: Step::RecordMissed(Missed {
                 plan_id: policy.plan_id.clone(),
                 first: range.first,

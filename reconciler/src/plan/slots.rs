@@ -24,8 +24,8 @@ pub(super) struct Open {
     pub(super) is_first: bool,
 }
 
-/// The slot that a plan's slots begin with: the last at or before the acceptance of the first bundle that has it; where the
-/// calendar begins later, its first.
+/// The slot that a plan's slots begin with: the last at or before the acceptance of the bundle that brought or changed it; where
+/// the calendar begins later, its first.
 pub fn first_slot(calendar: &Calendar, since: Timestamp) -> Option<Timestamp> {
     calendar
         .slot_at_or_before(since)
@@ -39,10 +39,7 @@ pub(super) fn open(
     ended_through: Option<Timestamp>,
     now: Timestamp,
 ) -> Option<Open> {
-    let start = match ended_through {
-        Some(ended) => calendar.next_after(ended)?,
-        None => first_slot(calendar, since)?,
-    };
+    let (start, begins) = next_open(calendar, since, ended_through)?;
     let newest = calendar.slot_at_or_before(now)?;
     if newest < start {
         return None;
@@ -50,8 +47,21 @@ pub(super) fn open(
     Some(Open {
         older: calendar.slots(start, newest).collect(),
         newest,
-        is_first: ended_through.is_none() && newest == start,
+        is_first: begins && newest == start,
     })
+}
+
+/// The slot that ends next, and whether the plan's slots begin with it. Records of slots before that are of another schedule.
+fn next_open(
+    calendar: &Calendar,
+    since: Timestamp,
+    ended_through: Option<Timestamp>,
+) -> Option<(Timestamp, bool)> {
+    let first = first_slot(calendar, since)?;
+    match ended_through {
+        Some(ended) if ended >= first => Some((calendar.next_after(ended)?, false)),
+        Some(_) | None => Some((first, true)),
+    }
 }
 
 /// Joins neighbours into runs, broken wherever `keep` takes a slot out.

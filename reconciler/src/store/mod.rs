@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::observed::SlotOutcome;
-use crate::world::connector::Manifest;
+use crate::world::connector::{Manifest, SourceProfile};
 
 /// Whether a run read everything again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +137,15 @@ pub struct Run {
     /// The code of its failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What each source was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<DatasetId, SourceProfile>,
+    /// Datasets whose source had collapsed or was another one, and what was seen; a person may accept it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub collapsed: BTreeMap<DatasetId, String>,
+    /// Whether the clock that its times are by was in doubt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clock_in_doubt: bool,
 }
 
 impl Run {
@@ -160,9 +169,25 @@ impl Run {
         matches!(self.verification, Verification::Suspect { .. })
     }
 
-    /// Whether a restore may choose its point automatically: as far as is known, some location has it sound.
+    /// Whether a restore may choose its point automatically: as far as is known, some location has it sound, and it shows what its
+    /// sources should be.
     pub fn may_serve(&self) -> bool {
-        self.is_point() && !self.is_suspect() && !self.is_lost()
+        self.is_point() && self.is_good()
+    }
+
+    /// Whether it is not damaged, not lost, and no source of it had collapsed.
+    pub fn is_good(&self) -> bool {
+        !self.is_suspect() && !self.is_lost() && self.collapsed.is_empty()
+    }
+
+    /// Whether its instant can be believed: no clock in doubt wrote it, and it has come.
+    pub fn is_of_known_time(&self, now: Timestamp) -> bool {
+        !self.clock_in_doubt && self.instant() <= now
+    }
+
+    /// What makes one run newer than another: an instant that can be believed before any that cannot.
+    pub fn rank(&self, now: Timestamp) -> (bool, Timestamp) {
+        (self.is_of_known_time(now), self.instant())
     }
 
     /// The instant that it is ordered by.
@@ -255,6 +280,9 @@ pub struct Execution {
     pub kind: ExecutionKind,
     /// The plan it acts for.
     pub plan_id: PlanId,
+    /// The datasets it takes or restores; empty in records of earlier versions, and where it concerns the repository.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub dataset_ids: BTreeSet<DatasetId>,
     /// The recovery point it makes or reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_id: Option<BackupId>,
@@ -318,12 +346,14 @@ pub struct StoredBundle {
     pub roots: Vec<Vec<u8>>,
     /// The plans that it has for this reconciler.
     pub plans: BTreeSet<PlanId>,
+    /// Those whose slots begin with its acceptance: new ones, and those with other slots or more datasets than before.
+    pub begins: BTreeSet<PlanId>,
 }
 
 /// A condition as it was last told, so that `since` survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredCondition {
-    /// The plan, or empty for the whole.
+    /// The plan; for the whole empty, or [`FURTHER`](Self::FURTHER) and a code.
     pub subject: String,
     /// The word of the condition.
     pub condition: String,
@@ -437,10 +467,20 @@ pub struct Acknowledgement {
     pub note: String,
 }
 
+impl StoredCondition {
+    /// What the subjects of further conditions of the whole begin with; no plan's id does.
+    pub const FURTHER: &str = ":";
+
+    /// Whether it is about the whole.
+    pub fn is_of_the_whole(&self) -> bool {
+        self.subject.is_empty() || self.subject.starts_with(Self::FURTHER)
+    }
+}
+
 /// One thing to remember.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A bundle is in force from now on; plans not known before begin now.
+    /// A bundle is in force from now on; plans not known before, and those that it says, begin now.
     BundleAccepted(Box<StoredBundle>),
     /// A bundle was refused; the same refusal is told once.
     BundleRefused {
@@ -594,8 +634,8 @@ pub trait Store: Send + Sync {
     fn plans_since(&self) -> Result<BTreeMap<PlanId, Timestamp>, StoreError>;
     /// Terminal records, oldest first; of one plan or of all.
     fn slots(&self, plan: Option<&PlanId>) -> Result<Vec<SlotRecord>, StoreError>;
-    /// The newest terminal record of each plan.
-    fn last_slots(&self) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError>;
+    /// The newest terminal record of each plan as of an instant: what a clock wrote that was ahead of it does not count.
+    fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError>;
     /// The catalog, oldest first.
     fn runs(&self) -> Result<Vec<Run>, StoreError>;
     /// All executions, oldest first.

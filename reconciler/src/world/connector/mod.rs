@@ -13,6 +13,7 @@ mod jsonl;
 mod live;
 mod manifest;
 mod postgres;
+mod profile;
 #[cfg(test)]
 #[allow(
     clippy::unwrap_used,
@@ -47,6 +48,7 @@ pub use binding::{
 pub use bounds::{Bounds, Cancel};
 pub use error::ConnectorError;
 pub use manifest::{FileSum, Manifest};
+pub use profile::{SourceProfile, of as profile};
 pub use selection::Excludes;
 pub(crate) use walk::{Found, Item, Walk};
 
@@ -416,6 +418,24 @@ pub fn finish(
         state,
         notes,
     })
+}
+
+/// Whether a connector of this kind restores in a mode at all; asked before anything begins.
+pub fn can_restore(kind: Kind, mode: &Mode) -> Result<(), ConnectorError> {
+    let can = capabilities(kind).restore;
+    let (fits, mode) = match mode {
+        Mode::ExportOnly { .. } => (can.export_only, "as an export"),
+        Mode::SideBySide { .. } => (can.side_by_side, "side by side"),
+        Mode::InPlace { .. } => (can.in_place, "in place"),
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(ConnectorError::ModeUnsupported {
+            connector: kind,
+            mode,
+        })
+    }
 }
 
 /// Brings back what the vault restored. On an error production is as it was, and nothing half-made is left to be taken for good.

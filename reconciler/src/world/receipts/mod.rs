@@ -12,8 +12,8 @@ use contract::hidden;
 use contract::id::{BackupId, DatasetId, PlanId};
 use contract::model::Plane;
 use contract::receipt::{
-    Authority, Bundle, Checkpoint, DecisionType, ErrorNote, Ledger, Outcome, Phase, Receipt,
-    ReceiptFault, Slots, open_line,
+    Authority, Bundle, CLOCK, CLOCK_IN_DOUBT, Checkpoint, DecisionType, ErrorNote, Ledger, Outcome,
+    Phase, Receipt, ReceiptFault, Slots, open_line,
 };
 use contract::seal::PrivateKey;
 use jiff::Timestamp;
@@ -152,6 +152,7 @@ pub struct ReceiptLog {
     authority: Authority,
     ledger: Ledger,
     policy: Policy,
+    clock_in_doubt: bool,
 }
 
 /// A PEM file of one key is a few lines.
@@ -195,12 +196,18 @@ impl ReceiptLog {
             authority,
             ledger,
             policy: Policy::default(),
+            clock_in_doubt: false,
         })
     }
 
     /// Receipts from now on are written under this policy.
     pub fn follow(&mut self, policy: Policy) {
         self.policy = policy;
+    }
+
+    /// Receipts from now on say that their clock is in doubt, or no longer do.
+    pub fn doubt_the_clock(&mut self, in_doubt: bool) {
+        self.clock_in_doubt = in_doubt;
     }
 
     /// The state of the log.
@@ -249,7 +256,13 @@ impl ReceiptLog {
         Ok(())
     }
 
-    fn receipt(&self, ledger: &Ledger, draft: Draft, at: Timestamp) -> Receipt {
+    fn receipt(&self, ledger: &Ledger, mut draft: Draft, at: Timestamp) -> Receipt {
+        if self.clock_in_doubt {
+            let details = &mut draft.details;
+            details
+                .entry(CLOCK.to_owned())
+                .or_insert_with(|| CLOCK_IN_DOUBT.to_owned());
+        }
         let waits_for = match draft.phase {
             Phase::Intent | Phase::Decision => None,
             Phase::Outcome => Some(Phase::Intent),

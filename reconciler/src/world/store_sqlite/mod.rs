@@ -5,7 +5,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use jiff::Timestamp;
@@ -28,9 +28,10 @@ use crate::store::{
 use rows::{damaged, from_json, instant, number, unusable};
 
 /// Every migration in order. A migration that was released is never edited: an existing state is upgraded by the ones after.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("schema.sql")),
     (2, "memory of checks", include_str!("schema_2.sql")),
+    (3, "slots of a wrong clock", include_str!("schema_3.sql")),
 ];
 
 /// The newest migration.
@@ -42,8 +43,16 @@ pub struct SqliteStore {
     runtime: Runtime,
     pool: SqlitePool,
     epoch: u64,
-    // Held for its lock, which ends with the process however it ends; none in a store that is only read.
-    _lock: Option<Flock<File>>,
+    lock: Lock,
+}
+
+/// Whose store it is.
+#[derive(Debug)]
+enum Lock {
+    /// This process's. The lock ends with the process however it ends.
+    Held(#[expect(dead_code, reason = "held, never read")] Flock<File>),
+    /// Only read, beside whoever holds the lock on this file.
+    Beside(PathBuf),
 }
 
 impl SqliteStore {
@@ -74,7 +83,7 @@ impl SqliteStore {
             runtime,
             pool,
             epoch,
-            _lock: Some(lock),
+            lock: Lock::Held(lock),
         })
     }
 
@@ -114,7 +123,7 @@ impl SqliteStore {
             runtime,
             pool,
             epoch,
-            _lock: None,
+            lock: Lock::Beside(lock_path(path)),
         })
     }
 
@@ -131,6 +140,14 @@ impl SqliteStore {
                 .map_err(|error| rows::explain(doing, error))?;
             rows.iter().map(read).collect()
         })
+    }
+
+    /// The life of another process that holds the store beside this one; none when this one holds it, or nobody does.
+    pub fn running(&self) -> Option<u64> {
+        match &self.lock {
+            Lock::Held(_) => None,
+            Lock::Beside(path) => is_held(path).then_some(self.epoch),
+        }
     }
 
     fn texts(&self, doing: &'static str, sql: &'static str) -> Result<Vec<String>, StoreError> {
@@ -154,14 +171,37 @@ fn take_lock(path: &Path) -> Result<Flock<File>, StoreError> {
         .create(true)
         .truncate(false)
         .write(true)
-        .open(folder.join("lock"))
+        .open(lock_path(path))
         .map_err(|error| unusable("opening its lock", &error))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
-        nix::errno::Errno::EWOULDBLOCK => StoreError::Locked {
-            path: folder.display().to_string(),
-        },
-        other => unusable("taking its lock", &other),
+    let mut file = file;
+    for _ in 0..LOCK_TRIES {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, nix::errno::Errno::EWOULDBLOCK)) => file = back,
+            Err((_, other)) => return Err(unusable("taking its lock", &other)),
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Err(StoreError::Locked {
+        path: folder.display().to_string(),
     })
+}
+
+/// A `status` that asks whether the lock is held has it for an instant, which must not refuse a process that starts then.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
+fn lock_path(store: &Path) -> PathBuf {
+    store.parent().unwrap_or(store).join("lock")
+}
+
+/// Whether some process holds the lock. What cannot be opened is held by nobody that could work here.
+fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let asked = Flock::lock(file, FlockArg::LockSharedNonblock);
+    matches!(asked, Err((_, nix::errno::Errno::EWOULDBLOCK)))
 }
 
 async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
@@ -267,12 +307,21 @@ impl Store for SqliteStore {
             .collect())
     }
 
-    fn last_slots(&self) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError> {
-        let bodies = self.texts(
-            "reading slots",
-            "SELECT body FROM slots AS s
-             WHERE first = (SELECT max(first) FROM slots WHERE plan_id = s.plan_id)",
-        )?;
+    fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError> {
+        let limit = rows::ahead_of(now);
+        let bodies: Vec<String> = self.runtime.block_on(async {
+            sqlx::query_scalar(
+                "SELECT body FROM slots AS s
+                 WHERE first = (SELECT max(first) FROM slots
+                                WHERE plan_id = s.plan_id AND first <= ?1 AND ended_at <= ?2)
+                   AND ended_at <= ?2",
+            )
+            .bind(now.as_second())
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| rows::explain("reading slots", error))
+        })?;
         let newest: Vec<SlotRecord> = from_json(&bodies, "slots")?;
         Ok(newest
             .into_iter()

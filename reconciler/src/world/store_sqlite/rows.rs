@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use contract::digest::Digest;
 use contract::id::{Kid, LocationId, PlanId};
-use contract::seal::Serial;
+use contract::seal::{CLOCK_SKEW, Serial};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -218,10 +218,15 @@ async fn accepted(tx: &mut Tx<'_>, bundle: &StoredBundle) -> Result<(), StoreErr
     .bind(to_json(&bundle.plans)?);
     run(tx, "recording a bundle", query).await?;
     for plan in &bundle.plans {
-        let query =
-            sqlx::query("INSERT INTO plans (plan_id, since) VALUES (?, ?) ON CONFLICT DO NOTHING")
-                .bind(plan.as_str().to_owned())
-                .bind(bundle.accepted_at.as_second());
+        let insert = if bundle.begins.contains(plan) {
+            "INSERT INTO plans (plan_id, since) VALUES (?, ?)
+             ON CONFLICT (plan_id) DO UPDATE SET since = excluded.since"
+        } else {
+            "INSERT INTO plans (plan_id, since) VALUES (?, ?) ON CONFLICT DO NOTHING"
+        };
+        let query = sqlx::query(insert)
+            .bind(plan.as_str().to_owned())
+            .bind(bundle.accepted_at.as_second());
         run(tx, "recording a plan", query).await?;
     }
     Ok(())
@@ -294,8 +299,10 @@ async fn run_changed(tx: &mut Tx<'_>, changed: &Run) -> Result<(), StoreError> {
 }
 
 async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError> {
-    let row = sqlx::query("SELECT max(last) FROM slots WHERE plan_id = ?")
+    // A record of a clock that was ahead of this one does not stand in the way of the slot's own.
+    let row = sqlx::query("SELECT max(last) FROM slots WHERE plan_id = ? AND ended_at <= ?")
         .bind(slot.plan_id.as_str().to_owned())
+        .bind(ahead_of(slot.ended_at))
         .fetch_one(&mut **tx)
         .await
         .map_err(|error| explain("reading slots", error))?;
@@ -308,12 +315,19 @@ async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError
             slot: slot.first,
         });
     }
-    let query = sqlx::query("INSERT INTO slots (plan_id, first, last, body) VALUES (?, ?, ?, ?)")
+    let insert = "INSERT INTO slots (plan_id, first, last, ended_at, body) VALUES (?, ?, ?, ?, ?)";
+    let query = sqlx::query(insert)
         .bind(slot.plan_id.as_str().to_owned())
         .bind(slot.first.as_second())
         .bind(slot.last.as_second())
+        .bind(slot.ended_at.as_second())
         .bind(to_json(slot)?);
     run(tx, "recording a slot", query).await
+}
+
+/// The second after which a record was written by a clock that was ahead.
+pub(super) fn ahead_of(now: Timestamp) -> i64 {
+    now.as_second().saturating_add(CLOCK_SKEW.as_secs())
 }
 
 async fn connector_state(
@@ -373,6 +387,7 @@ pub(super) fn bundle(row: &SqliteRow) -> Result<StoredBundle, StoreError> {
         provenance: get(row, "provenance")?,
         roots: roots.into_iter().map(String::into_bytes).collect(),
         plans: one::<std::collections::BTreeSet<PlanId>>(&plans, "bundles")?,
+        begins: std::collections::BTreeSet::new(),
     })
 }
 

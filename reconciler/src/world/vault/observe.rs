@@ -42,6 +42,26 @@ pub enum LocationState {
     },
 }
 
+impl std::fmt::Display for LocationState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::InSync => formatter.write_str("it is in sync"),
+            Self::Lagging {
+                missing,
+                bytes,
+                why,
+            } => write!(
+                formatter,
+                "it lacks {missing} objects of {bytes} bytes: {why}"
+            ),
+            Self::CatchingUp => formatter.write_str("it is still being caught up"),
+            Self::Quarantined { why } => write!(formatter, "it is quarantined: {why}"),
+            Self::Absent => formatter.write_str("it has no repository"),
+            Self::Unknown { why } => write!(formatter, "it cannot be read: {why}"),
+        }
+    }
+}
+
 /// What one look at one location gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {

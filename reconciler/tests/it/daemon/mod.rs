@@ -1,8 +1,11 @@
 //! The daemon as its users meet it: a scratch world with a signed policy in git, live data, locations and keys, and the
 //! program itself run in it.
 
+mod back;
 mod bombs;
 mod cadence;
+mod clock;
+mod collapse;
 mod crash;
 mod damage;
 mod doubt;
@@ -13,5 +16,6 @@ mod published;
 mod store;
 mod story;
 mod surroundings;
+mod truth;
 mod vanished;
 mod world;

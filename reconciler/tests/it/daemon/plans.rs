@@ -8,13 +8,14 @@ use contract::model::Model;
 use contract::seal::Standing;
 use jiff::Timestamp;
 use proptest::prelude::*;
+use reconciler::doubt::Clock;
 use reconciler::observed::{CopyState, Observation, Observed, PlanObserved, SlotOutcome};
 use reconciler::plan::{Forget, InForce, Plan, Planned, Step, plan};
 use reconciler::review::review;
 use reconciler::store::{BackupType, Execution, ExecutionKind, Run, RunStatus, Verification};
 use serde_json::{Value, json};
 
-fn at(text: &str) -> Timestamp {
+pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
@@ -35,6 +36,7 @@ pub fn in_force(schedule: &Value) -> InForce {
     InForce {
         model,
         standing: Standing::Fresh,
+        clock: Clock::Plausible,
         reconciler_id: "rec".parse().unwrap(),
         zones: Zones::bundled(),
     }
@@ -54,23 +56,25 @@ pub fn observed(since: Timestamp) -> Observed {
         unbound: vec![],
         ended_through: None,
         last_outcome: None,
+        last_why: None,
         runs: vec![],
         open: vec![],
         attempts: BTreeMap::new(),
         recorded: BTreeSet::new(),
         acknowledged: BTreeSet::new(),
         repositories: BTreeMap::new(),
+        restored: BTreeMap::new(),
         copies: ["loc_a", "loc_b"]
             .map(|name| (location(name), Observation::Absent { at: since }))
             .into(),
     };
     Observed {
         plans: BTreeMap::from([(id(), seen)]),
-        newest_receipt: None,
+        ..Observed::default()
     }
 }
 
-fn mine(observed: &mut Observed) -> &mut PlanObserved {
+pub(super) fn mine(observed: &mut Observed) -> &mut PlanObserved {
     observed.plans.get_mut(&id()).unwrap()
 }
 
@@ -83,7 +87,12 @@ enum Luck {
     Unknown,
 }
 
-fn run(backup: &reconciler::plan::Backup, now: Timestamp, good: bool, checked: bool) -> Run {
+pub(super) fn run(
+    backup: &reconciler::plan::Backup,
+    now: Timestamp,
+    good: bool,
+    checked: bool,
+) -> Run {
     Run {
         backup_id: backup.backup_id.clone(),
         plan_id: backup.plan_id.clone(),
@@ -117,6 +126,9 @@ fn run(backup: &reconciler::plan::Backup, now: Timestamp, good: bool, checked: b
         damaged_at: BTreeMap::new(),
         manifests: BTreeMap::new(),
         error: None,
+        profiles: BTreeMap::new(),
+        collapsed: BTreeMap::new(),
+        clock_in_doubt: false,
     }
 }
 
@@ -191,11 +203,12 @@ fn carry_out(
     }
 }
 
-fn open(backup_id: &BackupId, slot: Timestamp) -> Execution {
+pub(super) fn open(backup_id: &BackupId, slot: Timestamp) -> Execution {
     Execution {
         operation_id: format!("backup.{backup_id}.1"),
         kind: ExecutionKind::Backup,
         plan_id: id(),
+        dataset_ids: BTreeSet::new(),
         backup_id: Some(backup_id.clone()),
         slot: Some(slot),
         backup_type: None,
@@ -283,14 +296,14 @@ proptest! {
     }
 }
 
-fn daily() -> InForce {
+pub(super) fn daily() -> InForce {
     in_force(&json!({}))
 }
 
 const NOW: &str = "2026-11-20T00:10:00Z";
 
 /// A world in which one good point of yesterday exists and today's slot is due, with its plan.
-fn usual() -> (InForce, Observed, Plan) {
+pub(super) fn usual() -> (InForce, Observed, Plan) {
     let in_force = daily();
     let yesterday = at("2026-11-19T00:10:00Z");
     let mut observed = observed(yesterday);
@@ -318,7 +331,7 @@ fn objects(change: impl FnOnce(&mut Plan, &mut Observed, &mut InForce)) -> bool 
     !review(&planned, &observed, &in_force, at(NOW)).is_empty()
 }
 
-fn backup_of(planned: &mut Planned) -> &mut reconciler::plan::Backup {
+pub(super) fn backup_of(planned: &mut Planned) -> &mut reconciler::plan::Backup {
     match &mut planned.step {
         Step::Backup(backup) => backup,
         other => panic!("{other:?}"),
@@ -390,7 +403,9 @@ fn review_objects_to_what_repeats_or_pretends() {
 }
 
 /// Four verified points, all in sync: the class keeps two and lets the oldest two go.
-fn with_points(retire: impl FnOnce(&mut Observed, &mut InForce)) -> (InForce, Observed, Plan) {
+pub(super) fn with_points(
+    retire: impl FnOnce(&mut Observed, &mut InForce),
+) -> (InForce, Observed, Plan) {
     let (mut in_force, mut observed, planned) = usual();
     let template = mine(&mut observed).runs[0].clone();
     mine(&mut observed).runs = (16..20)

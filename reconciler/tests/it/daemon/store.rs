@@ -51,6 +51,9 @@ fn run(status: RunStatus, bytes: u64) -> Change {
         policy_snapshot_hash: None,
         manifests: BTreeMap::new(),
         error: None,
+        profiles: BTreeMap::new(),
+        collapsed: BTreeMap::new(),
+        clock_in_doubt: false,
     }))
 }
 
@@ -125,6 +128,7 @@ fn an_intent_has_one_outcome_and_only_an_unknown_one_is_resolved() {
         operation_id: "backup.bp.1".to_owned(),
         kind: ExecutionKind::Backup,
         plan_id: "bp".parse().unwrap(),
+        dataset_ids: BTreeSet::new(),
         backup_id: None,
         slot: None,
         backup_type: None,

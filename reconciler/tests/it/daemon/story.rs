@@ -40,7 +40,9 @@ fn every_way_back_gives_the_bytes_of_the_point() {
     std::fs::rename(world.path("live"), world.path("first")).unwrap();
     std::fs::create_dir_all(world.path("live")).unwrap();
     std::fs::write(world.path("live/three.txt"), "three").unwrap();
-    world.expect(0, &["backup", "bp_files"]);
+    // Another folder with little in it: the point counts once a person says that it is right.
+    world.expect(1, &["backup", "bp_files"]);
+    world.expect(0, &["source", "accept", "ds_files"]);
 
     let out = world.path("out");
     let catalog = world.json(0, &["catalog"]);

@@ -106,6 +106,8 @@ pub struct World {
     before: Option<Digest>,
     pub signers: Vec<&'static str>,
     pub validity: SignedDuration,
+    /// How long ago bundles were signed.
+    pub age: SignedDuration,
 }
 
 impl World {
@@ -119,6 +121,7 @@ impl World {
             before: None,
             signers: vec!["ci", "olga"],
             validity: SignedDuration::from_hours(24),
+            age: SignedDuration::ZERO,
         };
         for folder in ["live/deep", "loc_a", "loc_b", "policy/dev", "policy/trust"] {
             std::fs::create_dir_all(world.path(folder)).unwrap();
@@ -234,7 +237,7 @@ receipt_key: {rec}
                 provenance: 0,
             },
             serial: Serial::new(self.serial).unwrap(),
-            issued_at: now,
+            issued_at: now.checked_sub(self.age).unwrap(),
             expires_at: now.checked_add(self.validity).unwrap(),
             previous: self.previous,
             trust_root_version: 1,

@@ -1,0 +1,134 @@
+//! Owns what policy promises and this machine cannot keep, so that nobody finds out in a disaster: copies that fail together,
+//! immutability that nothing enforces, restores that nothing can approve. The interesting function is [`broken`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
+
+use contract::code;
+use contract::id::{DatasetId, LocationId};
+use contract::model::{Action, Location, Model};
+
+use super::{Finding, ill};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::plan::{InForce, own_plans};
+
+/// Every promise of the policy that does not hold here.
+pub(super) fn broken(config: &Config, in_force: &InForce) -> Vec<Finding> {
+    let mut findings = shared_devices(config, &in_force.model);
+    findings.extend(unenforced(config, &in_force.model));
+    findings.extend(unapprovable(in_force));
+    findings
+}
+
+fn bound<'a>(
+    config: &'a Config,
+    model: &'a Model,
+) -> impl Iterator<Item = (&'a LocationId, &'a Location, &'a std::path::Path)> {
+    config.locations.iter().filter_map(move |(id, binding)| {
+        let location = model.settings.locations.get(id)?;
+        Some((id, location, binding.path.as_path()))
+    })
+}
+
+/// Locations on one device fail together, whatever policy says of their fault domains.
+fn shared_devices(config: &Config, model: &Model) -> Vec<Finding> {
+    let mut by_device: BTreeMap<u64, Vec<(&LocationId, &Location)>> = BTreeMap::new();
+    for (id, location, path) in bound(config, model) {
+        // A folder that is not there is a finding of its own.
+        if let Ok(metadata) = std::fs::metadata(path) {
+            by_device
+                .entry(metadata.dev())
+                .or_default()
+                .push((id, location));
+        }
+    }
+    let mut findings = Vec::new();
+    for together in by_device.into_values() {
+        let Some((first, of_first)) = together.first() else {
+            continue;
+        };
+        let apart: Vec<String> = together
+            .iter()
+            .filter(|(_, location)| location.fault_domains != of_first.fault_domains)
+            .map(|(id, _)| format!("`{id}`"))
+            .collect();
+        if apart.is_empty() {
+            continue;
+        }
+        let told = format!(
+            "its folder is on the same device as {}, which policy puts into other fault domains",
+            apart.join(", ")
+        );
+        let help =
+            "bind folders on separate disks or machines, or correct `fault_domains` in the policy";
+        findings.push(ill(
+            format!("location {first}"),
+            Failure::new(code::LOCATIONS_SHARE_DEVICE, told, help),
+        ));
+    }
+    findings
+}
+
+/// A folder can be deleted by whoever can write it.
+fn unenforced(config: &Config, model: &Model) -> Vec<Finding> {
+    bound(config, model)
+        .filter(|(_, location, _)| location.immutable)
+        .map(|(id, _, path)| {
+            let told = format!(
+                "policy says `immutable: true`, and nothing keeps files in `{}` from being deleted",
+                path.display()
+            );
+            let help = "bind storage that locks objects, or say `immutable: false` and prove the policy again";
+            ill(
+                format!("location {id}"),
+                Failure::new(code::IMMUTABILITY_UNENFORCED, told, help),
+            )
+        })
+        .collect()
+}
+
+/// Commands carry no approvals in this version: what needs one cannot be restored that way.
+fn unapprovable(in_force: &InForce) -> Vec<Finding> {
+    let model = &in_force.model;
+    let environment = &model.environment.environment_id;
+    let datasets: BTreeSet<&DatasetId> = own_plans(in_force)
+        .flat_map(|(_, policy)| &policy.dataset_ids)
+        .collect();
+    let ways = [
+        (Action::RestoreInPlace, "in place"),
+        (Action::RestoreSideBySide, "side by side"),
+        (Action::RestoreExport, "as an export"),
+    ];
+    let mut findings = Vec::new();
+    for (action, way) in ways {
+        for policy in model.settings.approvals.values() {
+            if policy.action != action
+                || policy.approvals == 0
+                || !policy.environments.contains(environment)
+            {
+                continue;
+            }
+            let affected: Vec<String> = datasets
+                .iter()
+                .filter_map(|id| model.datasets.get(*id))
+                .filter(|dataset| policy.tiers.contains(&dataset.criticality))
+                .map(|dataset| format!("`{}`", dataset.dataset_id))
+                .collect();
+            if affected.is_empty() {
+                continue;
+            }
+            let told = format!(
+                "{} cannot be restored {way}: approval policy `{}` asks for approvals, and this version takes none",
+                affected.join(", "),
+                policy.approval_id
+            );
+            let help = "plan to restore in another mode, or lower the policy by a signed bundle before it is needed";
+            findings.push(ill(
+                format!("approval policy {}", policy.approval_id),
+                Failure::new(code::APPROVAL_REQUIRED, told, help),
+            ));
+        }
+    }
+    findings
+}

@@ -1,0 +1,129 @@
+//! Owns holding a run's sources against the point before, and a person's word that a source is what it should be. A point of a
+//! source that collapsed is kept, and never counts as good until then. The interesting function is [`hold_against_before`].
+
+use std::collections::BTreeMap;
+
+use contract::code;
+use contract::duration::Seconds;
+use contract::id::DatasetId;
+use contract::receipt::{DecisionType, Outcome as Result_, Phase, SOURCE_IN_DOUBT as IN_DOUBT};
+use jiff::Timestamp;
+
+use super::policy::{self, Followed};
+use super::{Daemon, round};
+use crate::collapse;
+use crate::failure::Failure;
+use crate::store::{Acknowledgement, Change, ExecutionKind, Outcome, Run, Store as _};
+use crate::world::receipts::Draft;
+
+/// Marks the datasets of a run whose source is not what the newest good point before showed.
+pub fn hold_against_before(
+    daemon: &Daemon,
+    followed: &Followed,
+    mut run: Run,
+) -> Result<Run, Failure> {
+    let restored = restored(daemon)?;
+    let runs = daemon.store.runs()?;
+    for (id, profile) in &run.profiles {
+        let Some(dataset) = followed.in_force.model.datasets.get(id) else {
+            continue;
+        };
+        let before = runs
+            .iter()
+            .filter(|before| {
+                before.is_point()
+                    && before.backup_id != run.backup_id
+                    && !before.collapsed.contains_key(id)
+                    && before.profiles.contains_key(id)
+            })
+            .max_by_key(|before| before.rank(run.finished_at));
+        let Some(before) = before else { continue };
+        // What a restore in place brought back is meant to be another source, and to hold less.
+        if restored.get(id).is_some_and(|at| *at >= before.started_at) {
+            continue;
+        }
+        let since = run.started_at.duration_since(before.started_at).as_secs();
+        let since = Seconds::new(u64::try_from(since).unwrap_or(0));
+        let why = before
+            .profiles
+            .get(id)
+            .and_then(|before| collapse::judge(before, profile, &dataset.sizing, since));
+        if let Some(why) = why {
+            run.collapsed.insert(id.clone(), why);
+        }
+    }
+    Ok(run)
+}
+
+/// When each dataset was last restored in place, or may have been.
+pub fn restored(daemon: &Daemon) -> Result<BTreeMap<DatasetId, Timestamp>, Failure> {
+    let mut restored = BTreeMap::new();
+    for execution in daemon.store.executions()? {
+        let Some(restores) = execution.restores.filter(|it| it.in_place) else {
+            continue;
+        };
+        let (ExecutionKind::Restore, true) =
+            (execution.kind, execution.outcome != Some(Outcome::Failure))
+        else {
+            continue;
+        };
+        let at = execution.ended_at.unwrap_or(execution.started_at);
+        let newest = restored.entry(restores.dataset_id).or_insert(at);
+        *newest = at.max(*newest);
+    }
+    Ok(restored)
+}
+
+/// What a point of a collapsed source is for whoever watches: kept, and no success.
+pub fn failure_of(run: &Run) -> Option<Failure> {
+    let (dataset, why) = run.collapsed.first_key_value()?;
+    Some(Failure::new(
+        code::SOURCE_COLLAPSED,
+        format!("the source of `{dataset}` is in doubt: {why}"),
+        format!("mount or repair it; if it is as it should be, `seawalld source accept {dataset}`"),
+    ))
+}
+
+/// Records that a person says a source is what it should be: the points of it count from now on.
+pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Vec<Run>, Failure> {
+    let now = daemon.fresh_now()?;
+    policy::in_force(daemon, now, None)?;
+    let mut accepted = daemon.store.runs()?;
+    accepted.retain(|run| run.is_point() && run.collapsed.contains_key(dataset));
+    if accepted.is_empty() {
+        return Err(Failure::new(
+            code::UNKNOWN_OBJECT,
+            format!("no recovery point has a source of `{dataset}` in doubt"),
+            "`seawalld status` names the datasets whose source is in doubt",
+        ));
+    }
+    let actor = format!("uid:{}", nix::unistd::getuid());
+    let mut changes = vec![Change::Acknowledged(Acknowledgement {
+        subject: dataset.to_string(),
+        kind: IN_DOUBT.to_owned(),
+        at: now,
+        actor: actor.clone(),
+        note: note.to_owned(),
+    })];
+    let mut drafts = Vec::new();
+    for run in &mut accepted {
+        let why = run.collapsed.remove(dataset).unwrap_or_default();
+        let operation = format!("source.{dataset}.{}", run.backup_id);
+        let mut draft = Draft::new(DecisionType::Adoption, Phase::Decision, &operation);
+        draft.plan_id = Some(run.plan_id.clone());
+        draft.dataset_ids = vec![dataset.clone()];
+        draft.backup_id = Some(run.backup_id.clone());
+        draft.result = Some(Result_::Success);
+        draft.actor.clone_from(&actor);
+        draft.details.insert(IN_DOUBT.to_owned(), why);
+        if !note.is_empty() {
+            let note = note.chars().take(1_000).collect();
+            draft.details.insert("note".to_owned(), note);
+        }
+        drafts.push(draft);
+        changes.push(Change::RunChanged(Box::new(run.clone())));
+    }
+    daemon.commit(&changes, drafts, now)?;
+    let _ = round::copy_receipts(daemon);
+    Ok(accepted)
+}

@@ -1,0 +1,48 @@
+//! Owns what this reconciler answers for: its plans, split ones included, and datasets that policy wants backed up. What nothing
+//! covers is a condition, never silence. The interesting function is [`unprotected`].
+
+use std::collections::BTreeSet;
+
+use contract::code::{self, Code};
+use contract::id::{DatasetId, PlanId};
+use contract::model::{Eligibility, Plan as Policy};
+
+use crate::plan::{InForce, own_plans, split_plans};
+
+/// Every plan that has a dataset of this reconciler.
+pub(super) fn plans(in_force: &InForce) -> impl Iterator<Item = (&PlanId, &Policy)> {
+    own_plans(in_force).chain(split_plans(in_force))
+}
+
+/// What policy wants from this reconciler and gives it no plan for.
+pub(super) fn unprotected(in_force: &InForce) -> Vec<(Code, String)> {
+    let ours = &in_force.reconciler_id;
+    let mut found = Vec::new();
+    if plans(in_force).next().is_none() {
+        let why = format!("the policy has no backup plan for reconciler `{ours}`");
+        found.push((code::NO_PLAN, why));
+    }
+    let covered: BTreeSet<&DatasetId> = plans(in_force)
+        .flat_map(|(_, policy)| &policy.dataset_ids)
+        .collect();
+    let model = &in_force.model;
+    let uncovered: Vec<String> = model
+        .datasets
+        .iter()
+        .filter(|(id, dataset)| {
+            dataset.eligibility == Eligibility::BackedUp
+                && !covered.contains(id)
+                && model
+                    .settings
+                    .sites
+                    .get(&dataset.site)
+                    .is_none_or(|site| site.reconciler_id == *ours)
+        })
+        .map(|(id, _)| format!("`{id}`"))
+        .collect();
+    if !uncovered.is_empty() {
+        let why = format!("no backup plan covers {}", uncovered.join(", "));
+        found.push((code::DATASET_UNCOVERED, why));
+    }
+    found
+}

@@ -1,0 +1,175 @@
+//! A source that is another one, or nearly gone: the point is kept, is not good, retention waits, and a person's word is a receipt.
+
+use contract::code;
+use contract::model::Sizing;
+use reconciler::collapse::judge;
+use reconciler::plan::plan;
+use reconciler::review::review;
+use reconciler::world::connector::SourceProfile;
+
+use super::plans::{at, mine, with_points};
+use super::world::{World, same};
+
+fn profile(identity: &str, bytes: u64, entries: u64) -> SourceProfile {
+    SourceProfile {
+        identity: (!identity.is_empty()).then(|| identity.to_owned()),
+        bytes: Some(bytes),
+        entries: Some(entries),
+    }
+}
+
+/// 1 % of the dataset changes in a day, says policy.
+#[test]
+fn the_bound_is_the_policys() {
+    let sizing = |change| Sizing {
+        size_bytes: 1_000_000,
+        change_per_day_bytes: change,
+    };
+    let judged = |now: SourceProfile, change, days: u64| {
+        let before = profile("a", 10_000, 500);
+        let since = serde_json::from_str(&(days * 86_400).to_string()).unwrap();
+        judge(&before, &now, &sizing(change), since).is_some()
+    };
+    // Everyday life: it grows, or less goes than stays, or no more than policy says.
+    assert!(!judged(profile("a", 50_000, 900), 10, 1));
+    assert!(!judged(profile("a", 6_000, 300), 10, 1));
+    assert!(!judged(profile("a", 4_000, 200), 10_000, 1));
+    // More than that.
+    assert!(judged(profile("a", 4_000, 200), 10, 1));
+    assert!(!judged(profile("a", 4_000, 200), 10, 600));
+    // Nearly everything, in bytes or entries, or another source.
+    assert!(judged(profile("a", 100, 490), 10_000, 1));
+    assert!(judged(profile("a", 10_000, 1), 10_000, 1));
+    assert!(judged(profile("b", 10_000, 500), 10_000, 1));
+    assert!(
+        !judged(profile("", 10_000, 500), 10_000, 1),
+        "an identity that was not seen"
+    );
+    // Policy says that nearly everything changes in a day, or in ninety.
+    assert!(judged(profile("a", 100, 50), 800_000, 1));
+    assert!(!judged(profile("a", 100, 50), 900_000, 1));
+    assert!(!judged(profile("a", 100, 50), 10_000, 90));
+    // Nothing at all is never what changes.
+    assert!(judged(profile("a", 0, 500), 2_000_000, 900));
+    assert!(judged(profile("a", 10_000, 0), 2_000_000, 900));
+}
+
+/// While the newest point is in doubt nothing is forgotten, and the review says so by itself.
+#[test]
+fn retention_waits_for_a_source_in_doubt() {
+    let doubt = |observed: &mut reconciler::observed::Observed| {
+        let newest = mine(observed).runs.last_mut().unwrap();
+        let dataset = newest.dataset_ids.first().unwrap().clone();
+        newest.collapsed.insert(dataset, "it fell".to_owned());
+    };
+    let now = at("2026-11-20T00:10:00Z");
+    let (in_force, mut observed, sure) = with_points(|_, _| {});
+    assert_eq!(sure.would_forget.len(), 2);
+    assert!(review(&sure, &observed, &in_force, now).is_empty());
+    doubt(&mut observed);
+    assert!(plan(&in_force, &observed, now).would_forget.is_empty());
+    assert_eq!(review(&sure, &observed, &in_force, now).len(), 2);
+}
+
+/// The program: an exchanged folder of a few bytes is kept as what it is, and counts once a person says so.
+#[test]
+fn a_collapsed_source_counts_once_a_person_says_so() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    let good = world.path("good");
+    std::fs::rename(world.path("live"), &good).unwrap();
+    std::fs::create_dir(world.path("live")).unwrap();
+    std::fs::write(world.path("live/README"), "a mount point\n").unwrap();
+    let said = world.refused(1, &["backup", "bp_files"]);
+    let in_doubt = code::SOURCE_COLLAPSED.to_string();
+    assert!(
+        said.contains(&in_doubt) && said.contains("source accept ds_files"),
+        "{said}"
+    );
+    let status = world.json(1, &["status"]);
+    assert_eq!(
+        status["plans"][0]["condition"]["code"], in_doubt,
+        "{status}"
+    );
+    let latest = |name: &str| {
+        let out = world.path(name);
+        let target = out.to_str().unwrap().to_owned();
+        world.expect(
+            0,
+            &[
+                "restore",
+                "--dataset",
+                "ds_files",
+                "--point",
+                "latest",
+                "--mode",
+                "export-only",
+                "--target",
+                &target,
+            ],
+        );
+        out
+    };
+    same(&latest("one"), &good);
+    // Another run does not make it good either.
+    world.refused(1, &["backup", "bp_files"]);
+    same(&latest("two"), &good);
+
+    world.expect(
+        0,
+        &[
+            "source",
+            "accept",
+            "ds_files",
+            "--note",
+            "moved to a new disk",
+        ],
+    );
+    same(&latest("three"), &world.path("live"));
+    assert_eq!(world.json(0, &["status"])["light"], "green");
+    world.expect(0, &["backup", "bp_files"]);
+    let receipts = world.json(0, &["receipts"]);
+    let accepted: Vec<_> = receipts
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|it| it["decision_type"] == "adoption")
+        .collect();
+    assert_eq!(accepted.len(), 2, "one for each point: {receipts}");
+    assert_eq!(accepted[0]["details"]["note"], "moved to a new disk");
+    world.refused(2, &["source", "accept", "ds_files"]);
+    world.expect(0, &["receipts", "verify"]);
+}
+
+/// The disk is mounted again, or its content came back in place: nobody has to say anything.
+#[test]
+fn a_source_that_is_back_is_good_by_itself() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    let good = world.path("good");
+    std::fs::rename(world.path("live"), &good).unwrap();
+    std::fs::create_dir(world.path("live")).unwrap();
+    std::fs::write(world.path("live/README"), "a mount point\n").unwrap();
+    world.refused(1, &["backup", "bp_files"]);
+    std::fs::remove_dir_all(world.path("live")).unwrap();
+    std::fs::rename(&good, world.path("live")).unwrap();
+    world.expect(0, &["backup", "bp_files"]);
+    assert_eq!(world.json(0, &["status"])["light"], "green");
+
+    std::fs::remove_file(world.path("live/deep/two.bin")).unwrap();
+    world.refused(1, &["backup", "bp_files"]);
+    world.json(
+        0,
+        &[
+            "restore",
+            "--dataset",
+            "ds_files",
+            "--point",
+            "latest",
+            "--mode",
+            "in-place",
+        ],
+    );
+    assert_eq!(world.json(0, &["status"])["light"], "green");
+    world.expect(0, &["backup", "bp_files"]);
+}

@@ -152,7 +152,9 @@ fn damage_that_nothing_repairs_is_told_until_it_is_accepted() {
     }
     fs::remove_file(world.path("live/big.bin")).unwrap();
     world.refused(1, &["verify"]);
-    world.expect(0, &["backup", "bp_files"]);
+    // Most of the source is gone with it, which a person accepts.
+    world.expect(1, &["backup", "bp_files"]);
+    world.expect(0, &["source", "accept", "ds_files"]);
     assert_eq!(verified_at(&world), LOCATIONS);
     restore(&world);
     for _ in 0..2 {

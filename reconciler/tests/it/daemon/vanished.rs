@@ -16,7 +16,9 @@ fn two_points() -> (World, [String; 2]) {
     fs::rename(world.path("live"), world.path("first")).unwrap();
     fs::create_dir_all(world.path("live")).unwrap();
     fs::write(world.path("live/two.txt"), "two\n").unwrap();
-    world.expect(0, &["backup", "bp_files"]);
+    // Another folder with little in it: the point counts once a person says that it is right.
+    world.expect(1, &["backup", "bp_files"]);
+    world.expect(0, &["source", "accept", "ds_files"]);
     let catalog = world.json(0, &["catalog"]);
     let ids = [0, 1].map(|run| catalog[run]["backup_id"].as_str().unwrap().to_owned());
     (world, ids)

@@ -37,7 +37,7 @@ fn main() {
     let read = begun.elapsed();
     for rule in &rules.rules {
         let mut engine =
-            rules::engine::prepare(&rule.modules(&rules), std::time::Duration::from_secs(600))
+            rules::engine::prepare(&rule.modules(&rules), std::time::Duration::from_mins(10))
                 .unwrap();
         rules::engine::evaluate(&mut engine, &rule.package, &value).unwrap();
     }

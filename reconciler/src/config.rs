@@ -324,9 +324,7 @@ fn check_git(git: &Git) -> Result<(), String> {
         .iter()
         .any(|scheme| git.url.starts_with(scheme));
     if !known && !Path::new(&git.url).is_absolute() {
-        return Err(format!(
-            "`git.url` must begin with `/`, `file://`, `https://` or `ssh://`"
-        ));
+        return Err("`git.url` must begin with `/`, `file://`, `https://` or `ssh://`".to_owned());
     }
     if git.credentials.is_some() && !git.url.starts_with("https://") {
         return Err("`git.credentials` go with an `https://` URL alone".to_owned());

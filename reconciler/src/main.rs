@@ -1,9 +1,4 @@
 //! The binary `seawalld`: hands its arguments to the command line, or lives the life of a child process.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "shell: the binary reads its arguments"
-)]
-
 use std::ffi::OsStr;
 use std::process::ExitCode;
 

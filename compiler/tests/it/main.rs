@@ -8,6 +8,7 @@
     clippy::case_sensitive_file_extension_comparisons,
     clippy::disallowed_methods,
     clippy::format_collect,
+    clippy::format_push_string,
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 

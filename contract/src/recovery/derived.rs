@@ -237,7 +237,9 @@ mod tests {
             Some(1)
         };
         let join = |values: Vec<Option<u128>>| {
-            values.iter().for_each(|_| look());
+            for _ in &values {
+                look();
+            }
             values
                 .into_iter()
                 .try_fold(0_u128, |sum, value| Some(sum + value?))

@@ -134,15 +134,15 @@ impl Standing {
         let mut most = sum;
         for together in self.events.chunk_by(|a, b| a.0 == b.0) {
             for (now, at) in together {
-                if now != at {
+                if now == at {
+                    sum += between(standing.last(), Some(at));
+                    standing.insert(*at);
+                } else {
                     standing.remove(at);
                     let older = standing.range(..at).next_back();
                     let newer = standing.range(at..).next();
                     sum += between(older, newer);
                     sum -= between(older, Some(at)) + between(Some(at), newer);
-                } else {
-                    sum += between(standing.last(), Some(at));
-                    standing.insert(*at);
                 }
             }
             most = most.max(sum);

@@ -581,7 +581,7 @@ fn a_model_names_nothing_twice_and_its_approvals_can_be_given() {
             .get_mut("ap")
             .unwrap()
             .roles
-            .clear()
+            .clear();
     });
     assert_eq!(
         roles,

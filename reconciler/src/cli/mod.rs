@@ -266,18 +266,7 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             show::round(&round, format)?;
             Ok(round.exit_status())
         }
-        Command::Plan => {
-            let daemon = reading(config)?;
-            let preview = round::preview(&daemon)?;
-            show::preview(&preview, format)?;
-            Ok(match &preview.followed.problem {
-                Some(problem) => {
-                    tell(problem, format);
-                    problem.exit_status()
-                }
-                None => u8::from(!preview.objections.is_empty()),
-            })
-        }
+        Command::Plan => planned(config, format),
         Command::Status => {
             let daemon = reading(config)?;
             let preview = round::stand(&daemon)?;
@@ -355,6 +344,19 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             Ok(u8::from(findings.iter().any(|finding| !finding.ok)))
         }
     }
+}
+
+fn planned(config: Config, format: Format) -> Result<u8, Failure> {
+    let daemon = reading(config)?;
+    let preview = round::preview(&daemon)?;
+    show::preview(&preview, format)?;
+    Ok(match &preview.followed.problem {
+        Some(problem) => {
+            tell(problem, format);
+            problem.exit_status()
+        }
+        None => u8::from(!preview.objections.is_empty()),
+    })
 }
 
 /// A plan that neither the policy nor the catalog knows is a typing error, not an empty list.

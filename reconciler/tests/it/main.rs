@@ -6,6 +6,10 @@
     clippy::indexing_slicing,
     clippy::too_many_lines,
     clippy::disallowed_methods,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::type_complexity,
+    clippy::unused_self,
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 

@@ -417,7 +417,7 @@ fn names_are_only_names() {
         let prepared = hostile.backup(&wrap(binding.clone())).unwrap();
         let target = "a 'b' \"c\" \\! d";
         let summary = hostile.restore(&wrap(binding), &prepared, target).unwrap();
-        assert!(summary.checks.iter().all(|check| check.has_passed()));
+        assert!(summary.checks.iter().all(connector::Check::has_passed));
         assert!(!mark.exists(), "a command ran");
         hostile.server.sql(
             "postgres",

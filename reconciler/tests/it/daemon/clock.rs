@@ -165,7 +165,7 @@ fn a_slot_later_than_now_never_counts_as_ended() {
         "2026-11-21T00:10:00Z",
         success,
     );
-    store.commit(&[own.clone()], &[]).unwrap();
+    store.commit(std::slice::from_ref(&own), &[]).unwrap();
     store.commit(&[own], &[]).unwrap_err();
     assert_eq!(
         ended("2026-11-21T00:11:00Z"),

@@ -237,9 +237,9 @@ fn endless(world: &World) -> String {
     // Type blob, and its size in groups of 4, 7 and 7 bits.
     let bits = u32::from(length);
     let mut object = vec![
-        0b1011_0000 | (bits & 15) as u8,
-        0x80 | (bits >> 4 & 0x7f) as u8,
-        (bits >> 11) as u8,
+        0b1011_0000 | u8::try_from(bits & 15).unwrap(),
+        0x80 | u8::try_from((bits >> 4) & 0x7f).unwrap(),
+        u8::try_from(bits >> 11).unwrap(),
     ];
     // One stored block of zlib, and its checksum.
     object.extend([0x78, 0x01, 0x01]);

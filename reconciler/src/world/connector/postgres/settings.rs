@@ -86,7 +86,11 @@ fn quoted_part(text: &str) -> Option<(String, &str)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

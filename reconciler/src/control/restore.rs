@@ -377,6 +377,12 @@ fn no_point(request: &Request) -> Failure {
 
 fn mode(request: &Request, restore_id: &str) -> Result<Mode, Failure> {
     let unfit = |why: &str, help: &str| Err(Failure::new(code::RESTORE_UNFIT, why, help));
+    if request.without_safety_point && request.mode != Wanted::InPlace {
+        return unfit(
+            "nothing is replaced, so there is no recovery point to go without",
+            "leave out `--without-safety-point`",
+        );
+    }
     match (request.mode, &request.target) {
         (Wanted::InPlace, Some(_)) => unfit(
             "a restore in place has no target: it goes over the live data",

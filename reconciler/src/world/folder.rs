@@ -577,10 +577,11 @@ impl Folder {
         error: Errno,
         expected: &'static str,
     ) -> FolderError {
-        // What the kernel says of a link depends on the flags; the kind is asked for the message alone.
+        // What the kernel says of a link depends on the flags and on where it leads (`EXDEV`), and of a name that is exchanged
+        // while it is opened (`EAGAIN`); the kind is asked for the message alone.
         if matches!(
             error,
-            Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::ISDIR
+            Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::ISDIR | Errno::XDEV | Errno::AGAIN
         ) && let Ok(stat) = self.stat_of(name)
         {
             return self.wrong_kind(name, FileType::from_raw_mode(stat.st_mode), expected);

@@ -95,6 +95,12 @@ pub(super) fn check(
 ) -> Result<Checked, VaultError> {
     let mut checked = Checked::default();
     let mut packs = hash_all(store.as_ref(), reading, known, &mut checked, parent)?;
+    // Where no list can be made, no engine can work, and nothing can be said of single objects.
+    if let Some(fault) = checked.faults.first().cloned() {
+        let all = checked.held.iter();
+        checked.broken = all.map(|id| (id.clone(), fault.clone())).collect();
+        return Ok(checked);
+    }
     if checked.through.is_some() && checked.damaged.is_empty() {
         return Ok(checked);
     }

@@ -672,7 +672,8 @@ mod tests {
                     assert!(!content.contains("secret"), "root's file was read");
                 }
             }
-            assert_eq!(folders.tally().count().problems, 0);
+            let count = folders.tally().count();
+            assert_eq!(count.problems, 0, "{:?}", count.examples);
         }
         assert!(attacker.end() > ROUNDS, "the attacker was not fast enough");
         assert!(read > ROUNDS, "{read} files were read");

@@ -133,7 +133,7 @@ fn a_collapsed_source_counts_once_a_person_says_so() {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|it| it["decision_type"] == "adoption")
+        .filter(|it| it["decision_type"] == "adoption" && it["details"]["note"].is_string())
         .collect();
     assert_eq!(accepted.len(), 2, "one for each point: {receipts}");
     assert_eq!(accepted[0]["details"]["note"], "moved to a new disk");

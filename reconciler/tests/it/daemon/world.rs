@@ -70,7 +70,7 @@ pub fn model() -> Value {
             }},
             "approvals": {"in_place": {
                 "approval_id": "in_place", "action": "restore_in_place", "environments": ["production"],
-                "tiers": ["tier1"], "approvals": 1, "roles": [], "request_expiry_s": 3_600,
+                "tiers": ["tier1"], "approvals": 1, "roles": ["operator"], "request_expiry_s": 3_600,
                 "execution_expiry_s": 3_600
             }},
             "roles": {}

@@ -137,7 +137,8 @@ fn keys_and_settings_that_others_can_change_or_read_are_told() {
     let folder = world.path("k1.key").parent().unwrap().to_owned();
     set_mode(&folder, 0o777);
     let said = world.expect(1, &["doctor"]);
-    assert!(said.contains("the mode of its folder is 0777"), "{said}");
+    // Where the table wraps the line depends on the length of the path.
+    assert!(said.contains("folder is 0777"), "{said}");
     set_mode(&folder, 0o700);
 }
 

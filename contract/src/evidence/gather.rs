@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::duration::Seconds;
 use crate::id::{BackupId, DatasetId, LocationId, ScenarioId};
-use crate::receipt::{DecisionType, Outcome, Phase, Receipt, SOURCE_IN_DOUBT};
+use crate::receipt::{DecisionType, Outcome, POINT_BEFORE, Phase, Receipt, SOURCE_IN_DOUBT};
 
 /// What one log tells as of an instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +121,7 @@ impl Gathered {
                 self.take_check(receipt);
             }
             DecisionType::Restore | DecisionType::RestoreTest => {
+                self.take_replaced(receipt);
                 if let Some(attempt) = self.attempt(receipt, leaf) {
                     for dataset in &receipt.dataset_ids {
                         let known = self.restores.entry(dataset.clone()).or_default();
@@ -157,6 +158,23 @@ impl Gathered {
             | DecisionType::ConfigurationChange
             | DecisionType::ValidationError
             | DecisionType::Suspension => {}
+        }
+    }
+
+    /// What a restore in place replaced is what somebody wanted to be rid of: a point of it whose source was in doubt is kept, but
+    /// it is no longer the state that the dataset is judged by.
+    fn take_replaced(&mut self, receipt: &Receipt) {
+        let before = receipt.details.get(POINT_BEFORE);
+        let Some(before) = before.and_then(|id| id.parse::<BackupId>().ok()) else {
+            return;
+        };
+        let in_doubt = self.points.get(&before).is_some_and(|point| point.in_doubt);
+        if receipt.result == Some(Outcome::Success) && in_doubt {
+            for dataset in &receipt.dataset_ids {
+                if let Some(known) = self.of_dataset.get_mut(dataset) {
+                    known.remove(&before);
+                }
+            }
         }
     }
 

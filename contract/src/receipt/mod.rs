@@ -16,7 +16,7 @@ pub use ledger::{
 };
 pub use record::{
     Bundle, CLOCK, CLOCK_CONFIRMED, CLOCK_IN_DOUBT, DecisionType, ErrorNote, Line, MAX_LINE_BYTES,
-    Opened, Outcome, Phase, Receipt, SOURCE_IN_DOUBT, Slots, open_line,
+    Opened, Outcome, POINT_BEFORE, Phase, Receipt, SOURCE_IN_DOUBT, Slots, open_line,
 };
 pub use tree::{
     Tree, leaf_hash, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,

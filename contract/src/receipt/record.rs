@@ -30,6 +30,9 @@ pub const CLOCK_IN_DOUBT: &str = "in doubt";
 /// The detail of a point's receipts that says its source had collapsed or was another one; the point is not good until an adoption
 /// receipt with the same detail accepts it.
 pub const SOURCE_IN_DOUBT: &str = "source_in_doubt";
+
+/// Detail of a restore in place: the recovery point of what it replaced, or why there is none.
+pub const POINT_BEFORE: &str = "point_before";
 /// A person confirmed the clock: the adoption receipt that carries this is the newest instant from then on, whatever came before.
 pub const CLOCK_CONFIRMED: &str = "confirmed";
 

@@ -252,6 +252,36 @@ fn a_point_that_is_found_damaged_is_the_newest_no_more() {
     assert_eq!(shown.largest_loss.unwrap().seconds, minutes(200));
 }
 
+/// A source that collapsed leaves a point in doubt; a restore in place answers that, whatever the id of the point.
+#[test]
+fn what_a_restore_in_place_replaced_is_judged_no_more() {
+    let mut log = Log::of("rec");
+    log.point("p1", 0, 10, Outcome::Success);
+    let doubted = [
+        ("consistent_at", minute(60).to_string()),
+        ("source_in_doubt", "it is another source".to_owned()),
+    ];
+    for kind in [DecisionType::Backup, DecisionType::Verification] {
+        log.effect(kind, (60, 70), Outcome::Success, (Some("p2"), &doubted));
+    }
+    let stale = log.of_dataset(75).stale;
+    assert!(
+        matches!(stale.as_slice(), [Stale::Unsound { backup_id: id }] if *id == backup_id("p2")),
+        "{stale:?}"
+    );
+    let before = [("point_before", backup_id("p2").to_string())];
+    let restored = |log: &mut Log, result| {
+        let kind = DecisionType::Restore;
+        log.effect(kind, (80, 81), result, (Some("p1"), &before));
+    };
+    restored(&mut log, Outcome::Failure);
+    assert!(!log.of_dataset(82).stale.is_empty());
+    restored(&mut log, Outcome::Success);
+    let shown = log.of_dataset(82);
+    assert_eq!(shown.stale, []);
+    assert_eq!(shown.newest_point.unwrap().backup_id, backup_id("p1"));
+}
+
 #[test]
 fn evidence_ages() {
     let mut log = Log::of("rec");

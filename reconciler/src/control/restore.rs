@@ -540,7 +540,10 @@ impl Receipts<'_> {
         describe(&mut draft, self.request);
         if let Some(before) = self.before {
             let details = &mut draft.details;
-            details.insert("point_before".to_owned(), before.to_string());
+            details.insert(
+                contract::receipt::POINT_BEFORE.to_owned(),
+                before.to_string(),
+            );
         }
         draft
     }

@@ -386,7 +386,7 @@ fn more_calendars_than_one_comparison_walks_are_incomparable() {
         }
         model
     };
-    let (often, rarely) = (with("*"), with("0/2"));
+    let (often, rarely) = (with("*"), with("*/2"));
     // Every second minute instead of every minute weakens; the other way round strengthens.
     for (old, new, walked) in [
         (&often, &rarely, Effect::Weaker),

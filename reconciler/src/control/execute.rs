@@ -10,7 +10,7 @@ use contract::code;
 use contract::digest::Digest;
 use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use contract::model::Plane;
-use contract::receipt::{DecisionType, Outcome as Result_, Phase, SOURCE_IN_DOUBT, Slots};
+use contract::receipt::{DecisionType, Outcome as Result_, Phase, SOURCE_IN_DOUBT};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -18,6 +18,7 @@ use super::care::{bring_forward, check, read_part, record_overdue, record_points
 use super::child::{self, BackupOrder, BackupReport, Judged, NoAnswer, Order, Reply};
 use super::policy::Followed;
 use super::recover::{self, Probe};
+pub(super) use super::slot_end::{ended, slot_operation, slot_receipt};
 use super::{Access, Daemon, source};
 use crate::failure::Failure;
 use crate::observed::SlotOutcome;
@@ -179,30 +180,6 @@ pub fn count(number: u64, what: &str) -> String {
     } else {
         format!("{number} {what}s")
     }
-}
-
-pub(super) fn slot_receipt(
-    subject: &Subject,
-    operation_id: &str,
-    slot: &SlotRecord,
-    failure: Option<&Failure>,
-) -> Draft {
-    let mut draft = subject.draft(DecisionType::SlotEnded, Phase::Decision, operation_id);
-    draft.slots = Some(Slots {
-        first: slot.first,
-        last: slot.last,
-        count: slot.count,
-    });
-    draft.backup_id.clone_from(&slot.backup_id);
-    draft.result = Some(match slot.outcome {
-        SlotOutcome::Success => Result_::Success,
-        SlotOutcome::Failure | SlotOutcome::Missed => Result_::Failure,
-    });
-    draft.error = failure.map(Failure::note);
-    draft
-        .details
-        .insert("outcome".to_owned(), slot.outcome.as_str().to_owned());
-    draft
 }
 
 /// The intent: recorded and signed before anything happens.
@@ -664,33 +641,6 @@ pub(super) fn describe_point(draft: &mut Draft, run: &Run) {
         if let Ok(digest) = sum.parse() {
             draft.evidence.insert(name.clone(), digest);
         }
-    }
-}
-
-pub(super) fn slot_operation(plan_id: &PlanId, slot: Timestamp) -> String {
-    format!("slot.{plan_id}.{}", crate::plan::stamp(slot))
-}
-
-pub(super) fn ended(
-    plan_id: &PlanId,
-    slot: Timestamp,
-    backup_id: &BackupId,
-    why: Option<String>,
-    at: Timestamp,
-) -> SlotRecord {
-    SlotRecord {
-        plan_id: plan_id.clone(),
-        first: slot,
-        last: slot,
-        count: 1,
-        outcome: if why.is_none() {
-            SlotOutcome::Success
-        } else {
-            SlotOutcome::Failure
-        },
-        backup_id: Some(backup_id.clone()),
-        why,
-        ended_at: at,
     }
 }
 

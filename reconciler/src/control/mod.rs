@@ -21,6 +21,7 @@ mod queue;
 pub mod recover;
 pub mod restore;
 pub mod round;
+mod slot_end;
 pub mod source;
 pub mod timekeeping;
 

@@ -1,0 +1,62 @@
+//! Owns how the end of a slot is recorded: the terminal record and its receipt. Never decides how a slot ended.
+
+use contract::id::{BackupId, PlanId};
+use contract::receipt::{DecisionType, Outcome as Result_, Phase, Slots};
+use jiff::Timestamp;
+
+use super::execute::Subject;
+use crate::failure::Failure;
+use crate::observed::SlotOutcome;
+use crate::store::SlotRecord;
+use crate::world::receipts::Draft;
+
+pub(super) fn slot_operation(plan_id: &PlanId, slot: Timestamp) -> String {
+    format!("slot.{plan_id}.{}", crate::plan::stamp(slot))
+}
+
+pub(super) fn ended(
+    plan_id: &PlanId,
+    slot: Timestamp,
+    backup_id: &BackupId,
+    why: Option<String>,
+    at: Timestamp,
+) -> SlotRecord {
+    SlotRecord {
+        plan_id: plan_id.clone(),
+        first: slot,
+        last: slot,
+        count: 1,
+        outcome: if why.is_none() {
+            SlotOutcome::Success
+        } else {
+            SlotOutcome::Failure
+        },
+        backup_id: Some(backup_id.clone()),
+        why,
+        ended_at: at,
+    }
+}
+
+pub(super) fn slot_receipt(
+    subject: &Subject,
+    operation_id: &str,
+    slot: &SlotRecord,
+    failure: Option<&Failure>,
+) -> Draft {
+    let mut draft = subject.draft(DecisionType::SlotEnded, Phase::Decision, operation_id);
+    draft.slots = Some(Slots {
+        first: slot.first,
+        last: slot.last,
+        count: slot.count,
+    });
+    draft.backup_id.clone_from(&slot.backup_id);
+    draft.result = Some(match slot.outcome {
+        SlotOutcome::Success => Result_::Success,
+        SlotOutcome::Failure | SlotOutcome::Missed => Result_::Failure,
+    });
+    draft.error = failure.map(Failure::note);
+    draft
+        .details
+        .insert("outcome".to_owned(), slot.outcome.as_str().to_owned());
+    draft
+}

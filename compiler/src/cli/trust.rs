@@ -258,7 +258,7 @@ fn check_names(description: &Description) -> Result<(), String> {
     Ok(())
 }
 
-/// A machine signs by itself what persons are to stand beside: it holds one role, and no role names anybody twice.
+/// A machine signs without a person, so its key holds one role; and no role names a person twice.
 fn check_separation(description: &Description) -> Result<(), String> {
     let mut roles: Vec<(&str, &[String])> = vec![("root", &description.root.persons)];
     for environment in description.environments.values() {

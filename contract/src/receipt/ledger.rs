@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::seal::{PrivateKey, PublicKey, Serial};
 
 use super::checkpoint::{Checkpoint, Origin};
 use super::fault::{LogFault, ReceiptFault};
+use super::frontier::Frontier;
 use super::record::{
     CLOCK, CLOCK_CONFIRMED, CLOCK_IN_DOUBT, DecisionType, Line, Opened, Outcome, Phase, Receipt,
     open_line,
@@ -28,7 +30,8 @@ pub struct Authority {
 }
 
 /// An intent without an outcome, or an unknown outcome without a resolution.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OpenIntent {
     /// Leaf hash of the receipt that waits to be closed.
     pub leaf: Digest,
@@ -43,7 +46,8 @@ pub struct OpenIntent {
 }
 
 /// A bundle as the log remembers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AcceptedBundle {
     /// Its serial.
     pub serial: Serial,
@@ -72,6 +76,42 @@ impl Ledger {
             results: BTreeMap::new(),
             newest: None,
             accepted: None,
+        }
+    }
+
+    /// The state to go on from later, ready to be signed.
+    pub fn frontier(&self) -> Frontier {
+        let results = self.results.iter();
+        Frontier {
+            environment: self.origin.environment.clone(),
+            reconciler_id: self.origin.reconciler_id.clone(),
+            size: self.size(),
+            peaks: self.tree.peaks().collect(),
+            open: self.open().into_iter().cloned().collect(),
+            results: results
+                .map(|((kind, outcome), count)| (*kind, *outcome, *count))
+                .collect(),
+            newest: self.newest,
+            accepted: self.accepted,
+        }
+    }
+
+    /// The state that a frontier tells of. Only reached with one that was signed and checked.
+    pub(super) fn after(frontier: Frontier) -> Self {
+        let results = frontier.results.into_iter();
+        let open = frontier.open.into_iter();
+        Self {
+            origin: Origin {
+                environment: frontier.environment,
+                reconciler_id: frontier.reconciler_id,
+            },
+            tree: Tree::of_peaks(frontier.size, &frontier.peaks),
+            open: open.map(|open| (open.leaf, open)).collect(),
+            results: results
+                .map(|(kind, outcome, count)| ((kind, outcome), count))
+                .collect(),
+            newest: frontier.newest,
+            accepted: frontier.accepted,
         }
     }
 

@@ -5,12 +5,14 @@
 
 mod checkpoint;
 mod fault;
+mod frontier;
 mod ledger;
 mod record;
 mod tree;
 
 pub use checkpoint::{Checkpoint, Origin};
 pub use fault::{LogFault, ReceiptFault};
+pub use frontier::Frontier;
 pub use ledger::{
     AcceptedBundle, Authority, Ledger, OpenIntent, VerifiedLog, verify_log, verify_log_seeing,
 };

@@ -47,6 +47,21 @@ impl Tree {
         tree
     }
 
+    /// The tree of this size whose perfect subtrees have these roots, from left to right: one for each bit of the size.
+    pub(super) fn of_peaks(size: u64, roots: &[Digest]) -> Self {
+        let bits = (0..u64::BITS).rev().map(|bit| 1 << bit);
+        let leaves = bits.filter(|leaves| size & leaves != 0);
+        Self {
+            size,
+            peaks: leaves.zip(roots.iter().copied()).collect(),
+        }
+    }
+
+    /// Roots of the perfect subtrees, from left to right.
+    pub(super) fn peaks(&self) -> impl Iterator<Item = Digest> {
+        self.peaks.iter().map(|(_, root)| *root)
+    }
+
     /// Number of leaves.
     pub const fn size(&self) -> u64 {
         self.size

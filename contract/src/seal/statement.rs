@@ -32,6 +32,8 @@ pub mod predicate_type {
     pub const TRUST_ROOT: &str = "https://seawall.dev/trust-root/v1";
     /// One decision or action of a reconciler.
     pub const RECEIPT: &str = "https://seawall.dev/receipt/v1";
+    /// The state of a receipt log after one of its lines.
+    pub const FRONTIER: &str = "https://seawall.dev/frontier/v1";
     /// One person's approval of one request.
     pub const APPROVAL: &str = "https://seawall.dev/approval/v1";
 }

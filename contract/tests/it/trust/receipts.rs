@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use contract::code::{self, Code};
 use contract::digest::Digest;
 use contract::receipt::{
-    Authority, Bundle, Checkpoint, DecisionType, ErrorNote, Ledger, LogFault, MAX_LINE_BYTES,
-    Origin, Outcome, Phase, Receipt, Slots, VerifiedLog, prove_consistency, prove_inclusion,
-    verify_consistency, verify_inclusion, verify_log,
+    Authority, Bundle, Checkpoint, DecisionType, ErrorNote, Frontier, Ledger, LogFault,
+    MAX_LINE_BYTES, Origin, Outcome, Phase, Receipt, Slots, VerifiedLog, open_line,
+    prove_consistency, prove_inclusion, verify_consistency, verify_inclusion, verify_log,
 };
 use contract::seal::{Envelope, Serial, Statement};
 use proptest::prelude::*;
@@ -552,6 +552,63 @@ fn lines_are_proven_offline() {
     grown.write(decision());
     let proof = prove_consistency(&grown.leaves, 7).unwrap();
     verify_consistency((7, &checkpoint.root), (8, &grown.ledger.root()), &proof).unwrap();
+}
+
+/// Reads the lines from a place on, as a start does.
+fn go_on(mut ledger: Ledger, lines: &[String]) -> Ledger {
+    for line in lines {
+        let opened = open_line(line.as_bytes(), &authority()).unwrap();
+        ledger.push(&opened.receipt, opened.leaf).unwrap();
+    }
+    ledger
+}
+
+#[test]
+fn a_frontier_is_signed_by_the_reconciler_and_is_nothing_else() {
+    let log = story();
+    let sealed = |by: &str| log.ledger.frontier().seal(&key(by)).unwrap();
+    let open = |text: &str| Frontier::open(text.as_bytes(), &authority()).map_err(|it| it.code());
+    assert_eq!(open(&sealed("rec-1")), Ok(log.ledger.clone()));
+    assert_eq!(open(&sealed("ci")), Err(code::RECEIPT_UNSIGNED));
+    // Of the same key, and something else: neither stands for the other.
+    let line = log.lines.last().unwrap();
+    assert_eq!(open(line), Err(code::RECEIPT_INVALID));
+    let as_line = open_line(sealed("rec-1").as_bytes(), &authority()).unwrap_err();
+    assert_eq!(as_line.code(), code::RECEIPT_INVALID);
+    // Of another log.
+    let mut other = log.ledger.frontier();
+    other.reconciler_id = "rec-2".parse().unwrap();
+    let other = other.seal(&key("rec-1")).unwrap();
+    assert_eq!(open(&other), Err(code::RECEIPT_FOREIGN));
+    // One that cannot be is never signed.
+    let mut short = log.ledger.frontier();
+    short.peaks.pop();
+    assert!(short.seal(&key("rec-1")).is_err());
+    let mut ahead = log.ledger.frontier();
+    ahead.open[0].log_index = ahead.size;
+    assert!(ahead.seal(&key("rec-1")).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    /// Whoever goes on from a frontier comes to the same state as whoever read everything.
+    #[test]
+    fn going_on_from_a_frontier_is_reading_everything(stories in 1..5_usize, place in any::<prop::sample::Index>()) {
+        let mut log = Writer::new();
+        for _ in 0..stories {
+            log.write(decision());
+            let intent = log.write(intent());
+            let unknown = log.write(closing(Phase::Outcome, intent, Outcome::Unknown));
+            log.write(closing(Phase::Resolution, unknown, Outcome::Failure));
+            log.write(super::receipts::intent());
+        }
+        let place = place.index(log.lines.len() + 1);
+        let before = go_on(Ledger::new(origin()), &log.lines[..place]);
+        let sealed = before.frontier().seal(&key("rec-1")).unwrap();
+        let resumed = Frontier::open(sealed.as_bytes(), &authority()).unwrap();
+        prop_assert_eq!(&resumed, &before);
+        prop_assert_eq!(go_on(resumed, &log.lines[place..]), log.ledger);
+    }
 }
 
 proptest! {

@@ -56,11 +56,11 @@ pub struct PlanObserved {
     pub last_outcome: Option<SlotOutcome>,
     /// Why, where that is no success.
     pub last_why: Option<String>,
-    /// Every run that the catalog knows, oldest first.
+    /// Every run that left a recovery point, oldest first; then the newest run, where that left none.
     pub runs: Vec<Run>,
     /// Executions without an outcome, or whose outcome is unknown.
     pub open: Vec<Execution>,
-    /// Backups of each slot or operator request that were begun, for the number of the next attempt.
+    /// Backups of each slot without its terminal record that were begun, for the number of the next attempt.
     pub attempts: BTreeMap<BackupId, u32>,
     /// Operations that recorded an overdue check.
     pub recorded: BTreeSet<String>,

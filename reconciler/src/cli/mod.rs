@@ -28,7 +28,7 @@ use crate::control::{
     timekeeping,
 };
 use crate::failure::Failure;
-use crate::store::{Run, Store as _};
+use crate::store::Store as _;
 use crate::world::clock;
 use crate::world::process::signals;
 
@@ -277,13 +277,13 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Catalog { plan } => {
             let daemon = reading(config)?;
             let mut runs = daemon.store.runs()?;
-            known(&daemon, plan.as_ref(), &runs)?;
+            known(&daemon, plan.as_ref())?;
             runs.retain(|run| plan.as_ref().is_none_or(|plan| run.plan_id == *plan));
             show::catalog(&runs, format).map(|()| 0)
         }
         Command::Slots { plan } => {
             let daemon = reading(config)?;
-            known(&daemon, plan.as_ref(), &daemon.store.runs()?)?;
+            known(&daemon, plan.as_ref())?;
             let slots = daemon.store.slots(plan.as_ref())?;
             show::slots(&slots, format).map(|()| 0)
         }
@@ -360,13 +360,13 @@ fn planned(config: Config, format: Format) -> Result<u8, Failure> {
 }
 
 /// A plan that neither the policy nor the catalog knows is a typing error, not an empty list.
-fn known(daemon: &Daemon, plan: Option<&PlanId>, runs: &[Run]) -> Result<(), Failure> {
+fn known(daemon: &Daemon, plan: Option<&PlanId>) -> Result<(), Failure> {
     let Some(plan) = plan else { return Ok(()) };
     let in_force = policy::in_force(daemon, clock::now(), None);
     let in_policy = in_force.is_ok_and(|it| it.in_force.model.plans.contains_key(plan));
     if in_policy
         || daemon.store.plans_since()?.contains_key(plan)
-        || runs.iter().any(|run| run.plan_id == *plan)
+        || daemon.store.newest_run(plan)?.is_some()
     {
         return Ok(());
     }

@@ -19,9 +19,7 @@ const NOTE: usize = 1_000;
 /// Records that a person knows that a point is lost or damaged, and why. Only for a point that is.
 pub fn accept(daemon: &Daemon, backup_id: &BackupId, note: &str) -> Result<Run, Failure> {
     let now = daemon.fresh_now()?;
-    let mut runs = daemon.store.runs()?;
-    runs.retain(|run| run.backup_id == *backup_id && run.is_point());
-    let Some(run) = runs.pop() else {
+    let Some(run) = daemon.store.point(backup_id)? else {
         return Err(Failure::new(
             code::POINT_NOT_FOUND,
             format!("there is no recovery point `{backup_id}`"),

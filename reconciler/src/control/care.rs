@@ -67,9 +67,7 @@ pub(super) fn check(
 }
 
 fn point(daemon: &Daemon, verify: &Verify) -> Result<Option<Run>, Failure> {
-    let mut runs = daemon.store.runs()?;
-    runs.retain(|run| run.backup_id == verify.backup_id && run.is_point());
-    Ok(runs.pop())
+    Ok(daemon.store.point(&verify.backup_id)?)
 }
 
 fn of_care(daemon: &Daemon, planned: &Planned, kind: ExecutionKind, kid: &Kid) -> Execution {
@@ -485,10 +483,11 @@ pub(super) fn record_points(
 ) -> Result<Done, Failure> {
     let subject = Subject::of(followed, &points.plan_id);
     let mut last = None;
-    for mut run in daemon.store.runs()? {
-        if !points.backup_ids.contains(&run.backup_id) || run.is_lost() == are_lost {
+    for id in &points.backup_ids {
+        let run = daemon.store.point(id)?;
+        let Some(mut run) = run.filter(|run| run.is_lost() != are_lost) else {
             continue;
-        }
+        };
         let word = if are_lost { "lost" } else { "found" };
         let operation_id = format!("{word}.{}.{}", run.backup_id, stamp(clock::now()));
         let execution = Execution {

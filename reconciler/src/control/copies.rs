@@ -2,17 +2,20 @@
 //! written by a child of its own, so that a location that hangs holds nobody. Never writes to a location that is set aside.
 //! The interesting function is [`copy`].
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::thread::ScopedJoinHandle;
 
 use contract::code;
 use contract::id::LocationId;
+use contract::receipt::Checkpoint;
 
 use super::Daemon;
 use super::locations::{Standing, at, failed, private_folder};
 use crate::failure::Failure;
+use crate::store::{Change, ReceiptCopy, Store as _};
 use crate::world::folder::{Folder, PRIVATE_FILE};
-use crate::world::location::{self, Order, Reply};
+use crate::world::location::{self, NoReply, Order, Reply, Tail};
 use crate::world::receipts::{self, CopyError};
 use crate::world::vault::Place;
 
@@ -64,15 +67,45 @@ fn folder_of(daemon: &Daemon, id: &LocationId) -> PathBuf {
         .unwrap_or_default()
 }
 
-/// Copies the log to every location whose copy is older.
+/// A location whose copy is older than the log.
+struct Older {
+    id: LocationId,
+    standing: Standing,
+    /// How many lines it has.
+    size: u64,
+    /// What its file looked like when it was left, where that is known.
+    left: Option<String>,
+}
+
+/// Copies the log to every location whose copy is older: only what it misses, where it is as it was left.
 pub(super) fn copy(daemon: &Daemon) -> Result<Vec<Failure>, Failure> {
     let mut failures = Vec::new();
-    let mut wanted: Vec<(LocationId, Standing)> = Vec::new();
-    let (log, note, ours) = {
-        let held = daemon.log();
-        let (log, note) = receipts::rendered(&held, &daemon.store)?;
-        (log, note, held.ledger().size())
-    };
+    let (checkpoint, note) = daemon.log().checkpoint();
+    let older = older(daemon, checkpoint.size, &mut failures)?;
+    let (tails, mut whole): (Vec<_>, Vec<_>) =
+        older.into_iter().partition(|older| older.left.is_some());
+    for (older, reply) in send(daemon, &checkpoint, &note, tails)? {
+        match reply {
+            Ok(Reply::CopyChanged) => {
+                tracing::info!(location = %older.id, "the copy of the receipts is not as it was left; it is written anew");
+                whole.push(Older {
+                    left: None,
+                    ..older
+                });
+            }
+            reply => conclude(daemon, &older.id, &checkpoint, &note, reply, &mut failures)?,
+        }
+    }
+    for (older, reply) in send(daemon, &checkpoint, &note, whole)? {
+        conclude(daemon, &older.id, &checkpoint, &note, reply, &mut failures)?;
+    }
+    Ok(failures)
+}
+
+/// Locations whose copy is older than the log. Why another one gets none is a failure.
+fn older(daemon: &Daemon, ours: u64, failures: &mut Vec<Failure>) -> Result<Vec<Older>, Failure> {
+    let mut copies = daemon.store.receipt_copies()?;
+    let mut all = Vec::new();
     for (id, standing) in daemon.locations()?.standings {
         if let Some(aside) = &standing.aside {
             failures.push(Failure::new(
@@ -93,77 +126,142 @@ pub(super) fn copy(daemon: &Daemon) -> Result<Vec<Failure>, Failure> {
                 }
                 .into(),
             ),
-            Ok(_) => wanted.push((id, standing)),
+            Ok(found) => {
+                let size = found.unwrap_or(0);
+                let left = copies.remove(&id).filter(|copy| copy.size == size);
+                let left = left.filter(|_| size > 0).map(|copy| copy.seen);
+                all.push(Older {
+                    id,
+                    standing,
+                    size,
+                    left,
+                });
+            }
             Err(error) => failures.push(error.into()),
         }
     }
-    if wanted.is_empty() {
-        return Ok(failures);
-    }
+    Ok(all)
+}
+
+/// Asks a child for each location, all at the same time.
+fn send(
+    daemon: &Daemon,
+    checkpoint: &Checkpoint,
+    note: &str,
+    all: Vec<Older>,
+) -> Result<Vec<(Older, Result<Reply, NoReply>)>, Failure> {
+    // Lines that all of them miss, and more where one is older than another.
+    let is_tail = all.iter().all(|older| older.left.is_some());
+    let first = all.iter().map(|older| older.size).min();
+    let Some(first) = first.map(|size| if is_tail { size } else { 0 }) else {
+        return Ok(Vec::new());
+    };
     let from = private_folder(&daemon.config, OUTGOING)?;
-    lay_out(&from, &log, note.as_bytes()).map_err(|why| {
-        Failure::new(
+    lay_out(daemon, &from, first, checkpoint, note)?;
+    let begin = daemon.store.receipt_bytes(first)?;
+    let bytes = daemon.store.receipt_bytes(checkpoint.size)?;
+    let orders = all
+        .iter()
+        .map(|older| {
+            let inspected = older.standing.inspected.as_ref();
+            let Place::Folder(folder) = &older.standing.place;
+            let tail = match &older.left {
+                None => None,
+                Some(left) => Some(Tail {
+                    left: left.clone(),
+                    skip: daemon
+                        .store
+                        .receipt_bytes(older.size)?
+                        .saturating_sub(begin),
+                }),
+            };
+            Ok(Order::CopyReceipts {
+                at: at(&daemon.config, &older.id)?,
+                expected: folder.mark.clone(),
+                receipts: daemon.receipts_below(),
+                from: from.clone(),
+                bytes: bytes.saturating_sub(begin),
+                tail,
+                replaces: inspected.and_then(|inspected| inspected.checkpoint.clone()),
+            })
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let replies: Vec<_> = std::thread::scope(|scope| {
+        let asked: Vec<_> = orders
+            .iter()
+            .map(|order| scope.spawn(|| location::ask(order, &|| daemon.stop.asked())))
+            .collect();
+        let panicked = |_| Err(NoReply::Broken("copying receipts panicked".to_owned()));
+        asked
+            .into_iter()
+            .map(|asked| asked.join().unwrap_or_else(panicked))
+            .collect()
+    });
+    Ok(all.into_iter().zip(replies).collect())
+}
+
+/// Remembers how far a copy is and how its file was left, or says why there is none.
+fn conclude(
+    daemon: &Daemon,
+    id: &LocationId,
+    checkpoint: &Checkpoint,
+    note: &str,
+    reply: Result<Reply, NoReply>,
+    failures: &mut Vec<Failure>,
+) -> Result<(), Failure> {
+    let Ok(Reply::Copied(seen)) = reply else {
+        let failure = failed(id, reply);
+        failures.push(Failure::new(
+            code::RECEIPT_COPY_FAILED,
+            format!("receipts cannot be copied: {}", failure.message),
+            failure.help,
+        ));
+        return Ok(());
+    };
+    daemon.receipts_copied(id, note);
+    let copy = ReceiptCopy {
+        location_id: id.clone(),
+        size: checkpoint.size,
+        seen,
+    };
+    daemon
+        .store
+        .commit(&[Change::ReceiptsCopied(copy)], &[])
+        .map_err(Failure::from)
+}
+
+/// Lays out the lines from a place in the log on, and the checkpoint that covers them, for children to copy.
+fn lay_out(
+    daemon: &Daemon,
+    folder: &Path,
+    first: u64,
+    checkpoint: &Checkpoint,
+    note: &str,
+) -> Result<(), Failure> {
+    let authority = daemon.log().authority().clone();
+    let mut broken = None;
+    let fill = |file: &mut File| {
+        let mut out = BufWriter::new(file);
+        receipts::lay_lines(&daemon.store, &authority, first, checkpoint, &mut out).map_err(
+            |error| {
+                let told = io::Error::other(error.to_string());
+                broken = Some(error);
+                told
+            },
+        )?;
+        out.flush()
+    };
+    let laid = Folder::open(folder).and_then(|held| {
+        held.write_from("receipts.jsonl".as_ref(), PRIVATE_FILE, fill)?;
+        held.write("checkpoint".as_ref(), &[note.as_bytes()], PRIVATE_FILE)
+    });
+    match (broken, laid) {
+        (Some(error), _) => Err(error.into_copy_error(folder).into()),
+        (None, Ok(())) => Ok(()),
+        (None, Err(why)) => Err(Failure::new(
             code::RECEIPT_COPY_FAILED,
             format!("the receipts to copy cannot be written: {why}"),
             "make room below the state folder",
-        )
-    })?;
-    let replies = std::thread::scope(|scope| {
-        let asked: Vec<_> = wanted
-            .iter()
-            .map(|(id, standing)| {
-                let from = &from;
-                scope.spawn(move || copy_to(daemon, id, standing, from))
-            })
-            .collect();
-        let replies: Vec<_> = asked.into_iter().map(ScopedJoinHandle::join).collect();
-        replies
-    });
-    for ((id, _), reply) in wanted.iter().zip(replies) {
-        match reply {
-            Ok(Ok(())) => daemon.receipts_copied(id, &note),
-            Ok(Err(failure)) => failures.push(failure),
-            Err(_) => failures.push(Failure::new(
-                code::EFFECT_PANICKED,
-                "copying receipts panicked",
-                "report this as a bug",
-            )),
-        }
+        )),
     }
-    Ok(failures)
-}
-
-fn copy_to(
-    daemon: &Daemon,
-    id: &LocationId,
-    standing: &Standing,
-    from: &Path,
-) -> Result<(), Failure> {
-    let Place::Folder(folder) = &standing.place;
-    let inspected = standing.inspected.as_ref();
-    let order = Order::CopyReceipts {
-        at: at(&daemon.config, id)?,
-        expected: folder.mark.clone(),
-        receipts: daemon.receipts_below(),
-        from: from.to_owned(),
-        replaces: inspected.and_then(|inspected| inspected.checkpoint.clone()),
-    };
-    match location::ask(&order, &|| daemon.stop.asked()) {
-        Ok(Reply::Done) => Ok(()),
-        other => {
-            let failure = failed(id, other);
-            Err(Failure::new(
-                code::RECEIPT_COPY_FAILED,
-                format!("receipts cannot be copied: {}", failure.message),
-                failure.help,
-            ))
-        }
-    }
-}
-
-fn lay_out(folder: &Path, log: &[u8], note: &[u8]) -> Result<(), String> {
-    let held = Folder::open(folder).map_err(|error| error.to_string())?;
-    held.write("receipts.jsonl".as_ref(), &[log], PRIVATE_FILE)
-        .and_then(|()| held.write("checkpoint".as_ref(), &[note], PRIVATE_FILE))
-        .map_err(|error| error.to_string())
 }

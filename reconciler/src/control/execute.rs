@@ -358,10 +358,10 @@ fn ask_for_backup(
         }
         // Points that a person gave up do not keep a lost repository from being begun again.
         let given_up = super::look::acknowledged(daemon)?;
-        let existing = daemon.store.runs()?.iter().any(|run| {
-            let ours = run.plan_id == backup.plan_id && run.kid == backup.kid;
+        let points = daemon.store.points(Some(&backup.plan_id))?;
+        let existing = points.iter().any(|run| {
             let gone = run.is_lost() && given_up.contains(&run.backup_id);
-            run.is_point() && ours && !gone
+            run.kid == backup.kid && !gone
         });
         let seconds = seconds_until(planned.deadline);
         let order = BackupOrder {

@@ -121,8 +121,8 @@ pub(super) fn learn(
     if checked.through.is_some() && checked.damaged.is_empty() {
         return Ok(lesson);
     }
-    for run in daemon.store.runs()? {
-        if run.plan_id != *place.plan_id || run.kid != *place.kid || !run.is_point() {
+    for run in daemon.store.points(Some(place.plan_id))? {
+        if run.kid != *place.kid {
             continue;
         }
         let mut after = run.clone();

@@ -253,8 +253,7 @@ pub fn adopt(daemon: &Daemon, id: &LocationId, actor: &str, now: Timestamp) -> R
 pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure> {
     let config = &daemon.config;
     let identities = daemon.store.location_identities()?;
-    let mut runs = daemon.store.runs()?;
-    runs.retain(Run::is_point);
+    let runs = daemon.store.points(None)?;
     let orders = config
         .locations
         .keys()
@@ -487,7 +486,14 @@ pub(super) fn failed(id: &LocationId, reply: Result<Reply, NoReply>) -> Failure 
             format!("failed: {why}"),
             "let the daemon's user write there, and check its storage",
         ),
-        Ok(Reply::Inspected(_) | Reply::Done | Reply::Resolved(_) | Reply::Silent) => (
+        Ok(
+            Reply::Inspected(_)
+            | Reply::Done
+            | Reply::Copied(_)
+            | Reply::CopyChanged
+            | Reply::Resolved(_)
+            | Reply::Silent,
+        ) => (
             code::VAULT_LOCATION_FAILED,
             "was asked by a child that answered something else".to_owned(),
             "report this as a bug",

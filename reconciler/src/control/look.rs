@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::observed::{CopyState, Lack, Observation, Observed, PlanObserved, RepositoryObserved};
 use crate::plan::own_plans;
-use crate::store::{Execution, ExecutionKind, Outcome, Run, Store as _};
+use crate::store::{Execution, Run, Store as _};
 use crate::world::connector;
 use crate::world::vault::{LocationState, Vault};
 
@@ -29,13 +29,12 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
     let since = daemon.store.plans_since()?;
     let mut last = daemon.store.last_slots(now)?;
     let mut runs: BTreeMap<PlanId, Vec<Run>> = BTreeMap::new();
-    for run in daemon.store.runs()? {
+    for run in daemon.store.points(None)? {
         runs.entry(run.plan_id.clone()).or_default().push(run);
     }
-    let mut executions: BTreeMap<PlanId, Vec<Execution>> = BTreeMap::new();
-    for execution in daemon.store.executions()? {
-        executions
-            .entry(execution.plan_id.clone())
+    let mut open: BTreeMap<PlanId, Vec<Execution>> = BTreeMap::new();
+    for execution in daemon.store.open_executions()? {
+        open.entry(execution.plan_id.clone())
             .or_default()
             .push(execution);
     }
@@ -48,10 +47,14 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
         running: daemon.store.running(),
     };
     for (plan_id, policy) in own_plans(&followed.in_force) {
-        let executions = executions.remove(plan_id).unwrap_or_default();
         let mut looked = copies.remove(plan_id).unwrap_or_default();
         remembered(daemon, plan_id, &mut looked.repositories)?;
         let last = last.remove(plan_id);
+        // A slot later than now never counts as ended.
+        let ended_through = last.as_ref().map(|slot| slot.last.min(now));
+        let mut runs = runs.remove(plan_id).unwrap_or_default();
+        let newest = daemon.store.newest_run(plan_id)?;
+        runs.extend(newest.filter(|run| !run.is_point()));
         let seen = PlanObserved {
             // A bundle that a wrong clock accepted in the future is accepted now, or the plan's slots would never begin.
             since: since
@@ -60,17 +63,16 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
                 .unwrap_or(followed.accepted_at)
                 .min(now),
             unbound: lacks(&daemon.config, followed, policy),
-            // A slot later than now never counts as ended.
-            ended_through: last.as_ref().map(|slot| slot.last.min(now)),
+            ended_through,
             last_outcome: last.as_ref().map(|slot| slot.outcome),
             last_why: last.and_then(|slot| slot.why),
-            runs: runs.remove(plan_id).unwrap_or_default(),
-            attempts: attempts(&executions),
-            recorded: recorded(&executions),
+            runs,
+            attempts: attempts(&daemon.store.executions_of_slots(plan_id, ended_through)?),
+            recorded: recorded(daemon, plan_id)?,
             acknowledged: acknowledged.clone(),
             repositories: looked.repositories,
             restored: restored.clone(),
-            open: executions.into_iter().filter(is_open).collect(),
+            open: open.remove(plan_id).unwrap_or_default(),
             copies: looked.copies,
         };
         observed.plans.insert(plan_id.clone(), seen);
@@ -79,32 +81,26 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
     Ok(observed)
 }
 
-/// Whether an execution still waits for its outcome, or for what an unknown one turned out to be.
-pub fn is_open(execution: &Execution) -> bool {
-    match execution.outcome {
-        None | Some(Outcome::Unknown) => true,
-        Some(Outcome::Success | Outcome::Partial | Outcome::Failure) => false,
-    }
-}
-
 fn attempts(executions: &[Execution]) -> BTreeMap<contract::id::BackupId, u32> {
     let mut attempts = BTreeMap::new();
     for execution in executions {
-        if let (ExecutionKind::Backup, Some(id)) = (execution.kind, &execution.backup_id) {
+        if let Some(id) = &execution.backup_id {
             *attempts.entry(id.clone()).or_insert(0) += 1;
         }
     }
     attempts
 }
 
-/// Overdue checks that were recorded, by their operations.
-fn recorded(executions: &[Execution]) -> BTreeSet<String> {
-    let overdue = code::CHECK_OVERDUE.to_string();
-    executions
-        .iter()
-        .filter(|execution| execution.error.as_ref() == Some(&overdue))
-        .map(|execution| execution.operation_id.clone())
-        .collect()
+/// One overdue check of each location and key is asked about at a time; no plan has so many of both.
+const OVERDUE_LOOKED_AT: u32 = 1_000;
+
+/// The newest overdue checks that were recorded, by their operations.
+fn recorded(daemon: &Daemon, plan_id: &PlanId) -> Result<BTreeSet<String>, Failure> {
+    let recorded =
+        daemon
+            .store
+            .operations_with_error(plan_id, code::CHECK_OVERDUE, OVERDUE_LOOKED_AT)?;
+    Ok(recorded.into_iter().collect())
 }
 
 /// The word under which a person accepts that a recovery point is lost or damaged.

@@ -194,12 +194,7 @@ impl Daemon {
     /// An instant later than every effect so far, so that ids that are derived from it are new. Waits a second at most.
     pub fn fresh_now(&self) -> Result<Timestamp, Failure> {
         const TICK: Duration = Duration::from_millis(20);
-        let newest = self
-            .store
-            .executions()?
-            .into_iter()
-            .map(|execution| execution.started_at)
-            .max();
+        let newest = self.store.newest_start()?;
         for _ in 0..55 {
             let now = clock::now();
             // A clock that was set back is no reason to wait: it is told as a condition.

@@ -12,7 +12,6 @@ use contract::receipt::{DecisionType, Phase};
 
 use super::child::Judged;
 use super::execute::{Subject, checksums, connector_states, decision, describe_point, result};
-use super::look::is_open;
 use super::policy::Followed;
 use super::{Access, Daemon, source};
 use crate::failure::Failure;
@@ -53,14 +52,8 @@ pub enum Probe {
 
 /// Closes every effect that a former life of the process left open.
 pub fn recover(daemon: &Daemon, followed: &Followed) -> Result<u64, Failure> {
-    let open: Vec<Execution> = daemon
-        .store
-        .executions()?
-        .into_iter()
-        .filter(is_open)
-        .collect();
     let mut closed = 0;
-    for execution in open {
+    for execution in daemon.store.open_executions()? {
         let failure = Failure::new(
             code::RUN_INTERRUPTED,
             format!("the process ended while `{}` ran", execution.operation_id),
@@ -376,11 +369,11 @@ pub fn held_now(
         .map(|(info, at)| (info.snapshot_id, at.into_iter().collect()))
         .collect();
     let mut changes = Vec::new();
-    for mut run in daemon.store.runs()? {
+    for mut run in daemon.store.points(Some(plan_id))? {
         let Some(at) = run.snapshot_id.as_ref().and_then(|id| held.get(id)) else {
             continue;
         };
-        if run.plan_id != *plan_id || run.kid != *kid || !run.is_point() {
+        if run.kid != *kid {
             continue;
         }
         let mut now: BTreeMap<LocationId, String> = at

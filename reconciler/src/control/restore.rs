@@ -165,7 +165,7 @@ fn admit(
     restore_id: String,
     now: Timestamp,
 ) -> Result<Admitted, Failure> {
-    let runs = daemon.store.runs()?;
+    let runs = daemon.store.points(None)?;
     approved(followed, request, &runs)?;
     let mode = mode(request, &restore_id)?;
     if let Some(binding) = daemon.config.datasets.get(&request.dataset) {

@@ -13,7 +13,7 @@ use super::policy::{self, Followed};
 use super::{Daemon, round};
 use crate::collapse;
 use crate::failure::Failure;
-use crate::store::{Acknowledgement, Change, ExecutionKind, Outcome, Run, Store as _};
+use crate::store::{Acknowledgement, Change, Outcome, Run, Store as _};
 use crate::world::receipts::Draft;
 
 /// Marks the datasets of a run whose source is not what the newest good point before showed.
@@ -23,16 +23,15 @@ pub fn hold_against_before(
     mut run: Run,
 ) -> Result<Run, Failure> {
     let restored = restored(daemon)?;
-    let runs = daemon.store.runs()?;
+    let points = daemon.store.points(None)?;
     for (id, profile) in &run.profiles {
         let Some(dataset) = followed.in_force.model.datasets.get(id) else {
             continue;
         };
-        let before = runs
+        let before = points
             .iter()
             .filter(|before| {
-                before.is_point()
-                    && before.backup_id != run.backup_id
+                before.backup_id != run.backup_id
                     && !before.collapsed.contains_key(id)
                     && before.profiles.contains_key(id)
             })
@@ -58,15 +57,13 @@ pub fn hold_against_before(
 /// When each dataset was last restored in place, or may have been.
 pub fn restored(daemon: &Daemon) -> Result<BTreeMap<DatasetId, Timestamp>, Failure> {
     let mut restored = BTreeMap::new();
-    for execution in daemon.store.executions()? {
+    for execution in daemon.store.restores()? {
         let Some(restores) = execution.restores.filter(|it| it.in_place) else {
             continue;
         };
-        let (ExecutionKind::Restore, true) =
-            (execution.kind, execution.outcome != Some(Outcome::Failure))
-        else {
+        if execution.outcome == Some(Outcome::Failure) {
             continue;
-        };
+        }
         let at = execution.ended_at.unwrap_or(execution.started_at);
         let newest = restored.entry(restores.dataset_id).or_insert(at);
         *newest = at.max(*newest);
@@ -88,8 +85,8 @@ pub fn failure_of(run: &Run) -> Option<Failure> {
 pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Vec<Run>, Failure> {
     let now = daemon.fresh_now()?;
     policy::in_force(daemon, now, None)?;
-    let mut accepted = daemon.store.runs()?;
-    accepted.retain(|run| run.is_point() && run.collapsed.contains_key(dataset));
+    let mut accepted = daemon.store.points(None)?;
+    accepted.retain(|run| run.collapsed.contains_key(dataset));
     if accepted.is_empty() {
         return Err(Failure::new(
             code::UNKNOWN_OBJECT,

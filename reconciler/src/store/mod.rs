@@ -544,6 +544,26 @@ pub enum Change {
     BundleJudged(RefusedBundle),
     /// A person cleared a condition.
     Acknowledged(Acknowledgement),
+    /// The receipts that are committed with it, and all before, lead to this state of the log.
+    Frontier {
+        /// How many lines the log has then.
+        size: u64,
+        /// The state, signed.
+        sealed: String,
+    },
+    /// The receipt log was copied to a location.
+    ReceiptsCopied(ReceiptCopy),
+}
+
+/// The copy of the receipt log at a location, as it was left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptCopy {
+    /// The location.
+    pub location_id: LocationId,
+    /// Lines in it.
+    pub size: u64,
+    /// What identifies the file and its state; another value means that somebody else wrote to it.
+    pub seen: String,
 }
 
 /// A receipt of the log: its line, and the instant that it carries.
@@ -636,20 +656,51 @@ pub trait Store: Send + Sync {
     fn slots(&self, plan: Option<&PlanId>) -> Result<Vec<SlotRecord>, StoreError>;
     /// The newest terminal record of each plan as of an instant: what a clock wrote that was ahead of it does not count.
     fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError>;
-    /// The catalog, oldest first.
+    /// The catalog, oldest first. Grows for ever.
     fn runs(&self) -> Result<Vec<Run>, StoreError>;
-    /// All executions, oldest first.
+    /// Runs that left a recovery point, oldest first; of one plan or of all.
+    fn points(&self, plan: Option<&PlanId>) -> Result<Vec<Run>, StoreError>;
+    /// The run that left this recovery point.
+    fn point(&self, id: &BackupId) -> Result<Option<Run>, StoreError>;
+    /// The run of a plan that began last, however it ended.
+    fn newest_run(&self, plan: &PlanId) -> Result<Option<Run>, StoreError>;
+    /// All executions, oldest first. Grows for ever.
     fn executions(&self) -> Result<Vec<Execution>, StoreError>;
+    /// Executions without an outcome, or of an unknown one, oldest first.
+    fn open_executions(&self) -> Result<Vec<Execution>, StoreError>;
+    /// Backups that were begun for slots of a plan after an instant, or for any, oldest first.
+    fn executions_of_slots(
+        &self,
+        plan: &PlanId,
+        after: Option<Timestamp>,
+    ) -> Result<Vec<Execution>, StoreError>;
+    /// The newest operations of a plan that ended with a code, at most so many.
+    fn operations_with_error(
+        &self,
+        plan: &PlanId,
+        error: Code,
+        most: u32,
+    ) -> Result<Vec<String>, StoreError>;
+    /// Restores, oldest first.
+    fn restores(&self) -> Result<Vec<Execution>, StoreError>;
+    /// When the newest execution began.
+    fn newest_start(&self) -> Result<Option<Timestamp>, StoreError>;
     /// What a connector wants to be told.
     fn connector_state(
         &self,
         plan: &PlanId,
         dataset: &DatasetId,
     ) -> Result<Option<String>, StoreError>;
-    /// The receipt log, oldest first.
-    fn receipts(&self) -> Result<Vec<String>, StoreError>;
-    /// Length of the receipt log and the newest instant in it.
-    fn receipts_end(&self) -> Result<(u64, Option<Timestamp>), StoreError>;
+    /// Receipts from a place in the log on, counted from 0, oldest first; at most so many.
+    fn receipts(&self, from: u64, most: u64) -> Result<Vec<String>, StoreError>;
+    /// How many receipts there are.
+    fn receipts_size(&self) -> Result<u64, StoreError>;
+    /// Bytes of `receipts.jsonl` up to a size of the log.
+    fn receipt_bytes(&self, size: u64) -> Result<u64, StoreError>;
+    /// The newest signed state of the log.
+    fn frontier(&self) -> Result<Option<String>, StoreError>;
+    /// How far the copies of the log are.
+    fn receipt_copies(&self) -> Result<BTreeMap<LocationId, ReceiptCopy>, StoreError>;
     /// Conditions as they were last told.
     fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError>;
     /// What marks each location.

@@ -119,6 +119,11 @@ impl FolderError {
         }
     }
 
+    /// What the system refused about a file of a held folder.
+    pub fn of(doing: &'static str, folder: &Folder, name: &str, source: io::Error) -> Self {
+        Self::io(doing, &folder.shown.join(name), source)
+    }
+
     /// Whether the name does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
@@ -459,12 +464,21 @@ impl Folder {
     /// Puts a whole file under this name, in place of what is there. It is written under `<name>#<number>`, synchronised and
     /// renamed: when this returns, content and name are durable; when it fails, what was there before still is.
     pub fn write(&self, name: &OsStr, content: &[&[u8]], mode: u32) -> Result<(), FolderError> {
+        let fill = |file: &mut File| content.iter().try_for_each(|part| file.write_all(part));
+        self.write_from(name, mode, fill).map(drop)
+    }
+
+    /// The same for content that is not held at once; gives the file that was written, whatever has the name by now.
+    pub fn write_from(
+        &self,
+        name: &OsStr,
+        mode: u32,
+        fill: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<File, FolderError> {
         let beside =
             beside(name).map_err(|error| FolderError::io("writing", &self.shown, error))?;
         let mut file = self.create(&beside, mode)?;
-        let written = content
-            .iter()
-            .try_for_each(|part| file.write_all(part))
+        let written = fill(&mut file)
             .and_then(|()| file.sync_all())
             .map_err(|error| FolderError::io("writing", &self.shown.join(name), error))
             .and_then(|()| self.rename(&beside, self, name))
@@ -473,7 +487,7 @@ impl Folder {
             // What was begun is of no use; the name has no other owner, as this call made it.
             let _begun = unlinkat(&self.held, &beside, AtFlags::empty());
         }
-        written
+        written.map(|()| file)
     }
 
     /// Makes the names in it durable.

@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +33,9 @@ const OVERHEAD: Duration = Duration::from_secs(5);
 
 /// Whether a location takes a write is seen by this file. It is removed again.
 const PROBE: &str = ".seawall-probe";
+
+/// Bytes a second that a location takes at the least; a copy is given up that would be slower.
+const SLOWEST: u64 = 1 << 20;
 
 /// Between two tries for the lock file.
 const TICK: Duration = Duration::from_millis(20);
@@ -69,8 +72,12 @@ pub enum Order {
         expected: Option<Mark>,
         /// Where below it the copy goes.
         receipts: PathBuf,
-        /// A folder that holds the log as it is now.
+        /// A folder that holds lines of the log up to its end, and its checkpoint.
         from: PathBuf,
+        /// Bytes of these lines.
+        bytes: u64,
+        /// Where the copy is to be appended to; without, the lines are the whole log.
+        tail: Option<Tail>,
         /// The checkpoint that was there when the copy was decided.
         replaces: Option<String>,
     },
@@ -79,6 +86,16 @@ pub enum Order {
         /// Their paths.
         sources: Vec<(DatasetId, PathBuf)>,
     },
+}
+
+/// What a copy of the receipts is to be continued with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tail {
+    /// What the copy's file looked like when it was left.
+    pub left: String,
+    /// Bytes of the lines that the copy has already.
+    pub skip: u64,
 }
 
 /// A location for a child.
@@ -103,6 +120,10 @@ pub enum Reply {
     Inspected(Box<Inspected>),
     /// It was done.
     Done,
+    /// The receipts were copied; what the file looks like now.
+    Copied(String),
+    /// The copy of the receipts is not as it was left, and nothing was written.
+    CopyChanged,
     /// Where live data are; what cannot be found is left out.
     Resolved(Vec<(DatasetId, InFileSystem)>),
     /// The location's folder cannot be opened.
@@ -164,9 +185,10 @@ pub enum NoReply {
 impl Order {
     fn patience(&self) -> Duration {
         match self {
-            Self::Inspect { at, .. } | Self::Mark { at, .. } | Self::CopyReceipts { at, .. } => {
-                at.patience
-            }
+            Self::Inspect { at, .. } | Self::Mark { at, .. } => at.patience,
+            Self::CopyReceipts { at, bytes, .. } => at
+                .patience
+                .saturating_add(Duration::from_secs(bytes / SLOWEST)),
             Self::Resolve { .. } => super::vault::DEFAULT_PATIENCE,
         }
     }
@@ -237,15 +259,15 @@ pub fn run_child() -> ExitCode {
             expected,
             receipts,
             from,
+            bytes: _,
+            tail,
             replaces,
         } => alone(&at, |root| {
-            told(copy_receipts(
-                root,
-                expected.as_ref(),
-                &receipts,
-                &from,
-                replaces.as_deref(),
-            ))
+            if let Err(why) = may_copy(root, expected.as_ref(), &receipts, replaces.as_deref()) {
+                return Reply::Failed(why);
+            }
+            copy_receipts(root, &receipts, &from, tail.as_ref())
+                .unwrap_or_else(|error| Reply::Failed(error.to_string()))
         }),
     };
     let mut out = std::io::stdout().lock();
@@ -397,11 +419,11 @@ fn write_mark(root: &Folder, mark: &Mark) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-fn copy_receipts(
+/// Whether a location is the expected one, and its copy the one that was decided about.
+fn may_copy(
     root: &Folder,
     expected: Option<&Mark>,
     receipts: &Path,
-    from: &Path,
     replaces: Option<&str>,
 ) -> Result<(), String> {
     if expected.is_some() && read_mark(root)?.as_ref() != expected {
@@ -410,16 +432,28 @@ fn copy_receipts(
     if checkpoint(root, receipts)?.as_deref() != replaces {
         return Err("the copy there was changed meanwhile".to_owned());
     }
-    let from = Folder::open(from).map_err(|error| error.to_string())?;
-    let read = |name: &str| {
-        from.read(OsStr::new(name), u64::MAX)
-            .map_err(|error| error.to_string())
+    Ok(())
+}
+
+fn copy_receipts(
+    root: &Folder,
+    receipts: &Path,
+    from: &Path,
+    tail: Option<&Tail>,
+) -> Result<Reply, FolderError> {
+    let from = Folder::open(from)?;
+    let note = from.read(OsStr::new("checkpoint"), ORDER_LIMIT)?;
+    let (mut lines, _) = from.open_file(OsStr::new("receipts.jsonl"))?;
+    let folder = root.make_path(receipts, PRIVATE_FOLDER)?;
+    let Some(tail) = tail else {
+        let fill = |file: &mut File| std::io::copy(&mut lines, file).map(drop);
+        return receipts::put(&folder, fill, &note).map(Reply::Copied);
     };
-    let (log, note) = (read("receipts.jsonl")?, read("checkpoint")?);
-    let folder = root
-        .make_path(receipts, PRIVATE_FOLDER)
-        .map_err(|error| error.to_string())?;
-    receipts::put(&folder, &log, &note).map_err(|error| error.to_string())
+    lines
+        .seek(SeekFrom::Start(tail.skip))
+        .map_err(|error| FolderError::of("reading", &from, "receipts.jsonl", error))?;
+    let left = receipts::append(&folder, &tail.left, lines, &note)?;
+    Ok(left.map_or(Reply::CopyChanged, Reply::Copied))
 }
 
 /// Where live data are: their folder, or the folder that their file is in.

@@ -1,17 +1,21 @@
-//! Owns copies of the receipt log in folders: the file `receipts.jsonl` and the note `checkpoint`, written under a new name and
-//! renamed. Never shortens a copy, follows no link, and does not take a note that it cannot read for one that is missing.
-//! The interesting functions are [`export`] and [`put`].
+//! Owns copies of the receipt log in folders: the file `receipts.jsonl` and the note `checkpoint`. A copy that is as it was left is
+//! appended to; another is written anew, under a new name, and renamed. Never shortens a copy, follows no link, and does not take
+//! a note that it cannot read for one that is missing. The interesting functions are [`append`] and [`put`].
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 
 use contract::code::{self, Code};
-use contract::receipt::{Authority, Checkpoint};
+use contract::receipt::{
+    Authority, Checkpoint, LogFault, ReceiptFault, Tree, leaf_hash, open_line,
+};
 
-use super::ReceiptLog;
+use super::{PAGE, ReceiptLog};
 use crate::store::{Store, StoreError};
 use crate::world::folder::{Entry, Folder, FolderError, PRIVATE_FILE};
 
@@ -69,6 +73,9 @@ pub enum CopyError {
         /// Lines here.
         ours: u64,
     },
+    /// The log in the store does not hold, and no copy of it is made.
+    #[error(transparent)]
+    Fault(LogFault),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -80,6 +87,7 @@ impl CopyError {
         match self {
             Self::Write { .. } | Self::Unclear { .. } => code::RECEIPT_COPY_FAILED,
             Self::Ahead { .. } => code::RECEIPT_LOG_BEHIND,
+            Self::Fault(fault) => fault.code(),
             Self::Store(error) => error.code(),
         }
     }
@@ -94,6 +102,7 @@ impl CopyError {
             Self::Ahead { .. } => {
                 "bring back the newest state folder: a log that lost its end is never extended"
             }
+            Self::Fault(fault) => fault.help(),
             Self::Store(error) => error.help(),
         }
     }
@@ -118,23 +127,134 @@ pub fn size_of_copy(note: &[u8], authority: &Authority, folder: &Path) -> Result
         })
 }
 
-/// The log as the bytes of its file, and its checkpoint.
-pub fn rendered(log: &ReceiptLog, store: &dyn Store) -> Result<(Vec<u8>, String), CopyError> {
-    let mut bytes = Vec::new();
-    for line in store.receipts()? {
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.push(b'\n');
-    }
-    let (_, note) = log.checkpoint();
-    Ok((bytes, note))
+/// Why lines were not laid out.
+#[derive(Debug, thiserror::Error)]
+pub enum LinesError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A line in the store does not hold, or is not there.
+    #[error(transparent)]
+    Fault(#[from] LogFault),
+    /// They cannot be written.
+    #[error(transparent)]
+    Write(#[from] io::Error),
 }
 
-/// Writes a log and its checkpoint into a held folder. The log before its checkpoint: a reader between the two sees lines that
-/// are not covered yet, never too few.
-pub fn put(folder: &Folder, log: &[u8], note: &[u8]) -> Result<(), FolderError> {
+impl LinesError {
+    /// As the failure of a copy into a folder.
+    pub fn into_copy_error(self, folder: &Path) -> CopyError {
+        match self {
+            Self::Store(error) => CopyError::Store(error),
+            Self::Fault(fault) => CopyError::Fault(fault),
+            Self::Write(error) => CopyError::Write {
+                folder: folder.display().to_string(),
+                why: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Writes the lines from a place in the log up to what a checkpoint covers. They are what the log attests: all of them by the root
+/// of their tree, and those after a place by their signatures.
+pub fn lay_lines(
+    store: &dyn Store,
+    authority: &Authority,
+    from: u64,
+    checkpoint: &Checkpoint,
+    out: &mut dyn Write,
+) -> Result<(), LinesError> {
+    let (mut at, mut tree) = (from, Tree::new());
+    while at < checkpoint.size {
+        let lines = store.receipts(at, PAGE.min(checkpoint.size - at))?;
+        if lines.is_empty() {
+            break;
+        }
+        for line in lines {
+            if from == 0 {
+                tree.append(leaf_hash(line.as_bytes()));
+            } else {
+                signed_in_place(line.as_bytes(), authority, at)?;
+            }
+            out.write_all(line.as_bytes())?;
+            out.write_all(b"\n")?;
+            at += 1;
+        }
+    }
+    if at < checkpoint.size {
+        let (found, covered) = (at, checkpoint.size);
+        return Err(LogFault::from(ReceiptFault::Truncated { found, covered }).into());
+    }
+    if from == 0 && tree.root() != checkpoint.root {
+        let fault = ReceiptFault::RootMismatch {
+            size: checkpoint.size,
+            found: tree.root(),
+            stated: checkpoint.root,
+        };
+        return Err(LogFault::from(fault).into());
+    }
+    Ok(())
+}
+
+fn signed_in_place(line: &[u8], authority: &Authority, at: u64) -> Result<(), LogFault> {
+    let fault = match open_line(line, authority) {
+        Ok(opened) if opened.receipt.log_index == at => return Ok(()),
+        Ok(opened) => ReceiptFault::Order {
+            stated: opened.receipt.log_index,
+            found: at,
+        },
+        Err(fault) => fault,
+    };
+    let line = at + 1;
+    Err(LogFault::Line { line, fault })
+}
+
+/// What identifies a file and its state: whoever else writes to it changes this.
+fn seen(file: &File) -> io::Result<String> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok(format!(
+        "{}:{}:{}:{}:{}.{:09}",
+        stat.st_dev, stat.st_ino, stat.st_nlink, stat.st_size, stat.st_ctime, stat.st_ctime_nsec
+    ))
+}
+
+/// Writes a log and its checkpoint into a held folder, in place of what is there, and gives what the log's file then looks like. The
+/// log before its checkpoint: a reader between the two sees lines that are not covered yet, never too few.
+pub fn put(
+    folder: &Folder,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+    note: &[u8],
+) -> Result<String, FolderError> {
     clear(folder)?;
-    folder.write(OsStr::new(LOG), &[log], PRIVATE_FILE)?;
-    folder.write(OsStr::new(CHECKPOINT), &[note], PRIVATE_FILE)
+    let log = folder.write_from(OsStr::new(LOG), PRIVATE_FILE, fill)?;
+    folder.write(OsStr::new(CHECKPOINT), &[note], PRIVATE_FILE)?;
+    seen(&log).map_err(|error| FolderError::of("inspecting", folder, LOG, error))
+}
+
+/// Appends to the log in a held folder, where its file is as it was left, and replaces its checkpoint. None when it is not: somebody
+/// else wrote to it, or a write was cut off.
+pub fn append(
+    folder: &Folder,
+    left: &str,
+    mut tail: impl Read,
+    note: &[u8],
+) -> Result<Option<String>, FolderError> {
+    let failed =
+        |doing: &'static str| move |error: io::Error| FolderError::of(doing, folder, LOG, error);
+    // Whatever stands there instead of the file is not appended to; a location that fails does so again when it is written anew.
+    let access = OFlags::WRONLY | OFlags::APPEND;
+    let Ok((mut log, _)) = folder.open_with(OsStr::new(LOG), access) else {
+        return Ok(None);
+    };
+    if seen(&log).map_err(failed("inspecting"))? != left {
+        return Ok(None);
+    }
+    io::copy(&mut tail, &mut log)
+        .and_then(|_| log.sync_all())
+        .map_err(failed("writing"))?;
+    let left = seen(&log).map_err(failed("inspecting"))?;
+    folder.write(OsStr::new(CHECKPOINT), &[note], PRIVATE_FILE)?;
+    Ok(Some(left))
 }
 
 /// Removes what killed writes left, or a location would fill up.
@@ -181,8 +301,22 @@ pub fn export(log: &ReceiptLog, store: &dyn Store, folder: &Path) -> Result<Copi
             });
         }
     }
-    let (bytes, note) = rendered(log, store)?;
-    put(&held, &bytes, note.as_bytes()).map_err(|error| failed(error.to_string()))?;
+    let (checkpoint, note) = log.checkpoint();
+    let mut broken = None;
+    let fill = |file: &mut File| {
+        let mut out = BufWriter::new(file);
+        lay_lines(store, log.authority(), 0, &checkpoint, &mut out).map_err(|error| {
+            let told = io::Error::other(error.to_string());
+            broken = Some(error);
+            told
+        })?;
+        out.flush()
+    };
+    let put = put(&held, fill, note.as_bytes());
+    if let Some(error) = broken {
+        return Err(error.into_copy_error(folder));
+    }
+    put.map_err(|error| failed(error.to_string()))?;
     Ok(Copied {
         folder: folder.to_owned(),
         size: ours,

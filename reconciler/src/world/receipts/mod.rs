@@ -12,8 +12,8 @@ use contract::hidden;
 use contract::id::{BackupId, DatasetId, PlanId};
 use contract::model::Plane;
 use contract::receipt::{
-    Authority, Bundle, CLOCK, CLOCK_IN_DOUBT, Checkpoint, DecisionType, ErrorNote, Ledger, Outcome,
-    Phase, Receipt, ReceiptFault, Slots, open_line,
+    Authority, Bundle, CLOCK, CLOCK_IN_DOUBT, Checkpoint, DecisionType, ErrorNote, Frontier,
+    Ledger, Outcome, Phase, Receipt, ReceiptFault, Slots, open_line,
 };
 use contract::seal::PrivateKey;
 use jiff::Timestamp;
@@ -22,7 +22,9 @@ use std::collections::BTreeMap;
 use crate::store::{Change, ReceiptLine, Store, StoreError};
 use crate::world::secret;
 
-pub use copies::{Copied, CopyError, export, put, read_note, rendered, size_of_copy};
+pub use copies::{
+    Copied, CopyError, LinesError, append, export, lay_lines, put, read_note, size_of_copy,
+};
 
 /// The policy that receipts are written under.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -151,9 +153,18 @@ pub struct ReceiptLog {
     key: PrivateKey,
     authority: Authority,
     ledger: Ledger,
+    /// How many lines the newest state that is stored covers.
+    stored: u64,
     policy: Policy,
     clock_in_doubt: bool,
 }
+
+/// A start reads at most so many lines, and those of one commit. Verifying them takes some milliseconds; a stored state is as long
+/// as two lines.
+const LINES_BETWEEN_FRONTIERS: u64 = 128;
+
+/// Lines that are read from the store at a time, a few MiB at most for the usual ones.
+pub(super) const PAGE: u64 = 4_096;
 
 /// A PEM file of one key is a few lines.
 const MAX_KEY_BYTES: usize = 64 << 10;
@@ -169,32 +180,62 @@ pub fn read_key(path: &Path) -> Result<PrivateKey, LogError> {
     PrivateKey::from_pem(text).map_err(|fault| failed(fault.to_string()))
 }
 
+/// Verifies every line after a state of the log.
+fn read_on(
+    store: &dyn Store,
+    authority: &Authority,
+    mut ledger: Ledger,
+) -> Result<Ledger, LogError> {
+    loop {
+        let lines = store.receipts(ledger.size(), PAGE)?;
+        if lines.is_empty() {
+            return Ok(ledger);
+        }
+        for text in lines {
+            let line = ledger.size() + 1;
+            open_line(text.as_bytes(), authority)
+                .and_then(|opened| ledger.push(&opened.receipt, opened.leaf))
+                .map_err(|fault| LogError::Line { line, fault })?;
+        }
+    }
+}
+
 impl ReceiptLog {
-    /// Reads the whole log back; a line that does not hold stops everything. `authority` must list the public half of `key`.
+    /// Goes on from the newest signed state of the log, and reads every line after it; a line that does not hold stops everything.
+    /// `authority` must list the public half of `key`.
     pub fn open(
         store: &dyn Store,
         key: PrivateKey,
         authority: Authority,
     ) -> Result<Self, LogError> {
-        let mut ledger = Ledger::new(authority.origin.clone());
-        for line in store.receipts()? {
-            let at_line = |fault| LogError::Line {
-                line: ledger.size() + 1,
-                fault,
-            };
-            let opened = open_line(line.as_bytes(), &authority).map_err(at_line)?;
-            let number = ledger.size() + 1;
-            ledger
-                .push(&opened.receipt, opened.leaf)
-                .map_err(|fault| LogError::Line {
-                    line: number,
-                    fault,
-                })?;
+        let start = match store.frontier()? {
+            None => Ledger::new(authority.origin.clone()),
+            Some(sealed) => match Frontier::open(sealed.as_bytes(), &authority) {
+                Ok(ledger) => ledger,
+                Err(fault) => {
+                    let all = Ledger::new(authority.origin.clone());
+                    tracing::warn!(code = %fault.code(), "the stored state of the receipts does not hold: {fault}; every line is read");
+                    all
+                }
+            },
+        };
+        let stored = start.size();
+        let found = store.receipts_size()?;
+        if found < stored {
+            return Err(LogError::Line {
+                line: found,
+                fault: ReceiptFault::Truncated {
+                    found,
+                    covered: stored,
+                },
+            });
         }
+        let ledger = read_on(store, &authority, start)?;
         Ok(Self {
             key,
             authority,
             ledger,
+            stored,
             policy: Policy::default(),
             clock_in_doubt: false,
         })
@@ -251,8 +292,19 @@ impl ReceiptLog {
                 at,
             });
         }
-        store.commit(changes, &lines)?;
+        let size = ledger.size();
+        let mut changes = changes.to_vec();
+        let is_due = size >= self.stored.saturating_add(LINES_BETWEEN_FRONTIERS);
+        if is_due {
+            let sealed = ledger.frontier().seal(&self.key);
+            let sealed = sealed.map_err(|fault| LogError::Line { line: size, fault })?;
+            changes.push(Change::Frontier { size, sealed });
+        }
+        store.commit(&changes, &lines)?;
         self.ledger = ledger;
+        if is_due {
+            self.stored = size;
+        }
         Ok(())
     }
 

@@ -12,26 +12,29 @@ use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Row as _, SqlSafeStr as _, Sqlite, Transaction};
+use sqlx::{SqlSafeStr as _, Sqlite, Transaction};
 use tokio::runtime::Runtime;
 
+use contract::code::Code;
 use contract::digest::Digest;
-use contract::id::{DatasetId, LocationId, PlanId};
+use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 
 use crate::store::{
     Acknowledgement, Change, DamagedObject, Execution, LocationIdentity, PartRead, PartReading,
-    ReceiptLine, RefusedBundle, Run, SlotRecord, Store, StoreError, StoredBundle, StoredCondition,
+    ReceiptCopy, ReceiptLine, RefusedBundle, Run, SlotRecord, Store, StoreError, StoredBundle,
+    StoredCondition,
 };
 use rows::{damaged, from_json, instant, number, unusable};
 
 /// Every migration in order. A migration that was released is never edited: an existing state is upgraded by the ones after.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("schema.sql")),
     (2, "memory of checks", include_str!("schema_2.sql")),
     (3, "slots of a wrong clock", include_str!("schema_3.sql")),
+    (4, "bounded questions", include_str!("schema_4.sql")),
 ];
 
 /// The newest migration.
@@ -150,18 +153,30 @@ impl SqliteStore {
         }
     }
 
-    fn texts(&self, doing: &'static str, sql: &'static str) -> Result<Vec<String>, StoreError> {
+    fn texts(&self, doing: &'static str, query: Texts) -> Result<Vec<String>, StoreError> {
         self.runtime.block_on(async {
-            let rows = sqlx::query(sql)
+            query
                 .fetch_all(&self.pool)
                 .await
-                .map_err(|error| rows::explain(doing, error))?;
-            rows.iter()
-                .map(|row| row.try_get(0).map_err(|error| rows::explain(doing, error)))
-                .collect()
+                .map_err(|error| rows::explain(doing, error))
         })
     }
+
+    fn slots_of(&self, query: Texts) -> Result<Vec<SlotRecord>, StoreError> {
+        from_json(&self.texts("reading slots", query)?, "slots")
+    }
+
+    fn runs_of(&self, query: Texts) -> Result<Vec<Run>, StoreError> {
+        from_json(&self.texts("reading the catalog", query)?, "runs")
+    }
+
+    fn executions_of(&self, query: Texts) -> Result<Vec<Execution>, StoreError> {
+        from_json(&self.texts("reading executions", query)?, "executions")
+    }
 }
+
+/// A question that is answered by one text a row.
+type Texts = sqlx::query::QueryScalar<'static, Sqlite, String, SqliteArguments>;
 
 /// The lock is on a file of its own: SQLite replaces and removes files beside the database.
 fn take_lock(path: &Path) -> Result<Flock<File>, StoreError> {
@@ -242,10 +257,11 @@ impl Store for SqliteStore {
                 .begin()
                 .await
                 .map_err(|error| rows::explain("beginning a transaction", error))?;
+            // Receipts first: a state of the log is counted over them.
+            append(&mut transaction, receipts).await?;
             for change in changes {
                 rows::apply(&mut transaction, change).await?;
             }
-            append(&mut transaction, receipts).await?;
             transaction
                 .commit()
                 .await
@@ -296,33 +312,32 @@ impl Store for SqliteStore {
     }
 
     fn slots(&self, plan: Option<&PlanId>) -> Result<Vec<SlotRecord>, StoreError> {
-        let bodies = self.texts(
-            "reading slots",
-            "SELECT body FROM slots ORDER BY first, plan_id",
-        )?;
-        let all: Vec<SlotRecord> = from_json(&bodies, "slots")?;
-        Ok(all
-            .into_iter()
-            .filter(|slot| plan.is_none_or(|plan| slot.plan_id == *plan))
-            .collect())
+        self.slots_of(match plan {
+            None => sqlx::query_scalar("SELECT body FROM slots ORDER BY first, plan_id"),
+            Some(plan) => {
+                sqlx::query_scalar("SELECT body FROM slots WHERE plan_id = ? ORDER BY first")
+                    .bind(plan.to_string())
+            }
+        })
     }
 
     fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError> {
-        let limit = rows::ahead_of(now);
-        let bodies: Vec<String> = self.runtime.block_on(async {
-            sqlx::query_scalar(
-                "SELECT body FROM slots AS s
-                 WHERE first = (SELECT max(first) FROM slots
-                                WHERE plan_id = s.plan_id AND first <= ?1 AND ended_at <= ?2)
-                   AND ended_at <= ?2",
-            )
-            .bind(now.as_second())
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| rows::explain("reading slots", error))
-        })?;
-        let newest: Vec<SlotRecord> = from_json(&bodies, "slots")?;
+        // One step in the index for each plan, and one or a few for its newest record.
+        let query = sqlx::query_scalar(
+            "WITH RECURSIVE known (plan_id) AS (
+                 SELECT min(plan_id) FROM slots
+                 UNION ALL
+                 SELECT (SELECT min(plan_id) FROM slots WHERE plan_id > known.plan_id)
+                 FROM known WHERE known.plan_id IS NOT NULL
+             )
+             SELECT newest FROM (
+                 SELECT (SELECT body FROM slots
+                         WHERE plan_id = known.plan_id AND first <= ?1 AND ended_at <= ?2
+                         ORDER BY first DESC, sequence DESC LIMIT 1) AS newest
+                 FROM known WHERE known.plan_id IS NOT NULL
+             ) WHERE newest IS NOT NULL",
+        );
+        let newest = self.slots_of(query.bind(now.as_second()).bind(rows::ahead_of(now)))?;
         Ok(newest
             .into_iter()
             .map(|slot| (slot.plan_id.clone(), slot))
@@ -330,19 +345,94 @@ impl Store for SqliteStore {
     }
 
     fn runs(&self) -> Result<Vec<Run>, StoreError> {
-        let bodies = self.texts(
-            "reading the catalog",
+        self.runs_of(sqlx::query_scalar(
             "SELECT body FROM runs ORDER BY started_at, backup_id",
-        )?;
-        from_json(&bodies, "runs")
+        ))
+    }
+
+    fn points(&self, plan: Option<&PlanId>) -> Result<Vec<Run>, StoreError> {
+        self.runs_of(match plan {
+            None => sqlx::query_scalar(
+                "SELECT body FROM runs WHERE is_point = 1 ORDER BY started_at, backup_id",
+            ),
+            Some(plan) => sqlx::query_scalar(
+                "SELECT body FROM runs WHERE is_point = 1 AND plan_id = ?
+                 ORDER BY started_at, backup_id",
+            )
+            .bind(plan.to_string()),
+        })
+    }
+
+    fn point(&self, id: &BackupId) -> Result<Option<Run>, StoreError> {
+        let query =
+            sqlx::query_scalar("SELECT body FROM runs WHERE is_point = 1 AND backup_id = ?");
+        Ok(self.runs_of(query.bind(id.to_string()))?.pop())
+    }
+
+    fn newest_run(&self, plan: &PlanId) -> Result<Option<Run>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT body FROM runs WHERE plan_id = ?
+             ORDER BY started_at DESC, backup_id DESC LIMIT 1",
+        );
+        Ok(self.runs_of(query.bind(plan.to_string()))?.pop())
     }
 
     fn executions(&self) -> Result<Vec<Execution>, StoreError> {
-        let bodies = self.texts(
-            "reading executions",
+        self.executions_of(sqlx::query_scalar(
             "SELECT body FROM executions ORDER BY sequence",
-        )?;
-        from_json(&bodies, "executions")
+        ))
+    }
+
+    fn open_executions(&self) -> Result<Vec<Execution>, StoreError> {
+        self.executions_of(sqlx::query_scalar(
+            "SELECT body FROM executions WHERE outcome IS NULL OR outcome = 'unknown'
+             ORDER BY sequence",
+        ))
+    }
+
+    fn executions_of_slots(
+        &self,
+        plan: &PlanId,
+        after: Option<Timestamp>,
+    ) -> Result<Vec<Execution>, StoreError> {
+        // Instants are written in one form, in which they sort as text.
+        let after = after.map_or_else(String::new, |after| after.to_string());
+        let query = sqlx::query_scalar(
+            "SELECT body FROM executions
+             WHERE kind = 'backup' AND slot IS NOT NULL AND plan_id = ? AND slot > ?
+             ORDER BY slot, sequence",
+        );
+        self.executions_of(query.bind(plan.to_string()).bind(after))
+    }
+
+    fn operations_with_error(
+        &self,
+        plan: &PlanId,
+        error: Code,
+        most: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT operation_id FROM executions WHERE plan_id = ? AND error = ?
+             ORDER BY sequence DESC LIMIT ?",
+        );
+        let query = query.bind(plan.to_string()).bind(error.to_string());
+        self.texts("reading executions", query.bind(i64::from(most)))
+    }
+
+    fn restores(&self) -> Result<Vec<Execution>, StoreError> {
+        self.executions_of(sqlx::query_scalar(
+            "SELECT body FROM executions WHERE kind = 'restore' ORDER BY sequence",
+        ))
+    }
+
+    fn newest_start(&self) -> Result<Option<Timestamp>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT started_at FROM executions ORDER BY started_at DESC LIMIT 1",
+        );
+        let newest = self.texts("reading executions", query)?.pop();
+        newest
+            .map(|at| at.parse().map_err(|error| damaged("executions", &error)))
+            .transpose()
     }
 
     fn connector_state(
@@ -363,37 +453,58 @@ impl Store for SqliteStore {
         })
     }
 
-    fn receipts(&self) -> Result<Vec<String>, StoreError> {
-        self.texts(
-            "reading receipts",
-            "SELECT line FROM receipts ORDER BY position",
-        )
+    fn receipts(&self, from: u64, most: u64) -> Result<Vec<String>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT line FROM receipts WHERE position >= ? ORDER BY position LIMIT ?",
+        );
+        let query = query.bind(rows::signed(from)).bind(rows::signed(most));
+        self.texts("reading receipts", query)
     }
 
-    fn receipts_end(&self) -> Result<(u64, Option<Timestamp>), StoreError> {
+    fn receipts_size(&self) -> Result<u64, StoreError> {
         self.runtime.block_on(async {
-            let row = sqlx::query("SELECT count(*), max(at) FROM receipts")
+            let row = sqlx::query("SELECT coalesce(max(position) + 1, 0) FROM receipts")
                 .fetch_one(&self.pool)
                 .await
-                .map_err(|error| rows::explain("reading receipts", error))?;
-            let newest: Option<i64> = row
-                .try_get(1)
-                .map_err(|error| rows::explain("reading receipts", error))?;
-            let newest = newest
-                .map(|second| {
-                    Timestamp::from_second(second).map_err(|error| damaged("receipts", &error))
-                })
-                .transpose()?;
-            Ok((number(&row, 0, "receipts")?, newest))
+                .map_err(|error| rows::explain("counting receipts", error))?;
+            number(&row, 0, "receipts")
+        })
+    }
+
+    fn receipt_bytes(&self, size: u64) -> Result<u64, StoreError> {
+        self.runtime.block_on(async {
+            let row = sqlx::query(rows::RECEIPT_BYTES)
+                .bind(rows::signed(size))
+                .fetch_one(&self.pool)
+                .await
+                .map_err(|error| rows::explain("measuring receipts", error))?;
+            number(&row, 0, "receipts")
+        })
+    }
+
+    fn frontier(&self) -> Result<Option<String>, StoreError> {
+        let query = sqlx::query_scalar("SELECT sealed FROM frontier ORDER BY size DESC LIMIT 1");
+        Ok(self
+            .texts("reading the state of the receipts", query)?
+            .pop())
+    }
+
+    fn receipt_copies(&self) -> Result<BTreeMap<LocationId, ReceiptCopy>, StoreError> {
+        self.rows(
+            "reading copies of receipts",
+            "SELECT location_id, size, seen FROM receipt_copy",
+            rows::receipt_copy,
+        )
+        .map(|all| {
+            all.into_iter()
+                .map(|one| (one.location_id.clone(), one))
+                .collect()
         })
     }
 
     fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError> {
-        let bodies = self.texts(
-            "reading conditions",
-            "SELECT body FROM conditions ORDER BY subject",
-        )?;
-        from_json(&bodies, "conditions")
+        let query = sqlx::query_scalar("SELECT body FROM conditions ORDER BY subject");
+        from_json(&self.texts("reading conditions", query)?, "conditions")
     }
 
     fn location_identities(&self) -> Result<BTreeMap<LocationId, LocationIdentity>, StoreError> {

@@ -14,7 +14,8 @@ use sqlx::{Row as _, Sqlite, Transaction};
 
 use crate::store::{
     Acknowledgement, Change, DamagedObject, Execution, LocationIdentity, Outcome, PartRead,
-    PartReading, RefusedBundle, Run, SlotRecord, StoreError, StoredBundle, StoredCondition,
+    PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoreError, StoredBundle,
+    StoredCondition,
 };
 
 /// Whoever may push can have bundles refused without end. A forgotten one is only judged again.
@@ -96,7 +97,43 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
             .bind(one.note.clone());
             run(tx, "recording an acknowledgement", query).await
         }
+        Change::Frontier { size, sealed } => record_frontier(tx, *size, sealed).await,
+        Change::ReceiptsCopied(copy) => {
+            let query = sqlx::query(
+                "INSERT INTO receipt_copy (location_id, size, seen) VALUES (?, ?, ?)
+                 ON CONFLICT (location_id) DO UPDATE SET size = excluded.size, seen = excluded.seen",
+            )
+            .bind(copy.location_id.as_str().to_owned())
+            .bind(signed(copy.size))
+            .bind(copy.seen.clone());
+            run(tx, "recording a copy of the receipts", query).await
+        }
     }
+}
+
+/// Bytes of `receipts.jsonl` up to the size ?1: counted up from the newest state that is not beyond it.
+pub(super) const RECEIPT_BYTES: &str = "
+    WITH before (size, bytes) AS (
+        SELECT * FROM (SELECT size, bytes FROM frontier WHERE size <= ?1 ORDER BY size DESC LIMIT 1)
+        UNION ALL SELECT 0, 0 ORDER BY size DESC LIMIT 1
+    )
+    SELECT before.bytes + coalesce((
+        SELECT sum(length(CAST(line AS BLOB)) + 1) FROM receipts
+        WHERE position >= before.size AND position < ?1
+    ), 0) FROM before";
+
+async fn record_frontier(tx: &mut Tx<'_>, size: u64, sealed: &str) -> Result<(), StoreError> {
+    let row = sqlx::query(RECEIPT_BYTES)
+        .bind(signed(size))
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(|error| explain("measuring receipts", error))?;
+    let bytes = number(&row, 0, "receipts")?;
+    let query = sqlx::query("INSERT INTO frontier (size, bytes, sealed) VALUES (?, ?, ?)")
+        .bind(signed(size))
+        .bind(signed(bytes))
+        .bind(sealed.to_owned());
+    run(tx, "recording the state of the receipts", query).await
 }
 
 async fn record_part(tx: &mut Tx<'_>, part: &PartRead) -> Result<(), StoreError> {
@@ -300,15 +337,14 @@ async fn run_changed(tx: &mut Tx<'_>, changed: &Run) -> Result<(), StoreError> {
 
 async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError> {
     // A record of a clock that was ahead of this one does not stand in the way of the slot's own.
-    let row = sqlx::query("SELECT max(last) FROM slots WHERE plan_id = ? AND ended_at <= ?")
-        .bind(slot.plan_id.as_str().to_owned())
-        .bind(ahead_of(slot.ended_at))
-        .fetch_one(&mut **tx)
-        .await
-        .map_err(|error| explain("reading slots", error))?;
-    let newest: Option<i64> = row
-        .try_get(0)
-        .map_err(|error| explain("reading slots", error))?;
+    let newest: Option<i64> = sqlx::query_scalar(
+        "SELECT last FROM slots WHERE plan_id = ? AND ended_at <= ? ORDER BY last DESC LIMIT 1",
+    )
+    .bind(slot.plan_id.as_str().to_owned())
+    .bind(ahead_of(slot.ended_at))
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(|error| explain("reading slots", error))?;
     if newest.is_some_and(|newest| slot.first.as_second() <= newest) {
         return Err(StoreError::SlotRecorded {
             plan: slot.plan_id.clone(),
@@ -446,6 +482,15 @@ pub(super) fn identity(row: &SqliteRow) -> Result<LocationIdentity, StoreError> 
     })
 }
 
+/// The copy of the receipts at a location.
+pub(super) fn receipt_copy(row: &SqliteRow) -> Result<ReceiptCopy, StoreError> {
+    Ok(ReceiptCopy {
+        location_id: id::<LocationId>(row, "location_id", "receipt_copy")?,
+        size: unsigned(get(row, "size")?, "receipt_copy")?,
+        seen: get(row, "seen")?,
+    })
+}
+
 /// A bundle that was refused.
 pub(super) fn refused(row: &SqliteRow) -> Result<RefusedBundle, StoreError> {
     Ok(RefusedBundle {
@@ -500,7 +545,7 @@ fn unsigned(value: i64, table: &str) -> Result<u64, StoreError> {
 }
 
 /// Serials and versions stay below 2^53, so nothing is cut off.
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

@@ -3,6 +3,7 @@
 
 mod back;
 mod bombs;
+mod bounded;
 mod cadence;
 mod clock;
 mod collapse;

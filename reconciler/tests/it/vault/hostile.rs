@@ -163,11 +163,18 @@ fn what_our_key_did_not_make_is_not_copied_and_blocks_nobody(
     #[values("00", "ff")] first: &str,
 ) {
     let mut world = world();
+    // Its end could be the length of a pack's header.
     let junk = (0..1_000_000_u64)
-        .map(|number| format!("this is no object {number}"))
-        .find(|junk| Digest::of(junk.as_bytes()).to_string().starts_with(first))
+        .map(|number| {
+            [
+                format!("no object {number}").as_bytes(),
+                &8_u32.to_le_bytes(),
+            ]
+            .concat()
+        })
+        .find(|junk| Digest::of(junk).to_string().starts_with(first))
         .unwrap();
-    let planted = object(&world, kind, &Digest::of(junk.as_bytes()).to_string());
+    let planted = object(&world, kind, &Digest::of(&junk).to_string());
     fs::write(&planted, junk).unwrap();
     assert!(is_quarantined(&world, "a"));
     assert_eq!(world.state("b"), LocationState::InSync);

@@ -1,0 +1,415 @@
+//! What a long history does not cost: a start reads the newest receipts, copies of the log are appended to, and the questions of
+//! a round are answered by indexes, with the answers that reading everything would give.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use contract::code;
+use contract::digest::Digest;
+use contract::receipt::{Authority, DecisionType, Origin, Outcome, Phase};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use reconciler::observed::SlotOutcome;
+use reconciler::store::{
+    BackupType, Change, Execution, ExecutionKind, Outcome as Ended, Restores, Run, RunStatus,
+    SlotRecord, Store as _, Verification,
+};
+use reconciler::world::receipts::{Draft, LogError, ReceiptLog};
+use reconciler::world::store_sqlite::SqliteStore;
+
+use super::world::{World, key};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn authority() -> Authority {
+    Authority {
+        origin: Origin {
+            environment: "dev".parse().unwrap(),
+            reconciler_id: "rec".parse().unwrap(),
+        },
+        keys: vec![key("rec").public()],
+    }
+}
+
+fn reopened(path: &Path) -> Result<ReceiptLog, LogError> {
+    let store = SqliteStore::open(path).unwrap();
+    ReceiptLog::open(&store, key("rec"), authority())
+}
+
+/// Changes a row behind the daemon's back.
+fn alter(path: &Path, sql: &str) {
+    let done = Command::new("sqlite3").arg(path).arg(sql).status();
+    assert!(done.unwrap().success(), "{sql}");
+}
+
+/// Writes so many decisions into the log, and gives its root.
+fn decide(store: &SqliteStore, count: i64) -> Digest {
+    let mut log = ReceiptLog::open(store, key("rec"), authority()).unwrap();
+    for number in 0..count {
+        let mut draft = Draft::new(DecisionType::Suspension, Phase::Decision, "one");
+        draft.result = Some(Outcome::Success);
+        log.commit(store, &[], vec![draft], at(number)).unwrap();
+    }
+    log.ledger().root()
+}
+
+const ALTERED: &str = "UPDATE receipts SET line = replace(line, 'e', 'f') WHERE position = ";
+
+#[test]
+fn a_start_reads_only_the_newest_receipts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let root = decide(&SqliteStore::open(&path).unwrap(), 300);
+    assert_eq!(reopened(&path).unwrap().ledger().root(), root);
+    // What lies before the newest signed state is not read; what comes after it is.
+    alter(&path, &format!("{ALTERED} 3"));
+    let log = reopened(&path).unwrap();
+    assert_eq!((log.ledger().size(), log.ledger().root()), (300, root));
+    let of_a_person = log.ledger().frontier().seal(&key("olga")).unwrap();
+    drop(log);
+    let kept = folder.path().join("kept");
+    fs::copy(&path, &kept).unwrap();
+    alter(&path, &format!("{ALTERED} 299"));
+    let told = reopened(&path).unwrap_err();
+    assert!(matches!(told, LogError::Line { line: 300, .. }), "{told}");
+    // A state that nobody signed, or that somebody else did, is worth nothing: every line is read again.
+    for (instead, line) in [("{}", 4), (of_a_person.as_str(), 4)] {
+        fs::copy(&kept, &path).unwrap();
+        alter(&path, &format!("UPDATE frontier SET sealed = '{instead}'"));
+        let told = reopened(&path).unwrap_err();
+        assert!(
+            matches!(told, LogError::Line { line: found, .. } if found == line),
+            "{told}"
+        );
+    }
+    // An end that was cut off behind a signed state is no state to go on from.
+    fs::copy(&kept, &path).unwrap();
+    alter(&path, "DELETE FROM receipts WHERE position >= 200");
+    let told = reopened(&path).unwrap_err();
+    assert_eq!(told.code(), code::LOG_TRUNCATED, "{told}");
+}
+
+fn copy_of(world: &World, location: &str) -> std::path::PathBuf {
+    world.path(&format!("{location}/dev/receipts/rec"))
+}
+
+/// Takes a backup, and sees that each copy is the log as it is exported.
+fn backed_up(world: &World) -> Vec<u8> {
+    world.json(0, &["backup", "bp_files"]);
+    let out = world.path("exported");
+    world.expect(0, &["receipts", "export", "--out", out.to_str().unwrap()]);
+    let log = fs::read(out.join("receipts.jsonl")).unwrap();
+    for location in ["loc_a", "loc_b"] {
+        let copy = copy_of(world, location);
+        assert!(
+            fs::read(copy.join("receipts.jsonl")).unwrap() == log,
+            "{location}"
+        );
+        world.json(0, &["receipts", "verify", "--dir", copy.to_str().unwrap()]);
+    }
+    log
+}
+
+fn inode(world: &World, location: &str) -> u64 {
+    fs::metadata(copy_of(world, location).join("receipts.jsonl"))
+        .unwrap()
+        .ino()
+}
+
+#[test]
+fn a_copy_of_the_receipts_is_appended_to() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    backed_up(&world);
+    let before = (inode(&world, "loc_a"), inode(&world, "loc_b"));
+    backed_up(&world);
+    // One location misses a round, and gets more than the other afterwards.
+    fs::rename(world.path("loc_b"), world.path("away")).unwrap();
+    world.run(&["backup", "bp_files"]);
+    fs::rename(world.path("away"), world.path("loc_b")).unwrap();
+    backed_up(&world);
+    assert_eq!((inode(&world, "loc_a"), inode(&world, "loc_b")), before);
+}
+
+#[test]
+fn a_copy_that_somebody_else_wrote_to_is_written_anew() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    let log = backed_up(&world);
+    let file = copy_of(&world, "loc_b").join("receipts.jsonl");
+    let victim = world.path("precious");
+    type Deed<'d> = Box<dyn Fn() + 'd>;
+    let deeds: [(&str, Deed<'_>); 5] = [
+        (
+            "a byte changed",
+            Box::new(|| {
+                let mut bytes = fs::read(&file).unwrap();
+                bytes[40] ^= 1;
+                fs::write(&file, bytes).unwrap();
+            }),
+        ),
+        (
+            "half a line appended",
+            Box::new(|| {
+                let mut end = fs::OpenOptions::new().append(true).open(&file).unwrap();
+                end.write_all(b"{\"half").unwrap();
+            }),
+        ),
+        (
+            "cut",
+            Box::new(|| fs::write(&file, &log[..log.len() / 2]).unwrap()),
+        ),
+        ("removed", Box::new(|| fs::remove_file(&file).unwrap())),
+        (
+            "another name of a file of root",
+            Box::new(|| {
+                fs::write(&victim, "root's").unwrap();
+                fs::remove_file(&file).unwrap();
+                fs::hard_link(&victim, &file).unwrap();
+            }),
+        ),
+    ];
+    for (deed, commit) in deeds {
+        commit();
+        let copied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| backed_up(&world)));
+        assert!(copied.is_ok(), "{deed}");
+    }
+    assert_eq!(fs::read(&victim).unwrap(), b"root's");
+}
+
+/// A log that was altered in the store replaces no good copy.
+#[test]
+fn an_altered_log_is_never_copied() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    // Long enough that a start does not read what is altered.
+    let store = SqliteStore::open(&world.path("state/store.sqlite")).unwrap();
+    decide(&store, 150);
+    drop(store);
+    backed_up(&world);
+    let copies: Vec<Vec<u8>> = ["loc_a", "loc_b"]
+        .map(|location| fs::read(copy_of(&world, location).join("receipts.jsonl")).unwrap())
+        .into();
+    let appended = copy_of(&world, "loc_b").join("receipts.jsonl");
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&appended)
+        .unwrap()
+        .write_all(b"x")
+        .unwrap();
+    let damaged = fs::read(&appended).unwrap();
+    alter(&world.path("state/store.sqlite"), &format!("{ALTERED} 3"));
+    let round = world.json(0, &["once"]);
+    assert_eq!(
+        round["copy_failures"].as_array().map(Vec::len),
+        Some(0),
+        "{round}"
+    );
+    world.run(&["backup", "bp_files"]);
+    let said = world.refused(3, &["receipts", "verify"]);
+    assert!(said.contains("SW17"), "{said}");
+    let out = world.path("exported");
+    world.refused(3, &["receipts", "export", "--out", out.to_str().unwrap()]);
+    let now = fs::read(copy_of(&world, "loc_a").join("receipts.jsonl")).unwrap();
+    assert!(now.starts_with(&copies[0]), "what was copied stays");
+    assert_eq!(
+        fs::read(&appended).unwrap(),
+        damaged,
+        "it is not replaced by what does not hold"
+    );
+}
+
+fn execution(number: usize, kind: ExecutionKind, slot: Option<i64>, plan: &str) -> Execution {
+    Execution {
+        operation_id: format!("op.{number}"),
+        kind,
+        plan_id: plan.parse().unwrap(),
+        dataset_ids: BTreeSet::new(),
+        backup_id: Some(format!("{plan}.20261120T000000Z").parse().unwrap()),
+        slot: slot.map(at),
+        backup_type: None,
+        restores: (kind == ExecutionKind::Restore).then(|| Restores {
+            restore_id: "rs".to_owned(),
+            dataset_id: "ds".parse().unwrap(),
+            in_place: true,
+        }),
+        kid: "k".parse().unwrap(),
+        started_at: at(1_000 + i64::try_from(number).unwrap()),
+        deadline: at(9_000),
+        epoch: 1,
+        outcome: None,
+        ended_at: None,
+        error: None,
+    }
+}
+
+fn run(number: usize, plan: &str, is_point: bool, second: i64) -> Run {
+    Run {
+        backup_id: format!("{plan}.20261120T{number:06}Z").parse().unwrap(),
+        plan_id: plan.parse().unwrap(),
+        dataset_ids: BTreeSet::new(),
+        slot: None,
+        started_at: at(second),
+        finished_at: at(second + 1),
+        consistent_at: None,
+        backup_type: BackupType::Full,
+        base: None,
+        status: if is_point {
+            RunStatus::Success
+        } else {
+            RunStatus::Failure
+        },
+        kid: "k".parse().unwrap(),
+        snapshot_id: is_point.then(|| "ab".repeat(32)),
+        storage_locations: std::collections::BTreeMap::new(),
+        checksums: std::collections::BTreeMap::new(),
+        verification: Verification::Pending,
+        damaged_at: std::collections::BTreeMap::new(),
+        bytes: 1,
+        added_bytes: 0,
+        policy_snapshot_hash: None,
+        manifests: std::collections::BTreeMap::new(),
+        error: None,
+        profiles: std::collections::BTreeMap::new(),
+        collapsed: std::collections::BTreeMap::new(),
+        clock_in_doubt: false,
+    }
+}
+
+/// One entry of a history: what it is about, and how it ended.
+type Entry = (bool, u8, Option<i64>, u8, u8);
+
+const PLANS: [&str; 3] = ["bp_a", "bp_b", "bp_c"];
+
+fn remember(store: &SqliteStore, number: usize, (second_plan, kind, slot, outcome, code): Entry) {
+    let plan = PLANS[usize::from(second_plan)];
+    let kind = [
+        ExecutionKind::Backup,
+        ExecutionKind::Verify,
+        ExecutionKind::CatchUp,
+        ExecutionKind::Restore,
+    ][usize::from(kind % 4)];
+    let one = execution(number, kind, slot, plan);
+    store.commit(&[Change::ExecutionStarted(one)], &[]).unwrap();
+    let outcomes = [
+        Ended::Success,
+        Ended::Partial,
+        Ended::Failure,
+        Ended::Unknown,
+    ];
+    if let Some(outcome) = outcomes.get(usize::from(outcome % 5)) {
+        let error = [None, Some("SW1016"), Some("SW1401")][usize::from(code % 3)];
+        let ended = Change::ExecutionEnded {
+            operation_id: format!("op.{number}"),
+            outcome: *outcome,
+            error: error.map(str::to_owned),
+            at: at(5_000),
+        };
+        store.commit(&[ended], &[]).unwrap();
+    }
+    let second = 100 + i64::from(code) % 7;
+    let run = run(number, plan, outcome % 2 == 0, second);
+    store
+        .commit(&[Change::RunEnded(Box::new(run))], &[])
+        .unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    /// Each bounded question against its definition over the whole history.
+    #[test]
+    fn bounded_questions_have_the_answers_of_the_whole_history(
+        entries in prop::collection::vec((any::<bool>(), any::<u8>(), prop::option::of(0..9_i64), any::<u8>(), any::<u8>()), 0..24),
+        after in prop::option::of(0..9_i64),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("store.sqlite")).unwrap();
+        for (number, entry) in entries.into_iter().enumerate() {
+            remember(&store, number, entry);
+        }
+        let (executions, runs) = (store.executions().unwrap(), store.runs().unwrap());
+        let all = |keep: &dyn Fn(&Execution) -> bool| -> Vec<Execution> {
+            executions.iter().filter(|it| keep(it)).cloned().collect()
+        };
+        let is_open = |it: &Execution| matches!(it.outcome, None | Some(Ended::Unknown));
+        prop_assert_eq!(store.open_executions().unwrap(), all(&is_open));
+        let restores = |it: &Execution| it.kind == ExecutionKind::Restore;
+        prop_assert_eq!(store.restores().unwrap(), all(&restores));
+        let newest = executions.iter().map(|it| it.started_at).max();
+        prop_assert_eq!(store.newest_start().unwrap(), newest);
+        for plan in PLANS {
+            let plan = plan.parse().unwrap();
+            let mut slots = all(&|it| {
+                it.plan_id == plan
+                    && it.kind == ExecutionKind::Backup
+                    && it.slot.is_some_and(|slot| after.is_none_or(|after| slot > at(after)))
+            });
+            slots.sort_by_key(|it| it.slot);
+            prop_assert_eq!(store.executions_of_slots(&plan, after.map(at)).unwrap(), slots);
+            let code = code::Code::find("SW1016").unwrap();
+            let mut wanted = all(&|it| it.plan_id == plan && it.error.as_deref() == Some("SW1016"));
+            wanted.reverse();
+            wanted.truncate(2);
+            let ids: Vec<String> = wanted.into_iter().map(|it| it.operation_id).collect();
+            prop_assert_eq!(store.operations_with_error(&plan, code, 2).unwrap(), ids);
+            let own: Vec<Run> = runs.iter().filter(|run| run.plan_id == plan).cloned().collect();
+            prop_assert_eq!(store.newest_run(&plan).unwrap(), own.last().cloned());
+            let points: Vec<Run> = own.into_iter().filter(Run::is_point).collect();
+            prop_assert_eq!(store.points(Some(&plan)).unwrap(), points);
+        }
+        let points: Vec<Run> = runs.iter().filter(|run| run.is_point()).cloned().collect();
+        prop_assert_eq!(store.points(None).unwrap(), points);
+        for run in runs {
+            let point = run.is_point().then(|| run.clone());
+            prop_assert_eq!(store.point(&run.backup_id).unwrap(), point);
+        }
+    }
+}
+
+/// The newest record of each plan, of two plans of which one has many.
+#[test]
+fn the_newest_slot_of_each_plan_is_found_beside_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.sqlite")).unwrap();
+    let ended = |plan: &str, second: i64| {
+        Change::SlotEnded(SlotRecord {
+            plan_id: plan.parse().unwrap(),
+            first: at(second),
+            last: at(second),
+            count: 1,
+            outcome: SlotOutcome::Missed,
+            backup_id: None,
+            why: None,
+            ended_at: at(second),
+        })
+    };
+    let many: Vec<Change> = (1..500).map(|second| ended("bp_b", second)).collect();
+    store.commit(&many, &[]).unwrap();
+    let others = [ended("bp_a", 7), ended("bp_c", 9)];
+    store.commit(&others, &[]).unwrap();
+    let newest = |now: Timestamp| -> Vec<(String, i64)> {
+        let last = store.last_slots(now).unwrap();
+        last.into_iter()
+            .map(|(plan, slot)| (plan.to_string(), slot.last.as_second()))
+            .collect()
+    };
+    let named = |a, b, c| {
+        [
+            ("bp_a".to_owned(), a),
+            ("bp_b".to_owned(), b),
+            ("bp_c".to_owned(), c),
+        ]
+    };
+    assert_eq!(newest(at(1_000)), named(7, 499, 9));
+    assert_eq!(
+        newest(at(8)),
+        [("bp_a".to_owned(), 7), ("bp_b".to_owned(), 8)]
+    );
+    assert!(newest(at(0)).is_empty());
+}

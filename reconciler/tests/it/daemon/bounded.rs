@@ -413,3 +413,107 @@ fn the_newest_slot_of_each_plan_is_found_beside_many() {
     );
     assert!(newest(at(0)).is_empty());
 }
+
+/// Slots that failed, four receipts each, as far as they are history: nothing of them is open and no recovery point is left.
+fn failed_slots(store: &SqliteStore, log: &mut ReceiptLog, first: usize, count: usize) {
+    let (mut changes, mut drafts) = (Vec::new(), Vec::new());
+    for number in first..first + count {
+        let second = i64::try_from(number).unwrap() * 300;
+        let slot = at(second);
+        let one = Execution {
+            backup_id: Some(format!("bp_files.{number}").parse().unwrap()),
+            ..execution(number, ExecutionKind::Backup, Some(second), "bp_files")
+        };
+        let operation = one.operation_id.clone();
+        let verify = execution(number, ExecutionKind::Verify, None, "bp_files");
+        let verify = Execution {
+            operation_id: format!("verify.{number}"),
+            ..verify
+        };
+        changes.push(Change::ExecutionStarted(Execution {
+            started_at: slot,
+            ..one.clone()
+        }));
+        changes.push(Change::ExecutionStarted(Execution {
+            started_at: slot,
+            ..verify.clone()
+        }));
+        for ended in [&operation, &verify.operation_id] {
+            changes.push(Change::ExecutionEnded {
+                operation_id: ended.clone(),
+                outcome: Ended::Failure,
+                error: Some("SW1401".to_owned()),
+                at: slot,
+            });
+        }
+        changes.push(Change::RunEnded(Box::new(Run {
+            backup_id: one.backup_id.clone().unwrap(),
+            ..run(number, "bp_files", false, second)
+        })));
+        changes.push(Change::SlotEnded(SlotRecord {
+            plan_id: "bp_files".parse().unwrap(),
+            first: slot,
+            last: slot,
+            count: 1,
+            outcome: SlotOutcome::Failure,
+            backup_id: one.backup_id,
+            why: Some("its source could not be read".to_owned()),
+            ended_at: slot,
+        }));
+        for (kind, operation) in [
+            (DecisionType::Backup, operation),
+            (DecisionType::Verification, verify.operation_id),
+        ] {
+            drafts.push(Draft::new(kind, Phase::Intent, &operation));
+            let mut outcome = Draft::new(kind, Phase::Outcome, &operation);
+            outcome.result = Some(Outcome::Failure);
+            let note = "its source could not be read";
+            outcome.error = Some(contract::receipt::ErrorNote::new(
+                code::VAULT_SOURCE_INCOMPLETE,
+                note,
+            ));
+            drafts.push(outcome);
+        }
+    }
+    log.commit(store, &changes, drafts, at(0)).unwrap();
+}
+
+/// The middle of five runs of a command, in milliseconds.
+fn measured(world: &World, arguments: &[&str]) -> u128 {
+    let mut all: Vec<u128> = (0..5)
+        .map(|_| {
+            let begin = std::time::Instant::now();
+            world.run(arguments);
+            begin.elapsed().as_millis()
+        })
+        .collect();
+    all.sort_unstable();
+    all[2]
+}
+
+#[test]
+#[ignore = "a benchmark: scripts/bench-state runs it"]
+fn what_a_long_history_costs() {
+    println!(
+        "{:>10} {:>10} {:>10} {:>10} {:>10}  [ms, middle of 5]",
+        "receipts", "status", "plan", "backup", "once"
+    );
+    for receipts in [0, 1_000, 100_000, 1_000_000] {
+        let world = World::new();
+        world.json(0, &["once"]);
+        let store = SqliteStore::open(&world.path("state/store.sqlite")).unwrap();
+        let mut log = ReceiptLog::open(&store, key("rec"), authority()).unwrap();
+        for first in (0..receipts / 4).step_by(250) {
+            failed_slots(&store, &mut log, first, 250);
+        }
+        drop((log, store));
+        world.run(&["backup", "bp_files"]);
+        let [status, plan, backup, once] = [
+            measured(&world, &["status"]),
+            measured(&world, &["plan"]),
+            measured(&world, &["backup", "bp_files"]),
+            measured(&world, &["once"]),
+        ];
+        println!("{receipts:>10} {status:>10} {plan:>10} {backup:>10} {once:>10}");
+    }
+}

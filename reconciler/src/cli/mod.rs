@@ -24,11 +24,11 @@ use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
 use crate::control::{
-    Daemon, Stop, acceptance, doctor, locations, operate, policy, restore, round, source,
-    timekeeping,
+    Daemon, acceptance, doctor, locations, operate, policy, restore, round, source, timekeeping,
 };
 use crate::failure::Failure;
 use crate::store::Store as _;
+use crate::world::cancel::Cancel;
 use crate::world::clock;
 use crate::world::process::signals;
 
@@ -338,7 +338,7 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             show::catalog(&accepted, format).map(|()| 0)
         }
         Command::Doctor => {
-            let daemon = Daemon::open(config, Stop::default())?;
+            let daemon = Daemon::open(config, Cancel::new())?;
             let findings = doctor::examine(&daemon);
             show::findings(&findings, format)?;
             Ok(u8::from(findings.iter().any(|finding| !finding.ok)))
@@ -378,7 +378,7 @@ fn reading(config: Config) -> Result<Daemon, Failure> {
     if config.store_path().exists() {
         Daemon::open_read_only(config)
     } else {
-        Daemon::open(config, Stop::default())
+        Daemon::open(config, Cancel::new())
     }
 }
 
@@ -448,8 +448,8 @@ fn request(arguments: &RestoreArguments) -> Result<Request, Failure> {
 }
 
 /// SIGTERM and SIGINT ask everything to end: effects are stopped, their intents are closed, and the process leaves.
-fn stop_on_signal() -> Result<Stop, Failure> {
-    let stop = Stop::default();
+fn stop_on_signal() -> Result<Cancel, Failure> {
+    let stop = Cancel::new();
     let asked = stop.clone();
     let failed = |error: std::io::Error| {
         Failure::new(
@@ -460,7 +460,7 @@ fn stop_on_signal() -> Result<Stop, Failure> {
     };
     signals::when_asked_to_end(&signals::ASKING, move || {
         tracing::info!("asked to end");
-        asked.ask();
+        asked.cancel();
     })
     .map_err(failed)?;
     Ok(stop)
@@ -473,7 +473,7 @@ fn forever(config: Config) -> Result<u8, Failure> {
     let stop = stop_on_signal()?;
     let interval = Duration::from_secs(config.interval.get());
     let daemon = Daemon::open(config, stop.clone())?;
-    while !stop.asked() {
+    while !stop.is_cancelled() {
         match round::round(&daemon) {
             Ok(round) => {
                 tracing::info!(
@@ -493,7 +493,7 @@ fn forever(config: Config) -> Result<u8, Failure> {
             }
         }
         let mut slept = Duration::ZERO;
-        while slept < interval && !stop.asked() {
+        while slept < interval && !stop.is_cancelled() {
             std::thread::sleep(TICK.min(interval));
             slept += TICK;
         }

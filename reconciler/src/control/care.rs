@@ -148,7 +148,7 @@ fn check_locations(
     for location in &verify.locations {
         let began = clock::now();
         let within = Duration::from_secs(seconds_until(planned.deadline));
-        let helper = Helper::this_program(within);
+        let helper = Helper::this_program(within, daemon.stop.clone());
         let checked = match findings::read(&vault, location, portion.clone(), helper) {
             Read::Checked(checked) => checked,
             Read::Nothing => {
@@ -348,7 +348,8 @@ pub(super) fn read_part(
         after: step.begun.as_ref().map(|begun| begun.through.clone()),
         within: Some(Duration::from_secs(seconds_until(step.makes_way))),
     };
-    let helper = Helper::this_program(Duration::from_secs(seconds_until(planned.deadline)));
+    let left = Duration::from_secs(seconds_until(planned.deadline));
+    let helper = Helper::this_program(left, daemon.stop.clone());
     let access = Access::new(daemon, &step.plan_id, &step.kid, [step.location.clone()]);
     let read = match access.and_then(|access| access.vault()) {
         Ok(vault) => findings::read(&vault, &step.location, reading, helper),
@@ -678,7 +679,8 @@ fn after_repair(
             .map(|object| object.name)
             .collect();
         let access = Access::new(daemon, &step.plan_id, &step.kid, [location.clone()])?;
-        let helper = Helper::this_program(Duration::from_secs(seconds_until(planned.deadline)));
+        let left = Duration::from_secs(seconds_until(planned.deadline));
+        let helper = Helper::this_program(left, daemon.stop.clone());
         let read = findings::read(&access.vault()?, location, Portion::Packs(packs), helper);
         if let Read::Checked(checked) = read {
             let now = clock::now();

@@ -16,11 +16,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Access, Stop};
+use super::Access;
 use crate::failure::Failure;
-use crate::world::connector::{
-    self, Binding, Bounds, Cancel, Manifest, Prepared, SourceProfile, Verdict,
-};
+use crate::world::cancel::Cancel;
+use crate::world::connector::{self, Binding, Bounds, Manifest, Prepared, SourceProfile, Verdict};
 use crate::world::process::{self, Input, ProcessError, Stderr, guard, signals};
 use crate::world::secret;
 use crate::world::vault::{BackupOutcome, BackupRequest, Expect, LocationState, PointTags, Source};
@@ -158,7 +157,7 @@ pub enum NoAnswer {
 }
 
 /// Runs an order in a child process of this program.
-pub fn ask(order: &Order, deadline: Duration, stop: &Stop) -> Result<Reply, NoAnswer> {
+pub fn ask(order: &Order, deadline: Duration, stop: &Cancel) -> Result<Reply, NoAnswer> {
     let lost = |code: Code, message: String| {
         NoAnswer::Lost(Failure::new(
             code,
@@ -177,7 +176,7 @@ pub fn ask(order: &Order, deadline: Duration, stop: &Stop) -> Result<Reply, NoAn
         Input::Held(&line),
         Stderr::Pass,
         deadline,
-        &|| stop.asked(),
+        &|| stop.is_cancelled(),
     )
     .map_err(|error| match error {
         ProcessError::Stopped { .. } => NoAnswer::Stopped,

@@ -189,7 +189,7 @@ fn send(
     let replies: Vec<_> = std::thread::scope(|scope| {
         let asked: Vec<_> = orders
             .iter()
-            .map(|order| scope.spawn(|| location::ask(order, &|| daemon.stop.asked())))
+            .map(|order| scope.spawn(|| location::ask(order, &|| daemon.stop.is_cancelled())))
             .collect();
         let panicked = |_| Err(NoReply::Broken("copying receipts panicked".to_owned()));
         asked

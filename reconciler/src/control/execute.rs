@@ -324,12 +324,12 @@ fn ask_until_taken(
 fn rest(daemon: &Daemon, deadline: Timestamp, pause: Duration) -> bool {
     let until = Instant::now() + pause;
     while Instant::now() < until {
-        if daemon.stop.asked() {
+        if daemon.stop.is_cancelled() {
             return false;
         }
         thread::sleep(LOOK);
     }
-    !daemon.stop.asked() && clock::now() < deadline
+    !daemon.stop.is_cancelled() && clock::now() < deadline
 }
 
 fn ask_for_backup(

@@ -152,10 +152,12 @@ fn put_mark(
         at: at(&daemon.config, id)?,
         mark: mark.clone(),
     };
-    Ok(match location::ask(&order, &|| daemon.stop.asked()) {
-        Ok(Reply::Done) => Ok(mark),
-        other => Err(failed(id, other)),
-    })
+    Ok(
+        match location::ask(&order, &|| daemon.stop.is_cancelled()) {
+            Ok(Reply::Done) => Ok(mark),
+            other => Err(failed(id, other)),
+        },
+    )
 }
 
 fn remember(
@@ -276,7 +278,7 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
             Ok((id.clone(), order))
         })
         .collect::<Result<BTreeMap<_, _>, Failure>>()?;
-    let stop = || daemon.stop.asked();
+    let stop = || daemon.stop.is_cancelled();
     let replies: BTreeMap<LocationId, Result<Reply, NoReply>> = std::thread::scope(|scope| {
         let asked: Vec<_> = orders
             .iter()
@@ -546,7 +548,7 @@ fn sources(daemon: &Daemon) -> Vec<(DatasetId, InFileSystem)> {
         return Vec::new();
     }
     let order = Order::Resolve { sources: paths };
-    match location::ask(&order, &|| daemon.stop.asked()) {
+    match location::ask(&order, &|| daemon.stop.is_cancelled()) {
         Ok(Reply::Resolved(found)) => found,
         other => {
             tracing::warn!(

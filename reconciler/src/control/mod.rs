@@ -27,8 +27,7 @@ pub mod timekeeping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use contract::id::{EnvironmentId, Kid, LocationId, PlanId};
@@ -40,6 +39,7 @@ use crate::config::{Config, KeySource};
 use crate::failure::Failure;
 use crate::store::{Change, Store as _};
 use crate::world::access::{self, Trusted};
+use crate::world::cancel::Cancel;
 use crate::world::clock;
 use crate::world::connector::Binding;
 use crate::world::keys;
@@ -49,22 +49,6 @@ use crate::world::store_sqlite::SqliteStore;
 use crate::world::vault::{LocationState, Place, RepositoryName, Vault};
 
 use locations::Locations;
-
-/// Says that the process shall end; effects are stopped, nothing new begins.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Asks everything to end.
-    pub fn ask(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether that was asked.
-    pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// One process: its configuration, the store it holds alone, and the receipt log.
 #[derive(Debug)]
@@ -79,8 +63,8 @@ pub struct Daemon {
     locations: Mutex<Option<(Locations, bool)>>,
     /// Whether this process holds the store and may write to locations.
     records: bool,
-    /// Whether to end.
-    pub stop: Stop,
+    /// Whether to end: effects are stopped, nothing new begins.
+    pub stop: Cancel,
     /// What other users of this machine can change or read, and should not.
     pub exposed: Vec<Failure>,
 }
@@ -121,7 +105,7 @@ fn exposed(config: &Config) -> Vec<Failure> {
 
 impl Daemon {
     /// Takes the store's lock and reads the receipt log back.
-    pub fn open(config: Config, stop: Stop) -> Result<Self, Failure> {
+    pub fn open(config: Config, stop: Cancel) -> Result<Self, Failure> {
         let was_open = access::take_state(&config.state)?;
         let store = SqliteStore::open(&config.store_path())?;
         let mut daemon = Self::over(config, store, stop, true)?;
@@ -140,13 +124,13 @@ impl Daemon {
     /// For commands that only read: works beside a running daemon, and records nothing.
     pub fn open_read_only(config: Config) -> Result<Self, Failure> {
         let store = SqliteStore::open_read_only(&config.store_path())?;
-        Self::over(config, store, Stop::default(), false)
+        Self::over(config, store, Cancel::new(), false)
     }
 
     fn over(
         config: Config,
         store: SqliteStore,
-        stop: Stop,
+        stop: Cancel,
         records: bool,
     ) -> Result<Self, Failure> {
         let key = receipts::read_key(&config.receipt_key)?;

@@ -11,13 +11,14 @@ use contract::seal::{
 };
 use jiff::Timestamp;
 
+use super::Daemon;
 use super::judged::{Judged, Question};
-use super::{Daemon, Stop};
 use crate::config::Config;
 use crate::doubt::{self, Clock, Witness};
 use crate::failure::Failure;
 use crate::plan::{self, InForce, own_plans};
 use crate::store::{Change, Store as _, StoredBundle};
+use crate::world::cancel::Cancel;
 use crate::world::git::{self, Published};
 use crate::world::receipts::{Draft, Policy};
 
@@ -157,8 +158,8 @@ pub fn peek(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     in_force(daemon, now, Some(problem))
 }
 
-fn published(config: &Config, stop: &Stop) -> Result<Published, Failure> {
-    let stopped = || stop.asked();
+fn published(config: &Config, stop: &Cancel) -> Result<Published, Failure> {
+    let stopped = || stop.is_cancelled();
     Ok(git::published(
         &config.git,
         &config.mirror_path(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use contract::id::PlanId;
 
-use super::Stop;
 use crate::plan::Planned;
+use crate::world::cancel::Cancel;
 
 /// How often a waiting worker looks whether it shall end.
 const TICK: Duration = Duration::from_millis(100);
@@ -50,10 +50,10 @@ impl<'plan> Queue<'plan> {
 
     /// The next step and its place in the order; its plan is busy until [`Busy`] is dropped. None when nothing is left or
     /// everybody is asked to end.
-    pub(super) fn take(&self, stop: &Stop) -> Option<(usize, &'plan Planned)> {
+    pub(super) fn take(&self, stop: &Cancel) -> Option<(usize, &'plan Planned)> {
         let mut state = self.lock();
         loop {
-            if stop.asked() || state.left.is_empty() {
+            if stop.is_cancelled() || state.left.is_empty() {
                 return None;
             }
             let State { left, busy } = &mut *state;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use contract::code;
+use contract::duration::Seconds;
 use contract::id::{BackupId, DatasetId};
 use contract::model::Action;
 use contract::receipt::{DecisionType, Phase};
@@ -24,15 +25,14 @@ use crate::failure::Failure;
 use crate::plan::stamp;
 use crate::store::{Change, Execution, ExecutionKind, Outcome, Restores, Run, Store as _};
 use crate::world::clock;
-use crate::world::connector::{self, Binding, Bounds, Cancel, Material, Mode, RestoreSummary};
+use crate::world::connector::{self, Binding, Bounds, Material, Mode, RestoreSummary};
 use crate::world::receipts::Draft;
 use crate::world::vault::{Helper, RestoreOutcome, RestoreRequest, VaultError};
 
 pub use safety::Before;
 
-/// A restore whose plan left the policy ends after this time: long enough for any data, and a disk that hangs does not hold a
-/// staging folder for ever.
-const WITHOUT_PLAN: Duration = Duration::from_hours(7 * 24);
+/// A restore is never ended for being late: a person waits for it, and can stop it. This only gives its record a date.
+const LONGEST_RESTORE: Duration = Duration::from_hours(366 * 24);
 
 /// A receipt has room for this many points that were passed over.
 const SKIPPED_TOLD: usize = 8;
@@ -214,10 +214,6 @@ fn carry_out(
     } = &admitted;
     let model = &followed.in_force.model;
     let policy = model.plans.get(&run.plan_id);
-    // The plan of a point may be gone from the policy: then nothing limits the restore but the person who watches it.
-    let within = policy.map_or(WITHOUT_PLAN, |policy| {
-        Duration::from_secs(policy.backup_frequency.completion_window_s.get().max(1))
-    });
     let started_at = clock::now();
     let execution = Execution {
         operation_id: format!("restore.{restore_id}"),
@@ -235,7 +231,7 @@ fn carry_out(
         kid: run.kid.clone(),
         started_at,
         deadline: started_at
-            .checked_add(SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX))
+            .checked_add(SignedDuration::try_from(LONGEST_RESTORE).unwrap_or(SignedDuration::MAX))
             .unwrap_or(Timestamp::MAX),
         epoch: daemon.store.epoch(),
         outcome: None,
@@ -251,12 +247,16 @@ fn carry_out(
         restore_id,
         request,
         before,
+        objective: model
+            .datasets
+            .get(&request.dataset)
+            .map(|dataset| dataset.rto_s),
     };
     begin(daemon, &receipts, &execution)?;
     let jobs = policy.map_or(1, |policy| policy.parallel_jobs);
     let staging = execute::spool(daemon, &execution.operation_id);
     let worked = staging.and_then(|staging| {
-        let bounds = Bounds::within(within, Cancel::new()).with_jobs(jobs);
+        let bounds = Bounds::within(LONGEST_RESTORE, daemon.stop.clone()).with_jobs(jobs);
         let worked = stage_and_apply(daemon, request, &admitted, &staging, &bounds);
         let _ = std::fs::remove_dir_all(&staging);
         worked
@@ -488,7 +488,7 @@ fn stage<'point>(
             location: None,
         };
         // Everything is read again and hashed in a child before the connector sees it.
-        let helper = Helper::this_program(bounds.left())?;
+        let helper = Helper::this_program(bounds.left(), daemon.stop.clone())?;
         match access.vault()?.restore(&wanted, &helper, &mut |_| {}) {
             Ok(outcome) => {
                 tracing::info!(location = %outcome.location, files = outcome.restored.files, "content is checked");
@@ -528,6 +528,8 @@ struct Receipts<'r> {
     restore_id: &'r str,
     request: &'r Request,
     before: Option<&'r Before>,
+    /// How long it may take by the dataset's recovery time objective.
+    objective: Option<Seconds>,
 }
 
 impl Receipts<'_> {
@@ -617,6 +619,13 @@ fn end(
             draft
                 .details
                 .insert(name.to_owned(), value.chars().take(1_000).collect());
+        }
+        let took = now.duration_since(execution.started_at).as_secs();
+        let took = Seconds::new(u64::try_from(took).unwrap_or(0));
+        if let Some(objective) = receipts.objective.filter(|objective| took > *objective) {
+            let missed = format!("it took {took}, the recovery time objective is {objective}");
+            tracing::warn!(event = "rto_missed", "{missed}");
+            draft.details.insert("rto_missed".to_owned(), missed);
         }
         if let Some(kept) = &summary.kept {
             draft.details.insert("kept".to_owned(), kept.clone());

@@ -13,6 +13,7 @@ pub mod access;
     reason = "tests fail by panicking"
 )]
 pub(crate) mod attack;
+pub mod cancel;
 pub mod clock;
 pub mod connector;
 pub mod folder;

@@ -2,29 +2,10 @@
 //!
 //! Never waits. The interesting function is [`Bounds::check`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ConnectorError;
-
-/// Ends the calls that hold a clone of it. Once cancelled it stays so.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
+use crate::world::cancel::Cancel;
 
 /// How long a call may take, who may end it, and how many jobs it may run side by side.
 #[derive(Debug, Clone)]

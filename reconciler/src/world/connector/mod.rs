@@ -40,12 +40,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::observed::Observation;
+pub use crate::world::cancel::Cancel;
 use crate::world::folder::Identity;
 pub use binding::{
     Binding, FilesBinding, JsonlBinding, PostgresBinding, SqliteBinding, SuperuserWork,
     ValidationQuery,
 };
-pub use bounds::{Bounds, Cancel};
+pub use bounds::Bounds;
 pub use error::ConnectorError;
 pub use manifest::{FileSum, Manifest};
 pub use profile::{SourceProfile, of as profile};

@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::error::VaultError;
 use super::job::{Answer, Order, Parent, Progress, Word, perform};
 use super::source::SourceCount;
+use crate::world::cancel::Cancel;
 use crate::world::process::{Group, guard};
 use crate::world::secret;
 
@@ -32,6 +33,9 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
 /// After a child ended, its log is read to the end within this time.
 const LOG_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often the parent looks whether it shall end.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How much of the child's log is kept for the error message.
 const LOG_TAIL: usize = 2000;
@@ -48,6 +52,8 @@ pub struct Helper {
     pub arguments: Vec<OsString>,
     /// It is killed after this time.
     pub deadline: Duration,
+    /// It is killed when this says so.
+    pub cancel: Cancel,
 }
 
 impl Helper {
@@ -55,7 +61,7 @@ impl Helper {
     ///
     /// # Errors
     /// [`VaultError::Child`] when the program's own path is unknown.
-    pub fn this_program(deadline: Duration) -> Result<Self, VaultError> {
+    pub fn this_program(deadline: Duration, cancel: Cancel) -> Result<Self, VaultError> {
         let program = std::env::current_exe().map_err(|error| VaultError::Child {
             why: format!("its program cannot be found: {error}"),
         })?;
@@ -63,6 +69,7 @@ impl Helper {
             program,
             arguments: vec![SUBCOMMAND.into()],
             deadline,
+            cancel,
         })
     }
 }
@@ -186,9 +193,10 @@ fn hear(
     input: &mut ChildStdin,
     listener: &mut dyn Listener,
 ) -> Result<Option<Word>, VaultError> {
-    let end = Instant::now() + helper.deadline;
+    let begin = Instant::now();
     loop {
-        match words.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        let left = helper.deadline.saturating_sub(begin.elapsed());
+        match words.recv_timeout(left.min(TICK)) {
             Ok(Word::Progress(at)) => listener.progress(&at),
             Ok(Word::Verdict(count)) => {
                 let answer = match listener.verdict(&count) {
@@ -203,11 +211,15 @@ fn hear(
                 word @ (Word::Stored(_) | Word::Restored(_) | Word::Checked(_) | Word::Failed(_)),
             ) => return Ok(Some(word)),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => {
+            Err(RecvTimeoutError::Timeout) if helper.cancel.is_cancelled() => {
+                return Err(VaultError::Stopped);
+            }
+            Err(RecvTimeoutError::Timeout) if begin.elapsed() >= helper.deadline => {
                 return Err(VaultError::Deadline {
                     seconds: helper.deadline.as_secs(),
                 });
             }
+            Err(RecvTimeoutError::Timeout) => {}
         }
     }
 }

@@ -189,6 +189,9 @@ pub enum VaultError {
         /// The deadline.
         seconds: u64,
     },
+    /// The daemon was asked to end, and the child with it.
+    #[error("it was stopped before its end")]
+    Stopped,
     /// The caller asked for something the format cannot hold.
     #[error("a request to the vault is wrong: {why}")]
     Request {
@@ -222,6 +225,7 @@ impl VaultError {
             Self::RestoreFailed { .. } => code::VAULT_RESTORE_FAILED,
             Self::Child { .. } => code::VAULT_CHILD_FAILED,
             Self::Deadline { .. } => code::VAULT_DEADLINE,
+            Self::Stopped => code::RUN_INTERRUPTED,
             Self::Request { .. } => code::VAULT_BAD_REQUEST,
         }
     }
@@ -271,6 +275,7 @@ impl VaultError {
             Self::RestoreFailed { .. } => "repair a location; `seawalld verify` shows the damage",
             Self::Child { .. } => "look at the log of this operation and try again",
             Self::Deadline { .. } => "look at the storage's speed, or give it more time",
+            Self::Stopped => "run it again when it is wanted",
             Self::Request { .. } => "correct the request",
         }
     }

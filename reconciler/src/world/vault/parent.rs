@@ -75,6 +75,7 @@ pub(super) fn restore(
             Err(
                 error @ (VaultError::DatasetAbsent { .. }
                 | VaultError::Deadline { .. }
+                | VaultError::Stopped
                 | VaultError::RoomLacking { .. }),
             ) => {
                 return Err(error);

@@ -44,7 +44,13 @@ fn reopened(path: &Path) -> Result<ReceiptLog, LogError> {
 
 /// Changes a row behind the daemon's back.
 fn alter(path: &Path, sql: &str) {
-    let done = Command::new("sqlite3").arg(path).arg(sql).status();
+    // The last one to use it may not have closed it yet.
+    let waits = ["-cmd", ".timeout 10000"];
+    let done = Command::new("sqlite3")
+        .args(waits)
+        .arg(path)
+        .arg(sql)
+        .status();
     assert!(done.unwrap().success(), "{sql}");
 }
 

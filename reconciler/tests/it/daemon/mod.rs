@@ -14,6 +14,7 @@ mod dump;
 mod locations;
 mod plans;
 mod published;
+mod stopping;
 mod store;
 mod story;
 mod surroundings;

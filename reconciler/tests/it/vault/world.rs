@@ -209,6 +209,7 @@ pub fn helper() -> Helper {
         program: env!("CARGO_BIN_EXE_seawalld").into(),
         arguments: vec![reconciler::world::vault::SUBCOMMAND.into()],
         deadline: Duration::from_mins(2),
+        cancel: reconciler::world::cancel::Cancel::new(),
     }
 }
 

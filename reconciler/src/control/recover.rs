@@ -307,7 +307,7 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
         manifests: judged.manifests.clone(),
         error: None,
         profiles: judged.profiles.clone(),
-        collapsed: BTreeMap::new(),
+        collapsed: judged.doubts.clone(),
         clock_in_doubt: followed.in_force.clock.is_ahead(),
     }
 }

@@ -147,20 +147,7 @@ fn killed_alone_the_daemon_leaves_a_child_that_ends_and_the_next_round_finishes_
 /// What the connector knew of a JSON log is not lost with the process: the record of the point has its manifest.
 #[test]
 fn a_point_that_was_found_after_a_crash_keeps_its_manifest() {
-    let mut world = World::new();
-    let log = world.path("audit");
-    std::fs::create_dir_all(&log).unwrap();
-    std::fs::write(log.join("audit.jsonl"), "{\"a\":1}\n{\"a\":2}\n").unwrap();
-    world.model["datasets"]["ds_files"]["store_type"] = "jsonl".into();
-    let file = log.join("audit.jsonl");
-    let jsonl = format!("ds_files: {{ jsonl: {{ path: {} }} }}", file.display());
-    let files = format!(
-        "ds_files: {{ files: {{ path: {} }} }}",
-        world.path("live").display()
-    );
-    world.model["settings"]["connectors"]["files"]["capabilities"] = serde_json::json!(["backup"]);
-    world.configure(&[(&files, &jsonl)]);
-    world.publish();
+    let (world, file) = World::with_log("{\"a\":1}\n{\"a\":2}\n");
     let struck = kill_at(
         &world,
         &["once"],

@@ -141,6 +141,24 @@ impl World {
         world
     }
 
+    /// The same with `ds_files` of append-only files, and the one of them.
+    pub fn with_log(lines: &str) -> (Self, PathBuf) {
+        let mut world = Self::new();
+        let file = world.path("audit/audit.jsonl");
+        std::fs::create_dir_all(world.path("audit")).unwrap();
+        std::fs::write(&file, lines).unwrap();
+        world.model["datasets"]["ds_files"]["store_type"] = "jsonl".into();
+        world.model["settings"]["connectors"]["files"]["capabilities"] = json!(["backup"]);
+        let jsonl = format!("ds_files: {{ jsonl: {{ path: {} }} }}", file.display());
+        let files = format!(
+            "ds_files: {{ files: {{ path: {} }} }}",
+            world.path("live").display()
+        );
+        world.configure(&[(&files, &jsonl)]);
+        world.publish();
+        (world, file)
+    }
+
     pub fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }

@@ -8,7 +8,7 @@ use reconciler::review::review;
 use reconciler::world::connector::SourceProfile;
 
 use super::plans::{at, mine, with_points};
-use super::world::{World, same};
+use super::world::{World, exporting, same};
 
 fn profile(identity: &str, bytes: u64, entries: u64) -> SourceProfile {
     SourceProfile {
@@ -92,23 +92,8 @@ fn a_collapsed_source_counts_once_a_person_says_so() {
         "{status}"
     );
     let latest = |name: &str| {
-        let out = world.path(name);
-        let target = out.to_str().unwrap().to_owned();
-        world.expect(
-            0,
-            &[
-                "restore",
-                "--dataset",
-                "ds_files",
-                "--point",
-                "latest",
-                "--mode",
-                "export-only",
-                "--target",
-                &target,
-            ],
-        );
-        out
+        world.export("ds_files", &world.path(name));
+        world.path(name)
     };
     same(&latest("one"), &good);
     // Another run does not make it good either.
@@ -158,18 +143,7 @@ fn a_source_that_is_back_is_good_by_itself() {
 
     std::fs::remove_file(world.path("live/deep/two.bin")).unwrap();
     world.refused(1, &["backup", "bp_files"]);
-    world.json(
-        0,
-        &[
-            "restore",
-            "--dataset",
-            "ds_files",
-            "--point",
-            "latest",
-            "--mode",
-            "in-place",
-        ],
-    );
+    world.restore_in_place("ds_files");
     assert_eq!(world.json(0, &["status"])["light"], "green");
     world.expect(0, &["backup", "bp_files"]);
 }
@@ -195,10 +169,7 @@ fn a_log_that_was_rewritten_is_stored_and_the_alarm_stays() {
     }
     let exported = |name: &str, point: &[&str]| {
         let out = world.path(name);
-        let mut arguments = vec!["restore", "--dataset", "ds_files", "--point"];
-        arguments.extend(point);
-        arguments.extend(["--mode", "export-only", "--target", out.to_str().unwrap()]);
-        world.expect(0, &arguments);
+        world.expect(0, &exporting("ds_files", point, &out));
         std::fs::read_to_string(out.join("audit.jsonl")).unwrap()
     };
     assert_eq!(exported("good", &["latest"]), before);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::world::{World, descendants, same, same_objects};
+use super::world::{World, descendants, replacing, same, same_objects};
 
 /// What the log says at each point, in the order of a run; all words of a point stand in one line.
 const POINTS: [&[&str]; 23] = [
@@ -102,11 +102,7 @@ fn made_whole(world: &World, after: &str) {
     let verified = world.json(0, &["receipts", "verify"]);
     assert_eq!(verified["open"], 0, "after {after}: {verified}");
     let out = world.path("out");
-    let target = out.to_str().unwrap();
-    let arguments = ["restore", "--dataset", "ds_files", "--point", "latest"];
-    let mut export = arguments.to_vec();
-    export.extend(["--mode", "export-only", "--target", target]);
-    world.expect(0, &export);
+    world.export("ds_files", &out);
     same(&out, &world.path("live"));
 }
 
@@ -175,11 +171,9 @@ fn a_restore_in_place_that_was_killed_is_looked_at_and_told() {
         let world = World::new();
         world.json(0, &["once"]);
         std::fs::write(world.path("live/one.txt"), "changed since\n").unwrap();
-        let arguments = ["restore", "--dataset", "ds_files", "--mode", "in-place"];
-        let mut restore = arguments.to_vec();
         let catalog = world.json(0, &["catalog"]);
         let first = catalog[0]["backup_id"].as_str().unwrap().to_owned();
-        restore.extend(["--point", "backup-id", &first]);
+        let restore = replacing("ds_files", &["backup-id", &first]);
         assert!(kill_at(&world, &restore, words, Victim::Everything));
         world.run(&["once"]);
 

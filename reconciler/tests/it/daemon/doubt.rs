@@ -148,20 +148,7 @@ fn a_point_found_damaged_everywhere_is_suspect_and_never_chosen_automatically() 
     }
 
     let out = world.path("out");
-    let restored = world.json(
-        0,
-        &[
-            "restore",
-            "--dataset",
-            "ds_files",
-            "--point",
-            "latest",
-            "--mode",
-            "export-only",
-            "--target",
-            out.to_str().unwrap(),
-        ],
-    );
+    let restored = world.export("ds_files", &out);
     assert_eq!(restored["backup_id"], first, "{restored}");
     let skipped = restored["skipped"].as_array().unwrap();
     assert!(skipped.is_empty(), "it was not even tried: {restored}");

@@ -19,7 +19,9 @@ use serde_json::Value;
 use super::Access;
 use crate::failure::Failure;
 use crate::world::cancel::Cancel;
-use crate::world::connector::{self, Binding, Bounds, Manifest, Prepared, SourceProfile, Verdict};
+use crate::world::connector::{
+    self, Binding, Bounds, Finished, Manifest, Prepared, SourceProfile, Verdict,
+};
 use crate::world::process::{self, Input, ProcessError, Stderr, guard, signals};
 use crate::world::secret;
 use crate::world::vault::{BackupOutcome, BackupRequest, Expect, LocationState, PointTags, Source};
@@ -90,6 +92,9 @@ pub struct Judged {
     /// What each source was.
     #[serde(default)]
     pub profiles: BTreeMap<DatasetId, SourceProfile>,
+    /// Datasets whose source a person must look at before a point of it is good, and why.
+    #[serde(default)]
+    pub doubts: BTreeMap<DatasetId, String>,
     /// What a reader of the receipt should know.
     pub notes: Vec<String>,
 }
@@ -326,9 +331,12 @@ fn take_backup(order: &BackupOrder) -> Result<BackupReport, Failure> {
                 .get(&dataset)
                 .ok_or_else(|| format!("dataset `{dataset}` lost its binding"))?;
             match judge(&dataset, binding, one, &bounds) {
-                Ok((state, told)) => {
-                    judged.states.insert(dataset, state);
-                    judged.notes.extend(told);
+                Ok(finished) => {
+                    judged.notes.extend(finished.notes);
+                    if let Some(doubt) = finished.doubt {
+                        judged.doubts.insert(dataset.clone(), doubt);
+                    }
+                    judged.states.insert(dataset, finished.state);
                 }
                 Err(failure) => {
                     let why = failure.message.clone();
@@ -363,11 +371,11 @@ fn judge(
     binding: &Binding,
     prepared: Prepared,
     bounds: &Bounds,
-) -> Result<(Option<Value>, Vec<String>), Failure> {
+) -> Result<Finished, Failure> {
     let finished = connector::finish(binding, prepared, bounds)
         .map_err(|error| about(dataset, error.into()))?;
     match &finished.verdict {
-        Verdict::Complete => Ok((finished.state, finished.notes)),
+        Verdict::Complete => Ok(finished),
         Verdict::Partial { problems } => {
             let first = problems
                 .first()

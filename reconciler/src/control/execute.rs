@@ -482,7 +482,7 @@ pub(super) fn point(
         manifests: report.judged.manifests.clone(),
         error: None,
         profiles: report.judged.profiles.clone(),
-        collapsed: BTreeMap::new(),
+        collapsed: report.judged.doubts.clone(),
         clock_in_doubt: followed.in_force.clock.is_ahead(),
     }
 }

@@ -235,7 +235,9 @@ pub fn probe(
             "it is visible at {} of {commit} locations and waits for catching up",
             at.len()
         )),
-        // Fewer unknown locations than `commit` cannot have committed it among themselves.
+        // Fewer unknown locations than `commit` cannot have committed it among themselves. With a commit of 1 any location that
+        // is away may hold it alone, so the outcome stays unknown until that one answers; the plan takes points without a slot
+        // meanwhile, where enough other locations answer.
         None if all.unknown.len() + all.damaged.len() >= commit.max(1) => {
             let names: Vec<&str> = all.unknown.keys().map(LocationId::as_str).collect();
             Probe::Unknown(format!("locations cannot be read: {}", names.join(", ")))
@@ -298,7 +300,7 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
         manifests: judged.manifests.clone(),
         error: None,
         profiles: judged.profiles.clone(),
-        collapsed: BTreeMap::new(),
+        collapsed: judged.doubts.clone(),
         clock_in_doubt: followed.in_force.clock.is_ahead(),
     }
 }

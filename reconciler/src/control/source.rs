@@ -48,7 +48,7 @@ pub fn hold_against_before(
             .get(id)
             .and_then(|before| collapse::judge(before, profile, &dataset.sizing, since));
         if let Some(why) = why {
-            run.collapsed.insert(id.clone(), why);
+            run.collapsed.entry(id.clone()).or_insert(why);
         }
     }
     Ok(run)
@@ -77,7 +77,9 @@ pub fn failure_of(run: &Run) -> Option<Failure> {
     Some(Failure::new(
         code::SOURCE_COLLAPSED,
         format!("the source of `{dataset}` is in doubt: {why}"),
-        format!("mount or repair it; if it is as it should be, `seawalld source accept {dataset}`"),
+        format!(
+            "mount or repair it; if it is as it should be, `seawalld source accept {dataset}`, and for an append-only file that was rewritten raise `append_only_epoch` in the binding"
+        ),
     ))
 }
 

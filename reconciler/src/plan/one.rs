@@ -14,7 +14,7 @@ use super::{
 };
 use crate::doubt::Clock;
 use crate::observed::{CopyState, Observation, PlanObserved};
-use crate::store::{BackupType, Run};
+use crate::store::{BackupType, Outcome, Run};
 
 /// Steps are executed by rank, then by when they were due: records first, then what a quorum needs, then recovery points,
 /// because they are what is lost for good, then everything that can be made up for later.
@@ -124,22 +124,30 @@ impl Mine {
 /// While the clock is in doubt no slot ends, because that could not be taken back. What it would do for its newest slot, the plan
 /// does without one: once a slot, so that a source that fails is not asked in every round.
 fn steps_in_doubt(context: &Context<'_>, mine: &mut Mine) {
+    let Context { policy, seen, .. } = *context;
+    let on = "a person who confirms the clock".to_owned();
+    mine.wait(policy, on, Some(code::CLOCK_WRONG), None);
+    if seen.open.is_empty() {
+        point_without_slot(context, "the clock is in doubt", mine);
+    }
+}
+
+/// A recovery point that ends no slot: one for each slot of the plan, whatever became of it.
+fn point_without_slot(context: &Context<'_>, why: &str, mine: &mut Mine) {
     let Context {
         policy, seen, now, ..
     } = *context;
-    let on = "a person who confirms the clock".to_owned();
-    mine.wait(policy, on, Some(code::CLOCK_WRONG), None);
     let Some(slot) = context.calendar.slot_at_or_before(now) else {
         return;
     };
     let served = |run: &Run| slot <= run.started_at && run.started_at <= now;
-    if !seen.open.is_empty() || seen.runs.iter().any(served) {
+    if seen.runs.iter().any(served) {
         return;
     }
     let deadline = after(now, policy.backup_frequency.completion_window_s);
     match super::operator_backup(policy, &policy.dataset_ids, seen, now, deadline) {
         Ok(planned) => {
-            let reason = "the clock is in doubt: a recovery point without its slot".to_owned();
+            let reason = format!("{why}: a recovery point without its slot");
             let planned = Planned { reason, ..planned };
             mine.steps.push((RANK_BACKUP, now, planned));
         }
@@ -180,9 +188,35 @@ fn slot_steps(context: &Context<'_>, mine: &mut Mine) {
         record_missed(policy, now, &mut run_of_missed, mine);
         let on = "the outcome of the run that has begun".to_owned();
         mine.wait(policy, on, Some(code::OUTCOME_UNKNOWN), None);
+        // The location that could tell may be away for days. The slot waits for it, the data need not.
+        if all_lost(seen) && answering(policy, seen) && key_is_valid(context, mine) {
+            point_without_slot(context, "the outcome of a run is unknown", mine);
+        }
         return;
     }
     newest_slot(context, &open, run_of_missed, mine);
+}
+
+/// Whether nothing runs, and what began before was probed in vain.
+fn all_lost(seen: &PlanObserved) -> bool {
+    seen.open
+        .iter()
+        .all(|execution| execution.outcome == Some(Outcome::Unknown))
+}
+
+/// Whether as many locations as a run needs hold all that can be seen. One that holds nothing yet does not count: its
+/// repository may be another one than that of the location that is away.
+fn answering(policy: &Policy, seen: &PlanObserved) -> bool {
+    let in_sync = policy.locations.iter().filter(|location| {
+        matches!(
+            seen.copies.get(*location),
+            Some(Observation::Known {
+                value: CopyState::InSync,
+                ..
+            })
+        )
+    });
+    in_sync.count() as u64 >= u64::from(policy.redundancy_profile.commit.max(1))
 }
 
 fn newest_slot(
@@ -240,21 +274,8 @@ fn backup_step(
     reason: &str,
     mine: &mut Mine,
 ) {
-    let Context {
-        in_force,
-        policy,
-        seen,
-        now,
-        ..
-    } = *context;
-    let key = in_force.model.settings.keys.get(&policy.encryption_key_ref);
-    if key.is_none_or(|key| key.not_after <= now) {
-        let kid = &policy.encryption_key_ref;
-        mine.stall(
-            policy,
-            code::KEY_EXPIRED,
-            format!("key `{kid}` is past its `not_after`"),
-        );
+    let Context { policy, seen, .. } = *context;
+    if !key_is_valid(context, mine) {
         return;
     }
     let id = match slots::backup_id(&policy.plan_id, slot) {
@@ -277,6 +298,24 @@ fn backup_step(
             deadline,
         },
     ));
+}
+
+/// Whether the plan's key may encrypt; one that may not stalls the plan.
+fn key_is_valid(context: &Context<'_>, mine: &mut Mine) -> bool {
+    let Context {
+        in_force,
+        policy,
+        now,
+        ..
+    } = *context;
+    let kid = &policy.encryption_key_ref;
+    let key = in_force.model.settings.keys.get(kid);
+    let is_valid = key.is_some_and(|key| now < key.not_after);
+    if !is_valid {
+        let why = format!("key `{kid}` is past its `not_after`");
+        mine.stall(policy, code::KEY_EXPIRED, why);
+    }
+    is_valid
 }
 
 /// A backup of the plan as policy wants it.

@@ -90,6 +90,11 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// The same, with more of root's: it gets the folder.
+    pub(crate) fn with(prepare: impl FnOnce(&Path)) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let (theirs, ours) = (scratch.path().join("theirs"), scratch.path().join("ours"));
@@ -108,6 +113,7 @@ impl Ground {
         ] {
             fs::set_permissions(ours.join(path), fs::Permissions::from_mode(mode)).unwrap();
         }
+        prepare(&ours);
         let mut ground = Self {
             _scratch: scratch,
             theirs,

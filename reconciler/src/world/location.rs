@@ -5,6 +5,14 @@
 //! A child holds the location's lock file in the state folder while it works. One that hangs keeps it, so that no later
 //! process, of this daemon or of another one, waits for the same location more than once.
 
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking"
+)]
+mod races;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};

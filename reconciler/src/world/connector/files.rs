@@ -65,6 +65,7 @@ pub(super) fn prepare(binding: &FilesBinding, bounds: &Bounds) -> Result<Prepare
         manifest: None,
         excludes,
         problems: offered.problems,
+        doubts: Vec::new(),
         notes: offered.notes,
     })
 }

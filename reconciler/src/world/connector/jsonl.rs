@@ -1,12 +1,13 @@
 //! The `jsonl` connector: append-only files of JSON lines, copied up to their last whole line. Consistency point: that offset.
 //!
-//! What an earlier run backed up must still be there, byte for byte: a shrunk or rewritten prefix is an alarm. Where files are
-//! rotated, [`rotation`] finds them again under other names. Never waits for a writer. The interesting function is
-//! [`copy_whole_lines`].
+//! What an earlier run backed up must still be there, byte for byte: a shrunk or rewritten prefix is an alarm. The file is stored
+//! as it is now all the same, in a point that is in doubt, while the points before keep what it was; each run raises the alarm
+//! again until a person raises `append_only_epoch`. Where files are rotated, [`rotation`] finds them again under other names.
+//! Never waits for a writer. The interesting function is [`copy_whole_lines`].
 
 mod rotation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -78,6 +79,22 @@ impl FileId {
 #[derive(Debug)]
 pub(crate) struct Copied {
     files: Vec<(PathBuf, Known)>,
+    /// What was backed up before and is not there any more, by name: later runs ask for it again.
+    lost: BTreeMap<String, Known>,
+}
+
+/// What was backed up before and is gone or another content by now.
+#[derive(Debug, Default)]
+struct Lost {
+    files: BTreeMap<String, Known>,
+    alarms: Vec<ConnectorError>,
+}
+
+impl Lost {
+    fn raise(&mut self, name: &str, known: &Known, alarm: ConnectorError) {
+        self.files.insert(name.to_owned(), known.clone());
+        self.alarms.push(alarm);
+    }
 }
 
 /// A regular file of the source, as it was listed.
@@ -157,10 +174,11 @@ pub(super) fn prepare(
             path: binding.path.clone(),
         });
     }
+    let mut lost = Lost::default();
     let chosen = if binding.rotates {
-        rotation::follow(&base, &before, &found, &mut notes, bounds)?
+        rotation::follow(&base, &before, &found, (&mut notes, &mut lost), bounds)?
     } else {
-        hold_names(&base, &before, &found)?
+        hold_names(&base, &before, &found, &mut lost)
     };
     let source = tree::make_spool(spool)?;
     let mut manifest = Manifest::default();
@@ -172,7 +190,16 @@ pub(super) fn prepare(
             fs::create_dir_all(parent)
                 .map_err(|error| ConnectorError::io("create", parent, error))?;
         }
-        let copy = match copy_whole_lines(&base, &relative, &target, known.as_ref(), bounds) {
+        let copied = copy_whole_lines(&base, &relative, &target, known.as_ref(), bounds);
+        let copied = match (copied, &known) {
+            (Err(alarm @ ConnectorError::PrefixRewritten { .. }), Some(known)) => {
+                lost.raise(&key(&relative), known, alarm);
+                discard(&target)?;
+                copy_whole_lines(&base, &relative, &target, None, bounds)
+            }
+            (copied, _) => copied,
+        };
+        let copy = match copied {
             Ok(copy) => copy,
             // It was rotated away or deleted since it was listed; when it was backed up before, the next run judges.
             Err(ConnectorError::SourceMissing { .. }) if known.is_none() || binding.rotates => {
@@ -207,9 +234,13 @@ pub(super) fn prepare(
         manifest: Some(manifest),
         excludes: Excludes::none(),
         problems: Vec::new(),
+        doubts: lost.alarms,
         notes,
         after: After::Prefixes {
-            copied: Copied { files },
+            copied: Copied {
+                files,
+                lost: lost.files,
+            },
         },
     })
 }
@@ -258,6 +289,7 @@ pub(super) fn finish(
         }
         files.insert(key(relative), known.clone());
     }
+    files.extend(copied.lost.clone());
     let state = State {
         format: STATE_FORMAT,
         epoch: binding.append_only_epoch,
@@ -600,22 +632,29 @@ fn hold_names(
     base: &Base,
     before: &BTreeMap<String, Known>,
     found: &[Listed],
-) -> Result<Vec<(Listed, Option<Known>)>, ConnectorError> {
-    let chosen: Vec<(Listed, Option<Known>)> = found
+    lost: &mut Lost,
+) -> Vec<(Listed, Option<Known>)> {
+    let names: BTreeSet<String> = found.iter().map(|listed| key(&listed.relative)).collect();
+    for (gone, known) in before.iter().filter(|(name, _)| !names.contains(*name)) {
+        let why = "it was backed up before and is gone".to_owned();
+        lost.raise(gone, known, rewritten(&base.path(Path::new(gone)), why));
+    }
+    found
         .iter()
         .map(|listed| {
             let known = before.get(&key(&listed.relative)).cloned();
             (listed.clone(), known)
         })
-        .collect();
-    let names: std::collections::BTreeSet<String> =
-        found.iter().map(|listed| key(&listed.relative)).collect();
-    match before.keys().find(|name| !names.contains(*name)) {
-        None => Ok(chosen),
-        Some(gone) => Err(rewritten(
-            &base.path(Path::new(gone)),
-            "it was backed up before and is gone".to_owned(),
-        )),
+        .collect()
+}
+
+/// What was begun of a copy.
+fn discard(target: &Path) -> Result<(), ConnectorError> {
+    match fs::remove_file(target) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ConnectorError::io("remove", target, error))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

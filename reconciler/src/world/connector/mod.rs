@@ -153,6 +153,8 @@ pub struct Prepared {
     pub excludes: Excludes,
     /// What is already known to be missing; any makes the verdict partial.
     pub problems: Vec<Problem>,
+    /// Why a person must look, although everything is stored: the point is kept and not good until then.
+    pub doubts: Vec<ConnectorError>,
     /// What a reader of the receipt should know; nothing here is a failure.
     pub notes: Vec<String>,
     pub(crate) after: After,
@@ -195,6 +197,8 @@ pub struct Finished {
     pub verdict: Verdict,
     /// To be stored with the recovery point once it is committed, and handed to the next [`prepare`].
     pub state: Option<Value>,
+    /// Why the point of this source is not good until a person has looked, although the verdict is.
+    pub doubt: Option<String>,
     pub notes: Vec<String>,
 }
 
@@ -414,9 +418,17 @@ pub fn finish(
             problems: prepared.problems,
         }
     };
+    let doubt = prepared
+        .doubts
+        .first()
+        .map(|first| match prepared.doubts.len() {
+            1 => format!("{} {first}", first.code()),
+            count => format!("{} {first}, the first of {count}", first.code()),
+        });
     Ok(Finished {
         verdict,
         state,
+        doubt,
         notes,
     })
 }

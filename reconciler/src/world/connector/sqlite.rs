@@ -125,6 +125,7 @@ pub(super) fn prepare(
         manifest: Some(manifest),
         excludes: Excludes::none(),
         problems: Vec::new(),
+        doubts: Vec::new(),
         notes,
         after: After::Spool,
     })

@@ -254,7 +254,7 @@ impl VaultError {
                 "repair the other locations; catching up copies the recovery point to them"
             }
             Self::SourceIncomplete { .. } => {
-                "make the files readable, exclude them, or quiesce the writer; a partial backup is never kept"
+                "make the files readable, or exclude them in the binding; a partial backup is never kept"
             }
             Self::SourceMissing { .. } => "bind a folder that exists and can be read",
             Self::SourceRefused { .. } => "look at the connector's message; nothing was kept",

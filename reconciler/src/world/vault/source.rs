@@ -61,6 +61,8 @@ pub struct SourceCount {
     pub gone: Remarked,
     /// Files that were written to while they were read.
     pub changed: Remarked,
+    /// Files that were cut while they were read.
+    pub shrank: Remarked,
 }
 
 /// Entries of one kind: how many, and the first few by name.
@@ -106,7 +108,11 @@ impl SourceCount {
             "file was written to while it was read, and may mix two states",
             "files were written to while they were read, and may mix two states",
         );
-        gone.into_iter().chain(changed).collect()
+        let shrank = self.shrank.note(
+            "file shrank while it was read, and ends in zeros from there on",
+            "files shrank while they were read, and end in zeros from there on",
+        );
+        gone.into_iter().chain(changed).chain(shrank).collect()
     }
 }
 
@@ -126,6 +132,7 @@ pub(super) struct Tally {
     examples: Mutex<Vec<String>>,
     gone: Mutex<Remarked>,
     changed: Mutex<Remarked>,
+    shrank: Mutex<Remarked>,
 }
 
 impl Tally {
@@ -147,6 +154,7 @@ impl Tally {
             examples: lock(&self.examples).clone(),
             gone: lock(&self.gone).clone(),
             changed: lock(&self.changed).clone(),
+            shrank: lock(&self.shrank).clone(),
         }
     }
 }
@@ -508,16 +516,19 @@ impl ReadSourceOpen for Opened {
         self.tally.files_read.fetch_add(1, Ordering::Relaxed);
         Ok(CountedReader {
             left: size(&self.listed),
+            has_shrunk: false,
             opened: self,
         })
     }
 }
 
-/// Reads exactly as many bytes as the listing promised. A file that has grown since then gives its state at the listing,
-/// which is what its recorded size and time say; one that has shrunk is a problem.
+/// Reads exactly as many bytes as the listing promised, because the engine has recorded that size and a restore holds the
+/// content against it. A file that has grown since then gives its state at the listing. One that has shrunk, as a log does
+/// that is emptied after it was copied, gives what could be read and then zeros, as `tar` does, and is named.
 pub(super) struct CountedReader {
     opened: Opened,
     left: u64,
+    has_shrunk: bool,
 }
 
 impl CountedReader {
@@ -542,19 +553,23 @@ impl Read for CountedReader {
         let most = usize::try_from(self.left)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
-        let got = buffer
-            .get_mut(..most)
-            .map_or(Ok(0), |part| self.opened.file.read(part));
+        let part = buffer.get_mut(..most).unwrap_or_default();
+        let got = if self.has_shrunk {
+            Ok(0)
+        } else {
+            self.opened.file.read(part)
+        };
         let tally = &self.opened.tally;
         match got {
             Ok(0) => {
-                let message = format!(
-                    "{} shrank by {} bytes while it was read",
-                    self.opened.path.display(),
-                    self.left
-                );
-                tally.problem(message.clone());
-                Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))
+                // What is written there from now on belongs to another state of the file.
+                if !self.has_shrunk {
+                    self.has_shrunk = true;
+                    lock(&tally.shrank).add(&self.opened.path);
+                }
+                part.fill(0);
+                self.left -= part.len() as u64;
+                Ok(part.len())
             }
             Ok(count) => {
                 self.left -= count as u64;
@@ -612,15 +627,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_shrank_is_a_problem() {
+    fn a_file_that_shrank_gives_what_was_read_and_zeros_and_is_named() {
         let (got, count) = read(b"0123", 10);
-        assert!(got.is_err());
-        assert_eq!(count.problems, 1);
+        assert_eq!(got.unwrap(), b"0123\0\0\0\0\0\0");
+        assert_eq!((count.problems, count.bytes_read), (0, 4));
+        assert_eq!(count.shrank.first, ["file"]);
+        let notes = count.notes();
+        assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(
-            count
-                .examples
-                .iter()
-                .any(|text| text.contains("shrank by 6 bytes"))
+            notes.iter().all(|note| note.contains("`file`")),
+            "{notes:?}"
         );
     }
 

@@ -483,13 +483,7 @@ fn special_files_are_left_out_by_kind_and_never_by_name() {
     let outcome = world.backup(1).unwrap();
     assert_eq!(outcome.files, regular.len() as u64);
     let restored = world.path("out");
-    let request = reconciler::world::vault::RestoreRequest {
-        snapshot_id: outcome.snapshot_id,
-        dataset: "ds_files".parse().unwrap(),
-        target: restored.clone(),
-        goes_to: None,
-        location: None,
-    };
+    let request = world.restore_request(&outcome.snapshot_id);
     world
         .vault
         .restore(&request, &crate::vault::world::helper(), &mut |_| {})
@@ -724,11 +718,8 @@ fn holes_come_back_as_holes() {
     let outcome = world.backup(1).unwrap();
     let restored = world.path("out");
     let request = reconciler::world::vault::RestoreRequest {
-        snapshot_id: outcome.snapshot_id,
-        dataset: "ds_files".parse().unwrap(),
-        target: restored.clone(),
         goes_to: Some(world.path("target")),
-        location: None,
+        ..world.restore_request(&outcome.snapshot_id)
     };
     world
         .vault

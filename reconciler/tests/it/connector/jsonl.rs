@@ -3,7 +3,10 @@
 use std::fs;
 
 use contract::code;
-use reconciler::world::connector::{self, Binding, JsonlBinding, Material, Mode, Target, Verdict};
+use reconciler::world::connector::{
+    self, Binding, ConnectorError, JsonlBinding, Material, Mode, Prepared, Target, Verdict,
+};
+use serde_json::Value;
 
 use super::{Scratch, bounds, jsonl_at, restore, same_tree, side_by_side};
 
@@ -68,8 +71,16 @@ fn jsonl_raises_the_alarm_for_a_prefix_that_shrank_changed_or_vanished() {
         "{\"n\":0}\n{\"n\":2}\n{\"n\":3}\n",
     ] {
         fs::write(&log, tampered).unwrap();
-        let error = scratch.prepare(&binding, state.as_ref()).unwrap_err();
-        assert_eq!(error.code(), code::PREFIX_REWRITTEN, "{tampered}");
+        let prepared = alarmed(&scratch, &binding, state.as_ref());
+        // Nothing is lost: it is stored as it is now, and the next run looks for the same lines again.
+        let stored = fs::read_to_string(prepared.source.join("a.jsonl")).unwrap();
+        let whole = tampered.rfind('\n').map_or(0, |end| end + 1);
+        assert_eq!(stored, tampered[..whole]);
+        let finished = connector::finish(&binding, prepared, &bounds()).unwrap();
+        assert_eq!(finished.verdict, Verdict::Complete);
+        let doubt = finished.doubt.unwrap();
+        assert!(doubt.starts_with("SW1508"), "{doubt}");
+        assert_eq!(finished.state, state);
     }
     let accepted = Binding::Jsonl(JsonlBinding {
         append_only_epoch: 1,
@@ -92,8 +103,14 @@ fn jsonl_raises_the_alarm_for_a_prefix_that_shrank_changed_or_vanished() {
 
     fs::write(&log, "{\"n\":1}\n{\"n\":2}\n").unwrap();
     fs::rename(&log, scratch.live.join("b.jsonl")).unwrap();
-    let error = scratch.prepare(&binding, state.as_ref()).unwrap_err();
-    assert_eq!(error.code(), code::PREFIX_REWRITTEN);
+    let prepared = alarmed(&scratch, &binding, state.as_ref());
+    assert!(prepared.source.join("b.jsonl").exists());
+    let finished = connector::finish(&binding, prepared, &bounds()).unwrap();
+    let kept = finished.state.unwrap();
+    assert_eq!(
+        kept["files"]["a.jsonl"],
+        state.as_ref().unwrap()["files"]["a.jsonl"]
+    );
     let rotating = Binding::Jsonl(JsonlBinding {
         rotates: true,
         ..jsonl_at(&scratch.live)
@@ -106,6 +123,14 @@ fn jsonl_raises_the_alarm_for_a_prefix_that_shrank_changed_or_vanished() {
         .prepare(&binding, Some(&serde_json::json!({"format": 1})))
         .unwrap_err();
     assert_eq!(error.code(), code::STATE_INVALID);
+}
+
+/// A run that stores its source and raises the alarm.
+fn alarmed(scratch: &Scratch, binding: &Binding, state: Option<&Value>) -> Prepared {
+    let prepared = scratch.prepare(binding, state).unwrap();
+    let codes: Vec<_> = prepared.doubts.iter().map(ConnectorError::code).collect();
+    assert_eq!(codes, [code::PREFIX_REWRITTEN]);
+    prepared
 }
 
 #[test]
@@ -199,10 +224,7 @@ fn lines(numbers: std::ops::RangeInclusive<u32>) -> String {
 }
 
 /// One run of a rotating dataset: what the point holds, by name, and the state for the next run.
-fn rotated(
-    scratch: &Scratch,
-    state: Option<&serde_json::Value>,
-) -> (Vec<(String, String)>, serde_json::Value) {
+fn rotated(scratch: &Scratch, state: Option<&Value>) -> (Vec<(String, String)>, Value) {
     let binding = Binding::Jsonl(JsonlBinding {
         rotates: true,
         ..jsonl_at(&scratch.live)
@@ -302,14 +324,17 @@ fn jsonl_that_is_rewritten_stays_an_alarm_where_files_are_rotated() {
     });
     // The same file, emptied or rewritten, and nobody has what it held.
     for text in [String::new(), lines(2..=9), lines(2..=20)] {
-        fs::write(&log, text).unwrap();
-        let error = scratch.prepare(&binding, Some(&state)).unwrap_err();
-        assert_eq!(error.code(), code::PREFIX_REWRITTEN, "{error}");
+        fs::write(&log, &text).unwrap();
+        let prepared = alarmed(&scratch, &binding, Some(&state));
+        let stored = fs::read_to_string(prepared.source.join("app.jsonl")).unwrap();
+        assert_eq!(stored, text);
+        let finished = connector::finish(&binding, prepared, &bounds()).unwrap();
+        assert_eq!(finished.state.as_ref(), Some(&state));
     }
     // Also under another name.
     fs::rename(&log, scratch.live.join("app.jsonl.1")).unwrap();
-    let error = scratch.prepare(&binding, Some(&state)).unwrap_err();
-    assert_eq!(error.code(), code::PREFIX_REWRITTEN, "{error}");
+    let prepared = alarmed(&scratch, &binding, Some(&state));
+    assert!(prepared.source.join("app.jsonl.1").exists());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Ways back that must not be barred: by what policy has become since, by a precaution, or by a request that was refused before.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-use super::world::{World, same};
+use super::world::{World, exporting, replacing, same};
 
 /// The plan takes a second dataset, bound to a SQLite file.
 fn with_two_datasets() -> World {
@@ -25,21 +27,6 @@ fn with_two_datasets() -> World {
     world
 }
 
-fn export<'a>(dataset: &'a str, point: &'a [&'a str], target: &'a str) -> Vec<&'a str> {
-    let mut all = vec![
-        "restore",
-        "--dataset",
-        dataset,
-        "--mode",
-        "export-only",
-        "--target",
-        target,
-        "--point",
-    ];
-    all.extend(point);
-    all
-}
-
 fn of_type(receipts: &Value, kind: &str) -> Vec<Value> {
     let all = receipts.as_array().unwrap().iter();
     all.filter(|it| it["decision_type"] == kind)
@@ -59,10 +46,7 @@ fn old_points_outlive_what_policy_says_today() {
     let out = world.path("out");
     let back = |world: &World| {
         let _ = std::fs::remove_dir_all(&out);
-        world.expect(
-            0,
-            &export("ds_more", &["backup-id", &point], out.to_str().unwrap()),
-        );
+        world.expect(0, &exporting("ds_more", &["backup-id", &point], &out));
         same(&out, &world.path("more"));
     };
     // 1. The dataset is in another plan.
@@ -94,7 +78,7 @@ fn old_points_outlive_what_policy_says_today() {
     world.json(0, &["once"]);
     back(&world);
     // What nobody ever had is no dataset.
-    let said = world.refused(2, &export("ds_typo", &["latest"], "/nowhere"));
+    let said = world.refused(2, &exporting("ds_typo", &["latest"], Path::new("/nowhere")));
     assert!(said.contains("SW1107"), "{said}");
 }
 
@@ -110,7 +94,7 @@ fn leaving_the_policy_evades_no_approval() {
     world.publish();
     world.json(1, &["once"]);
     let out = world.path("out");
-    let said = world.refused(3, &export("ds_files", &["latest"], out.to_str().unwrap()));
+    let said = world.refused(3, &exporting("ds_files", &["latest"], &out));
     assert!(said.contains("SW1601"), "{said}");
     assert!(!out.exists());
 }
@@ -126,16 +110,7 @@ fn an_emptied_source_needs_no_point_before() {
         let entry = entry.unwrap();
         std::fs::rename(entry.path(), kept.join(entry.file_name())).unwrap();
     }
-    let in_place = [
-        "restore",
-        "--dataset",
-        "ds_files",
-        "--point",
-        "latest",
-        "--mode",
-        "in-place",
-    ];
-    let restored = world.json(0, &in_place);
+    let restored = world.restore_in_place("ds_files");
     assert!(restored["before"].is_null(), "{restored}");
     same(&world.path("live"), &kept);
     let intents = of_type(&world.json(0, &["receipts"]), "restore");
@@ -152,16 +127,7 @@ fn a_precaution_bars_no_way_back() {
     world.json(0, &["once"]);
     std::fs::remove_dir_all(world.path("more")).unwrap();
     std::fs::write(world.path("live/one.txt"), "vandal\n").unwrap();
-    let in_place = [
-        "restore",
-        "--dataset",
-        "ds_files",
-        "--point",
-        "latest",
-        "--mode",
-        "in-place",
-    ];
-    let restored = world.json(0, &in_place);
+    let restored = world.restore_in_place("ds_files");
     let before = restored["before"].as_str().unwrap();
     let catalog = world.json(0, &["catalog"]);
     let run = catalog
@@ -187,10 +153,11 @@ fn a_precaution_bars_no_way_back() {
     // A point cannot be taken of what is there: refused with the way on, and the way on leaves a receipt.
     std::fs::remove_dir_all(world.path("loc_a")).unwrap();
     std::fs::rename(world.path("loc_b"), world.path("away")).unwrap();
+    let in_place = replacing("ds_files", &["latest"]);
     let said = world.refused(1, &in_place);
     assert!(said.contains("--without-safety-point"), "{said}");
     std::fs::rename(world.path("away"), world.path("loc_b")).unwrap();
-    let mut on = in_place.to_vec();
+    let mut on = in_place;
     on.push("--without-safety-point");
     let restored = world.json(0, &on);
     assert!(restored["before"].is_null(), "{restored}");
@@ -200,7 +167,7 @@ fn a_precaution_bars_no_way_back() {
     assert_eq!(*told, "none, the operator went on without one");
     // Beside the live data nothing is replaced, and the word makes no sense.
     let out = world.path("out");
-    let mut odd = export("ds_files", &["latest"], out.to_str().unwrap());
+    let mut odd = exporting("ds_files", &["latest"], &out);
     odd.push("--without-safety-point");
     world.refused(2, &odd);
 }

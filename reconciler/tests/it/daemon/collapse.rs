@@ -8,7 +8,7 @@ use reconciler::review::review;
 use reconciler::world::connector::SourceProfile;
 
 use super::plans::{at, mine, with_points};
-use super::world::{World, same};
+use super::world::{World, exporting, same};
 
 fn profile(identity: &str, bytes: u64, entries: u64) -> SourceProfile {
     SourceProfile {
@@ -92,23 +92,8 @@ fn a_collapsed_source_counts_once_a_person_says_so() {
         "{status}"
     );
     let latest = |name: &str| {
-        let out = world.path(name);
-        let target = out.to_str().unwrap().to_owned();
-        world.expect(
-            0,
-            &[
-                "restore",
-                "--dataset",
-                "ds_files",
-                "--point",
-                "latest",
-                "--mode",
-                "export-only",
-                "--target",
-                &target,
-            ],
-        );
-        out
+        world.export("ds_files", &world.path(name));
+        world.path(name)
     };
     same(&latest("one"), &good);
     // Another run does not make it good either.
@@ -158,18 +143,50 @@ fn a_source_that_is_back_is_good_by_itself() {
 
     std::fs::remove_file(world.path("live/deep/two.bin")).unwrap();
     world.refused(1, &["backup", "bp_files"]);
-    world.json(
-        0,
-        &[
-            "restore",
-            "--dataset",
-            "ds_files",
-            "--point",
-            "latest",
-            "--mode",
-            "in-place",
-        ],
-    );
+    world.restore_in_place("ds_files");
     assert_eq!(world.json(0, &["status"])["light"], "green");
     world.expect(0, &["backup", "bp_files"]);
+}
+
+/// A log that lost lines: it is stored as it is, the point from before keeps them, and a person decides what counts.
+#[test]
+fn a_log_that_was_rewritten_is_stored_and_the_alarm_stays() {
+    let (before, after) = (
+        "{\"a\":1}\n{\"a\":2}\n",
+        "{\"a\":2}\n{\"a\":3}\n{\"a\":4}\n",
+    );
+    let (world, file) = World::with_log(before);
+    world.json(0, &["once"]);
+    std::fs::write(&file, after).unwrap();
+    for _ in 0..2 {
+        let said = world.refused(1, &["backup", "bp_files"]);
+        assert!(said.contains("SW1508"), "{said}");
+        let status = world.json(1, &["status"]);
+        let condition = &status["plans"][0]["condition"];
+        assert_eq!(condition["code"], code::SOURCE_COLLAPSED.to_string());
+        let why = condition["why"].as_str().unwrap();
+        assert!(why.contains("SW1508"), "{why}");
+    }
+    let exported = |name: &str, point: &[&str]| {
+        let out = world.path(name);
+        world.expect(0, &exporting("ds_files", point, &out));
+        std::fs::read_to_string(out.join("audit.jsonl")).unwrap()
+    };
+    assert_eq!(exported("good", &["latest"]), before);
+    let catalog = world.json(0, &["catalog"]);
+    let newest = catalog.as_array().unwrap().last().unwrap();
+    let newest = newest["backup_id"].as_str().unwrap();
+    assert_eq!(exported("now", &["backup-id", newest]), after);
+
+    let bound = format!("path: {} ", file.display());
+    let text = std::fs::read_to_string(world.path("seawalld.yaml")).unwrap();
+    assert!(text.contains(&bound));
+    let raised = text.replace(
+        &bound,
+        &format!("{bound}, append_only_epoch: 1 ").replace(" ,", ","),
+    );
+    std::fs::write(world.path("seawalld.yaml"), raised).unwrap();
+    world.expect(0, &["backup", "bp_files"]);
+    assert_eq!(exported("accepted", &["latest"]), after);
+    assert_eq!(world.json(0, &["status"])["light"], "green");
 }

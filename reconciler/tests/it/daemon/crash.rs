@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::world::{World, descendants, same, same_objects};
+use super::world::{World, descendants, replacing, same, same_objects};
 
 /// What the log says at each point, in the order of a run; all words of a point stand in one line.
 const POINTS: [&[&str]; 23] = [
@@ -102,11 +102,7 @@ fn made_whole(world: &World, after: &str) {
     let verified = world.json(0, &["receipts", "verify"]);
     assert_eq!(verified["open"], 0, "after {after}: {verified}");
     let out = world.path("out");
-    let target = out.to_str().unwrap();
-    let arguments = ["restore", "--dataset", "ds_files", "--point", "latest"];
-    let mut export = arguments.to_vec();
-    export.extend(["--mode", "export-only", "--target", target]);
-    world.expect(0, &export);
+    world.export("ds_files", &out);
     same(&out, &world.path("live"));
 }
 
@@ -147,20 +143,7 @@ fn killed_alone_the_daemon_leaves_a_child_that_ends_and_the_next_round_finishes_
 /// What the connector knew of a JSON log is not lost with the process: the record of the point has its manifest.
 #[test]
 fn a_point_that_was_found_after_a_crash_keeps_its_manifest() {
-    let mut world = World::new();
-    let log = world.path("audit");
-    std::fs::create_dir_all(&log).unwrap();
-    std::fs::write(log.join("audit.jsonl"), "{\"a\":1}\n{\"a\":2}\n").unwrap();
-    world.model["datasets"]["ds_files"]["store_type"] = "jsonl".into();
-    let file = log.join("audit.jsonl");
-    let jsonl = format!("ds_files: {{ jsonl: {{ path: {} }} }}", file.display());
-    let files = format!(
-        "ds_files: {{ files: {{ path: {} }} }}",
-        world.path("live").display()
-    );
-    world.model["settings"]["connectors"]["files"]["capabilities"] = serde_json::json!(["backup"]);
-    world.configure(&[(&files, &jsonl)]);
-    world.publish();
+    let (world, file) = World::with_log("{\"a\":1}\n{\"a\":2}\n");
     let struck = kill_at(
         &world,
         &["once"],
@@ -188,11 +171,9 @@ fn a_restore_in_place_that_was_killed_is_looked_at_and_told() {
         let world = World::new();
         world.json(0, &["once"]);
         std::fs::write(world.path("live/one.txt"), "changed since\n").unwrap();
-        let arguments = ["restore", "--dataset", "ds_files", "--mode", "in-place"];
-        let mut restore = arguments.to_vec();
         let catalog = world.json(0, &["catalog"]);
         let first = catalog[0]["backup_id"].as_str().unwrap().to_owned();
-        restore.extend(["--point", "backup-id", &first]);
+        let restore = replacing("ds_files", &["backup-id", &first]);
         assert!(kill_at(&world, &restore, words, Victim::Everything));
         world.run(&["once"]);
 

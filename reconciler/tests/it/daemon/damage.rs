@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::world::{World, same, same_objects};
+use super::world::{World, exporting, same, same_objects};
 
 const LOCATIONS: [&str; 2] = ["loc_a", "loc_b"];
 
@@ -42,20 +42,7 @@ fn rot(world: &World, location: &str, pack: &Path) {
 
 fn restore(world: &World) -> Value {
     let out = world.path("out");
-    let _ = fs::remove_dir_all(&out);
-    let arguments = [
-        "restore",
-        "--dataset",
-        "ds_files",
-        "--point",
-        "latest",
-        "--mode",
-        "export-only",
-        "--target",
-    ];
-    let mut all = arguments.to_vec();
-    all.push(out.to_str().unwrap());
-    let restored = world.json(0, &all);
+    let restored = world.export("ds_files", &out);
     same(&world.path("live"), &out);
     restored
 }
@@ -181,9 +168,7 @@ fn a_restore_from_rotten_copies_says_so_in_its_own_words() {
         rot(&world, location, &pack);
     }
     let out = world.path("out");
-    let mut arguments = vec!["restore", "--dataset", "ds_files", "--mode", "export-only"];
-    arguments.extend(["--point", "latest", "--target", out.to_str().unwrap()]);
-    let said = world.refused(1, &arguments);
+    let said = world.refused(1, &exporting("ds_files", &["latest"], &out));
     let message = said.lines().rfind(|line| line.contains("SW1417"));
     let said = message.expect("no error was told").to_owned();
     assert!(said.contains("loc_a"), "{said}");

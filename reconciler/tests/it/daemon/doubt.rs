@@ -19,16 +19,16 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 const LOCATIONS: [&str; 2] = ["loc_a", "loc_b"];
 
-/// Takes every location away.
-fn darken(world: &World) {
-    for location in LOCATIONS {
+/// Takes locations away.
+fn darken(world: &World, locations: &[&str]) {
+    for location in locations {
         let away = world.path(&format!("{location}-away"));
         fs::rename(world.path(location), away).unwrap();
     }
 }
 
-fn lighten(world: &World) {
-    for location in LOCATIONS {
+fn lighten(world: &World, locations: &[&str]) {
+    for location in locations {
         let away = world.path(&format!("{location}-away"));
         fs::rename(away, world.path(location)).unwrap();
     }
@@ -57,14 +57,14 @@ fn a_point_that_was_committed_is_found_and_not_taken_again() {
 fn a_lost_outcome_stays_unknown_while_no_location_can_be_asked() {
     let world = World::new();
     assert!(kill_at(&world, "recovery point is visible"));
-    darken(&world);
+    darken(&world, &LOCATIONS);
     for _ in 0..2 {
         world.run(&["once"]);
         assert_eq!(world.json(0, &["receipts", "verify"])["open"], 1);
         let slots = world.json(0, &["slots"]);
         assert!(slots.as_array().unwrap().is_empty(), "{slots}");
     }
-    lighten(&world);
+    lighten(&world, &LOCATIONS);
     let round = world.json(0, &["once"]);
     assert_eq!(round["status"]["light"], "green", "{round}");
     assert_eq!(world.json(0, &["receipts", "verify"])["open"], 0);
@@ -73,11 +73,46 @@ fn a_lost_outcome_stays_unknown_while_no_location_can_be_asked() {
     assert_eq!(snapshots(&world, "loc_a"), 1);
 }
 
+/// One location holds the point alone, and is away. Its outcome and its slot wait; the data do not.
+#[test]
+fn an_unknown_outcome_stops_no_plan_whose_other_locations_answer() {
+    let world = World::new();
+    assert!(kill_at(&world, "recovery point is visible"));
+    // As if `loc_b` had failed before the snapshot.
+    let below = world.path("loc_b/dev/bp_files/k1/snapshots");
+    for snapshot in files(&below) {
+        fs::remove_file(snapshot).unwrap();
+    }
+    darken(&world, &["loc_a"]);
+    for _ in 0..2 {
+        world.run(&["once"]);
+        // Once a slot, and not in each round.
+        assert_eq!(snapshots(&world, "loc_b"), 1);
+        assert_eq!(world.json(0, &["receipts", "verify"])["open"], 1);
+        let slots = world.json(0, &["slots"]);
+        assert!(slots.as_array().unwrap().is_empty(), "{slots}");
+    }
+    let catalog = world.json(0, &["catalog"]);
+    assert!(catalog[0]["slot"].is_null(), "{catalog}");
+    assert_eq!(catalog[0]["verification"]["is"], "verified", "{catalog}");
+
+    lighten(&world, &["loc_a"]);
+    let round = world.json(0, &["once"]);
+    assert_eq!(round["status"]["light"], "green", "{round}");
+    assert_eq!(world.json(0, &["receipts", "verify"])["open"], 0);
+    let slots = world.json(0, &["slots"]);
+    assert_eq!(slots[0]["outcome"], "success", "{slots}");
+    assert_eq!(
+        [snapshots(&world, "loc_a"), snapshots(&world, "loc_b")],
+        [2; 2]
+    );
+}
+
 #[test]
 fn a_check_that_could_read_nothing_proves_nothing() {
     let world = World::new();
     assert!(kill_at(&world, "recovery point is in the catalog"));
-    darken(&world);
+    darken(&world, &LOCATIONS);
     world.run(&["once"]);
     let catalog = world.json(0, &["catalog"]);
     assert_eq!(catalog[0]["verification"]["is"], "pending", "{catalog}");
@@ -113,20 +148,7 @@ fn a_point_found_damaged_everywhere_is_suspect_and_never_chosen_automatically() 
     }
 
     let out = world.path("out");
-    let restored = world.json(
-        0,
-        &[
-            "restore",
-            "--dataset",
-            "ds_files",
-            "--point",
-            "latest",
-            "--mode",
-            "export-only",
-            "--target",
-            out.to_str().unwrap(),
-        ],
-    );
+    let restored = world.export("ds_files", &out);
     assert_eq!(restored["backup_id"], first, "{restored}");
     let skipped = restored["skipped"].as_array().unwrap();
     assert!(skipped.is_empty(), "it was not even tried: {restored}");

@@ -1,14 +1,14 @@
 //! Locations that are not what they should be: nothing is written to them or believed of them, and the others go on.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use contract::digest::Digest;
+use rstest::rstest;
 use serde_json::Value;
 
 use super::world::World;
@@ -328,7 +328,7 @@ fn a_checkpoint_that_cannot_be_read_is_not_a_missing_one() {
 /// A file system whose writes never return.
 struct Frozen {
     at: PathBuf,
-    _undo: Undo,
+    undo: Undo,
 }
 
 impl Frozen {
@@ -339,7 +339,7 @@ impl Frozen {
         ran("mount", &["-o", "loop", text(&image), text(&at)]);
         fs::remove_dir(at.join("lost+found")).unwrap();
         Self {
-            _undo: Undo(vec![
+            undo: Undo(vec![
                 command("fsfreeze", &["--unfreeze", text(&at)]),
                 command("umount", &["--lazy", text(&at)]),
             ]),
@@ -371,19 +371,31 @@ fn timed(world: &World, arguments: &[&str]) -> (Option<i32>, Duration, String) {
     (status.code(), took, fs::read_to_string(log).unwrap())
 }
 
+/// The standard output of a command as JSON, whatever its status.
+fn answered(world: &World, arguments: &[&str]) -> Value {
+    let log = world.path("command.json");
+    let mut all = vec!["--format", "json"];
+    all.extend(arguments);
+    let file = fs::File::create(&log).unwrap();
+    world
+        .command(&all)
+        .stdout(file)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    serde_json::from_slice(&fs::read(log).unwrap()).unwrap()
+}
+
 fn impatient(world: &World) {
+    let file = world.path("seawalld.yaml");
+    let mut all = fs::read_to_string(&file).unwrap();
     for location in ["loc_a", "loc_b"] {
         let path = world.path(location);
         let bound = format!("{} }}", path.display());
-        let patient = format!("{}, patience: PT3S }}", path.display());
-        if location == "loc_a" {
-            world.configure(&[(&bound, &patient)]);
-        } else {
-            let file = world.path("seawalld.yaml");
-            let all = fs::read_to_string(&file).unwrap();
-            fs::write(file, all.replace(&bound, &patient)).unwrap();
-        }
+        assert!(all.contains(&bound));
+        all = all.replace(&bound, &format!("{}, patience: PT3S }}", path.display()));
     }
+    fs::write(file, all).unwrap();
 }
 
 /// The disk hangs before the run: the location is set aside by its inspection, and nothing else touches it.
@@ -454,103 +466,179 @@ fn a_location_that_hangs_in_the_run_is_left_out_of_it() {
     disk.thaw();
 }
 
-/// What is done to `loc_a` after both plans have a point at both locations.
+/// What is done to `loc_a`, and undone when the value goes.
 type Fault = fn(&World) -> Undo;
 
 fn repository(world: &World, plan: &str) -> PathBuf {
     world.path("loc_a").join("dev").join(plan).join("k1")
 }
 
-fn plant(world: &World, kind: &str, content: &[u8]) {
+fn plant(world: &World, kind: &str, content: &[u8]) -> Undo {
     let folder = repository(world, "bp_files").join(kind);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(Digest::of(content).to_string()), content).unwrap();
+    no_undo()
 }
 
 fn no_undo() -> Undo {
     Undo(vec![])
 }
 
-const FAULTS: [(&str, Fault); 15] = [
-    ("folder is gone", |world| {
-        fs::rename(world.path("loc_a"), world.path("away")).unwrap();
-        no_undo()
-    }),
-    ("disk is not mounted", |world| {
-        fs::rename(world.path("loc_a"), world.path("away")).unwrap();
-        fs::create_dir(world.path("loc_a")).unwrap();
-        no_undo()
-    }),
-    ("folder of another location", |world| {
-        fs::rename(world.path("loc_a"), world.path("away")).unwrap();
-        symlink("loc_b", world.path("loc_a")).unwrap();
-        no_undo()
-    }),
-    ("mark of another identity", |world| {
-        let mark = "{\"location_id\":\"loc_a\",\"identity\":\"other\"}";
-        fs::write(world.path("loc_a").join(MARK), mark).unwrap();
-        no_undo()
-    }),
-    ("read-only", |world| {
-        let at = world.path("loc_a");
-        ran("mount", &["--bind", text(&at), text(&at)]);
-        ran("mount", &["-o", "remount,bind,ro", text(&at)]);
-        Undo(vec![command("umount", &["--lazy", text(&at)])])
-    }),
-    ("40 GiB in `snapshots/`", |world| sparse(world, "snapshots")),
-    ("40 GiB in `keys/`", |world| sparse(world, "keys")),
-    ("40 GiB in `index/`", |world| sparse(world, "index")),
-    ("junk in `keys/`", |world| {
-        plant(world, "keys", b"no key");
-        no_undo()
-    }),
-    ("junk in `index/`", |world| {
-        plant(world, "index", b"no index");
-        no_undo()
-    }),
-    ("junk in `snapshots/`", |world| {
-        plant(world, "snapshots", b"no snapshot");
-        no_undo()
-    }),
-    ("pipe in `index/`", |world| {
-        let path = repository(world, "bp_files")
-            .join("index")
-            .join("00".repeat(32));
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        no_undo()
-    }),
-    ("rotten `config`", |world| {
-        let config = repository(world, "bp_files").join("config");
-        let mut content = fs::read(&config).unwrap();
-        content[30] ^= 1;
-        fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(config, content).unwrap();
-        no_undo()
-    }),
-    ("repository is a link", |world| {
-        let at = repository(world, "bp_files");
-        fs::rename(&at, world.path("elsewhere")).unwrap();
-        symlink(world.path("elsewhere"), at).unwrap();
-        no_undo()
-    }),
-    ("cut pack", |world| {
-        let data = repository(world, "bp_files").join("data");
-        let pack = walkdir::WalkDir::new(data)
-            .into_iter()
-            .map(Result::unwrap)
-            .find(|entry| entry.file_type().is_file())
-            .unwrap();
-        let file = fs::File::options().write(true).open(pack.path()).unwrap();
-        file.set_len(10).unwrap();
-        no_undo()
-    }),
-];
+/// What `loc_a` is before the first round.
+fn folder(_: &World) -> Undo {
+    no_undo()
+}
+
+fn small_disk(world: &World) -> Undo {
+    let at = world.path("loc_a");
+    ran(
+        "mount",
+        &["-t", "tmpfs", "-o", "size=8m", "seawall-test", text(&at)],
+    );
+    Undo(vec![command("umount", &["--lazy", text(&at)])])
+}
+
+fn disk_that_can_hang(world: &World) -> Undo {
+    impatient(world);
+    Frozen::mount(world, "loc_a").undo
+}
+
+fn folder_is_gone(world: &World) -> Undo {
+    fs::rename(world.path("loc_a"), world.path("away")).unwrap();
+    no_undo()
+}
+
+fn disk_is_not_mounted(world: &World) -> Undo {
+    fs::rename(world.path("loc_a"), world.path("away")).unwrap();
+    fs::create_dir(world.path("loc_a")).unwrap();
+    no_undo()
+}
+
+fn folder_of_another_location(world: &World) -> Undo {
+    fs::rename(world.path("loc_a"), world.path("away")).unwrap();
+    symlink("loc_b", world.path("loc_a")).unwrap();
+    no_undo()
+}
+
+fn mark_of_another_identity(world: &World) -> Undo {
+    let mark = "{\"location_id\":\"loc_a\",\"identity\":\"other\"}";
+    fs::write(world.path("loc_a").join(MARK), mark).unwrap();
+    no_undo()
+}
+
+fn read_only(world: &World) -> Undo {
+    let at = world.path("loc_a");
+    ran("mount", &["--bind", text(&at), text(&at)]);
+    ran("mount", &["-o", "remount,bind,ro", text(&at)]);
+    Undo(vec![command("umount", &["--lazy", text(&at)])])
+}
+
+/// To the last byte.
+fn full(world: &World) -> Undo {
+    use std::io::Write as _;
+    let mut filler = fs::File::create(world.path("loc_a/filler")).unwrap();
+    for size in [1 << 16, 1] {
+        while filler.write_all(&vec![1; size]).is_ok() {}
+    }
+    no_undo()
+}
+
+fn hangs(world: &World) -> Undo {
+    let at = world.path("loc_a");
+    ran("fsfreeze", &["--freeze", text(&at)]);
+    Undo(vec![command("fsfreeze", &["--unfreeze", text(&at)])])
+}
+
+/// restic of another machine waits for a new password, on a pipe that nobody writes to, and holds the lock meanwhile.
+fn locked_elsewhere(world: &World) -> Undo {
+    let (pipe, at) = (world.path("pipe"), repository(world, "bp_files"));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = "hostname elsewhere && exec \"$@\"";
+    let mut holder = Command::new("unshare")
+        .args(["--uts", "sh", "-c", script, "sh", "restic", "--no-cache"])
+        .args(["key", "passwd", "--new-password-file", text(&pipe)])
+        .args(["--repo", text(&at), "--password-file"])
+        .arg(world.path("k1.key"))
+        .env("HOME", world.path("home"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Under a temporary name it is no lock yet.
+    while names(&at.join("locks")).iter().all(|name| name.len() != 64) {
+        assert!(holder.try_wait().unwrap().is_none(), "restic ended");
+        std::thread::yield_now();
+    }
+    let pid = holder.id().to_string();
+    std::thread::spawn(move || holder.wait());
+    Undo(vec![command("kill", &["-KILL", &pid])])
+}
 
 fn sparse(world: &World, kind: &str) -> Undo {
     let path = repository(world, "bp_files")
         .join(kind)
         .join("00".repeat(32));
     fs::File::create(path).unwrap().set_len(40 << 30).unwrap();
+    no_undo()
+}
+
+fn sparse_in_snapshots(world: &World) -> Undo {
+    sparse(world, "snapshots")
+}
+
+fn sparse_in_keys(world: &World) -> Undo {
+    sparse(world, "keys")
+}
+
+fn sparse_in_index(world: &World) -> Undo {
+    sparse(world, "index")
+}
+
+fn junk_in_keys(world: &World) -> Undo {
+    plant(world, "keys", b"no key")
+}
+
+fn junk_in_index(world: &World) -> Undo {
+    plant(world, "index", b"no index")
+}
+
+fn junk_in_snapshots(world: &World) -> Undo {
+    plant(world, "snapshots", b"no snapshot")
+}
+
+fn pipe_in_index(world: &World) -> Undo {
+    let path = repository(world, "bp_files")
+        .join("index")
+        .join("00".repeat(32));
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    no_undo()
+}
+
+fn rotten_config(world: &World) -> Undo {
+    let config = repository(world, "bp_files").join("config");
+    let mut content = fs::read(&config).unwrap();
+    content[30] ^= 1;
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(config, content).unwrap();
+    no_undo()
+}
+
+fn repository_is_a_link(world: &World) -> Undo {
+    let at = repository(world, "bp_files");
+    fs::rename(&at, world.path("elsewhere")).unwrap();
+    symlink(world.path("elsewhere"), at).unwrap();
+    no_undo()
+}
+
+fn cut_pack(world: &World) -> Undo {
+    let data = repository(world, "bp_files").join("data");
+    let pack = walkdir::WalkDir::new(data)
+        .into_iter()
+        .map(Result::unwrap)
+        .find(|entry| entry.file_type().is_file())
+        .unwrap();
+    let file = fs::File::options().write(true).open(pack.path()).unwrap();
+    file.set_len(10).unwrap();
     no_undo()
 }
 
@@ -579,56 +667,143 @@ fn with_two_plans() -> World {
     world
 }
 
-/// Each fault of one location: what the other location, the plan and the other plan get. The snapshot is the table.
-#[test]
-fn one_bad_location_costs_no_other_anything() {
-    let mut table = String::from(
-        "fault at loc_a | points of bp_files at loc_b | points of bp_two at loc_b | bp_files at loc_a | backup | once | status\n",
-    );
-    for (what, fault) in FAULTS {
-        let world = with_two_plans();
-        world.json(0, &["once"]);
-        let _undo = fault(&world);
-        fs::write(world.path("live/new"), "new").unwrap();
-        fs::write(world.path("live-two/new"), "new").unwrap();
-        let status = |arguments: &[&str]| timed(&world, arguments).0;
-        let backups = [
-            status(&["backup", "bp_files"]),
-            status(&["backup", "bp_two"]),
-        ];
-        let once = status(&["once"]);
-        let catalog = world.json(0, &["catalog"]);
-        let at = |plan: &str, location: &str| {
-            catalog
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|run| {
-                    let held = run["storage_locations"].as_object().unwrap();
-                    let ours = run["plan_id"] == plan && run["status"] == "success";
-                    ours && held.contains_key(location)
-                })
-                .count()
-        };
-        let status = world.run(&["--format", "json", "status"]);
-        let status: Value = serde_json::from_slice(&status.stdout).unwrap();
-        let said = &status["plans"][0]["condition"];
-        let code = said["code"].as_str().unwrap_or("-");
-        let light = status["light"].as_str().unwrap();
-        let b = [at("bp_files", "loc_b"), at("bp_two", "loc_b")];
-        writeln!(
-            table,
-            "{what} | {} | {} | {} | {:?} {:?} | {once:?} | {light} {code}",
-            b[0],
-            b[1],
-            at("bp_files", "loc_a"),
-            backups[0].unwrap(),
-            backups[1].unwrap()
-        )
-        .unwrap();
-        assert_eq!(b, [2, 2], "{what}: {table}");
-        assert_eq!(backups, [Some(0), Some(0)], "{what}: {table}");
-        assert_ne!(light, "green", "{what}: {table}");
+/// Objects of a plan that `loc_b` holds and `loc_a` does not, by name and length.
+fn lag(world: &World, plan: &str) -> usize {
+    let objects = |location: &str| -> BTreeSet<(PathBuf, u64)> {
+        let at = world.path(location).join("dev").join(plan).join("k1");
+        walkdir::WalkDir::new(&at)
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_file())
+            .map(|entry| {
+                let below = entry.path().strip_prefix(&at).unwrap().to_owned();
+                (below, entry.metadata().unwrap().len())
+            })
+            .filter(|(below, _)| !below.starts_with("locks"))
+            .collect()
+    };
+    objects("loc_b").difference(&objects("loc_a")).count()
+}
+
+/// What is seen of both plans after a fault of `loc_a`: first `bp_files`, then `bp_two`.
+#[derive(Debug, PartialEq, Eq)]
+struct Row<'text> {
+    at_a: [usize; 2],
+    lag: [usize; 2],
+    codes: [&'text str; 2],
+    once: i32,
+    light: &'text str,
+}
+
+/// The location cannot be seen: nothing it held counts as there.
+const AWAY: Row<'static> = Row {
+    at_a: [1, 1],
+    lag: [10, 10],
+    codes: ["SW1007", "SW1007"],
+    once: 0,
+    light: "yellow",
+};
+/// It can be read.
+const SILENT: Row<'static> = Row {
+    lag: [4, 4],
+    ..AWAY
+};
+const NOT_EXPECTED: Row<'static> = Row {
+    at_a: [1, 1],
+    lag: [4, 4],
+    codes: ["SW1016", "SW1016"],
+    once: 1,
+    light: "red",
+};
+/// The folder behind both is one.
+const ONE_FOLDER: Row<'static> = Row {
+    lag: [0, 0],
+    ..NOT_EXPECTED
+};
+/// It is caught up as soon as it takes writes; `once` says why it does not.
+const TAKES_NO_WRITES: Row<'static> = Row {
+    at_a: [1, 1],
+    lag: [4, 4],
+    codes: ["-", "-"],
+    once: 1,
+    light: "yellow",
+};
+const LOCKED: Row<'static> = Row {
+    at_a: [1, 2],
+    lag: [4, 0],
+    ..TAKES_NO_WRITES
+};
+/// A fault in the repository of `bp_files`: the other plan goes on at both locations.
+const REPOSITORY: Row<'static> = Row {
+    at_a: [1, 2],
+    lag: [4, 0],
+    codes: ["SW1016", "-"],
+    once: 1,
+    light: "red",
+};
+/// The pack that was cut is one more that is missing.
+const CUT: Row<'static> = Row {
+    lag: [5, 0],
+    ..REPOSITORY
+};
+
+/// Each fault of one location: what both plans get at the other location, and what is said of it.
+#[rstest]
+#[case::folder_is_gone(folder, folder_is_gone, AWAY)]
+#[case::disk_is_not_mounted(folder, disk_is_not_mounted, AWAY)]
+#[case::folder_of_another_location(folder, folder_of_another_location, ONE_FOLDER)]
+#[case::mark_of_another_identity(folder, mark_of_another_identity, NOT_EXPECTED)]
+#[case::read_only(folder, read_only, TAKES_NO_WRITES)]
+#[case::full(small_disk, full, TAKES_NO_WRITES)]
+#[case::hangs(disk_that_can_hang, hangs, SILENT)]
+#[case::locked_elsewhere(folder, locked_elsewhere, LOCKED)]
+#[case::sparse_in_snapshots(folder, sparse_in_snapshots, REPOSITORY)]
+#[case::sparse_in_keys(folder, sparse_in_keys, REPOSITORY)]
+#[case::sparse_in_index(folder, sparse_in_index, REPOSITORY)]
+#[case::junk_in_keys(folder, junk_in_keys, REPOSITORY)]
+#[case::junk_in_index(folder, junk_in_index, REPOSITORY)]
+#[case::junk_in_snapshots(folder, junk_in_snapshots, REPOSITORY)]
+#[case::pipe_in_index(folder, pipe_in_index, REPOSITORY)]
+#[case::rotten_config(folder, rotten_config, REPOSITORY)]
+#[case::repository_is_a_link(folder, repository_is_a_link, REPOSITORY)]
+#[case::cut_pack(folder, cut_pack, CUT)]
+fn one_bad_location_costs_no_other_anything(
+    #[case] disk: Fault,
+    #[case] fault: Fault,
+    #[case] expected: Row<'static>,
+) {
+    const PLANS: [&str; 2] = ["bp_files", "bp_two"];
+    let world = with_two_plans();
+    let _disk = disk(&world);
+    world.json(0, &["once"]);
+    let _undo = fault(&world);
+    fs::write(world.path("live/new"), "new").unwrap();
+    fs::write(world.path("live-two/new"), "new").unwrap();
+    for plan in PLANS {
+        let (status, took, said) = timed(&world, &["backup", plan]);
+        assert_eq!(status, Some(0), "{plan}: {said}");
+        assert!(took < Duration::from_mins(1), "{plan}: {took:?}");
     }
-    println!("{table}");
+    let once = timed(&world, &["once"]).0.unwrap();
+    let catalog = answered(&world, &["catalog"]);
+    let points = |plan: &str, location: &str| {
+        let runs = catalog.as_array().unwrap().iter();
+        runs.filter(|run| {
+            let held = run["storage_locations"].as_object().unwrap();
+            let ours = run["plan_id"] == plan && run["status"] == "success";
+            ours && held.contains_key(location)
+        })
+        .count()
+    };
+    assert_eq!(PLANS.map(|plan| points(plan, "loc_b")), [2, 2], "{catalog}");
+    let status = answered(&world, &["status"]);
+    let code = |number: usize| status["plans"][number]["condition"]["code"].as_str();
+    let seen = Row {
+        at_a: PLANS.map(|plan| points(plan, "loc_a")),
+        lag: PLANS.map(|plan| lag(&world, plan)),
+        codes: [0, 1].map(|number| code(number).unwrap_or("-")),
+        once,
+        light: status["light"].as_str().unwrap(),
+    };
+    assert_eq!(seen, expected, "{status}");
 }

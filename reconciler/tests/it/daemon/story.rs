@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 
-use super::world::{World, same, same_objects};
+use super::world::{World, exporting, replacing, same, same_objects};
 
 #[test]
 fn a_round_protects_and_the_next_finds_nothing_to_do() {
@@ -47,29 +47,15 @@ fn every_way_back_gives_the_bytes_of_the_point() {
     let out = world.path("out");
     let catalog = world.json(0, &["catalog"]);
     let first = catalog[0]["backup_id"].as_str().unwrap();
-    let arguments = ["restore", "--dataset", "ds_files", "--mode", "export-only"];
-    let mut export = arguments.to_vec();
-    export.extend([
-        "--point",
-        "backup-id",
-        first,
-        "--target",
-        out.to_str().unwrap(),
-    ]);
-    world.expect(0, &export);
+    world.expect(0, &exporting("ds_files", &["backup-id", first], &out));
     same(&out, &world.path("first"));
 
     let newest = world.path("newest");
-    let mut latest = arguments.to_vec();
-    latest.extend(["--point", "latest", "--target", newest.to_str().unwrap()]);
-    world.expect(0, &latest);
+    world.export("ds_files", &newest);
     same(&newest, &world.path("live"));
 
     // In place: what stood there is in a recovery point of its own, and the live data are those of the first point.
-    let in_place = ["restore", "--dataset", "ds_files", "--mode", "in-place"];
-    let mut over = in_place.to_vec();
-    over.extend(["--point", "backup-id", first]);
-    let restored = world.json(0, &over);
+    let restored = world.json(0, &replacing("ds_files", &["backup-id", first]));
     same(&world.path("live"), &world.path("first"));
     assert!(
         restored["before"].as_str().unwrap().contains(".op-"),
@@ -85,18 +71,7 @@ fn data_that_are_gone_come_back_in_place() {
     let world = World::new();
     world.json(0, &["once"]);
     std::fs::rename(world.path("live"), world.path("gone")).unwrap();
-    let restored = world.json(
-        0,
-        &[
-            "restore",
-            "--dataset",
-            "ds_files",
-            "--mode",
-            "in-place",
-            "--point",
-            "latest",
-        ],
-    );
+    let restored = world.restore_in_place("ds_files");
     assert!(restored["before"].is_null(), "{restored}");
     same(&world.path("live"), &world.path("gone"));
     let receipts = world.json(0, &["receipts"]).to_string();
@@ -104,9 +79,7 @@ fn data_that_are_gone_come_back_in_place() {
     // A source that is there and cannot be read is not absent: nothing is replaced without a point of it.
     std::fs::remove_dir_all(world.path("live")).unwrap();
     std::os::unix::fs::symlink("live", world.path("live")).unwrap();
-    let mut arguments = vec!["restore", "--dataset", "ds_files", "--mode", "in-place"];
-    arguments.extend(["--point", "latest"]);
-    world.refused(1, &arguments);
+    world.refused(1, &replacing("ds_files", &["latest"]));
     assert!(world.path("live").symlink_metadata().unwrap().is_symlink());
     let receipts = world.json(0, &["receipts"]);
     let restores = receipts.as_array().unwrap().iter();
@@ -120,18 +93,7 @@ fn an_approval_that_is_asked_for_refuses_the_restore() {
     world.model["settings"]["approvals"]["in_place"]["environments"] = serde_json::json!(["dev"]);
     world.publish();
     world.json(0, &["once"]);
-    let said = world.refused(
-        3,
-        &[
-            "restore",
-            "--dataset",
-            "ds_files",
-            "--point",
-            "latest",
-            "--mode",
-            "in-place",
-        ],
-    );
+    let said = world.refused(3, &replacing("ds_files", &["latest"]));
     assert!(said.contains("SW1601"), "{said}");
     assert_eq!(world.json(0, &["catalog"]).as_array().unwrap().len(), 1);
 }

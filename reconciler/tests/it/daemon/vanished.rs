@@ -62,21 +62,7 @@ fn condition(status: &Value) -> (&Value, &Value) {
 }
 
 fn restore_latest(world: &World) -> String {
-    let out = world.path("out");
-    let _ = fs::remove_dir_all(&out);
-    let arguments = [
-        "restore",
-        "--dataset",
-        "ds_files",
-        "--point",
-        "latest",
-        "--mode",
-        "export-only",
-        "--target",
-    ];
-    let mut all = arguments.to_vec();
-    all.push(out.to_str().unwrap());
-    let restored = world.json(0, &all);
+    let restored = world.export("ds_files", &world.path("out"));
     restored["backup_id"].as_str().unwrap().to_owned()
 }
 

@@ -141,6 +141,24 @@ impl World {
         world
     }
 
+    /// The same with `ds_files` of append-only files, and the one of them.
+    pub fn with_log(lines: &str) -> (Self, PathBuf) {
+        let mut world = Self::new();
+        let file = world.path("audit/audit.jsonl");
+        std::fs::create_dir_all(world.path("audit")).unwrap();
+        std::fs::write(&file, lines).unwrap();
+        world.model["datasets"]["ds_files"]["store_type"] = "jsonl".into();
+        world.model["settings"]["connectors"]["files"]["capabilities"] = json!(["backup"]);
+        let jsonl = format!("ds_files: {{ jsonl: {{ path: {} }} }}", file.display());
+        let files = format!(
+            "ds_files: {{ files: {{ path: {} }} }}",
+            world.path("live").display()
+        );
+        world.configure(&[(&files, &jsonl)]);
+        world.publish();
+        (world, file)
+    }
+
     pub fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }
@@ -316,6 +334,39 @@ receipt_key: {rec}
         all.extend(arguments);
         serde_json::from_str(&self.expect(status, &all)).unwrap()
     }
+
+    /// Exports the latest point of a dataset into a folder that is made anew, and gives the summary.
+    pub fn export(&self, dataset: &str, target: &Path) -> Value {
+        let _ = std::fs::remove_dir_all(target);
+        self.json(0, &exporting(dataset, &["latest"], target))
+    }
+
+    /// Puts the latest point of a dataset over its live data, and gives the summary.
+    pub fn restore_in_place(&self, dataset: &str) -> Value {
+        self.json(0, &replacing(dataset, &["latest"]))
+    }
+}
+
+/// The arguments that export a point of a dataset as files.
+pub fn exporting<'a>(dataset: &'a str, point: &[&'a str], target: &'a Path) -> Vec<&'a str> {
+    let mut all = vec!["restore", "--dataset", dataset, "--mode", "export-only"];
+    all.extend(["--target", target.to_str().unwrap(), "--point"]);
+    all.extend(point);
+    all
+}
+
+/// The arguments that put a point of a dataset over its live data.
+pub fn replacing<'a>(dataset: &'a str, point: &[&'a str]) -> Vec<&'a str> {
+    let mut all = vec![
+        "restore",
+        "--dataset",
+        dataset,
+        "--mode",
+        "in-place",
+        "--point",
+    ];
+    all.extend(point);
+    all
 }
 
 /// One root: Ada holds it, `ci` compiles, Olga owns, `rec` reconciles.

@@ -59,13 +59,7 @@ fn a_restore_gives_back_what_was_there() {
     let mut world = World::new(2);
     mixed_source(&world);
     let outcome = world.backup(2).unwrap();
-    let request = RestoreRequest {
-        snapshot_id: outcome.snapshot_id.clone(),
-        dataset: "ds_files".parse().unwrap(),
-        target: world.path("out"),
-        goes_to: None,
-        location: None,
-    };
+    let request = world.restore_request(&outcome.snapshot_id);
     let restored = world
         .vault
         .restore(&request, &helper(), &mut |_| {})
@@ -149,11 +143,8 @@ fn several_datasets_share_one_snapshot_and_excludes_are_left_out() {
         ]
     );
     let wanted = RestoreRequest {
-        snapshot_id: outcome.snapshot_id,
         dataset: "ds_a_other".parse().unwrap(),
-        target: world.path("out"),
-        goes_to: None,
-        location: None,
+        ..world.restore_request(&outcome.snapshot_id)
     };
     world
         .vault

@@ -25,11 +25,8 @@ fn largest_pack(world: &World, location: &str) -> PathBuf {
 
 fn request(world: &World, snapshot_id: &str, location: Option<&str>) -> RestoreRequest {
     RestoreRequest {
-        snapshot_id: snapshot_id.to_owned(),
-        dataset: "ds_files".parse().unwrap(),
-        target: world.path("out"),
-        goes_to: None,
         location: location.map(|location| location.parse().unwrap()),
+        ..world.restore_request(snapshot_id)
     }
 }
 

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use contract::digest::Digest;
 use reconciler::world::vault::{
-    Helper, LocationFolder, LocationState, Mark, Place, Portion, RestoreRequest, Store as _,
-    StoreError, Vault,
+    Helper, LocationFolder, LocationState, Mark, Place, Portion, Store as _, StoreError, Vault,
 };
 use rstest::rstest;
 
@@ -46,13 +45,7 @@ fn others_go_on(world: &mut World, planted: &[PathBuf]) {
             copied.display()
         );
     }
-    let wanted = RestoreRequest {
-        snapshot_id: outcome.snapshot_id,
-        dataset: "ds_files".parse().unwrap(),
-        target: world.path("out"),
-        goes_to: None,
-        location: None,
-    };
+    let wanted = world.restore_request(&outcome.snapshot_id);
     let restored = world
         .vault
         .restore(&wanted, &helper(), &mut |_| {})
@@ -312,13 +305,7 @@ fn a_rotten_configuration_is_proven_and_not_voted_on(#[case] bad: &[&str], #[cas
     world.file("two", 2, 1 << 20);
     let outcome = world.backup(1).unwrap();
     assert_eq!(outcome.committed, [good.parse().unwrap()]);
-    let wanted = RestoreRequest {
-        snapshot_id: first.snapshot_id,
-        dataset: "ds_files".parse().unwrap(),
-        target: world.path("out"),
-        goes_to: None,
-        location: None,
-    };
+    let wanted = world.restore_request(&first.snapshot_id);
     let restored = world
         .vault
         .restore(&wanted, &helper(), &mut |_| {})

@@ -41,14 +41,10 @@ fn find(world: &mut World, location: &str) -> BTreeMap<String, String> {
 }
 
 fn restore(world: &World, snapshot_id: &str, location: Option<&str>) -> Result<String, String> {
-    let target = world.path("out");
-    let _ = fs::remove_dir_all(&target);
+    let _ = fs::remove_dir_all(world.path("out"));
     let request = RestoreRequest {
-        snapshot_id: snapshot_id.to_owned(),
-        dataset: "ds_files".parse().unwrap(),
-        target,
-        goes_to: None,
         location: location.map(|location| location.parse().unwrap()),
+        ..world.restore_request(snapshot_id)
     };
     let restored = world.vault.restore(&request, &helper(), &mut |_| {});
     restored

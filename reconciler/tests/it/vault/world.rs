@@ -11,7 +11,7 @@ use contract::id::LocationId;
 use jiff::Timestamp;
 use reconciler::world::vault::{
     BackupOutcome, BackupRequest, Expect, Helper, LocationState, Objects, Place, PointTags,
-    RepositoryName, Source, Vault, VaultError,
+    RepositoryName, RestoreRequest, Source, Vault, VaultError,
 };
 use tempfile::TempDir;
 
@@ -144,6 +144,17 @@ impl World {
             commit,
             compression: 3,
             repository: Expect::Maybe,
+        }
+    }
+
+    /// Brings `ds_files` back to `out`, from any location.
+    pub fn restore_request(&self, snapshot_id: &str) -> RestoreRequest {
+        RestoreRequest {
+            snapshot_id: snapshot_id.to_owned(),
+            dataset: "ds_files".parse().unwrap(),
+            target: self.path("out"),
+            goes_to: None,
+            location: None,
         }
     }
 

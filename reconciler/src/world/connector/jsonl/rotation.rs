@@ -1,13 +1,14 @@
 //! Which file is which after a rotation. A file is known by its inode and by what was backed up of it: it may get another name,
 //! its name may go to a new file, and it may be emptied once a copy holds what it held.
 //!
-//! A file that is still the same one and lost what was backed up, without a copy of it, is an alarm. Never copies anything.
+//! A file that is still the same one and lost what was backed up, without a copy of it, is an alarm, and is taken as it is now.
+//! Never copies anything.
 //! The interesting function is [`follow`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Base, Known, Listed, hash_prefix, rewritten};
+use super::{Base, Known, Listed, Lost, hash_prefix, rewritten};
 use crate::world::connector::manifest::key;
 use crate::world::connector::{Bounds, ConnectorError, Excludes};
 
@@ -17,7 +18,7 @@ pub(super) fn follow(
     base: &Base,
     before: &BTreeMap<String, Known>,
     found: &[Listed],
-    notes: &mut Vec<String>,
+    (notes, lost): (&mut Vec<String>, &mut Lost),
     bounds: &Bounds,
 ) -> Result<Vec<(Listed, Option<Known>)>, ConnectorError> {
     let mut chosen: BTreeMap<PathBuf, (Listed, Option<Known>)> = found
@@ -28,13 +29,14 @@ pub(super) fn follow(
     for (name, known) in before {
         let Some(holder) = holder(base, name, known, found, bounds)? else {
             if let Some(same) = found.iter().find(|listed| is_same(name, known, listed)) {
-                return Err(rewritten(
-                    &base.path(&same.relative),
-                    format!(
-                        "its first {} bytes differ from what was backed up before, and no other file holds them",
-                        known.bytes
-                    ),
-                ));
+                let why = format!(
+                    "its first {} bytes differ from what was backed up before, and no other file holds them",
+                    known.bytes
+                );
+                lost.raise(name, known, rewritten(&base.path(&same.relative), why));
+                let stored = || (same.clone(), None);
+                chosen.entry(same.relative.clone()).or_insert_with(stored);
+                continue;
             }
             notes.push(format!(
                 "`{name}` was backed up before and is gone, as rotation allows"

@@ -184,6 +184,7 @@ pub(in crate::world::connector) fn prepare(
         manifest: Some(manifest),
         excludes: Excludes::none(),
         problems: Vec::new(),
+        doubts: Vec::new(),
         notes,
         after: After::Spool,
     })

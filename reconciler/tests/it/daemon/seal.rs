@@ -361,7 +361,7 @@ const ENVELOPES: &[Attack] = &[
 
 const STATEMENTS: &[Attack] = &[
     ("serial 0", 3, "SW0515", |f, _| {
-        f.restate(SERIAL, "\"serial\":0")
+        f.restate(SERIAL, "\"serial\":0");
     }),
     ("serial 2^53", 3, "SW0515", |f, _| {
         f.restate(SERIAL, "\"serial\":9007199254740992");

@@ -37,14 +37,14 @@ impl Verify {
         let environment = environment(&self.folder)?;
         let published = published::read(&self.folder)?;
         let at = self.at.unwrap_or_else(clock::now);
-        let told = match self.root {
+        let (stated, identity) = match self.root {
             Some(root_sha256) => trusted(&published, &environment, root_sha256, at)?,
             None => integrity(&published, &environment, at)?,
         };
         if let Some(tree) = &self.rebuild {
-            rebuild(tree, &environment, &published)?;
+            rebuild(tree, &environment, &published, &stated)?;
         }
-        print(Stream::Out, &told);
+        print(Stream::Out, &told(&stated, &identity));
         Ok(())
     }
 }
@@ -55,7 +55,7 @@ fn trusted(
     environment: &EnvironmentId,
     root_sha256: Digest,
     at: Timestamp,
-) -> Result<String, Failure> {
+) -> Result<(BundlePredicate, Digest), Failure> {
     let verified = published.open(environment, root_sha256)?;
     seal::in_time(&verified, at).map_err(|refusal| Failure::Refused(Box::new(late(&refusal))))?;
     let signed: Vec<String> = [Role::Compiler, Role::Owner]
@@ -72,7 +72,7 @@ fn trusted(
         Stream::Err,
         &format!("ok: signatures, digests, form and dates; signed by {signed}\n"),
     );
-    Ok(told(verified.statement(), verified.identity()))
+    Ok((verified.statement().clone(), *verified.identity()))
 }
 
 /// What can be checked without trust. Dates are then no more than somebody's word, and only a warning.
@@ -80,7 +80,7 @@ fn integrity(
     published: &Published,
     environment: &EnvironmentId,
     at: Timestamp,
-) -> Result<String, Failure> {
+) -> Result<(BundlePredicate, Digest), Failure> {
     let inspected = published.inspect(environment)?;
     if let Err(refusal) = seal::stated_in_time(&inspected.statement, at) {
         let warning = Diagnostic {
@@ -93,7 +93,7 @@ fn integrity(
         Stream::Err,
         "ok: digests and form; signatures were NOT checked: give `--root SHA256`\n",
     );
-    Ok(told(&inspected.statement, &inspected.identity))
+    Ok((inspected.statement, inspected.identity))
 }
 
 /// A bundle out of its time is what it was: as of a day on which it was in force it can still be verified.
@@ -121,7 +121,13 @@ pub fn environment(folder: &Path) -> Result<EnvironmentId, Failure> {
         })
 }
 
-fn rebuild(tree: &Path, environment: &EnvironmentId, published: &Published) -> Result<(), Failure> {
+/// Compares what is published with what a tree compiles to, and the input files that the statement lists with those of the tree.
+fn rebuild(
+    tree: &Path,
+    environment: &EnvironmentId,
+    published: &Published,
+    stated: &BundlePredicate,
+) -> Result<(), Failure> {
     let compiled = super::compiled::to_publish(tree, environment)?;
     let pairs = [
         (
@@ -146,6 +152,17 @@ fn rebuild(tree: &Path, environment: &EnvironmentId, published: &Published) -> R
                 "the tree, or the compiler, is another than the one that was published: see `source_commit` and `compiler_version`",
             ));
         }
+    }
+    // The hash was compared with the list of inputs when the statement was read.
+    if compiled.sealed.map(|sealed| sealed.snapshot_hash) != Some(stated.policy_snapshot_hash) {
+        return Err(Failure::failed(
+            code::REBUILD_DIFFERS,
+            format!(
+                "the files of `{}` are not the inputs that the statement lists",
+                tree.display()
+            ),
+            "compile the commit that the statement names as `source_commit`; if it is that one, the inputs are invented",
+        ));
     }
     print(Stream::Err, "ok: the tree compiles to the same bytes\n");
     Ok(())

@@ -213,6 +213,54 @@ fn no_checkpoint(log: String, _: String) -> (String, String) {
     (log, "nothing\n".to_owned())
 }
 
+/// What happened since the checkpoint counts by its own signatures, and the command says how far the checkpoint reaches.
+#[test]
+fn receipts_beyond_the_checkpoint_count_by_their_own_signatures() {
+    let world = World::new();
+    let effects: Vec<Value> = serde_json::from_str(WELL).unwrap();
+    let first = serde_json::to_string(&effects[..4]).unwrap();
+    let before = export(&world, "before", "production", "machine", &first);
+    let folder = export(&world, "log", "production", "machine", WELL);
+    let [log, covered] = [&folder, &before]
+        .map(|folder| fs::read_to_string(format!("{folder}/receipts.jsonl")).unwrap());
+    assert!(log.starts_with(&covered) && log.len() > covered.len());
+    fs::copy(
+        format!("{before}/checkpoint"),
+        format!("{folder}/checkpoint"),
+    )
+    .unwrap();
+    let ran = check(&world, &[&folder], AT);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    let told = "ok: 10 receipts of `seawall/production/reconciler-1` hold";
+    assert!(ran.err.contains(told), "{}", ran.err);
+    assert!(ran.err.contains("the checkpoint covers 8\n"), "{}", ran.err);
+    // The restore is beyond the checkpoint, and is measured.
+    assert_eq!(
+        proven(&world, &folder, AT)["recovery_from"],
+        "evidence",
+        "{}",
+        ran.err
+    );
+
+    // The same lines, the last of them of another key, or changed.
+    let stranger = export(&world, "stranger", "production", "build", WELL);
+    let stranger = fs::read_to_string(format!("{stranger}/receipts.jsonl")).unwrap();
+    let kept: Vec<&str> = log.lines().take(9).collect();
+    let forged = stranger.lines().last().unwrap().to_owned();
+    let changed = log.lines().last().unwrap().replacen('A', "B", 1);
+    for last in [forged, changed] {
+        fs::write(
+            format!("{folder}/receipts.jsonl"),
+            format!("{}\n{last}\n", kept.join("\n")),
+        )
+        .unwrap();
+        let ran = check(&world, &[&folder], AT);
+        assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);
+        assert!(ran.err.contains("error[SW1703]"), "{}", ran.err);
+        assert_eq!(ran.out, "");
+    }
+}
+
 fn other_size(log: String, note: String) -> (String, String) {
     (log, note.replacen("10", "12", 1))
 }

@@ -34,6 +34,7 @@ mod proofs;
 mod properties;
 mod provenance;
 mod pull_request;
+mod rebuild;
 mod render;
 mod report;
 mod repository;

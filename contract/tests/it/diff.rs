@@ -555,6 +555,36 @@ fn a_smaller_size_is_a_claim_that_owners_sign() {
     assert_eq!(effect(1_001, 101), (Effect::Stronger, 0));
 }
 
+/// Faster storage makes every recovery time look better, and nothing shows that it is faster.
+#[test]
+fn a_faster_location_is_a_claim_that_owners_sign() {
+    let effect = |change: &dyn Fn(&mut Model)| {
+        let model = full();
+        let mut other = model.clone();
+        change(&mut other);
+        let found = check(&model, &other);
+        (found.effect(), found.weakening().count())
+    };
+    let bandwidth = |by: i64| {
+        effect(&move |model: &mut Model| {
+            let location = model.settings.locations.get_mut("l1").unwrap();
+            let speed = &mut location.bandwidth_bytes_per_second;
+            *speed = speed.saturating_add_signed(by);
+        })
+    };
+    let throughput = |by: i64| {
+        effect(&move |model: &mut Model| {
+            let profile = model.settings.storage.get_mut("hot").unwrap();
+            let speed = &mut profile.restore_throughput_bytes_per_second;
+            *speed = speed.saturating_add_signed(by);
+        })
+    };
+    assert_eq!(bandwidth(1), (Effect::Weaker, 1));
+    assert_eq!(bandwidth(-1), (Effect::Stronger, 0));
+    assert_eq!(throughput(1), (Effect::Weaker, 1));
+    assert_eq!(throughput(-1), (Effect::Stronger, 0));
+}
+
 /// What no tree compiles to is in no bundle either.
 #[test]
 fn a_model_names_nothing_twice_and_its_approvals_can_be_given() {

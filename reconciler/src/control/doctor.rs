@@ -206,6 +206,7 @@ fn unheeded(model: &Model) -> Vec<&'static str> {
     let environment = &model.environment;
     [
         (model.plans.values().any(limited), "`bandwidth` of plans"),
+        (!environment.freeze_windows.is_empty(), "`freeze_windows`"),
         (
             !environment.maintenance_windows.is_empty(),
             "`maintenance_windows`",

@@ -37,6 +37,10 @@ const UNPACKED_LIMIT: u64 = 512 << 20;
 /// restic's own rule: a lock that was not refreshed for this long has nobody behind it.
 const STALE_AFTER: Duration = Duration::from_mins(30);
 
+/// A repository has a lock for each run under way and a few that dead ones left. Whoever puts more into a location would make every
+/// run of all locations wait for the reading of them.
+const MAX_LOCKS: usize = 1_000;
+
 /// The file as restic writes it, and one field of ours that restic ignores.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct LockFile {
@@ -332,12 +336,19 @@ type Found = Vec<(String, Option<LockFile>)>;
 
 /// All lock files but ours; one that cannot be read or opened has no content.
 pub(super) fn others(store: &dyn Store, sealer: &Sealer, own: &str) -> Result<Found, StoreError> {
+    let listed = store.list(Kind::Lock)?;
+    if listed.len() > MAX_LOCKS {
+        return Err(StoreError::Failed {
+            place: store.place(),
+            object: "locks".to_owned(),
+            why: format!(
+                "it has {} lock files, at most {MAX_LOCKS} are read",
+                listed.len()
+            ),
+        });
+    }
     let mut found = Vec::new();
-    for name in store
-        .list(Kind::Lock)?
-        .into_keys()
-        .filter(|name| name != own)
-    {
+    for name in listed.into_keys().filter(|name| name != own) {
         let object = Object {
             kind: Kind::Lock,
             name: name.clone(),

@@ -160,13 +160,38 @@ fn a_run_that_failed_is_tried_again_as_often_as_the_plan_says() {
 fn what_policy_asks_for_and_nobody_does_is_told() {
     let mut world = World::new();
     assert!(!world.expect(0, &["doctor"]).contains("does not act on"));
-    world.model["plans"]["bp_files"]["bandwidth_bytes_per_second"] = 1_000_000.into();
-    world.publish();
-    let said = world.expect(0, &["doctor"]);
-    assert!(
-        said.contains("does not act on `bandwidth` of plans"),
-        "{said}"
-    );
+    let window = serde_json::json!({
+        "from": "2026-12-24T00:00:00Z", "to": "2026-12-27T00:00:00Z",
+        "planes": ["product_cloud"], "reason": "holidays"
+    });
+    for (below, field, value, told) in [
+        (
+            "/plans/bp_files",
+            "bandwidth_bytes_per_second",
+            1_000_000.into(),
+            "`bandwidth` of plans",
+        ),
+        (
+            "/environment",
+            "freeze_windows",
+            serde_json::json!([window]),
+            "`freeze_windows`",
+        ),
+        (
+            "/environment",
+            "delete_budget",
+            serde_json::json!({"points": 1, "within_s": 86_400}),
+            "`delete_budget`",
+        ),
+    ] {
+        let unchanged = world.model.clone();
+        world.model.pointer_mut(below).unwrap()[field] = value;
+        world.publish();
+        let said = world.expect(0, &["doctor"]);
+        let told = format!("does not act on {told}");
+        assert!(said.contains(&told), "{said}");
+        world.model = unchanged;
+    }
 }
 
 #[test]

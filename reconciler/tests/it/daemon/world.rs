@@ -241,7 +241,8 @@ receipt_key: {rec}
         ]);
     }
 
-    fn predicate(&self) -> BundlePredicate {
+    /// What the next bundle says of itself.
+    pub fn predicate(&self) -> BundlePredicate {
         let inputs = vec![Input {
             path: "plans/all.yaml".into(),
             sha256: Digest::of(self.model.to_string().as_bytes()),
@@ -279,7 +280,7 @@ receipt_key: {rec}
         }
     }
 
-    fn git(&self, arguments: &[&str]) {
+    pub fn git(&self, arguments: &[&str]) {
         let done = Command::new("git")
             .arg("-C")
             .arg(self.path("policy"))

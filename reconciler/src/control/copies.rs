@@ -143,13 +143,16 @@ fn older(daemon: &Daemon, ours: u64, failures: &mut Vec<Failure>) -> Result<Vec<
     Ok(all)
 }
 
+/// A location, and what its child answered.
+type Asked = (Older, Result<Reply, NoReply>);
+
 /// Asks a child for each location, all at the same time.
 fn send(
     daemon: &Daemon,
     checkpoint: &Checkpoint,
     note: &str,
     all: Vec<Older>,
-) -> Result<Vec<(Older, Result<Reply, NoReply>)>, Failure> {
+) -> Result<Vec<Asked>, Failure> {
     // Lines that all of them miss, and more where one is older than another.
     let is_tail = all.iter().all(|older| older.left.is_some());
     let first = all.iter().map(|older| older.size).min();

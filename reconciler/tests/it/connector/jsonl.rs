@@ -281,10 +281,21 @@ fn jsonl_under_logrotate_gives_points_that_hold_every_line() {
     // A date in place of a number.
     fs::rename(&log, scratch.live.join("app.jsonl-20261128")).unwrap();
     fs::write(&log, lines(106..=106)).unwrap();
-    let (held, _) = rotated(&scratch, Some(&state));
+    let (held, state) = rotated(&scratch, Some(&state));
     assert!(
         held.iter()
             .any(|(name, text)| name == "app.jsonl-20261128" && *text == lines(105..=105)),
+        "{held:?}"
+    );
+
+    // Rotated away for good: what has its name now is another file, and no reason for an alarm.
+    let new = scratch.live.join("new");
+    fs::write(&new, lines(2..=2)).unwrap();
+    fs::rename(&new, &log).unwrap();
+    let (held, _) = rotated(&scratch, Some(&state));
+    assert!(
+        held.iter()
+            .any(|(name, text)| name == "app.jsonl" && *text == lines(2..=2)),
         "{held:?}"
     );
 }

@@ -1,7 +1,7 @@
 //! What ends a restore or a check, and what does not: a person can stop it at any moment, and no window of backups ends it.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use rstest::rstest;
 use serde_json::Value;
 
-use super::world::{World, descendants, same};
+use super::world::{World, descendants, exporting, replacing, same};
 
 /// A world with a recovery point of some MiB.
 fn backed_up() -> World {
@@ -55,17 +55,7 @@ fn a_restore_outlasts_the_window_of_backups() {
     frequency["completion_window_s"] = Value::from(1);
     world.publish();
     let out = world.path("out");
-    let (child, works) = frozen(
-        &world,
-        &[
-            "restore",
-            "ds_files",
-            "--mode",
-            "export-only",
-            "--target",
-            out.to_str().unwrap(),
-        ],
-    );
+    let (child, works) = frozen(&world, &exporting("ds_files", &["latest"], &out));
     std::thread::sleep(Duration::from_secs(2));
     kill(works, Signal::SIGCONT).unwrap();
     assert_eq!(ended(child).0, Some(0));
@@ -73,38 +63,33 @@ fn a_restore_outlasts_the_window_of_backups() {
 }
 
 #[rstest]
-#[case::verify(&["verify"], "verification")]
-#[case::export(&["restore", "ds_files", "--mode", "export-only", "--target", "OUT"], "restore")]
-#[case::side_by_side(&["restore", "ds_files", "--mode", "side-by-side", "--target", "OUT"], "restore")]
-#[case::in_place(&["restore", "ds_files", "--mode", "in-place", "--without-safety-point"], "restore")]
 fn whoever_is_asked_to_end_does_so_at_once_and_says_so(
-    #[case] arguments: &[&str],
-    #[case] about: &str,
+    #[values("verify", "export-only", "side-by-side", "in-place")] what: &str,
 ) {
     let world = backed_up();
-    let before = world.path("before");
-    assert!(
-        std::process::Command::new("cp")
-            .args([
-                std::ffi::OsStr::new("-a"),
-                world.path("live").as_os_str(),
-                before.as_os_str()
-            ])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let out = world.path("out");
-    let arguments: Vec<&str> = arguments
-        .iter()
-        .map(|word| {
-            if *word == "OUT" {
-                out.to_str().unwrap()
-            } else {
-                word
-            }
-        })
-        .collect();
+    let (before, out) = (world.path("before"), world.path("out"));
+    let copy = [
+        "-a",
+        world.path("live").to_str().unwrap(),
+        before.to_str().unwrap(),
+    ]
+    .map(str::to_owned);
+    assert!(Command::new("cp").args(copy).status().unwrap().success());
+    let mut beside = exporting("ds_files", &["latest"], &out);
+    beside[4] = "side-by-side";
+    let (about, arguments) = match what {
+        "verify" => ("verification", vec!["verify"]),
+        "export-only" => ("restore", exporting("ds_files", &["latest"], &out)),
+        "side-by-side" => ("restore", beside),
+        _ => (
+            "restore",
+            [
+                replacing("ds_files", &["latest"]),
+                vec!["--without-safety-point"],
+            ]
+            .concat(),
+        ),
+    };
     let (child, _works) = frozen(&world, &arguments);
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
     let (status, took) = ended(child);
@@ -120,7 +105,7 @@ fn whoever_is_asked_to_end_does_so_at_once_and_says_so(
         &Value::from("failure"),
     );
     assert_eq!(told, wanted, "{last}");
-    assert_eq!(last["error"]["code"], "SW1102", "{last}");
+    assert!(last["error"].to_string().contains("SW1102"), "{last}");
     assert!(!out.exists());
     same(&before, &world.path("live"));
     let spool = fs::read_dir(world.path("state/spool"));

@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{Mark, Reply, Tail, checkpoint, copy_receipts, may_copy, probe, read_mark};
-use crate::world::attack::{Attacker, Ground, ROUNDS, SECRET, exchange};
+use crate::world::attack::{Attacker, Ground, ROUNDS, SECRET, exchange, goes_on};
 use crate::world::folder::Folder;
 use crate::world::vault::{Kind, MARK_FILE, Object, Objects, Place, Store as _};
 
@@ -40,6 +40,12 @@ fn location(at: &Path, content: &str, identity: &str) {
     fs::write(receipts.join("checkpoint"), content).unwrap();
     let mark = serde_json::to_vec(&mark(identity)).unwrap();
     fs::write(at.join(MARK_FILE), mark).unwrap();
+}
+
+fn count(ended: &mut [[u64; 2]; 5], call: usize, is_done: bool) {
+    if let Some(counts) = ended.get_mut(call) {
+        counts[usize::from(!is_done)] += 1;
+    }
 }
 
 fn is_secret(content: &[u8]) -> bool {
@@ -87,35 +93,35 @@ fn a_location_of_others_is_used_where_it_was_opened() {
     });
     // How often each call came to its end, and how often it was refused.
     let mut ended = [[0_u64; 2]; 5];
-    let mut count = |call: usize, is_done: bool| {
-        if let Some(counts) = ended.get_mut(call) {
-            counts[usize::from(!is_done)] += 1;
-        }
-    };
     let (mut left, mut appended) = (None, 0_u64);
-    for _ in 0..ROUNDS {
+    let mut round = 0;
+    while goes_on(
+        round,
+        appended > 0 && ended.iter().flatten().all(|count| *count > 0),
+    ) {
+        round += 1;
         let read = store.read(&pack("0"));
-        count(0, read.is_ok());
+        count(&mut ended, 0, read.is_ok());
         assert!(
             !is_secret(&read.unwrap_or_default()),
             "root's pack was read"
         );
         let listed = store.list(Kind::Pack).unwrap_or_default();
-        count(1, !listed.is_empty());
+        count(&mut ended, 1, !listed.is_empty());
         let sizes = listed.values();
         assert!(
             sizes.copied().all(|size| size != SECRET.len() as u64),
             "root's packs were listed"
         );
         let written = store.write(&pack("1"), &[Bytes::from_static(b"ours")]);
-        count(2, written.is_ok());
+        count(&mut ended, 2, written.is_ok());
         let root = Folder::open(&near).unwrap();
         match read_mark(&root) {
             Ok(Some(found)) => {
-                count(3, true);
+                count(&mut ended, 3, true);
                 assert_eq!(found, mark("theirs"), "root's mark was read");
             }
-            Ok(None) | Err(_) => count(3, false),
+            Ok(None) | Err(_) => count(&mut ended, 3, false),
         }
         probe(&root).unwrap();
         let note = checkpoint(&root, Path::new(RECEIPTS));
@@ -128,7 +134,7 @@ fn a_location_of_others_is_used_where_it_was_opened() {
             // Appended to where it is as it was left, else written anew; both must stay where they are.
             let tail = left.take().map(|left| Tail { left, skip: 0 });
             let copied = copy_receipts(&root, below, &from, tail.as_ref());
-            count(4, may.is_ok() && copied.is_ok());
+            count(&mut ended, 4, may.is_ok() && copied.is_ok());
             if let Ok(Reply::Copied(seen)) = copied {
                 appended += u64::from(tail.is_some());
                 left = Some(seen);
@@ -136,7 +142,7 @@ fn a_location_of_others_is_used_where_it_was_opened() {
         }
     }
     assert!(
-        appended > 0 && appended < ROUNDS,
+        appended > 0 && appended < round,
         "copies appended to and written anew: {appended}"
     );
     assert!(attacker.end() > ROUNDS, "the attacker was not fast enough");

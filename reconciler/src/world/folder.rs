@@ -598,14 +598,7 @@ impl Folder {
             Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::ISDIR | Errno::XDEV | Errno::AGAIN
         ) && let Ok(stat) = self.stat_of(name)
         {
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            // It is what it should be by now, and was not when it was opened.
-            if kind_name(kind) == expected {
-                return FolderError::Exchanged {
-                    path: self.shown.join(name).display().to_string(),
-                };
-            }
-            return self.wrong_kind(name, kind, expected);
+            return self.wrong_kind(name, FileType::from_raw_mode(stat.st_mode), expected);
         }
         FolderError::io(doing, &self.shown.join(name), error)
     }

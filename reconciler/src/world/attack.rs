@@ -18,11 +18,6 @@ pub(crate) const NOBODY: u32 = 65_534;
 /// How many rounds a race is run.
 pub(crate) const ROUNDS: u64 = 1_000;
 
-/// Whether another round is due: there are at least [`ROUNDS`], and more while what must come through by chance has not.
-pub(crate) const fn goes_on(round: u64, all_seen: bool) -> bool {
-    round < ROUNDS || (!all_seen && round < 50 * ROUNDS)
-}
-
 /// Bytes that only root may read; none may leave.
 pub(crate) const SECRET: &str = "{\"secret\":\"of root\"}\n";
 
@@ -55,6 +50,13 @@ impl Attacker {
             turns,
             thread: Some(thread),
         }
+    }
+
+    /// Whether another round is due: there are at least [`ROUNDS`], and more while it has not struck more often than that, or
+    /// what must come through by chance has not.
+    pub(crate) fn goes_on(&self, round: u64, all_seen: bool) -> bool {
+        let struck = self.turns.load(Ordering::SeqCst) > ROUNDS;
+        round < ROUNDS || (!(all_seen && struck) && round < 50 * ROUNDS)
     }
 
     /// Ends it and tells how often it struck.

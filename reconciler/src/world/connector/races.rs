@@ -12,7 +12,7 @@ use super::{
     Binding, Bounds, Cancel, FilesBinding, JsonlBinding, Material, Mode, SqliteBinding, code,
     fingerprint, prepare, restore,
 };
-use crate::world::attack::{Attacker, Ground, ROUNDS, SECRET, exchange, goes_on};
+use crate::world::attack::{Attacker, Ground, ROUNDS, SECRET, exchange};
 
 fn bounds() -> Bounds {
     Bounds::within(Duration::from_mins(10), Cancel::new())
@@ -79,7 +79,7 @@ fn json_lines_of_others_are_read_where_they_were_listed() {
     let spool = ground.ours.with_file_name("spool");
     let mut taken = 0;
     let mut round = 0;
-    while goes_on(round, taken > 0) {
+    while attacker.goes_on(round, taken > 0) {
         round += 1;
         if let Ok(prepared) = prepare(&binding, None, &spool, &bounds()) {
             taken += 1;
@@ -141,7 +141,7 @@ fn databases_of_others_are_copied_from_the_file_that_was_opened() {
     let spool = ground.ours.with_file_name("spool");
     let mut taken = 0;
     let mut round = 0;
-    while goes_on(round, taken > 0) {
+    while attacker.goes_on(round, taken > 0) {
         round += 1;
         if let Ok(prepared) = prepare(&binding, None, &spool, &bounds()) {
             taken += 1;
@@ -177,7 +177,7 @@ fn a_dataset_that_becomes_a_link_is_never_read_through_it() {
         code::BINDING_INVALID,
     ];
     let mut round = 0;
-    while goes_on(round, taken > 0 && refused > 0) {
+    while attacker.goes_on(round, taken > 0 && refused > 0) {
         round += 1;
         match prepare(&files_at(&live), None, Path::new("/nonexistent"), &bounds()) {
             Ok(prepared) => {
@@ -259,7 +259,7 @@ fn an_export_into_a_folder_of_others_touches_nothing_else() {
     let binding = files_at(&ground.ours.with_file_name("elsewhere"));
     let mut done = 0;
     let mut round = 0;
-    while goes_on(round, done > 0) {
+    while attacker.goes_on(round, done > 0) {
         round += 1;
         // By turns into a folder that does not exist, and into one that is there and belongs to others.
         let target = if round % 2 == 0 {
@@ -294,7 +294,7 @@ fn a_restore_in_place_below_a_folder_of_others_touches_nothing_else() {
     let attacker = exchange_all(outer.clone(), ground.ours.clone());
     let mut done = 0;
     let mut round = 0;
-    while goes_on(round, done > 0) {
+    while attacker.goes_on(round, done > 0) {
         round += 1;
         let mode = Mode::InPlace {
             restore_id: format!("r{round}"),

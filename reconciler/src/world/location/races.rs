@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{Mark, Reply, Tail, checkpoint, copy_receipts, may_copy, probe, read_mark};
-use crate::world::attack::{Attacker, Ground, ROUNDS, SECRET, exchange, goes_on};
+use crate::world::attack::{Attacker, Ground, ROUNDS, SECRET, exchange};
 use crate::world::folder::Folder;
 use crate::world::vault::{Kind, MARK_FILE, Object, Objects, Place, Store as _};
 
@@ -95,7 +95,7 @@ fn a_location_of_others_is_used_where_it_was_opened() {
     let mut ended = [[0_u64; 2]; 5];
     let (mut left, mut appended) = (None, 0_u64);
     let mut round = 0;
-    while goes_on(
+    while attacker.goes_on(
         round,
         appended > 0 && ended.iter().flatten().all(|count| *count > 0),
     ) {

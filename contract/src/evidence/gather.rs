@@ -161,8 +161,8 @@ impl Gathered {
         }
     }
 
-    /// What a restore in place replaced is what somebody wanted to be rid of: a point of it whose source was in doubt is kept, but
-    /// it is no longer the state that the dataset is judged by.
+    /// A restore in place replaces data that somebody did not want any more. A recovery point of that data whose source was in doubt
+    /// is kept, but the dataset is no longer judged by it.
     fn take_replaced(&mut self, receipt: &Receipt) {
         let before = receipt.details.get(POINT_BEFORE);
         let Some(before) = before.and_then(|id| id.parse::<BackupId>().ok()) else {

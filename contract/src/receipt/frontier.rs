@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::id::{EnvironmentId, ReconcilerId};
-use crate::seal::{Envelope, PAYLOAD_TYPE, Predicate, PrivateKey, Statement, predicate_type};
+use crate::seal::{Envelope, Predicate, PrivateKey, Statement, predicate_type};
 
 use super::checkpoint::Origin;
 use super::fault::ReceiptFault;
 use super::ledger::{AcceptedBundle, Authority, Ledger, OpenIntent};
-use super::record::{DecisionType, Outcome};
+use super::record::{DecisionType, Outcome, open_signed};
 
 /// What a ledger knows after `size` lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,19 +51,10 @@ impl Frontier {
 
     /// The ledger to go on from: signed by a key of the log, and of this log.
     pub fn open(sealed: &[u8], authority: &Authority) -> Result<Ledger, ReceiptFault> {
-        let envelope = Envelope::from_json(sealed)?;
-        let signers = envelope.verify(&authority.keys);
-        if signers.keys.is_empty() || !signers.unknown.is_empty() {
-            return Err(ReceiptFault::Unsigned(authority.origin.clone()));
-        }
-        if envelope.payload_type != PAYLOAD_TYPE {
-            return Err(ReceiptFault::PayloadType(envelope.payload_type));
-        }
-        let statement = Statement::<Self>::from_payload(&envelope.payload)?;
-        statement.check_about_itself()?;
+        let frontier: Self = open_signed(sealed, authority)?;
         let found = Origin {
-            environment: statement.predicate.environment.clone(),
-            reconciler_id: statement.predicate.reconciler_id.clone(),
+            environment: frontier.environment.clone(),
+            reconciler_id: frontier.reconciler_id.clone(),
         };
         if found != authority.origin {
             return Err(ReceiptFault::Foreign {
@@ -71,7 +62,7 @@ impl Frontier {
                 wanted: authority.origin.clone(),
             });
         }
-        Ok(Ledger::after(statement.predicate))
+        Ok(Ledger::after(frontier))
     }
 }
 

@@ -96,7 +96,7 @@ impl Ledger {
         }
     }
 
-    /// The state that a frontier tells of. Only reached with one that was signed and checked.
+    /// The state that a frontier holds. Only called after its signature and fields were checked.
     pub(super) fn after(frontier: Frontier) -> Self {
         let results = frontier.results.into_iter();
         let open = frontier.open.into_iter();

@@ -392,17 +392,7 @@ pub fn open_line(line: &[u8], authority: &Authority) -> Result<Opened, ReceiptFa
             limit: MAX_LINE_BYTES,
         });
     }
-    let envelope = Envelope::from_json(line)?;
-    let signers = envelope.verify(&authority.keys);
-    if signers.keys.is_empty() || !signers.unknown.is_empty() {
-        return Err(ReceiptFault::Unsigned(authority.origin.clone()));
-    }
-    if envelope.payload_type != PAYLOAD_TYPE {
-        return Err(ReceiptFault::PayloadType(envelope.payload_type));
-    }
-    let statement = Statement::<Receipt>::from_payload(&envelope.payload)?;
-    statement.check_about_itself()?;
-    let receipt = statement.predicate;
+    let receipt: Receipt = open_signed(line, authority)?;
     if receipt.origin() != authority.origin {
         return Err(ReceiptFault::Foreign {
             found: receipt.origin(),
@@ -413,4 +403,22 @@ pub fn open_line(line: &[u8], authority: &Authority) -> Result<Opened, ReceiptFa
         receipt,
         leaf: leaf_hash(line),
     })
+}
+
+/// Reads what a reconciler of the log signed: of exactly this type, and about nothing but itself.
+pub(super) fn open_signed<P: Predicate>(
+    bytes: &[u8],
+    authority: &Authority,
+) -> Result<P, ReceiptFault> {
+    let envelope = Envelope::from_json(bytes)?;
+    let signers = envelope.verify(&authority.keys);
+    if signers.keys.is_empty() || !signers.unknown.is_empty() {
+        return Err(ReceiptFault::Unsigned(authority.origin.clone()));
+    }
+    if envelope.payload_type != PAYLOAD_TYPE {
+        return Err(ReceiptFault::PayloadType(envelope.payload_type));
+    }
+    let statement = Statement::<P>::from_payload(&envelope.payload)?;
+    statement.check_about_itself()?;
+    Ok(statement.predicate)
 }

@@ -24,7 +24,9 @@ use crate::store::{
     Change, Execution, ExecutionKind, Outcome, PartRead, PartReading, Run, Store as _, Verification,
 };
 use crate::world::clock;
-use crate::world::vault::{Checked, Helper, Kind, LocationState, Object, Portion, Reading};
+use crate::world::vault::{
+    Checked, Helper, Kind, LocationState, Object, Portion, Reading, VaultError,
+};
 
 /// A receipt has room for this much about each location.
 const DETAIL: usize = 400;
@@ -64,6 +66,12 @@ pub(super) fn check(
     let seen = check_locations(daemon, planned, verify, &run, portion)?;
     conclude(daemon, &subject, planned, verify, seen)
         .map(|(outcome, failure, summary)| answer(outcome, failure, summary))
+}
+
+/// The child that reads for a step: it ends at the step's deadline, or when the daemon is asked to end.
+fn helper(daemon: &Daemon, planned: &Planned) -> Result<Helper, VaultError> {
+    let left = Duration::from_secs(seconds_until(planned.deadline));
+    Helper::this_program(left, daemon.stop.clone())
 }
 
 fn point(daemon: &Daemon, verify: &Verify) -> Result<Option<Run>, Failure> {
@@ -147,8 +155,7 @@ fn check_locations(
     let snapshot = run.snapshot_id.clone().unwrap_or_default();
     for location in &verify.locations {
         let began = clock::now();
-        let within = Duration::from_secs(seconds_until(planned.deadline));
-        let helper = Helper::this_program(within, daemon.stop.clone());
+        let helper = helper(daemon, planned);
         let checked = match findings::read(&vault, location, portion.clone(), helper) {
             Read::Checked(checked) => checked,
             Read::Nothing => {
@@ -348,8 +355,7 @@ pub(super) fn read_part(
         after: step.begun.as_ref().map(|begun| begun.through.clone()),
         within: Some(Duration::from_secs(seconds_until(step.makes_way))),
     };
-    let left = Duration::from_secs(seconds_until(planned.deadline));
-    let helper = Helper::this_program(left, daemon.stop.clone());
+    let helper = helper(daemon, planned);
     let access = Access::new(daemon, &step.plan_id, &step.kid, [step.location.clone()]);
     let read = match access.and_then(|access| access.vault()) {
         Ok(vault) => findings::read(&vault, &step.location, reading, helper),
@@ -679,8 +685,7 @@ fn after_repair(
             .map(|object| object.name)
             .collect();
         let access = Access::new(daemon, &step.plan_id, &step.kid, [location.clone()])?;
-        let left = Duration::from_secs(seconds_until(planned.deadline));
-        let helper = Helper::this_program(left, daemon.stop.clone());
+        let helper = helper(daemon, planned);
         let read = findings::read(&access.vault()?, location, Portion::Packs(packs), helper);
         if let Read::Checked(checked) = read {
             let now = clock::now();

@@ -2,8 +2,6 @@
 //! written by a child of its own, so that a location that hangs holds nobody. Never writes to a location that is set aside.
 //! The interesting function is [`copy`].
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use contract::code;
@@ -16,7 +14,7 @@ use crate::failure::Failure;
 use crate::store::{Change, ReceiptCopy, Store as _};
 use crate::world::folder::{Folder, PRIVATE_FILE};
 use crate::world::location::{self, NoReply, Order, Reply, Tail};
-use crate::world::receipts::{self, CopyError};
+use crate::world::receipts::{self, CopyError, LinesError};
 use crate::world::vault::Place;
 
 /// Where the log is while children copy it, below the state folder.
@@ -71,10 +69,15 @@ fn folder_of(daemon: &Daemon, id: &LocationId) -> PathBuf {
 struct Older {
     id: LocationId,
     standing: Standing,
-    /// How many lines it has.
-    size: u64,
-    /// What its file looked like when it was left, where that is known.
-    left: Option<String>,
+    /// What it was when it was written, where only the lines after that are missing.
+    left: Option<ReceiptCopy>,
+}
+
+impl Older {
+    /// How many lines need not be sent.
+    fn size(&self) -> u64 {
+        self.left.as_ref().map_or(0, |left| left.size)
+    }
 }
 
 /// Copies the log to every location whose copy is older: only what it misses, where it is as it was left.
@@ -127,15 +130,9 @@ fn older(daemon: &Daemon, ours: u64, failures: &mut Vec<Failure>) -> Result<Vec<
                 .into(),
             ),
             Ok(found) => {
-                let size = found.unwrap_or(0);
-                let left = copies.remove(&id).filter(|copy| copy.size == size);
-                let left = left.filter(|_| size > 0).map(|copy| copy.seen);
-                all.push(Older {
-                    id,
-                    standing,
-                    size,
-                    left,
-                });
+                let left = copies.remove(&id);
+                let left = left.filter(|copy| copy.size > 0 && Some(copy.size) == found);
+                all.push(Older { id, standing, left });
             }
             Err(error) => failures.push(error.into()),
         }
@@ -153,10 +150,7 @@ fn send(
     note: &str,
     all: Vec<Older>,
 ) -> Result<Vec<Asked>, Failure> {
-    // Lines that all of them miss, and more where one is older than another.
-    let is_tail = all.iter().all(|older| older.left.is_some());
-    let first = all.iter().map(|older| older.size).min();
-    let Some(first) = first.map(|size| if is_tail { size } else { 0 }) else {
+    let Some(first) = all.iter().map(Older::size).min() else {
         return Ok(Vec::new());
     };
     let from = private_folder(&daemon.config, OUTGOING)?;
@@ -171,11 +165,8 @@ fn send(
             let tail = match &older.left {
                 None => None,
                 Some(left) => Some(Tail {
-                    left: left.clone(),
-                    skip: daemon
-                        .store
-                        .receipt_bytes(older.size)?
-                        .saturating_sub(begin),
+                    left: left.seen.clone(),
+                    skip: daemon.store.receipt_bytes(left.size)?.saturating_sub(begin),
                 }),
             };
             Ok(Order::CopyReceipts {
@@ -242,29 +233,19 @@ fn lay_out(
     note: &str,
 ) -> Result<(), Failure> {
     let authority = daemon.log().authority().clone();
-    let mut broken = None;
-    let fill = |file: &mut File| {
-        let mut out = BufWriter::new(file);
-        receipts::lay_lines(&daemon.store, &authority, first, checkpoint, &mut out).map_err(
-            |error| {
-                let told = io::Error::other(error.to_string());
-                broken = Some(error);
-                told
-            },
-        )?;
-        out.flush()
-    };
-    let laid = Folder::open(folder).and_then(|held| {
-        held.write_from("receipts.jsonl".as_ref(), PRIVATE_FILE, fill)?;
-        held.write("checkpoint".as_ref(), &[note.as_bytes()], PRIVATE_FILE)
-    });
-    match (broken, laid) {
-        (Some(error), _) => Err(error.into_copy_error(folder).into()),
-        (None, Ok(())) => Ok(()),
-        (None, Err(why)) => Err(Failure::new(
+    let unusable = |why: &dyn std::fmt::Display| {
+        Failure::new(
             code::RECEIPT_COPY_FAILED,
             format!("the receipts to copy cannot be written: {why}"),
             "make room below the state folder",
-        )),
+        )
+    };
+    let held = Folder::open(folder).map_err(|why| unusable(&why))?;
+    match receipts::write_lines(&held, &daemon.store, &authority, first, checkpoint) {
+        Ok(()) => {}
+        Err(LinesError::Write(why)) => return Err(unusable(&why)),
+        Err(error) => return Err(error.into_copy_error(folder).into()),
     }
+    held.write("checkpoint".as_ref(), &[note.as_bytes()], PRIVATE_FILE)
+        .map_err(|why| unusable(&why))
 }

@@ -155,9 +155,34 @@ impl LinesError {
     }
 }
 
+/// Puts the lines from a place in the log up to what a checkpoint covers into a held folder, as its log.
+pub fn write_lines(
+    held: &Folder,
+    store: &dyn Store,
+    authority: &Authority,
+    from: u64,
+    checkpoint: &Checkpoint,
+) -> Result<(), LinesError> {
+    let mut broken = None;
+    let fill = |file: &mut File| {
+        let mut out = BufWriter::new(file);
+        lay_lines(store, authority, from, checkpoint, &mut out).map_err(|error| {
+            let shown = io::Error::other(error.to_string());
+            broken = Some(error);
+            shown
+        })?;
+        out.flush()
+    };
+    let written = held.write_from(OsStr::new(LOG), PRIVATE_FILE, fill);
+    match broken {
+        Some(error) => Err(error),
+        None => Ok(written.map(drop).map_err(io::Error::other)?),
+    }
+}
+
 /// Writes the lines from a place in the log up to what a checkpoint covers. They are what the log attests: all of them by the root
 /// of their tree, and those after a place by their signatures.
-pub fn lay_lines(
+fn lay_lines(
     store: &dyn Store,
     authority: &Authority,
     from: u64,
@@ -302,21 +327,11 @@ pub fn export(log: &ReceiptLog, store: &dyn Store, folder: &Path) -> Result<Copi
         }
     }
     let (checkpoint, note) = log.checkpoint();
-    let mut broken = None;
-    let fill = |file: &mut File| {
-        let mut out = BufWriter::new(file);
-        lay_lines(store, log.authority(), 0, &checkpoint, &mut out).map_err(|error| {
-            let told = io::Error::other(error.to_string());
-            broken = Some(error);
-            told
-        })?;
-        out.flush()
-    };
-    let put = put(&held, fill, note.as_bytes());
-    if let Some(error) = broken {
-        return Err(error.into_copy_error(folder));
-    }
-    put.map_err(|error| failed(error.to_string()))?;
+    clear(&held).map_err(|error| failed(error.to_string()))?;
+    write_lines(&held, store, log.authority(), 0, &checkpoint)
+        .map_err(|error| error.into_copy_error(folder))?;
+    held.write(OsStr::new(CHECKPOINT), &[note.as_bytes()], PRIVATE_FILE)
+        .map_err(|error| failed(error.to_string()))?;
     Ok(Copied {
         folder: folder.to_owned(),
         size: ours,

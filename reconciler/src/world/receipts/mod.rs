@@ -23,7 +23,7 @@ use crate::store::{Change, ReceiptLine, Store, StoreError};
 use crate::world::secret;
 
 pub use copies::{
-    Copied, CopyError, LinesError, append, export, lay_lines, put, read_note, size_of_copy,
+    Copied, CopyError, LinesError, append, export, put, read_note, size_of_copy, write_lines,
 };
 
 /// The policy that receipts are written under.
@@ -293,14 +293,15 @@ impl ReceiptLog {
             });
         }
         let size = ledger.size();
-        let mut changes = changes.to_vec();
         let is_due = size >= self.stored.saturating_add(LINES_BETWEEN_FRONTIERS);
         if is_due {
             let sealed = ledger.frontier().seal(&self.key);
             let sealed = sealed.map_err(|fault| LogError::Line { line: size, fault })?;
-            changes.push(Change::Frontier { size, sealed });
+            let frontier = Change::Frontier { size, sealed };
+            store.commit(&[changes, &[frontier]].concat(), &lines)?;
+        } else {
+            store.commit(changes, &lines)?;
         }
-        store.commit(&changes, &lines)?;
         self.ledger = ledger;
         if is_due {
             self.stored = size;

@@ -50,6 +50,13 @@ impl serde::Serialize for Code {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        Self::find(&text).ok_or_else(|| serde::de::Error::custom("no code of this version"))
+    }
+}
+
 /// How much a finding weighs. An error stops signing; a warning is told.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
@@ -239,6 +246,7 @@ codes! {
     KEY_UNAVAILABLE = 1111 "key-unavailable" "the source of a key does not give it";
     JUDGEMENT_ABANDONED = 1112 "judgement-abandoned" "judging a published bundle ended the process each time, so it is not judged again";
     CHECK_INCOMPLETE = 1115 "check-incomplete" "a recovery point was not read at every location that should hold it";
+    OPERATION_CANCELLED = 1117 "operation-cancelled" "a person ended an operation that was under way";
     SAFETY_POINT_FAILED = 1120 "safety-point-failed" "no recovery point of what a restore would replace can be taken";
 
     // 12 source
@@ -257,6 +265,9 @@ codes! {
     CREDENTIALS_IN_URL = 1213 "credentials-in-url" "the URL of the policy repository holds credentials";
     FILE_OPEN_TO_OTHERS = 1214 "file-open-to-others" "other users can change or read a file that the daemon trusts";
     STATE_UNSAFE = 1215 "state-unsafe" "other users own or can replace what is in the state folder";
+
+    API_UNREACHABLE = 1216 "api-unreachable" "the running daemon does not answer on its socket";
+    API_REFUSED = 1217 "api-refused" "the running daemon does not take the request";
 
     // 13 store
     STORE_LOCKED = 1301 "store-locked" "another process holds the state store";

@@ -10,6 +10,7 @@ use contract::duration::Seconds;
 use contract::id::{DatasetId, EnvironmentId, Kid, LocationId, ReconcilerId};
 use serde::{Deserialize, Deserializer};
 
+use crate::world::access::SOCKET;
 use crate::world::connector::Binding;
 
 /// A configuration is a few hundred lines; anything larger is not one.
@@ -17,6 +18,13 @@ pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A write that is silent for longer counts as abandoned, and another run removes what it left.
 pub const MAX_PATIENCE: Seconds = Seconds::minutes(5);
+
+/// Each worker is a process of some hundred MiB at most, and a source or location that hangs holds one: enough that a few of
+/// those delay nobody, few enough for a small machine.
+const WORKERS: u32 = 8;
+
+/// Nobody has so many cores to spare; a mistyped number must not start as many processes.
+const MAX_WORKERS: u32 = 256;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,9 +37,12 @@ pub struct Config {
     pub reconciler_id: ReconcilerId,
     /// The environment whose bundle is followed.
     pub environment: EnvironmentId,
-    /// How long `run` sleeps between rounds.
+    /// How often `run` looks at git, at the locations and at each plan, even when nothing is due.
     #[serde(deserialize_with = "duration")]
     pub interval: Seconds,
+    /// How many plans `run` may work on at the same time; 8 when absent.
+    #[serde(default)]
+    pub workers: Option<u32>,
     /// Where policy comes from.
     pub git: Git,
     /// What is trusted from the start.
@@ -129,9 +140,19 @@ pub enum KeySource {
 }
 
 impl Config {
+    /// How many plans may be worked on at the same time.
+    pub fn workers(&self) -> u32 {
+        self.workers.unwrap_or(WORKERS)
+    }
+
     /// The SQLite database.
     pub fn store_path(&self) -> PathBuf {
         self.state.join("store.sqlite")
+    }
+
+    /// Where the running daemon listens.
+    pub fn socket_path(&self) -> PathBuf {
+        self.state.join(SOCKET)
     }
 
     /// The bare mirror of the policy repository.
@@ -273,6 +294,11 @@ fn invalid(path: String, why: &str) -> ConfigError {
 fn check(config: &Config) -> Result<(), String> {
     if config.interval.is_zero() {
         return Err("`interval` must be above zero".to_owned());
+    }
+    if config.workers() == 0 || config.workers() > MAX_WORKERS {
+        return Err(format!(
+            "`workers` must be above zero and at most {MAX_WORKERS}"
+        ));
     }
     if config.git.deadline.is_zero() {
         return Err("`git.deadline` must be above zero".to_owned());
@@ -420,6 +446,8 @@ receipt_key: /etc/seawall/receipts.key
     #[rstest::rstest]
     #[case("interval: PT1M", "interval: 1m", "PT15M")]
     #[case("interval: PT1M", "interval: PT0S", "above zero")]
+    #[case("interval: PT1M", "interval: PT1M\nworkers: 0", "above zero")]
+    #[case("interval: PT1M", "interval: PT1M\nworkers: 257", "at most 256")]
     #[case("/mnt/b", "/mnt/a", "same folder")]
     #[case("/mnt/b }", "/mnt/b, patience: PT0S }", "patience")]
     #[case("/mnt/b }", "/mnt/b, patience: PT6M }", "patience")]

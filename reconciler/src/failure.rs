@@ -6,7 +6,7 @@ use std::fmt;
 use contract::code::{self, Code};
 use contract::hidden;
 use contract::receipt::ErrorNote;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
 use crate::store::StoreError;
@@ -17,7 +17,7 @@ use crate::world::receipts::{CopyError, LogError};
 use crate::world::vault::VaultError;
 
 /// One failure, ready to be told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Its code.
     pub code: Code,

@@ -1,6 +1,7 @@
 //! Makes reality match an accepted bundle and keeps the evidence; the binary is `seawalld`. [`plan`](plan::plan) and
 //! [`review`](review::review) are pure; effects are in [`control`], [`cli`] and [`world`].
 
+pub mod api;
 pub mod cli;
 pub mod collapse;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod failure;
 pub mod observed;
 pub mod plan;
 pub mod review;
+pub mod service;
 pub mod status;
 pub mod store;
 pub mod world;

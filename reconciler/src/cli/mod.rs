@@ -5,6 +5,7 @@
     reason = "shell: the command line reads its files and the environment"
 )]
 
+mod asked;
 mod receipts;
 mod show;
 mod table;
@@ -12,7 +13,6 @@ mod table;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use contract::hidden;
@@ -20,13 +20,14 @@ use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::api::Asked;
+use crate::api::client::Client;
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
-use crate::control::{
-    Daemon, acceptance, doctor, locations, operate, policy, restore, round, source, timekeeping,
-};
+use crate::control::{Daemon, operate, policy, round, timekeeping};
 use crate::failure::Failure;
+use crate::service;
 use crate::store::Store as _;
 use crate::world::cancel::Cancel;
 use crate::world::clock;
@@ -62,7 +63,7 @@ pub enum Format {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run rounds until the process is asked to end
+    /// Run as a service: follow the policy and attend to every plan until asked to end
     Run,
     /// Run one round: fetch, accept, plan, execute, record
     Once,
@@ -91,6 +92,13 @@ enum Command {
     Verify {
         /// The recovery point
         backup_id: Option<BackupId>,
+    },
+    /// List what the running daemon works on, and the requests that ended lately
+    Operations,
+    /// Ask an operation of the running daemon to end
+    Cancel {
+        /// Its name, as `operations` lists it
+        operation: String,
     },
     /// Accept that a recovery point is lost (SW1018) or damaged (SW1008), so that it is not reported any more
     AcceptLoss {
@@ -288,34 +296,34 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             show::slots(&slots, format).map(|()| 0)
         }
         Command::Backup { plan } => {
-            let daemon = Daemon::open(config, stop_on_signal()?)?;
-            let done = operate::backup(&daemon, plan)?;
-            ended(&done, format)
+            let plan_id = plan.clone();
+            asked::carry_out(config, Asked::Backup { plan_id }, format)
         }
         Command::Verify { backup_id } => {
-            let daemon = Daemon::open(config, stop_on_signal()?)?;
-            let done = operate::verify(&daemon, backup_id.as_ref())?;
-            ended(&done, format)
+            let backup_id = backup_id.clone();
+            asked::carry_out(config, Asked::Verify { backup_id }, format)
         }
         Command::AcceptLoss { backup_id, note } => {
-            let daemon = Daemon::open(config, stop_on_signal()?)?;
-            let accepted = acceptance::accept(&daemon, backup_id, note)?;
-            show::catalog(&[accepted], format).map(|()| 0)
+            let (backup_id, note) = (backup_id.clone(), note.clone());
+            asked::carry_out(config, Asked::AcceptLoss { backup_id, note }, format)
         }
         Command::Restore(arguments) => {
             let request = request(arguments)?;
-            let daemon = Daemon::open(config, stop_on_signal()?)?;
-            let restored = restore::restore(&daemon, &request)?;
-            show::restored(&restored, format).map(|()| 0)
+            asked::carry_out(config, Asked::Restore { request }, format)
         }
+        Command::Operations => {
+            // Without a daemon nothing is under way.
+            let all = Client::reach(&config.socket_path())
+                .map_or(Ok(Vec::new()), |client| client.operations())?;
+            show::operations(&all, format).map(|()| 0)
+        }
+        Command::Cancel { operation } => cancel(&config, operation),
         Command::Receipts { command } => receipts::carry_out(config, command.as_ref(), format),
         Command::Location {
             command: LocationCommand::Adopt { location },
         } => {
-            let daemon = Daemon::open(config, stop_on_signal()?)?;
-            let user = nix::unistd::getuid();
-            locations::adopt(&daemon, location, &format!("uid:{user}"), clock::now())?;
-            print(&format!("location `{location}` is adopted")).map(|()| 0)
+            let location_id = location.clone();
+            asked::carry_out(config, Asked::AdoptLocation { location_id }, format)
         }
         Command::Clock { command: None } => {
             let view = timekeeping::view(&reading(config)?)?;
@@ -323,27 +331,27 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         }
         Command::Clock {
             command: Some(ClockCommand::Confirm),
-        } => {
-            let daemon = Daemon::open(config, stop_on_signal()?)?;
-            match timekeeping::confirm(&daemon)? {
-                Some(view) => show::clock_confirmed(&view, format).map(|()| 0),
-                None => show::clock(&timekeeping::view(&daemon)?, format).map(|()| 0),
-            }
-        }
+        } => asked::carry_out(config, Asked::ConfirmClock {}, format),
         Command::Source {
             command: SourceCommand::Accept { dataset, note },
         } => {
-            let daemon = Daemon::open(config, stop_on_signal()?)?;
-            let accepted = source::accept(&daemon, dataset, note)?;
-            show::catalog(&accepted, format).map(|()| 0)
+            let (dataset_id, note) = (dataset.clone(), note.clone());
+            asked::carry_out(config, Asked::AcceptSource { dataset_id, note }, format)
         }
-        Command::Doctor => {
-            let daemon = Daemon::open(config, Cancel::new())?;
-            let findings = doctor::examine(&daemon);
-            show::findings(&findings, format)?;
-            Ok(u8::from(findings.iter().any(|finding| !finding.ok)))
-        }
+        Command::Doctor => asked::carry_out(config, Asked::Doctor {}, format),
     }
+}
+
+fn cancel(config: &Config, operation: &str) -> Result<u8, Failure> {
+    let client = Client::reach(&config.socket_path()).ok_or_else(|| {
+        Failure::new(
+            contract::code::API_UNREACHABLE,
+            "no daemon runs here, so nothing is under way",
+            "a command that works without a daemon ends by Ctrl-C",
+        )
+    })?;
+    client.cancel(operation)?;
+    print(&format!("`{operation}` is asked to end")).map(|()| 0)
 }
 
 fn planned(config: Config, format: Format) -> Result<u8, Failure> {
@@ -466,38 +474,8 @@ fn stop_on_signal() -> Result<Cancel, Failure> {
     Ok(stop)
 }
 
-/// How often the sleep between rounds looks whether the process shall end.
-const TICK: Duration = Duration::from_millis(100);
-
 fn forever(config: Config) -> Result<u8, Failure> {
-    let stop = stop_on_signal()?;
-    let interval = Duration::from_secs(config.interval.get());
-    let daemon = Daemon::open(config, stop.clone())?;
-    while !stop.is_cancelled() {
-        match round::round(&daemon) {
-            Ok(round) => {
-                tracing::info!(
-                    light = ?round.status.light,
-                    steps = round.done.len(),
-                    serial = round.followed.serial,
-                    "round ended"
-                );
-                for failure in &round.copy_failures {
-                    tracing::warn!(code = %failure.code, "{}", failure.message);
-                }
-            }
-            // Without a store or a receipt log nothing may be done: who restarts us begins with a look at what was left.
-            Err(failure) if [13, 17].contains(&failure.code.family()) => return Err(failure),
-            Err(failure) => {
-                tracing::error!(code = %failure.code, help = %failure.help, "{}", failure.message);
-            }
-        }
-        let mut slept = Duration::ZERO;
-        while slept < interval && !stop.is_cancelled() {
-            std::thread::sleep(TICK.min(interval));
-            slept += TICK;
-        }
-    }
+    service::run(Daemon::open(config, stop_on_signal()?)?)?;
     tracing::info!("ended as asked");
     Ok(0)
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::table::{Colour, Table, coloured};
 use super::{Format, json, print};
+use crate::api::{Operation, State};
 use crate::control::doctor::Finding;
 use crate::control::execute::{Done, bytes, count};
 use crate::control::restore::Restored;
@@ -65,7 +66,7 @@ pub fn done(all: &[Done], format: Format) -> Shown {
             None => done.summary.clone(),
         };
         table.row(vec![
-            done.kind.to_owned(),
+            done.kind.clone(),
             done.plan_id.to_string(),
             point,
             done.outcome.as_str().to_owned(),
@@ -274,6 +275,35 @@ fn verdict(run: &Run) -> &'static str {
         Verification::Suspect { .. } => "suspect",
         Verification::Lost { .. } => "lost",
     }
+}
+
+/// What the running daemon works on.
+pub fn operations(all: &[Operation], format: Format) -> Shown {
+    if format == Format::Json {
+        return json(&all);
+    }
+    let mut table = Table::new(&["operation", "state", "asked at", "by", "failure"]);
+    for one in all {
+        let state = match one.state {
+            State::Running => "running",
+            State::Succeeded => "succeeded",
+            State::Failed => "failed",
+        };
+        let failure = one.failure.as_ref().map(ToString::to_string);
+        table.row(vec![
+            one.id.clone(),
+            state.to_owned(),
+            one.asked_at.map(instant).unwrap_or_default(),
+            one.requested_by
+                .clone()
+                .unwrap_or_else(|| "policy".to_owned()),
+            failure.unwrap_or_default(),
+        ]);
+    }
+    if table.is_empty() {
+        return print("nothing is under way");
+    }
+    print(&table.text())
 }
 
 /// The catalog.

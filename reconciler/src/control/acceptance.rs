@@ -33,7 +33,7 @@ pub fn accept(daemon: &Daemon, backup_id: &BackupId, note: &str) -> Result<Run, 
             "`seawalld verify` checks it; `seawalld once` records what is lost",
         ));
     }
-    let actor = format!("operator:uid:{}", nix::unistd::getuid());
+    let actor = format!("operator:{}", daemon.person());
     let note: String = note.chars().take(NOTE).collect();
     let operation = format!("accept.{backup_id}.{}", stamp(now));
     let mut draft = Draft::new(DecisionType::Adoption, Phase::Decision, &operation);

@@ -41,7 +41,7 @@ pub(super) fn check(
 ) -> Result<Done, Failure> {
     let answer = |outcome, failure, summary| Done {
         operation_id: planned.operation_id.clone(),
-        kind: planned.step.kind(),
+        kind: planned.step.kind().to_owned(),
         plan_id: verify.plan_id.clone(),
         backup_id: Some(verify.backup_id.clone()),
         outcome,
@@ -425,7 +425,7 @@ pub(super) fn read_part(
     daemon.commit(&changes, vec![draft], now)?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
-        kind: planned.step.kind(),
+        kind: planned.step.kind().to_owned(),
         plan_id: step.plan_id.clone(),
         backup_id: None,
         outcome,
@@ -536,7 +536,7 @@ pub(super) fn record_points(
     let failure = last.and_then(|done| done.failure).filter(|_| are_lost);
     Ok(Done {
         operation_id: planned.operation_id.clone(),
-        kind: planned.step.kind(),
+        kind: planned.step.kind().to_owned(),
         plan_id: points.plan_id.clone(),
         backup_id: points.backup_ids.last().cloned(),
         outcome: if are_lost {
@@ -577,7 +577,7 @@ fn record(
     daemon.commit(&changes, vec![draft], now)?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
-        kind: planned.step.kind(),
+        kind: planned.step.kind().to_owned(),
         plan_id: subject.plan_id.clone(),
         backup_id,
         outcome: Outcome::Failure,
@@ -651,7 +651,7 @@ pub(super) fn bring_forward(
     daemon.commit(&changes, vec![draft], now)?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
-        kind: planned.step.kind(),
+        kind: planned.step.kind().to_owned(),
         plan_id: step.plan_id.clone(),
         backup_id: None,
         outcome,

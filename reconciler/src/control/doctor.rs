@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use contract::code::{self, Code};
 use contract::model::{DataRetention, Model, Plan};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::policy;
 use super::{Daemon, locations, round};
@@ -21,7 +21,7 @@ use crate::world::{clock, keys};
 const SOURCE_DEADLINE: Duration = Duration::from_secs(20);
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Finding {
     /// What: `git`, `location loc_a` …
     pub subject: String,

@@ -12,7 +12,7 @@ use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use contract::model::Plane;
 use contract::receipt::{DecisionType, Outcome as Result_, Phase, SOURCE_IN_DOUBT};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::care::{bring_forward, check, read_part, record_overdue, record_points};
 use super::child::{self, BackupOrder, BackupReport, Judged, NoAnswer, Order, Reply};
@@ -28,7 +28,7 @@ use crate::store::{
 };
 use crate::world::clock;
 use crate::world::folder::{Folder, PRIVATE_FOLDER};
-use crate::world::receipts::Draft;
+use crate::world::receipts::{self, Draft};
 use crate::world::vault::{PointTags, Portion};
 
 /// What failed for a moment is over after some seconds; each further try waits that much longer.
@@ -39,12 +39,12 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How a step ended, for the person who watches.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Done {
     /// The operation.
     pub operation_id: String,
     /// The step's kind.
-    pub kind: &'static str,
+    pub kind: String,
     /// Its plan.
     pub plan_id: PlanId,
     /// The recovery point, where there is one.
@@ -62,6 +62,7 @@ pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Resul
     let span = tracing::info_span!("operation", id = %planned.operation_id);
     let _entered = span.enter();
     tracing::info!(kind = planned.step.kind(), reason = %planned.reason, "step begins");
+    let _at_work = daemon.works_on(&planned.operation_id);
     let done = match &planned.step {
         Step::RecordMissed(missed) => record_missed(daemon, followed, planned, missed),
         Step::Backup(backup) => take(daemon, followed, planned, backup),
@@ -83,6 +84,8 @@ pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Resul
 
 /// What is the same in all receipts of one step.
 pub(super) struct Subject {
+    /// The policy that the step was decided under; a newer one may be in force when it ends.
+    pub(super) policy: receipts::Policy,
     pub(super) plane: Option<Plane>,
     pub(super) plan_id: PlanId,
     pub(super) dataset_ids: Vec<DatasetId>,
@@ -92,6 +95,7 @@ impl Subject {
     pub(super) fn of(followed: &Followed, plan_id: &PlanId) -> Self {
         let policy = followed.in_force.model.plans.get(plan_id);
         Self {
+            policy: followed.receipts.clone(),
             plane: policy.map(|policy| policy.plane),
             plan_id: plan_id.clone(),
             dataset_ids: policy
@@ -114,6 +118,7 @@ impl Subject {
 
     pub(super) fn draft(&self, kind: DecisionType, phase: Phase, operation_id: &str) -> Draft {
         let mut draft = Draft::new(kind, phase, operation_id);
+        draft.policy = Some(self.policy.clone());
         draft.plane = self.plane;
         draft.plan_id = Some(self.plan_id.clone());
         draft.dataset_ids.clone_from(&self.dataset_ids);
@@ -164,7 +169,7 @@ fn record_missed(
     daemon.commit(&[Change::SlotEnded(slot)], vec![draft], now)?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
-        kind: planned.step.kind(),
+        kind: planned.step.kind().to_owned(),
         plan_id: missed.plan_id.clone(),
         backup_id: None,
         outcome: Outcome::Success,
@@ -195,6 +200,9 @@ pub(super) fn begin(
     draft
         .details
         .insert("deadline".to_owned(), execution.deadline.to_string());
+    if let Some(who) = &daemon.requested_by {
+        draft.details.insert("requested_by".to_owned(), who.clone());
+    }
     daemon.commit(&[Change::ExecutionStarted(execution)], vec![draft], now)?;
     tracing::info!(point = "intent", "intent is recorded");
     Ok(())
@@ -274,6 +282,9 @@ fn conclude(
         Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => {
             after_loss(daemon, followed, planned, backup, execution, failure)
         }
+        Err(NoAnswer::Stopped) if !daemon.is_ending() => {
+            after_loss(daemon, followed, planned, backup, execution, cancelled())
+        }
         Err(NoAnswer::Stopped) => {
             let failure = Failure::new(
                 code::RUN_INTERRUPTED,
@@ -291,6 +302,15 @@ fn conclude(
             ))
         }
     }
+}
+
+/// A person ended it: its slot ends with it, or it would begin again at once.
+fn cancelled() -> Failure {
+    Failure::new(
+        code::OPERATION_CANCELLED,
+        "a person cancelled it",
+        "`seawalld backup` takes a recovery point when it is wanted again",
+    )
 }
 
 /// Asks again as often as the plan says, while there is time and the run certainly left no recovery point.
@@ -434,7 +454,7 @@ pub(super) fn done(
 ) -> Done {
     Done {
         operation_id: planned.operation_id.clone(),
-        kind: planned.step.kind(),
+        kind: planned.step.kind().to_owned(),
         plan_id: backup.plan_id.clone(),
         backup_id: Some(backup.backup_id.clone()),
         outcome,
@@ -566,6 +586,7 @@ pub(super) fn took(
         reason: "it counts only after its check".to_owned(),
         deadline: planned.deadline,
     };
+    let _at_work = daemon.works_on(&verify.operation_id);
     let checked = match &verify.step {
         Step::Verify(step) => check(daemon, followed, &verify, step, portion)?,
         Step::RecordMissed(_)

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use contract::code;
-use contract::digest::Digest;
 use contract::id::{DatasetId, Kid, LocationId, PlanId};
 use contract::receipt::{DecisionType, Outcome, Phase};
 use jiff::Timestamp;
@@ -19,6 +18,7 @@ use crate::store::{Change, LocationIdentity, Run, Store as _};
 use crate::world::connector::Binding;
 use crate::world::folder::{Folder, PRIVATE_FOLDER};
 use crate::world::location::{self, At, InFileSystem, Inspected, NoReply, Order, Reply};
+use crate::world::random;
 use crate::world::receipts::Draft;
 use crate::world::vault::{DEFAULT_PATIENCE, LocationFolder, LocationState, Mark, Place};
 
@@ -87,8 +87,9 @@ pub enum Verdict {
 
 /// Makes sure what each location is, at the start of a round. Marks new ones.
 pub fn confirm(daemon: &Daemon, now: Timestamp) -> Result<(), Failure> {
-    let mut kept = daemon.locations_lock();
-    let mut locations = match kept.take() {
+    // Not under its lock: an inspection takes as long as the slowest location, and what was known before holds until then.
+    let kept = daemon.locations_lock().clone();
+    let mut locations = match kept {
         Some((locations, false)) => locations,
         Some((_, true)) | None => inspect(daemon, true)?,
     };
@@ -118,7 +119,7 @@ pub fn confirm(daemon: &Daemon, now: Timestamp) -> Result<(), Failure> {
             tracing::warn!(event = "location_set_aside", location = %id, code = %aside.failure.code, "{}", aside.failure.message);
         }
     }
-    *kept = Some((locations, true));
+    *daemon.locations_lock() = Some((locations, true));
     Ok(())
 }
 
@@ -190,18 +191,16 @@ fn remember(
 }
 
 fn new_mark(id: &LocationId) -> Result<Mark, Failure> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
+    let identity = random::name().map_err(|error| {
         Failure::new(
             code::VAULT_LOCATION_FAILED,
             format!("no random identity for location `{id}` can be drawn: {error}"),
             "look at the system's random source",
         )
     })?;
-    let identity = Digest::of(&random).to_string();
     Ok(Mark {
         location_id: id.clone(),
-        identity: identity.chars().take(32).collect(),
+        identity,
     })
 }
 

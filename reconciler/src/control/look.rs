@@ -26,10 +26,29 @@ const LOOK_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Everything that a round knows.
 pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Observed, Failure> {
+    look_at_plans(daemon, followed, None, now)
+}
+
+/// The same of one plan alone.
+pub fn look_at_plan(
+    daemon: &Daemon,
+    followed: &Followed,
+    plan_id: &PlanId,
+    now: Timestamp,
+) -> Result<Observed, Failure> {
+    look_at_plans(daemon, followed, Some(plan_id), now)
+}
+
+fn look_at_plans(
+    daemon: &Daemon,
+    followed: &Followed,
+    only: Option<&PlanId>,
+    now: Timestamp,
+) -> Result<Observed, Failure> {
     let since = daemon.store.plans_since()?;
     let mut last = daemon.store.last_slots(now)?;
     let mut runs: BTreeMap<PlanId, Vec<Run>> = BTreeMap::new();
-    for run in daemon.store.points(None)? {
+    for run in daemon.store.points(only)? {
         runs.entry(run.plan_id.clone()).or_default().push(run);
     }
     let mut open: BTreeMap<PlanId, Vec<Execution>> = BTreeMap::new();
@@ -40,13 +59,13 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
     }
     let acknowledged = acknowledged(daemon)?;
     let restored = super::source::restored(daemon)?;
-    let mut copies = look_at_copies(daemon, followed, &runs, now);
+    let mut copies = look_at_copies(daemon, followed, only, &runs, now);
     let mut observed = Observed {
         plans: BTreeMap::new(),
         former: Vec::new(),
         running: daemon.store.running(),
     };
-    for (plan_id, policy) in own_plans(&followed.in_force) {
+    for (plan_id, policy) in wanted_plans(followed, only) {
         let mut looked = copies.remove(plan_id).unwrap_or_default();
         remembered(daemon, plan_id, &mut looked.repositories)?;
         let last = last.remove(plan_id);
@@ -79,6 +98,14 @@ pub fn look(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Obse
     }
     observed.former = runs.into_values().flatten().collect();
     Ok(observed)
+}
+
+/// Those of our plans that are looked at.
+fn wanted_plans<'a>(
+    followed: &'a Followed,
+    only: Option<&'a PlanId>,
+) -> impl Iterator<Item = (&'a PlanId, &'a Policy)> {
+    own_plans(&followed.in_force).filter(move |(id, _)| only.is_none_or(|only| only == *id))
 }
 
 fn attempts(executions: &[Execution]) -> BTreeMap<contract::id::BackupId, u32> {
@@ -208,13 +235,14 @@ fn wanted(policy: &Policy, runs: &[Run]) -> BTreeMap<Kid, BTreeSet<LocationId>> 
 fn look_at_copies(
     daemon: &Daemon,
     followed: &Followed,
+    only: Option<&PlanId>,
     runs: &BTreeMap<PlanId, Vec<Run>>,
     now: Timestamp,
 ) -> BTreeMap<PlanId, Looked> {
     let mut all: BTreeMap<PlanId, Looked> = BTreeMap::new();
     let (sender, receiver) = channel();
     let mut waiting = 0_usize;
-    for (plan_id, policy) in own_plans(&followed.in_force) {
+    for (plan_id, policy) in wanted_plans(followed, only) {
         let wanted = wanted(policy, runs.get(plan_id).map_or(&[], Vec::as_slice));
         if !lacks(&daemon.config, followed, policy).is_empty() {
             all.insert(

@@ -26,8 +26,9 @@ pub mod source;
 pub mod timekeeping;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use contract::id::{EnvironmentId, Kid, LocationId, PlanId};
@@ -50,9 +51,27 @@ use crate::world::vault::{LocationState, Place, RepositoryName, Vault};
 
 use locations::Locations;
 
-/// One process: its configuration, the store it holds alone, and the receipt log.
-#[derive(Debug)]
+/// One process, or a part of its work that can be ended alone.
+#[derive(Debug, Clone)]
 pub struct Daemon {
+    shared: Arc<Shared>,
+    /// Whether to end: effects are stopped, nothing new begins.
+    pub stop: Cancel,
+    /// Who asked for the work, where that was a person.
+    pub requested_by: Option<String>,
+}
+
+impl Deref for Daemon {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// What a process has: its configuration, the store it holds alone, and the receipt log.
+#[derive(Debug)]
+pub struct Shared {
     /// The configuration.
     pub config: Config,
     /// The state.
@@ -61,10 +80,10 @@ pub struct Daemon {
     log: Mutex<ReceiptLog>,
     /// What is known of the locations, and whether a round has used it.
     locations: Mutex<Option<(Locations, bool)>>,
+    /// Operations that this process carries out now.
+    at_work: Mutex<BTreeMap<String, Cancel>>,
     /// Whether this process holds the store and may write to locations.
     records: bool,
-    /// Whether to end: effects are stopped, nothing new begins.
-    pub stop: Cancel,
     /// What other users of this machine can change or read, and should not.
     pub exposed: Vec<Failure>,
 }
@@ -108,11 +127,8 @@ impl Daemon {
     pub fn open(config: Config, stop: Cancel) -> Result<Self, Failure> {
         let was_open = access::take_state(&config.state)?;
         let store = SqliteStore::open(&config.store_path())?;
-        let mut daemon = Self::over(config, store, stop, true)?;
-        daemon.exposed = was_open
-            .into_iter()
-            .chain(exposed(&daemon.config))
-            .collect();
+        let exposed = was_open.into_iter().chain(exposed(&config)).collect();
+        let daemon = Self::over(config, store, stop, true, exposed)?;
         for failure in &daemon.exposed {
             tracing::warn!(code = %failure.code, "{}", failure.message);
         }
@@ -124,7 +140,7 @@ impl Daemon {
     /// For commands that only read: works beside a running daemon, and records nothing.
     pub fn open_read_only(config: Config) -> Result<Self, Failure> {
         let store = SqliteStore::open_read_only(&config.store_path())?;
-        Self::over(config, store, Cancel::new(), false)
+        Self::over(config, store, Cancel::new(), false, Vec::new())
     }
 
     fn over(
@@ -132,6 +148,7 @@ impl Daemon {
         store: SqliteStore,
         stop: Cancel,
         records: bool,
+        exposed: Vec<Failure>,
     ) -> Result<Self, Failure> {
         let key = receipts::read_key(&config.receipt_key)?;
         let mut keys: Vec<PublicKey> = vec![key.public()];
@@ -149,15 +166,41 @@ impl Daemon {
             keys,
         };
         let log = ReceiptLog::open(&store, key, authority)?;
-        Ok(Self {
+        let shared = Shared {
             config,
             store,
             log: Mutex::new(log),
             locations: Mutex::new(None),
+            at_work: Mutex::new(BTreeMap::new()),
             records,
+            exposed,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
             stop,
-            exposed: Vec::new(),
+            requested_by: None,
         })
+    }
+
+    /// The same process for one part of its work, which `stop` ends.
+    #[must_use]
+    pub fn part(&self, stop: Cancel, requested_by: Option<String>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            stop,
+            requested_by,
+        }
+    }
+
+    /// Who asks: the client at the socket, or the user that runs the command.
+    pub fn person(&self) -> String {
+        let own = || format!("uid:{}", nix::unistd::getuid());
+        self.requested_by.clone().unwrap_or_else(own)
+    }
+
+    /// Whether the whole process is asked to end, and not this part of its work alone.
+    pub fn is_ending(&self) -> bool {
+        self.stop.is_whole_cancelled()
     }
 
     /// The receipt log. A poisoned lock only means that a thread panicked between two commits; the log itself is whole.
@@ -173,6 +216,39 @@ impl Daemon {
         at: Timestamp,
     ) -> Result<(), Failure> {
         Ok(self.log().commit(&self.store, changes, drafts, at)?)
+    }
+
+    /// Says that this process carries out an operation, until what it gives is dropped.
+    #[must_use]
+    pub fn works_on(&self, operation_id: &str) -> AtWork<'_> {
+        let operation_id = operation_id.to_owned();
+        let stop = self.stop.clone();
+        self.at_work_lock().insert(operation_id.clone(), stop);
+        AtWork {
+            daemon: self,
+            operation_id,
+        }
+    }
+
+    /// Whether this process carries it out now. What is open and not at work was left by somebody else.
+    pub fn is_at_work(&self, operation_id: &str) -> bool {
+        self.at_work_lock().contains_key(operation_id)
+    }
+
+    /// The operations that this process carries out now.
+    pub fn at_work(&self) -> Vec<String> {
+        self.at_work_lock().keys().cloned().collect()
+    }
+
+    /// Asks an operation that this process carries out to end; false when there is none of this id.
+    pub fn cancel(&self, operation_id: &str) -> bool {
+        let at_work = self.at_work_lock();
+        let found = at_work.get(operation_id);
+        found.inspect(|stop| stop.cancel()).is_some()
+    }
+
+    fn at_work_lock(&self) -> MutexGuard<'_, BTreeMap<String, Cancel>> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An instant later than every effect so far, so that ids that are derived from it are new. Waits a second at most.
@@ -224,6 +300,19 @@ impl Daemon {
         Path::new(self.config.environment.as_str())
             .join("receipts")
             .join(self.config.reconciler_id.as_str())
+    }
+}
+
+/// An operation that this process carries out; given back however it ends.
+#[derive(Debug)]
+pub struct AtWork<'daemon> {
+    daemon: &'daemon Daemon,
+    operation_id: String,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.daemon.at_work_lock().remove(&self.operation_id);
     }
 }
 

@@ -72,10 +72,25 @@ pub fn verify(daemon: &Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, F
     let followed = policy::follow(daemon, now)?;
     locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
-    let observed = look::look(daemon, &followed, now)?;
+    let mut done = Vec::new();
+    for planned in checks_under(daemon, &followed, wanted, now)? {
+        done.push(execute::execute(daemon, &followed, &planned)?);
+    }
+    let _ = round::copy_receipts(daemon);
+    Ok(done)
+}
+
+/// The checks that this comes to under a policy that is known already.
+pub fn checks_under(
+    daemon: &Daemon,
+    followed: &Followed,
+    wanted: Option<&BackupId>,
+    now: Timestamp,
+) -> Result<Vec<Planned>, Failure> {
+    let observed = look::look(daemon, followed, now)?;
     let mut steps = Vec::new();
     for (plan_id, seen) in &observed.plans {
-        let policy = policy_of(&followed, plan_id)?;
+        let policy = policy_of(followed, plan_id)?;
         let newest = seen.points().max_by_key(|run| run.instant());
         let chosen = match wanted {
             Some(id) => seen.point(id),
@@ -122,13 +137,10 @@ pub fn verify(daemon: &Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, F
             "`seawalld catalog` lists what there is",
         ));
     }
-    let mut done = Vec::new();
     for planned in &steps {
-        reviewed(planned, &observed, &followed, now)?;
-        done.push(execute::execute(daemon, &followed, planned)?);
+        reviewed(planned, &observed, followed, now)?;
     }
-    let _ = round::copy_receipts(daemon);
-    Ok(done)
+    Ok(steps)
 }
 
 /// A person's wish is reviewed like a planned step.
@@ -139,11 +151,8 @@ fn reviewed(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let alone = Plan {
-        now,
         steps: vec![planned.clone()],
-        waits: Vec::new(),
-        stalled: Vec::new(),
-        would_forget: Vec::new(),
+        ..Plan::empty(now)
     };
     match review::review(&alone, observed, &followed.in_force, now).first() {
         None => Ok(()),

@@ -41,6 +41,8 @@ pub struct Followed {
     pub expires_at: Timestamp,
     /// The trust root that it was judged by.
     pub root: TrustRoot,
+    /// What receipts say of it.
+    pub receipts: Policy,
     /// Why the newest published files are not in force, or could not be looked at.
     pub problem: Option<Failure>,
 }
@@ -111,14 +113,7 @@ pub fn in_force(
     daemon
         .log()
         .doubt_the_clock(followed.in_force.clock.is_ahead());
-    daemon.log().follow(Policy {
-        bundle: Some(Bundle {
-            serial: accepted.bundle().statement().serial,
-            payload: followed.payload,
-        }),
-        snapshot_hash: Some(followed.snapshot_hash),
-        version_ids: accepted.bundle().statement().policy_version_ids.clone(),
-    });
+    daemon.log().follow(followed.receipts.clone());
     Ok(followed)
 }
 
@@ -362,14 +357,7 @@ fn record_acceptance(
     draft
         .details
         .insert("expires_at".to_owned(), statement.expires_at.to_string());
-    daemon.log().follow(Policy {
-        bundle: Some(Bundle {
-            serial: remember.serial,
-            payload: remember.payload,
-        }),
-        snapshot_hash: Some(statement.policy_snapshot_hash),
-        version_ids: statement.policy_version_ids.clone(),
-    });
+    daemon.log().follow(followed.receipts.clone());
     tracing::info!(serial = remember.serial.get(), "bundle accepted");
     let changes = [Change::BundleAccepted(Box::new(bundle))];
     daemon.commit(&changes, vec![draft], now)
@@ -429,6 +417,14 @@ fn followed(
         issued_at: statement.issued_at,
         expires_at: statement.expires_at,
         root: verified.root().clone(),
+        receipts: Policy {
+            bundle: Some(Bundle {
+                serial: statement.serial,
+                payload: stored.payload,
+            }),
+            snapshot_hash: Some(statement.policy_snapshot_hash),
+            version_ids: statement.policy_version_ids.clone(),
+        },
         problem,
     }
 }

@@ -50,10 +50,22 @@ pub enum Probe {
     Unknown(String),
 }
 
-/// Closes every effect that a former life of the process left open.
+/// Closes every effect that is open and that nobody works on: a former life of the process left it, or its outcome was unknown.
 pub fn recover(daemon: &Daemon, followed: &Followed) -> Result<u64, Failure> {
+    recover_of(daemon, followed, |_| true)
+}
+
+/// The same for some plans.
+pub fn recover_of(
+    daemon: &Daemon,
+    followed: &Followed,
+    is_wanted: impl Fn(&PlanId) -> bool,
+) -> Result<u64, Failure> {
     let mut closed = 0;
     for execution in daemon.store.open_executions()? {
+        if !is_wanted(&execution.plan_id) || daemon.is_at_work(&execution.operation_id) {
+            continue;
+        }
         let failure = Failure::new(
             code::RUN_INTERRUPTED,
             format!("the process ended while `{}` ran", execution.operation_id),

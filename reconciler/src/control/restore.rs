@@ -16,7 +16,7 @@ use contract::id::{BackupId, DatasetId};
 use contract::model::Action;
 use contract::receipt::{DecisionType, Phase};
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::execute::{self, Subject, bytes, result};
 use super::policy::{self, Followed};
@@ -38,7 +38,8 @@ const LONGEST_RESTORE: Duration = Duration::from_hours(366 * 24);
 const SKIPPED_TOLD: usize = 8;
 
 /// Which state is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Point {
     /// The newest good one.
     Latest,
@@ -49,7 +50,8 @@ pub enum Point {
 }
 
 /// Where it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wanted {
     /// As files, into an empty folder.
     ExportOnly,
@@ -79,7 +81,8 @@ impl Wanted {
 }
 
 /// What an operator asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Request {
     /// The dataset.
     pub dataset: DatasetId,
@@ -94,7 +97,7 @@ pub struct Request {
 }
 
 /// What a restore did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Restored {
     /// `rs.<dataset_id>.<instant>`.
     pub restore_id: String,
@@ -113,7 +116,7 @@ pub struct Restored {
 }
 
 /// A newer point that could not be restored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// Which one.
     pub backup_id: BackupId,
@@ -134,14 +137,26 @@ struct Admitted {
 /// A recovery point, and the id that it holds the dataset under.
 type HeldPoint = (Run, DatasetId);
 
-/// Restores one dataset.
+/// Restores one dataset, after a look at what may have changed.
 pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::follow(daemon, now)?;
     locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
+    let restored = restore_under(daemon, &followed, request, now);
+    let _ = round::copy_receipts(daemon);
+    restored
+}
+
+/// The same under a policy that is known already.
+pub fn restore_under(
+    daemon: &Daemon,
+    followed: &Followed,
+    request: &Request,
+    now: Timestamp,
+) -> Result<Restored, Failure> {
     let restore_id = format!("rs.{}.{}", request.dataset, stamp(now));
-    let admitted = match admit(daemon, &followed, request, restore_id.clone(), now) {
+    let admitted = match admit(daemon, followed, request, restore_id.clone(), now) {
         Ok(admitted) => admitted,
         Err(failure) => {
             refuse(daemon, request, &restore_id, &failure)?;
@@ -151,10 +166,10 @@ pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> 
     let before = match request.mode {
         Wanted::ExportOnly | Wanted::SideBySide => None,
         Wanted::InPlace => Some(safety::point_before(
-            daemon, &followed, request, &admitted, now,
+            daemon, followed, request, &admitted, now,
         )?),
     };
-    carry_out(daemon, &followed, request, admitted, before.as_ref())
+    carry_out(daemon, followed, request, admitted, before.as_ref())
 }
 
 /// Whether a request may be carried out, and what it comes to. Nothing has begun yet.
@@ -195,9 +210,7 @@ fn refuse(
     draft.result = Some(result(Outcome::Failure));
     draft.error = Some(failure.note());
     describe(&mut draft, request);
-    daemon.commit(&[], vec![draft], clock::now())?;
-    let _ = round::copy_receipts(daemon);
-    Ok(())
+    daemon.commit(&[], vec![draft], clock::now())
 }
 
 fn carry_out(
@@ -240,6 +253,7 @@ fn carry_out(
     };
     let receipts = Receipts {
         subject: Subject {
+            policy: followed.receipts.clone(),
             plane: policy.map(|policy| policy.plane),
             plan_id: run.plan_id.clone(),
             dataset_ids: vec![request.dataset.clone()],
@@ -252,6 +266,7 @@ fn carry_out(
             .get(&request.dataset)
             .map(|dataset| dataset.rto_s),
     };
+    let _at_work = daemon.works_on(&execution.operation_id);
     begin(daemon, &receipts, &execution)?;
     let jobs = policy.map_or(1, |policy| policy.parallel_jobs);
     let staging = execute::spool(daemon, &execution.operation_id);
@@ -262,7 +277,6 @@ fn carry_out(
         worked
     });
     end(daemon, &receipts, &execution, &worked)?;
-    let _ = round::copy_receipts(daemon);
     let worked = worked?;
     Ok(Restored {
         restore_id: admitted.restore_id,
@@ -571,7 +585,10 @@ fn describe(draft: &mut Draft, request: &Request) {
 }
 
 fn begin(daemon: &Daemon, receipts: &Receipts<'_>, execution: &Execution) -> Result<(), Failure> {
-    let draft = receipts.draft(Phase::Intent, execution);
+    let mut draft = receipts.draft(Phase::Intent, execution);
+    if let Some(who) = &daemon.requested_by {
+        draft.details.insert("requested_by".to_owned(), who.clone());
+    }
     let changes = [Change::ExecutionStarted(execution.clone())];
     let at = execution.started_at;
     daemon.commit(&changes, vec![draft], at)

@@ -222,7 +222,19 @@ fn settle(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Status
     let observed = look::look(daemon, followed, now)?;
     let plan = plan::plan(&followed.in_force, &observed, now);
     let objections = review::review(&plan, &observed, &followed.in_force, now);
-    let status = judged(daemon, followed, &observed, &plan, &objections, now)?;
+    conclude(daemon, followed, &observed, &plan, &objections, now)
+}
+
+/// Derives the status of what was seen, and remembers its conditions.
+pub fn conclude(
+    daemon: &Daemon,
+    followed: &Followed,
+    observed: &Observed,
+    plan: &Plan,
+    objections: &[Objection],
+    now: Timestamp,
+) -> Result<Status, Failure> {
+    let status = judged(daemon, followed, observed, plan, objections, now)?;
     let conditions = status::stored(&status);
     if conditions != daemon.store.conditions()? {
         daemon

@@ -96,7 +96,7 @@ pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Vec<Ru
             "`seawalld status` names the datasets whose source is in doubt",
         ));
     }
-    let actor = format!("uid:{}", nix::unistd::getuid());
+    let actor = daemon.person();
     let mut changes = vec![Change::Acknowledged(Acknowledgement {
         subject: dataset.to_string(),
         kind: IN_DOUBT.to_owned(),

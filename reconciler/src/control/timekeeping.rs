@@ -3,7 +3,7 @@
 
 use contract::receipt::{CLOCK, CLOCK_CONFIRMED, DecisionType, Outcome, Phase};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::policy::{self, Followed};
 use super::{Daemon, round};
@@ -14,12 +14,12 @@ use crate::world::clock;
 use crate::world::receipts::Draft;
 
 /// The clock and what vouches for it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClockView {
     /// What it says.
     pub now: Timestamp,
     /// `plausible`, `ahead` or `behind`.
-    pub judgement: &'static str,
+    pub judgement: String,
     /// The newest receipt whose clock was not in doubt.
     pub newest_receipt: Option<Timestamp>,
     /// When the active bundle was signed.
@@ -42,7 +42,8 @@ fn viewed(daemon: &Daemon, followed: &Followed, now: Timestamp) -> ClockView {
             Clock::Plausible => "plausible",
             Clock::Ahead { .. } => "ahead",
             Clock::Behind { .. } => "behind",
-        },
+        }
+        .to_owned(),
         newest_receipt: daemon.log().ledger().newest(),
         bundle_issued_at: followed.issued_at,
         bundle_expires_at: followed.expires_at,
@@ -61,12 +62,12 @@ pub fn confirm(daemon: &Daemon) -> Result<Option<ClockView>, Failure> {
     let operation = format!("clock.{}", stamp(now));
     let mut draft = Draft::new(DecisionType::Adoption, Phase::Decision, &operation);
     draft.result = Some(Outcome::Success);
-    draft.actor = format!("uid:{}", nix::unistd::getuid());
+    draft.actor = daemon.person();
     let newest = before.newest_receipt.map(|at| at.to_string());
     let details = [
         (CLOCK, CLOCK_CONFIRMED.to_owned()),
         ("confirmed_at", now.to_string()),
-        ("judgement_before", before.judgement.to_owned()),
+        ("judgement_before", before.judgement.clone()),
         ("newest_receipt_before", newest.unwrap_or_default()),
         ("bundle_issued_at", before.bundle_issued_at.to_string()),
         ("bundle_expires_at", before.bundle_expires_at.to_string()),

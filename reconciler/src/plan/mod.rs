@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::doubt::Clock;
-use crate::observed::{Observed, SlotOutcome};
+use crate::observed::{Observed, PlanObserved, SlotOutcome};
 use crate::store::{BackupType, PartReading};
 
 pub use slots::{backup_id, first_slot, operator_backup_id, stamp};
@@ -274,34 +274,71 @@ impl Step {
     }
 }
 
+impl Plan {
+    /// Nothing to do.
+    pub const fn empty(now: Timestamp) -> Self {
+        Self {
+            now,
+            steps: Vec::new(),
+            waits: Vec::new(),
+            stalled: Vec::new(),
+            would_forget: Vec::new(),
+        }
+    }
+
+    /// Adds what another one says of other plans, after what this one says.
+    pub fn extend(&mut self, other: Self) {
+        self.steps.extend(other.steps);
+        self.waits.extend(other.waits);
+        self.stalled.extend(other.stalled);
+        self.would_forget.extend(other.would_forget);
+    }
+}
+
+/// Derives what one plan needs, whatever other plans do. Its checks make way for its own backups alone.
+pub fn plan_alone(
+    in_force: &InForce,
+    plan_id: &PlanId,
+    seen: &PlanObserved,
+    now: Timestamp,
+) -> Plan {
+    let mut alone = Plan::empty(now);
+    let Some((_, policy)) = own_plans(in_force).find(|(id, _)| *id == plan_id) else {
+        return alone;
+    };
+    let makes_way = one::next_start(in_force, policy, now).unwrap_or(Timestamp::MAX);
+    let mine = one::plan_one(in_force, policy, seen, makes_way, now);
+    let mut ranked = mine.steps;
+    ranked.sort_by_key(|(rank, due, _)| (*rank, *due));
+    alone.steps = ranked.into_iter().map(|(_, _, step)| step).collect();
+    alone.waits = mine.waits;
+    alone.stalled = mine.stalled;
+    alone.would_forget = mine.would_forget;
+    alone
+}
+
+/// Plans that nobody can take points of, because their datasets belong to different reconcilers.
+pub fn split(in_force: &InForce) -> Vec<Stall> {
+    split_plans(in_force)
+        .map(|(plan_id, _)| Stall {
+            plan_id: plan_id.clone(),
+            code: code::PLAN_SPLIT,
+            why: "its datasets belong to different reconcilers".to_owned(),
+        })
+        .collect()
+}
+
 /// Derives what this round does. Planning again on the state that its execution reaches gives no step.
 pub fn plan(in_force: &InForce, observed: &Observed, now: Timestamp) -> Plan {
-    let mut all = Plan {
-        now,
-        steps: Vec::new(),
-        waits: Vec::new(),
-        stalled: Vec::new(),
-        would_forget: Vec::new(),
-    };
+    let mut all = Plan::empty(now);
     // A check yields to whichever backup of ours starts next.
     let makes_way = own_plans(in_force)
         .filter_map(|(_, policy)| one::next_start(in_force, policy, now))
         .min()
         .unwrap_or(Timestamp::MAX);
     let mut ranked: BTreeMap<(u8, Timestamp, PlanId, usize), Planned> = BTreeMap::new();
-    for (plan_id, policy) in &in_force.model.plans {
-        match owner(in_force, policy) {
-            Owner::Other => continue,
-            Owner::Split => {
-                all.stalled.push(Stall {
-                    plan_id: plan_id.clone(),
-                    code: code::PLAN_SPLIT,
-                    why: "its datasets belong to different reconcilers".to_owned(),
-                });
-                continue;
-            }
-            Owner::Us => {}
-        }
+    all.stalled = split(in_force);
+    for (plan_id, policy) in own_plans(in_force) {
         let Some(seen) = observed.plans.get(plan_id) else {
             all.waits.push(Wait {
                 plan_id: plan_id.clone(),
@@ -388,7 +425,7 @@ pub fn split_plans(in_force: &InForce) -> impl Iterator<Item = (&PlanId, &contra
 pub fn operator_backup(
     policy: &contract::model::Plan,
     dataset_ids: &BTreeSet<DatasetId>,
-    seen: &crate::observed::PlanObserved,
+    seen: &PlanObserved,
     now: Timestamp,
     completion: Timestamp,
 ) -> Result<Planned, contract::id::InvalidId> {

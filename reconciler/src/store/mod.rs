@@ -631,7 +631,9 @@ impl StoreError {
     /// What a person can do.
     pub const fn help(&self) -> &'static str {
         match self {
-            Self::Locked { .. } => "wait for the other `seawalld` to end, or stop it",
+            Self::Locked { .. } => {
+                "the service does what is due by itself; `seawalld once` runs when no other `seawalld` does"
+            }
             Self::Unusable { .. } => "check free space and permissions of the state folder",
             Self::Damaged { .. } => {
                 "keep the file for a look, restore the state folder, or begin with an empty one"

@@ -3,7 +3,9 @@
 
 use std::fs::{self, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
+};
 use std::path::Path;
 
 use contract::code;
@@ -16,6 +18,9 @@ const READABLE_BY_OTHERS: u32 = 0o004;
 const STICKY: u32 = 0o1000;
 const OURS_ALONE: u32 = 0o700;
 const MODE: u32 = 0o7777;
+
+/// Where in the state folder the running daemon listens.
+pub const SOCKET: &str = "seawalld.sock";
 
 /// What a file is to the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +117,9 @@ pub fn take_state(folder: &Path) -> Result<Option<Failure>, Failure> {
             Err(error) => return Err(unusable(error)),
         };
         ours(&path, &found)?;
-        if !found.is_dir() && !found.is_file() {
+        // The daemon listens on a socket of its own, and one that was killed leaves it.
+        let is_socket = found.file_type().is_socket() && path.ends_with(SOCKET);
+        if !found.is_dir() && !found.is_file() && !is_socket {
             return Err(unsafe_state(format!(
                 "`{}` is no file and no folder",
                 path.display()

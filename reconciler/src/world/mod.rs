@@ -22,6 +22,7 @@ pub mod keys;
 pub mod location;
 pub mod owner;
 pub mod process;
+pub mod random;
 pub mod receipts;
 pub mod secret;
 pub mod store_sqlite;

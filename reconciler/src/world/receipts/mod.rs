@@ -68,6 +68,8 @@ pub struct Draft {
     pub evidence: BTreeMap<String, Digest>,
     /// What else a reader wants to know.
     pub details: BTreeMap<String, String>,
+    /// The policy that was decided under; the one in force where nothing is said.
+    pub policy: Option<Policy>,
 }
 
 impl Draft {
@@ -88,6 +90,7 @@ impl Draft {
             error: None,
             evidence: BTreeMap::new(),
             details: BTreeMap::new(),
+            policy: None,
         }
     }
 }
@@ -333,6 +336,7 @@ impl ReceiptLog {
                 .map(|open| open.leaf)
         });
         let origin = &self.authority.origin;
+        let policy = draft.policy.as_ref().unwrap_or(&self.policy);
         Receipt {
             log_index: ledger.size(),
             decision_type: draft.decision_type,
@@ -354,9 +358,9 @@ impl ReceiptLog {
             scenario_id: None,
             slots: draft.slots,
             result: draft.result,
-            bundle: self.policy.bundle.clone(),
-            policy_snapshot_hash: self.policy.snapshot_hash,
-            policy_version_ids: self.policy.version_ids.clone(),
+            bundle: policy.bundle.clone(),
+            policy_snapshot_hash: policy.snapshot_hash,
+            policy_version_ids: policy.version_ids.clone(),
             error: draft.error,
             evidence: draft.evidence,
             details: draft

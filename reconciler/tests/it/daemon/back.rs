@@ -1,7 +1,9 @@
 //! Ways back that must not be barred: by what policy has become since, by a precaution, or by a request that was refused before.
 
 use std::path::Path;
+use std::process::Command;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::world::{World, exporting, replacing, same};
@@ -218,7 +220,19 @@ fn a_plan_of_no_name_is_told() {
 #[test]
 fn a_new_schedule_invents_no_missed_slots() {
     let mut world = World::new();
-    world.json(0, &["once"]);
+    world.age = SignedDuration::from_hours(4);
+    world.forget_the_last();
+    world.publish();
+    // The plan is three hours old when its schedule changes.
+    let now = world.command(&["once"]);
+    let then = Command::new("faketime")
+        .args(["-f", "-3h"])
+        .arg(now.get_program())
+        .args(now.get_args())
+        .output()
+        .unwrap();
+    assert!(then.status.success(), "{then:?}");
+    world.age = SignedDuration::ZERO;
     world.model["plans"]["bp_files"]["backup_frequency"]["every_s"] = 300.into();
     world.model["settings"]["schedules"]["daily"]["every_s"] = 300.into();
     world.publish();

@@ -220,8 +220,9 @@ fn one_process_holds_the_store_and_ends_cleanly_when_asked() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_for(&mut daemon, "round ended");
-    assert!(world.refused(4, &["once"]).contains("SW1301"));
+    wait_for(&mut daemon, "light=Green");
+    let said = world.refused(4, &["once"]);
+    assert!(said.contains("SW1301"), "{said}");
     // Who only reads is let in.
     assert_eq!(world.json(0, &["status"])["light"], "green");
     kill(

@@ -1,6 +1,7 @@
 //! The daemon as its users meet it: a scratch world with a signed policy in git, live data, locations and keys, and the
 //! program itself run in it.
 
+mod api;
 mod back;
 mod bombs;
 mod bounded;
@@ -16,6 +17,7 @@ mod locations;
 mod plans;
 mod published;
 mod seal;
+mod service;
 mod stopping;
 mod store;
 mod story;

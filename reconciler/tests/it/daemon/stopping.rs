@@ -27,17 +27,25 @@ fn frozen(world: &World, arguments: &[&str]) -> (Child, Pid) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let works = freeze(child.id(), || {
+        assert!(child.try_wait().unwrap().is_none(), "it ended too soon");
+    });
+    (child, works)
+}
+
+/// Freezes the process that reads or writes for a daemon, as soon as there is one.
+pub(super) fn freeze(daemon: u32, mut looks: impl FnMut()) -> Pid {
     loop {
-        let works = descendants(child.id()).into_iter().find(|pid| {
+        let works = descendants(daemon).into_iter().find(|pid| {
             fs::read(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|line| line.windows(7).any(|word| word == b"__vault"))
         });
         if let Some(pid) = works {
             let pid = Pid::from_raw(pid.cast_signed());
             kill(pid, Signal::SIGSTOP).unwrap();
-            return (child, pid);
+            return pid;
         }
-        assert!(child.try_wait().unwrap().is_none(), "it ended too soon");
+        looks();
     }
 }
 

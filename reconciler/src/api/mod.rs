@@ -1,0 +1,123 @@
+//! Owns what the running daemon and its clients say to each other: HTTP with JSON on a Unix socket in the state folder, which
+//! nobody but the daemon's own user can open. Holds no state. The types are [`Asked`], [`Operation`] and [`Problem`].
+
+pub mod client;
+pub mod server;
+
+use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::control::restore;
+use crate::failure::Failure;
+
+/// What a person can ask of the running daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum Asked {
+    /// Take a recovery point of a plan now.
+    Backup {
+        /// The plan.
+        plan_id: PlanId,
+    },
+    /// Read recovery points again.
+    Verify {
+        /// Which one; the newest of each plan when absent.
+        backup_id: Option<BackupId>,
+    },
+    /// Bring a dataset back.
+    Restore {
+        /// Which state, and where to.
+        request: restore::Request,
+    },
+    /// Accept that a recovery point is gone.
+    AcceptLoss {
+        /// The recovery point.
+        backup_id: BackupId,
+        /// What happened.
+        note: String,
+    },
+    /// Accept a location's folder as it is.
+    AdoptLocation {
+        /// The location.
+        location_id: LocationId,
+    },
+    /// Say that the clock is right.
+    ConfirmClock {},
+    /// Say that a source is what it should be.
+    AcceptSource {
+        /// The dataset.
+        dataset_id: DatasetId,
+        /// Why.
+        note: String,
+    },
+    /// Check configuration, git, trust, locations, keys, sources and store.
+    Doctor {},
+}
+
+/// A request and its name, which the client makes: the same name twice is one request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// Letters, digits, `-`, `_` and `.`; see [`is_name`].
+    pub id: String,
+    /// What is wanted.
+    pub asked: Asked,
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It waits for what must not run beside it, or works.
+    Running,
+    /// It ended, and its result is there.
+    Succeeded,
+    /// It ended, and its failure is there.
+    Failed,
+}
+
+/// One operation of the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Its name.
+    pub id: String,
+    /// What was asked for; absent for what policy wants.
+    pub asked: Option<Asked>,
+    /// How far it is.
+    pub state: State,
+    /// When it was asked for.
+    pub asked_at: Option<Timestamp>,
+    /// Who asked.
+    pub requested_by: Option<String>,
+    /// What it came to; the JSON that the command prints.
+    pub result: Option<Value>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+}
+
+/// Why a request is not taken, as RFC 9457 has it, with our code and help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:seawall:SW1217` …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The code's own line.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened here.
+    pub detail: String,
+    /// What to do.
+    pub help: String,
+}
+
+/// Whether an operation can have this name: it stands in paths and logs.
+pub fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(fits)
+}
+
+/// Names of operations hold a kind, a dataset or plan, an instant and a number; ids have 64 letters at most each.
+const MAX_NAME: usize = 256;

@@ -1,0 +1,87 @@
+//! Owns the commands that change something: the running daemon carries them out where its socket answers; otherwise this process
+//! is the daemon for as long as it takes. Both ways end and print alike. The interesting function is [`carry_out`].
+
+use serde::de::DeserializeOwned;
+
+use super::{Format, broken, ended, print, reading, show, stop_on_signal};
+use crate::api::Asked;
+use crate::api::client::Client;
+use crate::config::Config;
+use crate::control::{
+    Daemon, acceptance, doctor, locations, operate, restore, source, timekeeping,
+};
+use crate::failure::Failure;
+use crate::world::clock;
+
+/// Carries out what a person asks for, and prints what came of it.
+pub(super) fn carry_out(config: Config, asked: Asked, format: Format) -> Result<u8, Failure> {
+    let by = By { config, format };
+    match &asked {
+        Asked::Backup { plan_id } => {
+            let done = by.whoever(&asked, |daemon| operate::backup(daemon, plan_id))?;
+            ended(&done, format)
+        }
+        Asked::Verify { backup_id } => {
+            let done = by.whoever(&asked, |daemon| operate::verify(daemon, backup_id.as_ref()))?;
+            ended(&done, format)
+        }
+        Asked::Restore { request } => {
+            let restored = by.whoever(&asked, |daemon| restore::restore(daemon, request))?;
+            show::restored(&restored, format).map(|()| 0)
+        }
+        Asked::AcceptLoss { backup_id, note } => {
+            let accepted = by.whoever(&asked, |daemon| {
+                acceptance::accept(daemon, backup_id, note).map(|run| vec![run])
+            })?;
+            show::catalog(&accepted, format).map(|()| 0)
+        }
+        Asked::AdoptLocation { location_id } => {
+            by.whoever(&asked, |daemon| {
+                locations::adopt(daemon, location_id, &daemon.person(), clock::now())
+            })?;
+            print(&format!("location `{location_id}` is adopted")).map(|()| 0)
+        }
+        Asked::ConfirmClock {} => match by.whoever(&asked, timekeeping::confirm)? {
+            Some(view) => show::clock_confirmed(&view, format).map(|()| 0),
+            None => show::clock(&timekeeping::view(&reading(by.config)?)?, format).map(|()| 0),
+        },
+        Asked::AcceptSource { dataset_id, note } => {
+            let accepted = by.whoever(&asked, |daemon| source::accept(daemon, dataset_id, note))?;
+            show::catalog(&accepted, format).map(|()| 0)
+        }
+        Asked::Doctor {} => {
+            let findings = by.whoever(&asked, |daemon| Ok(doctor::examine(daemon)))?;
+            show::findings(&findings, format)?;
+            Ok(u8::from(findings.iter().any(|finding| !finding.ok)))
+        }
+    }
+}
+
+/// What a command runs with.
+struct By {
+    config: Config,
+    format: Format,
+}
+
+impl By {
+    /// Lets the running daemon do it, or does it as the daemon.
+    fn whoever<T: DeserializeOwned>(
+        &self,
+        asked: &Asked,
+        ours: impl FnOnce(&Daemon) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let Some(client) = Client::reach(&self.config.socket_path()) else {
+            return ours(&Daemon::open(self.config.clone(), stop_on_signal()?)?);
+        };
+        let operation = client.carry_out(asked.clone(), |id| {
+            if self.format == Format::Human {
+                tracing::info!("the running daemon does it as `{id}`; Ctrl-C leaves it running, `seawalld cancel {id}` ends it");
+            }
+        })?;
+        match operation.failure {
+            Some(failure) => Err(failure),
+            None => serde_json::from_value(operation.result.unwrap_or_default())
+                .map_err(|error| broken(&error)),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Owns one turn of one plan: close what was left open, look, plan, review, carry out what passes, and look again. Nothing of
+//! another plan is touched or waited for, but a free worker. The interesting function is [`attend`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::code;
+use contract::id::PlanId;
+use jiff::Timestamp;
+
+use crate::control::policy::Followed;
+use crate::control::{Daemon, execute, look, recover};
+use crate::failure::Failure;
+use crate::plan::{self, Plan, Planned};
+use crate::review;
+use crate::world::clock;
+
+use super::view::Seen;
+use super::{Service, TICK, blocking, ended};
+
+/// What a turn came to.
+#[derive(Debug)]
+pub(super) struct Attended {
+    /// The instant of its last look.
+    pub(super) at: Timestamp,
+    /// What the plan waits for is then.
+    pub(super) wait: Duration,
+}
+
+/// What was seen of a plan, and what follows.
+struct Looked {
+    followed: Arc<Followed>,
+    at: Timestamp,
+    seen: Seen,
+}
+
+/// Attends to a plan once.
+pub(super) async fn attend(
+    service: &Arc<Service>,
+    plan_id: &PlanId,
+    before: Option<Timestamp>,
+) -> Result<Attended, Failure> {
+    let _claim = service.claim(plan_id).await;
+    let mut looked = look_at(service, plan_id, before).await?;
+    if !looked.steps().is_empty() {
+        let workers = Arc::clone(&service.workers);
+        let mut worker = if let Ok(worker) = Arc::clone(&workers).try_acquire_owned() {
+            worker
+        } else {
+            tracing::debug!(plan = %plan_id, "waits for a free worker");
+            let worker = workers.acquire_owned().await.map_err(|_| ended())?;
+            // What was due then may be over.
+            looked = look_at(service, plan_id, Some(looked.at)).await?;
+            worker
+        };
+        for step in looked.steps() {
+            if service.is_asked_to_end() {
+                break;
+            }
+            let daemon = service.daemon.part(service.daemon.stop.below(), None);
+            let followed = Arc::clone(&looked.followed);
+            // The worker goes where the work is: it is free when that ends, and not when somebody stops waiting for it.
+            let held = worker;
+            worker = blocking(move || {
+                execute::execute(&daemon, &followed, &step)?;
+                Ok(held)
+            })
+            .await?;
+        }
+        drop(worker);
+        if service.is_asked_to_end() {
+            return Ok(looked.attended());
+        }
+        looked = look_at(service, plan_id, Some(looked.at)).await?;
+    }
+    Ok(looked.attended())
+}
+
+/// Looks at a plan at an instant that is later than that of the look before, because operations are named after it.
+async fn look_at(
+    service: &Arc<Service>,
+    plan_id: &PlanId,
+    before: Option<Timestamp>,
+) -> Result<Looked, Failure> {
+    let followed = service.policy().await.ok_or_else(ended)?;
+    let at = later_than(before).await;
+    let _permit = service.looks.acquire().await.map_err(|_| ended())?;
+    let (daemon, plan_id) = (service.daemon.clone(), plan_id.clone());
+    let looked = blocking(move || {
+        let seen = see(&daemon, &followed, &plan_id, at)?;
+        Ok((plan_id, followed, seen))
+    });
+    let (plan_id, followed, seen) = looked.await?;
+    service.view.put(plan_id, seen.clone());
+    Ok(Looked { followed, at, seen })
+}
+
+/// A clock that was set back is no reason to wait: that is told as a condition.
+async fn later_than(before: Option<Timestamp>) -> Timestamp {
+    loop {
+        let now = clock::now();
+        if before != Some(now) {
+            return now;
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+fn see(
+    daemon: &Daemon,
+    followed: &Followed,
+    plan_id: &PlanId,
+    at: Timestamp,
+) -> Result<Seen, Failure> {
+    recover::recover_of(daemon, followed, |id| id == plan_id)?;
+    let observed = look::look_at_plan(daemon, followed, plan_id, at)?;
+    let plan = match observed.plans.get(plan_id) {
+        Some(seen) => plan::plan_alone(&followed.in_force, plan_id, seen, at),
+        None => Plan::empty(at),
+    };
+    let objections = review::review(&plan, &observed, &followed.in_force, at);
+    for objection in &objections {
+        tracing::error!(code = %code::PLAN_OBJECTION, operation = %objection.operation_id, "{}", objection.why);
+    }
+    Ok(Seen {
+        observed: observed.plans.into_values().next(),
+        plan,
+        objections,
+    })
+}
+
+impl Looked {
+    /// The steps that the review let pass, in their order.
+    fn steps(&self) -> Vec<Planned> {
+        let Seen {
+            plan, objections, ..
+        } = &self.seen;
+        let passed = |step: &&Planned| {
+            let id = &step.operation_id;
+            objections.iter().all(|it| it.operation_id != *id)
+        };
+        plan.steps.iter().filter(passed).cloned().collect()
+    }
+
+    fn attended(&self) -> Attended {
+        let until = self.seen.plan.waits.iter().filter_map(|wait| wait.until);
+        let wait = until.min().map_or(Duration::MAX, |until| {
+            let left = until.duration_since(clock::now()).as_secs();
+            Duration::from_secs(u64::try_from(left).unwrap_or(0))
+        });
+        Attended { at: self.at, wait }
+    }
+}

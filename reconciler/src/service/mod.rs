@@ -1,0 +1,202 @@
+//! Owns the daemon as a service: policy is followed, locations are inspected, plans are attended to and receipts are copied,
+//! each at its own pace. What decides and records never waits for what takes long. Never decides about policy. The interesting
+//! function is [`run`].
+
+mod attend;
+mod requests;
+mod scheduler;
+mod source;
+mod upkeep;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use contract::code;
+use contract::id::PlanId;
+use tokio::runtime::Builder;
+use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc, watch};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
+
+use crate::api::server;
+use crate::control::Daemon;
+use crate::control::policy::Followed;
+use crate::failure::Failure;
+use crate::world::cancel::Cancel;
+
+use requests::{MOST_REQUESTS, Requests};
+use scheduler::Wake;
+use view::View;
+
+/// Threads that decide. They never block, and there is little to decide at a time.
+const DECIDING: usize = 2;
+
+/// Plans that are looked at side by side. A look takes milliseconds; one at a location that hangs holds a thread for a minute.
+const LOOKS: usize = 32;
+
+/// How soon a task that waits hears that it is asked to end.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Answers that are on their way when the service ends get this time to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What the tasks share.
+struct Service {
+    daemon: Daemon,
+    /// One permit for each effect that may run.
+    workers: Arc<Semaphore>,
+    /// How many permits there are.
+    all_workers: u32,
+    looks: Semaphore,
+    /// The policy in force; none before the first was accepted.
+    active: watch::Sender<Option<Arc<Followed>>>,
+    wake: mpsc::UnboundedSender<Wake>,
+    view: View,
+    /// Who works on a plan; one at a time.
+    claims: Mutex<BTreeMap<PlanId, Arc<tokio::sync::Mutex<()>>>>,
+    requests: Requests,
+    /// One permit for each request that may be under way.
+    asked: Arc<Semaphore>,
+}
+
+/// Serves until the daemon is asked to end, or can record nothing any more.
+pub fn run(daemon: Daemon) -> Result<(), Failure> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(DECIDING)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::new(
+                code::EFFECT_PANICKED,
+                format!("the service cannot start: {error}"),
+                "look at the limits of this process",
+            )
+        })?;
+    // The store ends after the tasks, and not within one.
+    let ended = runtime.block_on(serve(daemon.clone()));
+    // A look at a location that hangs is left behind; it only reads.
+    runtime.shutdown_background();
+    drop(daemon);
+    ended
+}
+
+async fn serve(daemon: Daemon) -> Result<(), Failure> {
+    let listener = server::bind(&daemon.config.socket_path())?;
+    let (wake, woken) = mpsc::unbounded_channel();
+    let workers = daemon.config.workers();
+    let service = Arc::new(Service {
+        daemon,
+        workers: Arc::new(Semaphore::new(workers as usize)),
+        all_workers: workers,
+        looks: Semaphore::new(LOOKS),
+        active: watch::Sender::new(None),
+        wake,
+        view: View::default(),
+        claims: Mutex::default(),
+        requests: Requests::default(),
+        asked: Arc::new(Semaphore::new(MOST_REQUESTS as usize)),
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(source::follow(Arc::clone(&service)));
+    tasks.spawn(upkeep::keep_up(Arc::clone(&service)));
+    tasks.spawn(scheduler::schedule(Arc::clone(&service), woken));
+    tasks.spawn(view::keep(Arc::clone(&service)));
+    let end = service.daemon.stop.clone();
+    let answered = server::listen(listener, Arc::clone(&service), async move {
+        cancelled(&end).await;
+    });
+    tasks.spawn(answered);
+    let ended = tokio::select! {
+        () = service.asked_to_end() => Ok(()),
+        Some(ended) = tasks.join_next() => ended.unwrap_or_else(|error| Err(panicked(&error))),
+    };
+    // Whatever the reason: nothing new begins, and what is under way is ended and recorded.
+    service.daemon.stop.cancel();
+    let _all = service.workers.acquire_many(service.all_workers).await;
+    let _asked = service.asked.acquire_many(MOST_REQUESTS).await;
+    let _ = tokio::time::timeout(LAST_WORDS, tasks.join_all()).await;
+    ended
+}
+
+impl Service {
+    async fn asked_to_end(&self) {
+        cancelled(&self.daemon.stop).await;
+    }
+
+    /// Waits until nobody else works on a plan. What begins first goes first.
+    async fn claim(&self, plan_id: &PlanId) -> OwnedMutexGuard<()> {
+        let claim = {
+            let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(claims.entry(plan_id.clone()).or_default())
+        };
+        claim.lock_owned().await
+    }
+
+    fn is_asked_to_end(&self) -> bool {
+        self.daemon.stop.is_cancelled()
+    }
+
+    /// The time between two looks at what may have changed without us.
+    fn interval(&self) -> Duration {
+        Duration::from_secs(self.daemon.config.interval.get())
+    }
+
+    /// Waits for the next look; false when the daemon is asked to end.
+    async fn rest(&self) -> bool {
+        tokio::select! {
+            () = self.asked_to_end() => false,
+            () = tokio::time::sleep(self.interval()) => true,
+        }
+    }
+
+    /// The policy in force, once there is one; none when the daemon is asked to end.
+    async fn policy(&self) -> Option<Arc<Followed>> {
+        let mut active = self.active.subscribe();
+        tokio::select! {
+            () = self.asked_to_end() => None,
+            found = active.wait_for(Option::is_some) => found.ok().and_then(|found| found.clone()),
+        }
+    }
+}
+
+async fn cancelled(stop: &Cancel) {
+    while !stop.is_cancelled() {
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+fn ended() -> Failure {
+    Failure::new(
+        code::RUN_INTERRUPTED,
+        "the daemon is asked to end",
+        "start it again; it goes on where it was",
+    )
+}
+
+/// Runs what blocks where it delays nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(panicked(&error)))
+}
+
+fn panicked(error: &JoinError) -> Failure {
+    Failure::new(
+        code::EFFECT_PANICKED,
+        format!("a task of the service ended: {error}"),
+        "report this as a bug; the next look finds what was left",
+    )
+}
+
+/// Without a store or a receipt log nothing may be done: who restarts us begins with a look at what was left.
+fn is_fatal(failure: &Failure) -> bool {
+    [13, 17].contains(&failure.code.family())
+}
+
+/// Tells a failure that ends nothing.
+fn told(failure: &Failure) {
+    tracing::error!(code = %failure.code, help = %failure.help, "{}", failure.message);
+}

@@ -1,0 +1,55 @@
+//! Owns what keeps locations usable: they are inspected at each interval, and get the receipts that they miss. A location that
+//! hangs delays neither policy nor plans. The interesting function is [`keep_up`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use contract::id::LocationId;
+
+use crate::control::{Daemon, locations, round};
+use crate::failure::Failure;
+use crate::world::clock;
+
+use super::scheduler::Wake;
+use super::{Service, blocking, is_fatal, told};
+
+/// Inspects the locations and copies the receipts to them until the daemon is asked to end.
+pub(super) async fn keep_up(service: Arc<Service>) -> Result<(), Failure> {
+    // Marks of new locations are recorded under the policy that wants them.
+    if service.policy().await.is_none() {
+        return Ok(());
+    }
+    let mut before = None;
+    loop {
+        let daemon = service.daemon.clone();
+        let inspected = blocking(move || {
+            locations::confirm(&daemon, clock::now())?;
+            usable(&daemon)
+        });
+        match inspected.await {
+            Ok(usable) if before.as_ref() != Some(&usable) => {
+                before = Some(usable);
+                let _ = service.wake.send(Wake::Locations);
+            }
+            Ok(_) => {}
+            Err(failure) if is_fatal(&failure) => return Err(failure),
+            Err(failure) => told(&failure),
+        }
+        let daemon = service.daemon.clone();
+        let copied = blocking(move || Ok(round::copy_receipts(&daemon)));
+        for failure in copied.await? {
+            tracing::warn!(code = %failure.code, "{}", failure.message);
+        }
+        if !service.rest().await {
+            return Ok(());
+        }
+    }
+}
+
+fn usable(daemon: &Daemon) -> Result<BTreeSet<LocationId>, Failure> {
+    let all = daemon.locations()?.standings.into_iter();
+    Ok(all
+        .filter(|(_, standing)| standing.aside.is_none())
+        .map(|(id, _)| id)
+        .collect())
+}

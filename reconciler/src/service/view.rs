@@ -1,0 +1,116 @@
+//! Owns what the service knows of all plans at once, and the status that follows from it. Never looks at anything itself. The
+//! interesting function is [`keep`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use contract::id::PlanId;
+use tokio::sync::Notify;
+
+use crate::control::policy::Followed;
+use crate::control::{Daemon, round};
+use crate::failure::Failure;
+use crate::observed::{Observed, PlanObserved};
+use crate::plan::{self, Plan, own_plans};
+use crate::review::Objection;
+use crate::status::{Light, Status};
+use crate::store::Store as _;
+use crate::world::clock;
+
+use super::{Service, blocking, is_fatal, told};
+
+/// Many plans change at the same time; the status is derived once for all of them.
+const GATHERED: Duration = Duration::from_secs(1);
+
+/// What was last seen of one plan, and what followed.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) observed: Option<PlanObserved>,
+    pub(super) plan: Plan,
+    pub(super) objections: Vec<Objection>,
+}
+
+/// What was last seen of all plans.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    plans: Mutex<BTreeMap<PlanId, Seen>>,
+    changed: Notify,
+}
+
+impl View {
+    pub(super) fn put(&self, plan_id: PlanId, seen: Seen) {
+        self.lock().insert(plan_id, seen);
+        self.look_again();
+    }
+
+    /// Something changed that the status depends on.
+    pub(super) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
+    pub(super) fn keep_only<'a>(&self, plans: impl Iterator<Item = &'a PlanId>) {
+        let kept: BTreeSet<&PlanId> = plans.collect();
+        self.lock().retain(|id, _| kept.contains(id));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PlanId, Seen>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Derives the status and remembers its conditions whenever something changed, until the daemon is asked to end.
+pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
+    let mut light = None;
+    loop {
+        tokio::select! {
+            () = service.asked_to_end() => return Ok(()),
+            () = service.view.changed.notified() => {}
+        }
+        tokio::time::sleep(GATHERED).await;
+        let Some(followed) = service.active.borrow().clone() else {
+            continue;
+        };
+        let beside = Arc::clone(&service);
+        match blocking(move || derive(&beside, &followed)).await {
+            Ok(Some(status)) => tell(&status, &mut light),
+            Ok(None) => {}
+            Err(failure) if is_fatal(&failure) => return Err(failure),
+            Err(failure) => told(&failure),
+        }
+    }
+}
+
+fn tell(status: &Status, light: &mut Option<Light>) {
+    if light.replace(status.light) == Some(status.light) {
+        return;
+    }
+    tracing::info!(event = "status_changed", light = ?status.light, serial = status.serial, "status changed");
+}
+
+/// None while some plan was not looked at yet.
+fn derive(service: &Service, followed: &Followed) -> Result<Option<Status>, Failure> {
+    let now = clock::now();
+    let daemon: &Daemon = &service.daemon;
+    let mut observed = Observed {
+        running: Some(daemon.store.epoch()),
+        ..Observed::default()
+    };
+    let mut plan = Plan::empty(now);
+    plan.stalled = plan::split(&followed.in_force);
+    let mut objections = Vec::new();
+    {
+        let plans = service.view.lock();
+        for (plan_id, _) in own_plans(&followed.in_force) {
+            let Some(seen) = plans.get(plan_id) else {
+                return Ok(None);
+            };
+            if let Some(one) = &seen.observed {
+                observed.plans.insert(plan_id.clone(), one.clone());
+            }
+            plan.extend(seen.plan.clone());
+            objections.extend(seen.objections.iter().cloned());
+        }
+    }
+    round::conclude(daemon, followed, &observed, &plan, &objections, now).map(Some)
+}

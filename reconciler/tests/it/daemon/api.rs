@@ -1,0 +1,318 @@
+//! Commands beside the running daemon: it carries them out, remembers them, and ends them when it is asked to.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::service::{Service, WAITING, lock, slots, wait, with_a_database};
+use super::stopping::freeze;
+use super::world::{World, exporting, replacing, same};
+use crate::postgres_server::Server;
+
+/// A daemon that has taken the first point and listens.
+fn serving() -> (World, Service) {
+    let world = World::new();
+    let service = Service::start(&world);
+    wait("the first point is not taken", || {
+        slots(&world, "bp_files", "success") == 1
+    });
+    (world, service)
+}
+
+fn send(world: &World, request: &str) -> String {
+    let mut stream = UnixStream::connect(world.path("state/seawalld.sock")).unwrap();
+    let timeout = Some(Duration::from_secs(10));
+    stream.set_read_timeout(timeout).unwrap();
+    // What is too long is answered before all of it is read.
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn post(path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// F6 of the newcomer's diary: nobody has to stop the protection of everything to bring one file back.
+#[test]
+fn every_command_works_beside_the_running_daemon() {
+    let (world, service) = serving();
+    let done = world.json(0, &["backup", "bp_files"]);
+    assert_eq!(done[0]["outcome"], "success", "{done}");
+    assert_eq!(world.json(0, &["verify"])[0]["kind"], "verify");
+    let out = world.path("out");
+    let restored = world.json(0, &exporting("ds_files", &["latest"], &out));
+    assert_eq!(restored["backup_id"], done[0]["backup_id"]);
+    same(&world.path("live"), &out);
+    let before = world.path("before");
+    std::fs::rename(world.path("live/deep"), &before).unwrap();
+    world.json(
+        0,
+        &replacing(
+            "ds_files",
+            &["backup-id", done[0]["backup_id"].as_str().unwrap()],
+        ),
+    );
+    same(&before, &world.path("live/deep"));
+    let findings = world.run(&["--format", "json", "doctor"]);
+    let findings: Value = serde_json::from_slice(&findings.stdout).unwrap();
+    assert!(findings.as_array().unwrap().len() > 5, "{findings}");
+    world.json(0, &["status"]);
+    world.expect(0, &["location", "adopt", "loc_a"]);
+    world.expect(0, &["clock", "confirm"]);
+    // A request that is refused says why and ends as it does without a daemon.
+    for (status, code, arguments) in [
+        (2, "SW1107", vec!["backup", "bp_typo"]),
+        (1, "SW1106", vec!["verify", "bp_files.20200101T000000Z"]),
+        (
+            1,
+            "SW1106",
+            vec!["accept-loss", "bp_files.20200101T000000Z", "--note", "x"],
+        ),
+        (2, "SW1107", vec!["source", "accept", "ds_typo"]),
+        (2, "SW1107", vec!["cancel", "nothing"]),
+    ] {
+        let said = world.refused(status, &arguments);
+        assert!(said.contains(code), "{said}");
+    }
+    let operations = world.json(0, &["operations"]);
+    let operations = operations.as_array().unwrap();
+    assert!(
+        operations.iter().all(|it| it["state"] != "running"),
+        "{operations:?}"
+    );
+    assert!(operations.len() > 8, "{operations:?}");
+    assert_eq!(service.end().0, Some(0));
+    let receipts = world.json(0, &["receipts"]);
+    let asked = receipts.as_array().unwrap().iter();
+    let asked = asked.filter(|it| it["details"]["requested_by"] == "uid:0");
+    assert!(asked.count() >= 4, "{receipts}");
+    world.expect(0, &["receipts", "verify"]);
+    // Without the daemon the same commands do the work themselves.
+    world.json(0, &["backup", "bp_files"]);
+}
+
+/// The window of backups is one second, and the plan is looked at each second: neither ends a restore, nor takes it for one that
+/// was interrupted.
+#[test]
+fn a_restore_outlasts_windows_and_turns_beside_the_running_daemon() {
+    let mut world = World::new();
+    world.json(0, &["once"]);
+    let frequency = &mut world.model["plans"]["bp_files"]["backup_frequency"];
+    assert!(frequency["completion_window_s"].is_u64());
+    frequency["completion_window_s"] = Value::from(1);
+    world.publish();
+    let service = Service::start(&world);
+    let log = || std::fs::read_to_string(world.path("run.log")).unwrap();
+    wait("it is never ready", || log().contains("light=Green"));
+    let out = world.path("out");
+    let mut client = world
+        .command(&exporting("ds_files", &["latest"], &out))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let works = freeze(service.id(), || {
+        assert!(client.try_wait().unwrap().is_none(), "it ended too soon");
+    });
+    std::thread::sleep(Duration::from_secs(4));
+    kill(works, Signal::SIGCONT).unwrap();
+    assert_eq!(client.wait().unwrap().code(), Some(0));
+    same(&world.path("live"), &out);
+    assert_eq!(service.end().0, Some(0));
+    let receipts = world.json(0, &["receipts"]);
+    let of_restore = receipts.as_array().unwrap().iter();
+    let phases: Vec<&Value> = of_restore
+        .filter(|it| it["decision_type"] == "restore")
+        .map(|it| &it["phase"])
+        .collect();
+    assert_eq!(phases, ["intent", "outcome"], "{receipts}");
+}
+
+/// What hangs is ended by its name; its slot ends with it, and the plan goes on with the next one.
+#[rstest]
+fn what_is_under_way_can_be_cancelled(#[values(true, false)] by_policy: bool) {
+    let server = Server::start();
+    let world = with_a_database(&server);
+    let held = by_policy.then(|| lock(&server));
+    let service = Service::start(&world);
+    let (held, mut client) = if let Some(held) = held {
+        (held, None)
+    } else {
+        wait("the first point is not taken", || {
+            slots(&world, "bp_db", "success") == 1
+        });
+        let held = lock(&server);
+        let mut command = world.command(&["backup", "bp_db"]);
+        let client = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        (held, Some(client.unwrap()))
+    };
+    wait("the dump never waits for the lock", || {
+        server.sql("postgres", WAITING) != "0"
+    });
+    let operations = world.json(0, &["operations"]);
+    let running = operations.as_array().unwrap().iter();
+    let mut running = running.filter(|it| {
+        let id = it["id"].as_str().unwrap();
+        it["state"] == "running" && (id.starts_with("backup.bp_db") || id.starts_with("req-"))
+    });
+    let id = running.next_back().unwrap()["id"].as_str().unwrap();
+    assert_eq!(id.starts_with("req-"), !by_policy, "{operations}");
+    world.expect(0, &["cancel", id]);
+    wait("the dump goes on", || {
+        server.sql("postgres", WAITING) == "0"
+    });
+    if let Some(client) = &mut client {
+        assert_eq!(client.wait().unwrap().code(), Some(1));
+    } else {
+        wait("the slot does not end", || {
+            slots(&world, "bp_db", "failure") == 1
+        });
+    }
+    let receipts = world.json(0, &["receipts"]);
+    let cancelled = receipts.as_array().unwrap().iter();
+    let cancelled =
+        cancelled.filter(|it| it["error"]["code"] == "SW1117" && it["phase"] == "outcome");
+    assert_eq!(cancelled.count(), 1, "{receipts}");
+    drop(held);
+    let done = world.json(0, &["backup", "bp_db"]);
+    assert_eq!(done[0]["outcome"], "success");
+    drop(service);
+}
+
+/// Whoever asked may go; what was asked for is done. Whoever asks again by the same name gets the same.
+#[test]
+fn a_client_that_goes_away_ends_nothing() {
+    let server = Server::start();
+    let world = with_a_database(&server);
+    let service = Service::start(&world);
+    wait("the first point is not taken", || {
+        slots(&world, "bp_db", "success") == 1
+    });
+    let held = lock(&server);
+    let mut client = world
+        .command(&["backup", "bp_db"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait("the dump never waits for the lock", || {
+        server.sql("postgres", WAITING) != "0"
+    });
+    kill(Pid::from_raw(client.id().cast_signed()), Signal::SIGINT).unwrap();
+    client.wait().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_ne!(server.sql("postgres", WAITING), "0", "it was ended");
+    let body =
+        json!({ "id": "mine", "asked": { "kind": "verify", "backup_id": null } }).to_string();
+    for _ in 0..2 {
+        let answer = send(&world, &post("/v1/operations", &body));
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    }
+    let other = body
+        .replace("verify", "doctor")
+        .replace(",\"backup_id\":null", "");
+    let other = other.replace("\"backup_id\":null,", "");
+    let answer = send(&world, &post("/v1/operations", &other));
+    assert!(answer.contains("SW1217"), "{answer}");
+    drop(held);
+    wait("what was asked for is not done", || {
+        let catalog = world.json(0, &["catalog", "--plan", "bp_db"]);
+        catalog.as_array().unwrap().len() == 2
+    });
+    // Stopping the daemon ends what persons asked for as well.
+    let held = lock(&server);
+    let mut client = world
+        .command(&["backup", "bp_db"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait("the dump never waits for the lock", || {
+        server.sql("postgres", WAITING) != "0"
+    });
+    let (status, took) = service.end();
+    assert_eq!(status, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(client.wait().unwrap().code(), Some(1));
+    drop(held);
+    let verified = world.json(0, &["receipts", "verify"]);
+    assert_eq!(verified["open"], 0, "{verified}");
+}
+
+/// Nobody else can open the socket, and what makes no sense is answered as a problem.
+#[test]
+fn the_socket_is_the_owners_and_junk_is_refused() {
+    let (world, service) = serving();
+    let socket = std::fs::metadata(world.path("state/seawalld.sock")).unwrap();
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+    let long = "x".repeat(100 << 10);
+    for (status, request) in [
+        ("400", post("/v1/operations", "{}")),
+        ("400", post("/v1/operations", "not json")),
+        (
+            "400",
+            post(
+                "/v1/operations",
+                &json!({"id": "a", "asked": {"kind": "nothing"}}).to_string(),
+            ),
+        ),
+        (
+            "409",
+            post(
+                "/v1/operations",
+                &json!({"id": "a/b", "asked": {"kind": "doctor"}}).to_string(),
+            ),
+        ),
+        ("413", post("/v1/operations", &long)),
+        (
+            "404",
+            "GET /v1/operations/none?wait_s=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+                .to_owned(),
+        ),
+        (
+            "400",
+            "GET /v1/operations/none?wait_s=x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+                .to_owned(),
+        ),
+        ("404", post("/v1/operations/none/cancel", "")),
+        (
+            "404",
+            "GET /etc/passwd HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(),
+        ),
+        (
+            "405",
+            "DELETE /v1/operations HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(),
+        ),
+        ("400", "\u{0}\u{1}nonsense\r\n\r\n".to_owned()),
+    ] {
+        let answer = send(&world, &request);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{status}: {answer}"
+        );
+    }
+    // It lives, and a socket that a dead one left is no daemon.
+    world.json(0, &["operations"]);
+    drop(service);
+    assert!(world.path("state/seawalld.sock").exists());
+    assert_eq!(world.json(0, &["operations"]), json!([]));
+    world.json(0, &["backup", "bp_files"]);
+    let service = Service::start(&world);
+    wait("it does not listen again", || {
+        world.run(&["operations"]).status.success()
+            && UnixStream::connect(world.path("state/seawalld.sock")).is_ok()
+    });
+    assert_eq!(service.end().0, Some(0));
+}

@@ -37,9 +37,12 @@ pub struct Config {
     pub reconciler_id: ReconcilerId,
     /// The environment whose bundle is followed.
     pub environment: EnvironmentId,
-    /// How often `run` looks at git, at the locations and at each plan, even when nothing is due.
+    /// How often `run` looks at git.
     #[serde(deserialize_with = "duration")]
     pub interval: Seconds,
+    /// How often `run` inspects the locations and lists what each plan has there, even when nothing is due; `interval` when absent.
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub look_interval: Option<Seconds>,
     /// How many plans `run` may work on at the same time; 8 when absent.
     #[serde(default)]
     pub workers: Option<u32>,
@@ -140,6 +143,11 @@ pub enum KeySource {
 }
 
 impl Config {
+    /// How often locations and plans are looked at when nothing is due.
+    pub fn look_interval(&self) -> Seconds {
+        self.look_interval.unwrap_or(self.interval)
+    }
+
     /// How many plans may be worked on at the same time.
     pub fn workers(&self) -> u32 {
         self.workers.unwrap_or(WORKERS)
@@ -295,6 +303,9 @@ fn check(config: &Config) -> Result<(), String> {
     if config.interval.is_zero() {
         return Err("`interval` must be above zero".to_owned());
     }
+    if config.look_interval().is_zero() {
+        return Err("`look_interval` must be above zero".to_owned());
+    }
     if config.workers() == 0 || config.workers() > MAX_WORKERS {
         return Err(format!(
             "`workers` must be above zero and at most {MAX_WORKERS}"
@@ -446,6 +457,11 @@ receipt_key: /etc/seawall/receipts.key
     #[rstest::rstest]
     #[case("interval: PT1M", "interval: 1m", "PT15M")]
     #[case("interval: PT1M", "interval: PT0S", "above zero")]
+    #[case(
+        "interval: PT1M",
+        "interval: PT1M\nlook_interval: PT0S",
+        "`look_interval`"
+    )]
     #[case("interval: PT1M", "interval: PT1M\nworkers: 0", "above zero")]
     #[case("interval: PT1M", "interval: PT1M\nworkers: 257", "at most 256")]
     #[case("/mnt/b", "/mnt/a", "same folder")]

@@ -11,11 +11,12 @@ use jiff::Timestamp;
 use crate::control::policy::Followed;
 use crate::control::{Daemon, execute, look, recover};
 use crate::failure::Failure;
+use crate::observed::PlanObserved;
 use crate::plan::{self, Plan, Planned};
 use crate::review;
 use crate::world::clock;
 
-use super::view::Seen;
+use super::view::Follows;
 use super::{Service, TICK, blocking, ended};
 
 /// What a turn came to.
@@ -27,11 +28,11 @@ pub(super) struct Attended {
     pub(super) wait: Duration,
 }
 
-/// What was seen of a plan, and what follows.
+/// What follows from a look at a plan.
 struct Looked {
     followed: Arc<Followed>,
     at: Timestamp,
-    seen: Seen,
+    follows: Follows,
 }
 
 /// Attends to a plan once.
@@ -85,14 +86,17 @@ async fn look_at(
     let followed = service.policy().await.ok_or_else(ended)?;
     let at = later_than(before).await;
     let _permit = service.looks.acquire().await.map_err(|_| ended())?;
-    let (daemon, plan_id) = (service.daemon.clone(), plan_id.clone());
-    let looked = blocking(move || {
-        let seen = see(&daemon, &followed, &plan_id, at)?;
-        Ok((plan_id, followed, seen))
-    });
-    let (plan_id, followed, seen) = looked.await?;
-    service.view.put(plan_id, seen.clone());
-    Ok(Looked { followed, at, seen })
+    let (beside, plan_id) = (Arc::clone(service), plan_id.clone());
+    blocking(move || {
+        let (seen, follows) = see(&beside.daemon, &followed, &plan_id, at)?;
+        beside.view.put(plan_id, seen, follows.clone());
+        Ok(Looked {
+            followed,
+            at,
+            follows,
+        })
+    })
+    .await
 }
 
 /// A clock that was set back is no reason to wait: that is told as a condition.
@@ -111,7 +115,7 @@ fn see(
     followed: &Followed,
     plan_id: &PlanId,
     at: Timestamp,
-) -> Result<Seen, Failure> {
+) -> Result<(Option<PlanObserved>, Follows), Failure> {
     recover::recover_of(daemon, followed, |id| id == plan_id)?;
     let observed = look::look_at_plan(daemon, followed, plan_id, at)?;
     let plan = match observed.plans.get(plan_id) {
@@ -122,19 +126,14 @@ fn see(
     for objection in &objections {
         tracing::error!(code = %code::PLAN_OBJECTION, operation = %objection.operation_id, "{}", objection.why);
     }
-    Ok(Seen {
-        observed: observed.plans.into_values().next(),
-        plan,
-        objections,
-    })
+    let seen = observed.plans.into_values().next();
+    Ok((seen, Follows { plan, objections }))
 }
 
 impl Looked {
     /// The steps that the review let pass, in their order.
     fn steps(&self) -> Vec<Planned> {
-        let Seen {
-            plan, objections, ..
-        } = &self.seen;
+        let Follows { plan, objections } = &self.follows;
         let passed = |step: &&Planned| {
             let id = &step.operation_id;
             objections.iter().all(|it| it.operation_id != *id)
@@ -143,7 +142,7 @@ impl Looked {
     }
 
     fn attended(&self) -> Attended {
-        let until = self.seen.plan.waits.iter().filter_map(|wait| wait.until);
+        let until = self.follows.plan.waits.iter().filter_map(|wait| wait.until);
         let wait = until.min().map_or(Duration::MAX, |until| {
             let left = until.duration_since(clock::now()).as_secs();
             Duration::from_secs(u64::try_from(left).unwrap_or(0))

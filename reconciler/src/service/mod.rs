@@ -137,16 +137,16 @@ impl Service {
         self.daemon.stop.is_cancelled()
     }
 
-    /// The time between two looks at what may have changed without us.
-    fn interval(&self) -> Duration {
-        Duration::from_secs(self.daemon.config.interval.get())
+    /// The time between two looks at locations and plans for which nothing is due.
+    fn look_interval(&self) -> Duration {
+        Duration::from_secs(self.daemon.config.look_interval().get())
     }
 
-    /// Waits for the next look; false when the daemon is asked to end.
-    async fn rest(&self) -> bool {
+    /// Waits; false when the daemon is asked to end.
+    async fn rest(&self, length: Duration) -> bool {
         tokio::select! {
             () = self.asked_to_end() => false,
-            () = tokio::time::sleep(self.interval()) => true,
+            () = tokio::time::sleep(length) => true,
         }
     }
 

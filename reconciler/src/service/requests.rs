@@ -149,7 +149,11 @@ impl Handler for Service {
             .collect();
         let known = self.requests.lock();
         all.extend(known.running.values().map(|it| it.operation.clone()));
-        all.extend(known.ended.iter().rev().cloned());
+        // Who wants to know what one came to asks for that one.
+        all.extend(known.ended.iter().rev().map(|it| Operation {
+            result: None,
+            ..it.clone()
+        }));
         all
     }
 

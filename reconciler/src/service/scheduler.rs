@@ -149,11 +149,11 @@ fn conclude(
         Err(failure) if is_fatal(&failure) => return Err(failure),
         Err(failure) => {
             told(&failure);
-            service.interval()
+            service.look_interval()
         }
     };
     let now = Instant::now();
-    let wait = wait.min(service.interval());
+    let wait = wait.min(service.look_interval());
     entry.next = if std::mem::take(&mut entry.again) {
         now
     } else {

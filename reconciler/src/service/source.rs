@@ -2,6 +2,7 @@
 //! force. A repository that hangs delays nothing else. The interesting function is [`follow`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::control::policy::{self, Followed};
 use crate::control::recover;
@@ -28,7 +29,8 @@ pub(super) async fn follow(service: Arc<Service>) -> Result<(), Failure> {
             Err(failure) if is_fatal(&failure) => return Err(failure),
             Err(failure) => told(&failure),
         }
-        if !service.rest().await {
+        let interval = Duration::from_secs(service.daemon.config.interval.get());
+        if !service.rest(interval).await {
             return Ok(());
         }
     }

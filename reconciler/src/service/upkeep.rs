@@ -40,7 +40,7 @@ pub(super) async fn keep_up(service: Arc<Service>) -> Result<(), Failure> {
         for failure in copied.await? {
             tracing::warn!(code = %failure.code, "{}", failure.message);
         }
-        if !service.rest().await {
+        if !service.rest(service.look_interval()).await {
             return Ok(());
         }
     }

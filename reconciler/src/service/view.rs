@@ -23,10 +23,9 @@ use super::{Service, blocking, is_fatal, told};
 /// Many plans change at the same time; the status is derived once for all of them.
 const GATHERED: Duration = Duration::from_secs(1);
 
-/// What was last seen of one plan, and what followed.
+/// What follows from the last look at one plan.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) observed: Option<PlanObserved>,
+pub(super) struct Follows {
     pub(super) plan: Plan,
     pub(super) objections: Vec<Objection>,
 }
@@ -34,13 +33,26 @@ pub(super) struct Seen {
 /// What was last seen of all plans.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    plans: Mutex<BTreeMap<PlanId, Seen>>,
+    known: Mutex<Known>,
     changed: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    observed: Observed,
+    follows: BTreeMap<PlanId, Follows>,
+}
+
 impl View {
-    pub(super) fn put(&self, plan_id: PlanId, seen: Seen) {
-        self.lock().insert(plan_id, seen);
+    /// What was seen of one plan; none when its policy changed under the look.
+    pub(super) fn put(&self, plan_id: PlanId, seen: Option<PlanObserved>, follows: Follows) {
+        let mut known = self.lock();
+        match seen {
+            Some(seen) => known.observed.plans.insert(plan_id.clone(), seen),
+            None => known.observed.plans.remove(&plan_id),
+        };
+        known.follows.insert(plan_id, follows);
+        drop(known);
         self.look_again();
     }
 
@@ -51,11 +63,13 @@ impl View {
 
     pub(super) fn keep_only<'a>(&self, plans: impl Iterator<Item = &'a PlanId>) {
         let kept: BTreeSet<&PlanId> = plans.collect();
-        self.lock().retain(|id, _| kept.contains(id));
+        let mut known = self.lock();
+        known.observed.plans.retain(|id, _| kept.contains(id));
+        known.follows.retain(|id, _| kept.contains(id));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PlanId, Seen>> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,25 +106,18 @@ fn tell(status: &Status, light: &mut Option<Light>) {
 fn derive(service: &Service, followed: &Followed) -> Result<Option<Status>, Failure> {
     let now = clock::now();
     let daemon: &Daemon = &service.daemon;
-    let mut observed = Observed {
-        running: Some(daemon.store.epoch()),
-        ..Observed::default()
-    };
     let mut plan = Plan::empty(now);
     plan.stalled = plan::split(&followed.in_force);
     let mut objections = Vec::new();
-    {
-        let plans = service.view.lock();
-        for (plan_id, _) in own_plans(&followed.in_force) {
-            let Some(seen) = plans.get(plan_id) else {
-                return Ok(None);
-            };
-            if let Some(one) = &seen.observed {
-                observed.plans.insert(plan_id.clone(), one.clone());
-            }
-            plan.extend(seen.plan.clone());
-            objections.extend(seen.objections.iter().cloned());
-        }
+    // Held for as long as it takes: what was seen of all plans together is too much to be copied each time.
+    let mut known = service.view.lock();
+    for (plan_id, _) in own_plans(&followed.in_force) {
+        let Some(follows) = known.follows.get(plan_id) else {
+            return Ok(None);
+        };
+        plan.extend(follows.plan.clone());
+        objections.extend(follows.objections.iter().cloned());
     }
-    round::conclude(daemon, followed, &observed, &plan, &objections, now).map(Some)
+    known.observed.running = Some(daemon.store.epoch());
+    round::conclude(daemon, followed, &known.observed, &plan, &objections, now).map(Some)
 }

@@ -203,3 +203,116 @@ fn a_service_that_is_asked_to_end_records_what_it_stopped() {
     });
     drop(service);
 }
+
+/// Kilobytes that a process has in memory, and its CPU time with that of the children that ended, in hundredths of a second.
+fn taken(process: u32) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let resident = resident.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks = fields[11..15].iter().map(|it| it.parse::<u64>().unwrap());
+    (resident.unwrap(), ticks.sum())
+}
+
+/// The middle and the 99th of a hundred.
+fn ranked(mut all: Vec<Duration>) -> (Duration, Duration) {
+    all.sort();
+    (all[all.len() / 2], all[all.len() * 99 / 100])
+}
+
+fn from_environment(name: &str, or: usize) -> usize {
+    std::env::var(name).map_or(or, |text| text.parse().unwrap())
+}
+
+/// Plans `bp_0`, `bp_1` … of a folder each, daily.
+fn with_plans(count: usize) -> World {
+    let mut world = World::new();
+    let plan = world.model["plans"]["bp_files"].take();
+    let dataset = world.model["datasets"]["ds_files"].take();
+    world.model["plans"] = json!({});
+    world.model["datasets"] = json!({});
+    let mut bindings = Vec::new();
+    for number in 0..count {
+        let (plan_id, dataset_id) = (format!("bp_{number}"), format!("ds_{number}"));
+        let (mut plan, mut dataset) = (plan.clone(), dataset.clone());
+        plan["plan_id"] = plan_id.clone().into();
+        plan["dataset_ids"] = json!([dataset_id]);
+        dataset["dataset_id"] = dataset_id.clone().into();
+        world.model["plans"][plan_id] = plan;
+        world.model["datasets"][&dataset_id] = dataset;
+        let live = world.path(&format!("live/{number}"));
+        std::fs::create_dir(&live).unwrap();
+        std::fs::write(live.join("file"), dataset_id.repeat(1_000)).unwrap();
+        let path = live.display();
+        bindings.push(format!("{dataset_id}: {{ files: {{ path: {path} }} }}"));
+    }
+    let files = format!(
+        "ds_files: {{ files: {{ path: {} }} }}",
+        world.path("live").display()
+    );
+    world.configure(&[
+        (&files, &bindings.join(", ")),
+        ("interval: PT1S", "interval: PT1S\nlook_interval: PT5M"),
+    ]);
+    world.publish();
+    world
+}
+
+/// What the log says from a place on.
+fn logged(world: &World, said: &str) -> usize {
+    let log = std::fs::read_to_string(world.path("run.log")).unwrap();
+    log.lines().filter(|line| line.contains(said)).count()
+}
+
+#[test]
+#[ignore = "a benchmark: scripts/bench-service runs it"]
+fn what_a_service_costs() {
+    let plans = from_environment("PLANS", 100);
+    let pushes = from_environment("PUSHES", 200);
+    let idle = Duration::from_secs(from_environment("IDLE_S", 60) as u64);
+    let mut world = with_plans(plans);
+    let begin = Instant::now();
+    let service = Service::start(&world);
+    while logged(&world, "light=Green") == 0 {
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(begin.elapsed() < Duration::from_hours(1), "never ready");
+    }
+    println!(
+        "{plans:>6} plans ready after {:>8.1} s",
+        begin.elapsed().as_secs_f64()
+    );
+    let (_, before) = taken(service.id());
+    std::thread::sleep(idle);
+    let (resident, after) = taken(service.id());
+    let hours = idle.as_secs_f64() / 3_600.0;
+    let seconds = f64::from(u32::try_from(after - before).unwrap()) / 100.0;
+    println!(
+        "{:>6} MiB resident, idle CPU {:.0} s an hour",
+        resident / 1_024,
+        seconds / hours
+    );
+    let mut taken_after = Vec::new();
+    for _ in 0..pushes {
+        world.model["plans"]["bp_0"]["name"] = format!("{}", world.serial).into();
+        world.publish();
+        let begin = Instant::now();
+        let said = format!("bundle accepted serial={}", world.serial);
+        while logged(&world, &said) == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+            assert!(begin.elapsed() < Duration::from_mins(1), "{said}");
+        }
+        taken_after.push(begin.elapsed());
+    }
+    let (middle, last) = ranked(taken_after);
+    println!(
+        "{pushes:>6} pushes accepted after {middle:.2?} (median), {last:.2?} (p99), looking at git each second"
+    );
+    let (status, took) = service.end();
+    println!("       ended with {status:?} after {took:.2?}");
+}

@@ -11,9 +11,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
+use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, getppid};
 
@@ -93,10 +94,16 @@ pub fn left_for_rules() -> Duration {
 
 /// Runs this command once more in a child process and tells how it ended; none in the child itself, which has to do the work.
 pub fn supervise(limits: Limits) -> io::Result<Option<Ended>> {
-    let parent = env::var(MARKER).ok();
-    if parent.is_some_and(|parent| parent == getppid().to_string()) {
-        bind(limits)?;
-        return Ok(None);
+    if let Some(parent) = env::var(MARKER).ok().and_then(|text| text.parse().ok()) {
+        let parent = Pid::from_raw(parent);
+        if parent == getppid() {
+            bind(limits)?;
+            return Ok(None);
+        }
+        // It ended before this process could ask to end with it. Whoever only set the variable is still there.
+        if kill(parent, None) == Err(Errno::ESRCH) {
+            return Err(io::Error::other("the process that watches it has ended"));
+        }
     }
     let mut child = Command::new(own_binary()?)
         .arg0(env::args_os().next().unwrap_or_else(|| "seawall".into()))

@@ -78,10 +78,12 @@ impl By {
                 tracing::info!("the running daemon does it as `{id}`; Ctrl-C leaves it running, `seawalld cancel {id}` ends it");
             }
         })?;
-        match operation.failure {
-            Some(failure) => Err(failure),
-            None => serde_json::from_value(operation.result.unwrap_or_default())
-                .map_err(|error| broken(&error)),
+        match (operation.result, operation.failure) {
+            (None, Some(failure)) => Err(failure),
+            // What was done tells its own failures.
+            (result, _) => {
+                serde_json::from_value(result.unwrap_or_default()).map_err(|error| broken(&error))
+            }
         }
     }
 }

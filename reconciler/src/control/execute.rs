@@ -62,7 +62,7 @@ pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Resul
     let span = tracing::info_span!("operation", id = %planned.operation_id);
     let _entered = span.enter();
     tracing::info!(kind = planned.step.kind(), reason = %planned.reason, "step begins");
-    let _at_work = daemon.works_on(&planned.operation_id);
+    let _at_work = daemon.works_on(&planned.operation_id)?;
     let done = match &planned.step {
         Step::RecordMissed(missed) => record_missed(daemon, followed, planned, missed),
         Step::Backup(backup) => take(daemon, followed, planned, backup),
@@ -586,7 +586,7 @@ pub(super) fn took(
         reason: "it counts only after its check".to_owned(),
         deadline: planned.deadline,
     };
-    let _at_work = daemon.works_on(&verify.operation_id);
+    let _at_work = daemon.works_on(&verify.operation_id)?;
     let checked = match &verify.step {
         Step::Verify(step) => check(daemon, followed, &verify, step, portion)?,
         Step::RecordMissed(_)

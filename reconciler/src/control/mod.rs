@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use contract::code;
 use contract::id::{EnvironmentId, Kid, LocationId, PlanId};
 use contract::receipt::{Authority, Origin};
 use contract::seal::PublicKey;
@@ -82,6 +83,10 @@ pub struct Shared {
     locations: Mutex<Option<(Locations, bool)>>,
     /// Operations that this process carries out now.
     at_work: Mutex<BTreeMap<String, Cancel>>,
+    /// The newest instant that was given to anybody.
+    given: Mutex<Option<Timestamp>>,
+    /// One at a time lays out the receipts to copy.
+    copying: Mutex<()>,
     /// Whether this process holds the store and may write to locations.
     records: bool,
     /// What other users of this machine can change or read, and should not.
@@ -172,6 +177,8 @@ impl Daemon {
             log: Mutex::new(log),
             locations: Mutex::new(None),
             at_work: Mutex::new(BTreeMap::new()),
+            given: Mutex::new(None),
+            copying: Mutex::new(()),
             records,
             exposed,
         };
@@ -218,16 +225,22 @@ impl Daemon {
         Ok(self.log().commit(&self.store, changes, drafts, at)?)
     }
 
-    /// Says that this process carries out an operation, until what it gives is dropped.
-    #[must_use]
-    pub fn works_on(&self, operation_id: &str) -> AtWork<'_> {
+    /// Says that this process carries out an operation, until what it gives is dropped. Two of one name never run.
+    pub fn works_on(&self, operation_id: &str) -> Result<AtWork<'_>, Failure> {
+        let mut at_work = self.at_work_lock();
+        if at_work.contains_key(operation_id) {
+            return Err(Failure::new(
+                code::PRECONDITION_FAILED,
+                format!("`{operation_id}` is under way already"),
+                "wait for its end",
+            ));
+        }
         let operation_id = operation_id.to_owned();
-        let stop = self.stop.clone();
-        self.at_work_lock().insert(operation_id.clone(), stop);
-        AtWork {
+        at_work.insert(operation_id.clone(), self.stop.clone());
+        Ok(AtWork {
             daemon: self,
             operation_id,
-        }
+        })
     }
 
     /// Whether this process carries it out now. What is open and not at work was left by somebody else.
@@ -251,15 +264,18 @@ impl Daemon {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An instant later than every effect so far, so that ids that are derived from it are new. Waits a second at most.
+    /// An instant later than every effect so far, and than every other one given, so that ids that are derived from it are new. Waits
+    /// a second at most for each who asks at the same time.
     pub fn fresh_now(&self) -> Result<Timestamp, Failure> {
         const TICK: Duration = Duration::from_millis(20);
-        let newest = self.store.newest_start()?;
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = self.store.newest_start()?.max(*given);
         for _ in 0..55 {
             let now = clock::now();
             // A clock that was set back is no reason to wait: it is told as a condition.
             if newest.is_none_or(|newest| newest < now || newest.duration_since(now).as_secs() > 1)
             {
+                *given = Some(now);
                 return Ok(now);
             }
             std::thread::sleep(TICK);
@@ -349,7 +365,7 @@ impl Access {
         let config = &daemon.config;
         let source = config.keys.get(kid).ok_or_else(|| {
             Failure::new(
-                contract::code::PLAN_UNBOUND,
+                code::PLAN_UNBOUND,
                 format!("key `{kid}` is not bound"),
                 format!("bind it under `keys.{kid}`"),
             )

@@ -143,6 +143,24 @@ pub fn checks_under(
     Ok(steps)
 }
 
+/// The same check, named after the instant at which it begins: it may have waited.
+pub fn named_at(check: Planned, now: Timestamp) -> Planned {
+    let operation_id = match &check.step {
+        Step::Verify(verify) => format!("verify.{}.{}", verify.backup_id, plan::stamp(now)),
+        Step::RecordMissed(_)
+        | Step::Backup(_)
+        | Step::Check(_)
+        | Step::RecordOverdue(_)
+        | Step::RecordLost(_)
+        | Step::RecordFound(_)
+        | Step::CatchUp(_) => check.operation_id.clone(),
+    };
+    Planned {
+        operation_id,
+        ..check
+    }
+}
+
 /// A person's wish is reviewed like a planned step.
 fn reviewed(
     planned: &Planned,

@@ -48,8 +48,16 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// Judges the clock by what is signed. While it is in doubt, nothing destructive may follow from the bundle.
-    fn judge_clock(&mut self, newest_receipt: Option<Timestamp>, now: Timestamp) {
+    /// Whether the verdicts on the clock and on the bundle's age are still the same. They say how far anything may be followed, so
+    /// that nothing is decided by older ones.
+    pub fn holds_at(&self, newest_receipt: Option<Timestamp>, now: Timestamp) -> bool {
+        let was_stale = self.in_force.standing == Standing::Stale;
+        let is_past = now >= self.expires_at;
+        let clock = self.clock_at(newest_receipt, now);
+        clock == self.in_force.clock && was_stale == (is_past || clock.is_ahead())
+    }
+
+    fn clock_at(&self, newest_receipt: Option<Timestamp>, now: Timestamp) -> Clock {
         let witness = Witness {
             newest_receipt,
             issued_at: self.issued_at,
@@ -59,7 +67,12 @@ impl Followed {
             .map(|(_, policy)| policy)
             .collect();
         let (model, zones) = (&self.in_force.model, &self.in_force.zones);
-        self.in_force.clock = doubt::judge(model, zones, &plans, &witness, now);
+        doubt::judge(model, zones, &plans, &witness, now)
+    }
+
+    /// Judges the clock by what is signed. While it is in doubt, nothing destructive may follow from the bundle.
+    fn judge_clock(&mut self, newest_receipt: Option<Timestamp>, now: Timestamp) {
+        self.in_force.clock = self.clock_at(newest_receipt, now);
         if self.in_force.clock.is_ahead() {
             self.in_force.standing = Standing::Stale;
         }

@@ -66,6 +66,10 @@ pub fn recover_of(
         if !is_wanted(&execution.plan_id) || daemon.is_at_work(&execution.operation_id) {
             continue;
         }
+        // What is not at work any more has recorded its end before it said so.
+        if !is_still_open(daemon, &execution)? {
+            continue;
+        }
         let failure = Failure::new(
             code::RUN_INTERRUPTED,
             format!("the process ended while `{}` ran", execution.operation_id),
@@ -91,6 +95,13 @@ pub fn recover_of(
         closed += 1;
     }
     Ok(closed)
+}
+
+fn is_still_open(daemon: &Daemon, execution: &Execution) -> Result<bool, Failure> {
+    let open = daemon.store.open_executions()?;
+    Ok(open
+        .iter()
+        .any(|open| open.operation_id == execution.operation_id))
 }
 
 fn spool_of(daemon: &Daemon, execution: &Execution) -> PathBuf {

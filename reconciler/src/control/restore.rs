@@ -266,7 +266,7 @@ fn carry_out(
             .get(&request.dataset)
             .map(|dataset| dataset.rto_s),
     };
-    let _at_work = daemon.works_on(&execution.operation_id);
+    let _at_work = daemon.works_on(&execution.operation_id)?;
     begin(daemon, &receipts, &execution)?;
     let jobs = policy.map_or(1, |policy| policy.parallel_jobs);
     let staging = execute::spool(daemon, &execution.operation_id);

@@ -195,6 +195,17 @@ pub fn status_of(daemon: &Daemon, preview: &Preview, now: Timestamp) -> Result<S
     judged(daemon, followed, observed, plan, objections, now)
 }
 
+/// What is known of where policy comes from.
+pub fn source_of(daemon: &Daemon, followed: &Followed) -> status::Source {
+    status::Source {
+        serial: followed.serial,
+        accepted_at: followed.accepted_at,
+        expires_at: followed.expires_at,
+        problem: followed.problem.clone(),
+        receipt_key_listed: receipt_key_listed(daemon, followed),
+    }
+}
+
 fn judged(
     daemon: &Daemon,
     followed: &Followed,
@@ -204,13 +215,7 @@ fn judged(
     now: Timestamp,
 ) -> Result<Status, Failure> {
     let before = daemon.store.conditions()?;
-    let source = status::Source {
-        serial: followed.serial,
-        accepted_at: followed.accepted_at,
-        expires_at: followed.expires_at,
-        problem: followed.problem.clone(),
-        receipt_key_listed: receipt_key_listed(daemon, followed),
-    };
+    let source = source_of(daemon, followed);
     let in_force = &followed.in_force;
     Ok(status::status(
         in_force, observed, plan, objections, &source, &before, now,
@@ -222,26 +227,20 @@ fn settle(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Status
     let observed = look::look(daemon, followed, now)?;
     let plan = plan::plan(&followed.in_force, &observed, now);
     let objections = review::review(&plan, &observed, &followed.in_force, now);
-    conclude(daemon, followed, &observed, &plan, &objections, now)
+    let status = judged(daemon, followed, &observed, &plan, &objections, now)?;
+    remember(daemon, &status)?;
+    Ok(status)
 }
 
-/// Derives the status of what was seen, and remembers its conditions.
-pub fn conclude(
-    daemon: &Daemon,
-    followed: &Followed,
-    observed: &Observed,
-    plan: &Plan,
-    objections: &[Objection],
-    now: Timestamp,
-) -> Result<Status, Failure> {
-    let status = judged(daemon, followed, observed, plan, objections, now)?;
-    let conditions = status::stored(&status);
+/// Remembers the conditions of a status.
+pub fn remember(daemon: &Daemon, status: &Status) -> Result<(), Failure> {
+    let conditions = status::stored(status);
     if conditions != daemon.store.conditions()? {
         daemon
             .store
             .commit(&[Change::Conditions(conditions)], &[])?;
     }
-    Ok(status)
+    Ok(())
 }
 
 /// Receipts by a key that the trust root does not list convince nobody.

@@ -8,7 +8,7 @@ use contract::code;
 use contract::id::PlanId;
 use jiff::Timestamp;
 
-use crate::control::policy::Followed;
+use crate::control::policy::{self, Followed};
 use crate::control::{Daemon, execute, look, recover};
 use crate::failure::Failure;
 use crate::observed::PlanObserved;
@@ -16,14 +16,14 @@ use crate::plan::{self, Plan, Planned};
 use crate::review;
 use crate::world::clock;
 
+use super::claims::PlanClaim;
+use super::source::announce;
 use super::view::Follows;
 use super::{Service, TICK, blocking, ended};
 
 /// What a turn came to.
 #[derive(Debug)]
 pub(super) struct Attended {
-    /// The instant of its last look.
-    pub(super) at: Timestamp,
     /// What the plan waits for is then.
     pub(super) wait: Duration,
 }
@@ -31,48 +31,58 @@ pub(super) struct Attended {
 /// What follows from a look at a plan.
 struct Looked {
     followed: Arc<Followed>,
-    at: Timestamp,
     follows: Follows,
 }
 
 /// Attends to a plan once.
-pub(super) async fn attend(
-    service: &Arc<Service>,
-    plan_id: &PlanId,
-    before: Option<Timestamp>,
-) -> Result<Attended, Failure> {
-    let _claim = service.claim(plan_id).await;
-    let mut looked = look_at(service, plan_id, before).await?;
-    if !looked.steps().is_empty() {
-        let workers = Arc::clone(&service.workers);
-        let mut worker = if let Ok(worker) = Arc::clone(&workers).try_acquire_owned() {
-            worker
-        } else {
-            tracing::debug!(plan = %plan_id, "waits for a free worker");
-            let worker = workers.acquire_owned().await.map_err(|_| ended())?;
-            // What was due then may be over.
-            looked = look_at(service, plan_id, Some(looked.at)).await?;
-            worker
+pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<Attended, Failure> {
+    let mut claim = service.claims.plan(plan_id).await;
+    let mut looked = look_at(service, plan_id, &mut claim).await?;
+    if looked.steps().is_empty() {
+        return Ok(looked.attended());
+    }
+    let workers = Arc::clone(&service.workers);
+    let mut worker = if let Ok(worker) = Arc::clone(&workers).try_acquire_owned() {
+        worker
+    } else {
+        // Nobody else waits for the plan meanwhile.
+        drop(claim);
+        tracing::debug!(plan = %plan_id, "waits for a free worker");
+        let worker = workers.acquire_owned().await.map_err(|_| ended())?;
+        let Some(again) = service.claims.try_plan(plan_id) else {
+            return Ok(Attended {
+                wait: Duration::ZERO,
+            });
         };
-        for step in looked.steps() {
-            if service.is_asked_to_end() {
-                break;
-            }
-            let daemon = service.daemon.part(service.daemon.stop.below(), None);
-            let followed = Arc::clone(&looked.followed);
-            // The worker goes where the work is: it is free when that ends, and not when somebody stops waiting for it.
-            let held = worker;
-            worker = blocking(move || {
-                execute::execute(&daemon, &followed, &step)?;
-                Ok(held)
-            })
-            .await?;
-        }
-        drop(worker);
+        claim = again;
+        // What was due then may be over.
+        looked = look_at(service, plan_id, &mut claim).await?;
+        worker
+    };
+    let policy = looked.followed.in_force.model.plans.get(plan_id);
+    let datasets = policy.map(|policy| policy.dataset_ids.clone());
+    let _data = service
+        .claims
+        .data_to_read(&datasets.unwrap_or_default())
+        .await;
+    for step in looked.steps() {
         if service.is_asked_to_end() {
-            return Ok(looked.attended());
+            break;
         }
-        looked = look_at(service, plan_id, Some(looked.at)).await?;
+        let daemon = service.daemon.part(service.daemon.stop.below(), None);
+        let followed = Arc::clone(&looked.followed);
+        // The worker goes where the work is: it is free when that ends, and not when somebody stops waiting for it.
+        let held = worker;
+        worker = blocking(move || {
+            execute::execute(&daemon, &followed, &step)?;
+            Ok(held)
+        })
+        .await?;
+        service.recorded.notify_one();
+    }
+    drop(worker);
+    if !service.is_asked_to_end() {
+        looked = look_at(service, plan_id, &mut claim).await?;
     }
     Ok(looked.attended())
 }
@@ -81,22 +91,36 @@ pub(super) async fn attend(
 async fn look_at(
     service: &Arc<Service>,
     plan_id: &PlanId,
-    before: Option<Timestamp>,
+    claim: &mut PlanClaim,
 ) -> Result<Looked, Failure> {
     let followed = service.policy().await.ok_or_else(ended)?;
-    let at = later_than(before).await;
+    let at = later_than(**claim).await;
+    **claim = Some(at);
     let _permit = service.looks.acquire().await.map_err(|_| ended())?;
     let (beside, plan_id) = (Arc::clone(service), plan_id.clone());
     blocking(move || {
+        let followed = judged_at(&beside, followed, at)?;
         let (seen, follows) = see(&beside.daemon, &followed, &plan_id, at)?;
         beside.view.put(plan_id, seen, follows.clone());
-        Ok(Looked {
-            followed,
-            at,
-            follows,
-        })
+        Ok(Looked { followed, follows })
     })
     .await
+}
+
+/// Time passes and clocks jump between two looks at git: what is decided at an instant is decided by what the clock is worth then.
+fn judged_at(
+    service: &Service,
+    followed: Arc<Followed>,
+    at: Timestamp,
+) -> Result<Arc<Followed>, Failure> {
+    let newest = service.daemon.log().ledger().newest();
+    if followed.holds_at(newest, at) {
+        return Ok(followed);
+    }
+    let problem = followed.problem.clone();
+    let now = Arc::new(policy::in_force(&service.daemon, at, problem)?);
+    announce(service, &now);
+    Ok(now)
 }
 
 /// A clock that was set back is no reason to wait: that is told as a condition.
@@ -147,6 +171,6 @@ impl Looked {
             let left = until.duration_since(clock::now()).as_secs();
             Duration::from_secs(u64::try_from(left).unwrap_or(0))
         });
-        Attended { at: self.at, wait }
+        Attended { wait }
     }
 }

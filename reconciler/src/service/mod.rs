@@ -3,28 +3,30 @@
 //! function is [`run`].
 
 mod attend;
+mod claims;
+mod copies;
 mod requests;
 mod scheduler;
 mod source;
 mod upkeep;
 mod view;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use contract::code;
-use contract::id::PlanId;
 use tokio::runtime::Builder;
-use tokio::sync::{OwnedMutexGuard, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use crate::api::server;
-use crate::control::Daemon;
 use crate::control::policy::Followed;
+use crate::control::{Daemon, locations};
 use crate::failure::Failure;
 use crate::world::cancel::Cancel;
+use crate::world::clock;
 
+use claims::Claims;
 use requests::{MOST_REQUESTS, Requests};
 use scheduler::Wake;
 use view::View;
@@ -53,8 +55,11 @@ struct Service {
     active: watch::Sender<Option<Arc<Followed>>>,
     wake: mpsc::UnboundedSender<Wake>,
     view: View,
-    /// Who works on a plan; one at a time.
-    claims: Mutex<BTreeMap<PlanId, Arc<tokio::sync::Mutex<()>>>>,
+    claims: Claims,
+    /// Something was recorded that the copies of the receipts lack.
+    recorded: Notify,
+    /// One inspection of the locations at a time.
+    inspecting: tokio::sync::Mutex<()>,
     requests: Requests,
     /// One permit for each request that may be under way.
     asked: Arc<Semaphore>,
@@ -93,7 +98,9 @@ async fn serve(daemon: Daemon) -> Result<(), Failure> {
         active: watch::Sender::new(None),
         wake,
         view: View::default(),
-        claims: Mutex::default(),
+        claims: Claims::default(),
+        recorded: Notify::new(),
+        inspecting: tokio::sync::Mutex::new(()),
         requests: Requests::default(),
         asked: Arc::new(Semaphore::new(MOST_REQUESTS as usize)),
     });
@@ -102,6 +109,7 @@ async fn serve(daemon: Daemon) -> Result<(), Failure> {
     tasks.spawn(upkeep::keep_up(Arc::clone(&service)));
     tasks.spawn(scheduler::schedule(Arc::clone(&service), woken));
     tasks.spawn(view::keep(Arc::clone(&service)));
+    tasks.spawn(copies::keep(Arc::clone(&service)));
     let end = service.daemon.stop.clone();
     let answered = server::listen(listener, Arc::clone(&service), async move {
         cancelled(&end).await;
@@ -115,6 +123,7 @@ async fn serve(daemon: Daemon) -> Result<(), Failure> {
     service.daemon.stop.cancel();
     let _all = service.workers.acquire_many(service.all_workers).await;
     let _asked = service.asked.acquire_many(MOST_REQUESTS).await;
+    copies::last(&service).await;
     let _ = tokio::time::timeout(LAST_WORDS, tasks.join_all()).await;
     ended
 }
@@ -124,13 +133,11 @@ impl Service {
         cancelled(&self.daemon.stop).await;
     }
 
-    /// Waits until nobody else works on a plan. What begins first goes first.
-    async fn claim(&self, plan_id: &PlanId) -> OwnedMutexGuard<()> {
-        let claim = {
-            let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(claims.entry(plan_id.clone()).or_default())
-        };
-        claim.lock_owned().await
+    /// Makes sure what each location is.
+    async fn inspect(&self) -> Result<(), Failure> {
+        let _alone = self.inspecting.lock().await;
+        let daemon = self.daemon.clone();
+        blocking(move || locations::confirm(&daemon, clock::now())).await
     }
 
     fn is_asked_to_end(&self) -> bool {

@@ -7,25 +7,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use contract::code;
-use contract::id::{DatasetId, PlanId};
+use contract::id::{BackupId, DatasetId, PlanId};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::api::server::Handler;
 use crate::api::{Ask, Asked, Operation, State, is_name};
+use crate::control::execute::Done;
 use crate::control::policy::Followed;
 use crate::control::restore::{Request, Wanted};
 use crate::control::{
     Daemon, acceptance, doctor, execute, locations, operate, recover, restore, source, timekeeping,
 };
 use crate::failure::Failure;
-use crate::plan::{Planned, own_plans};
+use crate::plan::own_plans;
 use crate::world::cancel::Cancel;
 use crate::world::clock;
 
+use super::claims::PlanClaim;
 use super::scheduler::Wake;
-use super::{Service, blocking, ended};
+use super::{Service, blocking};
 
 /// Requests that may be under way: nobody waits for more, and each may hold a worker.
 pub(super) const MOST_REQUESTS: u32 = 64;
@@ -43,6 +45,12 @@ struct Known {
     ended: VecDeque<Operation>,
 }
 
+/// What a request came to. What was done may have failed, and is told all the same.
+struct Answer {
+    value: Value,
+    failure: Option<Failure>,
+}
+
 #[derive(Debug)]
 struct Running {
     operation: Operation,
@@ -50,35 +58,38 @@ struct Running {
     ended: watch::Sender<bool>,
 }
 
+impl Known {
+    fn find(&self, id: &str) -> Option<Operation> {
+        let running = self.running.get(id).map(|it| &it.operation);
+        running
+            .or_else(|| self.ended.iter().find(|it| it.id == id))
+            .cloned()
+    }
+}
+
 impl Requests {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, id: &str) -> Option<Operation> {
-        let known = self.lock();
-        let running = known.running.get(id).map(|it| &it.operation);
-        running
-            .or_else(|| known.ended.iter().find(|it| it.id == id))
-            .cloned()
-    }
-
-    fn end(&self, id: &str, result: Result<Value, Failure>) {
+    fn end(&self, id: &str, result: Result<Answer, Failure>) {
         let mut known = self.lock();
         let Some(mut running) = known.running.remove(id) else {
             return;
         };
-        match result {
-            Ok(value) => {
-                running.operation.state = State::Succeeded;
-                running.operation.result = Some(value);
-            }
-            Err(failure) => {
-                tracing::error!(request = id, code = %failure.code, "{}", failure.message);
-                running.operation.state = State::Failed;
-                running.operation.failure = Some(failure);
-            }
+        let (value, failure) = match result {
+            Ok(Answer { value, failure }) => (Some(value), failure),
+            Err(failure) => (None, Some(failure)),
+        };
+        if let Some(failure) = &failure {
+            tracing::error!(request = id, code = %failure.code, "{}", failure.message);
         }
+        running.operation.state = match failure {
+            None => State::Succeeded,
+            Some(_) => State::Failed,
+        };
+        running.operation.result = value;
+        running.operation.failure = failure;
         if known.ended.len() >= REMEMBERED {
             known.ended.pop_front();
         }
@@ -94,7 +105,8 @@ impl Handler for Service {
             let help = "use letters, digits, `-`, `_` and `.`";
             return Err(refused("the request's name is none", help));
         }
-        if let Some(known) = self.requests.find(&ask.id) {
+        let mut known = self.requests.lock();
+        if let Some(known) = known.find(&ask.id) {
             return if known.asked.as_ref() == Some(&ask.asked) {
                 Ok(known)
             } else {
@@ -121,12 +133,14 @@ impl Handler for Service {
             stop: stop.clone(),
             ended: watch::Sender::new(false),
         };
-        self.requests.lock().running.insert(ask.id.clone(), running);
+        known.running.insert(ask.id.clone(), running);
+        drop(known);
         tracing::info!(event = "request_taken", request = ask.id, by = requested_by);
         tokio::spawn(async move {
             let daemon = self.daemon.part(stop, Some(requested_by));
             let result = carry_out(&self, daemon, ask.asked).await;
             self.requests.end(&ask.id, result);
+            self.recorded.notify_one();
             drop::<OwnedSemaphorePermit>(permit);
         });
         Ok(operation)
@@ -165,7 +179,7 @@ impl Handler for Service {
         if let Some(mut ended) = ended {
             let _ = tokio::time::timeout(within, ended.wait_for(|ended| *ended)).await;
         }
-        self.requests.find(&id)
+        self.requests.lock().find(&id)
     }
 
     fn cancel(&self, id: &str) -> bool {
@@ -180,44 +194,42 @@ impl Handler for Service {
 }
 
 /// Carries out one request.
-async fn carry_out(service: &Arc<Service>, daemon: Daemon, asked: Asked) -> Result<Value, Failure> {
+async fn carry_out(
+    service: &Arc<Service>,
+    daemon: Daemon,
+    asked: Asked,
+) -> Result<Answer, Failure> {
     match asked {
         Asked::Backup { plan_id } => backup(service, daemon, plan_id).await,
-        Asked::Verify { backup_id } => {
-            let followed = service.policy().await.ok_or_else(ended)?;
-            let (beside, under) = (daemon.clone(), Arc::clone(&followed));
-            let checks = blocking(move || {
-                let now = beside.fresh_now()?;
-                operate::checks_under(&beside, &under, backup_id.as_ref(), now)
-            });
-            let mut all = Vec::new();
-            for check in checks.await? {
-                let plan_id = check.step.plan_id().clone();
-                let _claim = claim(service, &daemon, &plan_id).await?;
-                all.push(execute_one(&daemon, &followed, check).await?);
-                service.look_again_at(plan_id);
-            }
-            json(all)
-        }
+        Asked::Verify { backup_id } => verify(service, daemon, backup_id).await,
         Asked::Restore { request } => restore_one(service, daemon, request).await,
         Asked::AcceptLoss { backup_id, note } => {
             answered(move || acceptance::accept(&daemon, &backup_id, &note).map(|run| vec![run]))
                 .await
         }
         Asked::AdoptLocation { location_id } => {
-            answered(move || {
-                let actor = daemon.requested_by.clone().unwrap_or_default();
+            let adopted = answered(move || {
+                let actor = daemon.person();
                 locations::adopt(&daemon, &location_id, &actor, clock::now())
-            })
-            .await
+            });
+            let adopted = adopted.await?;
+            // From now on it is used.
+            service.inspect().await?;
+            let _ = service.wake.send(Wake::Locations);
+            Ok(adopted)
         }
         Asked::ConfirmClock {} => answered(move || timekeeping::confirm(&daemon)).await,
         Asked::AcceptSource { dataset_id, note } => {
             // What is known of its points is written again.
-            let _claims = claims_on(service, &daemon, &dataset_id).await?;
-            answered(move || source::accept(&daemon, &dataset_id, &note)).await
+            let claims = claims_on(service, &daemon, &dataset_id).await?;
+            let accepted = answered(move || source::accept(&daemon, &dataset_id, &note)).await;
+            look_again_at(service, claims.plans);
+            accepted
         }
-        Asked::Doctor {} => answered(move || Ok(doctor::examine(&daemon))).await,
+        Asked::Doctor {} => {
+            service.inspect().await?;
+            answered(move || Ok(doctor::examine(&daemon))).await
+        }
     }
 }
 
@@ -233,94 +245,185 @@ fn json<T: Serialize>(value: T) -> Result<Value, Failure> {
 
 async fn answered<T: Serialize + Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<Value, Failure> {
-    json(blocking(work).await?)
+) -> Result<Answer, Failure> {
+    let value = json(blocking(work).await?)?;
+    Ok(Answer {
+        value,
+        failure: None,
+    })
 }
 
-/// Waits until nobody else works on a plan; the request can be ended meanwhile.
-async fn claim(
-    service: &Service,
-    daemon: &Daemon,
-    plan_id: &PlanId,
-) -> Result<OwnedMutexGuard<()>, Failure> {
-    let claim = service.claim(plan_id);
-    tokio::select! {
-        held = claim => Ok(held),
-        () = super::cancelled(&daemon.stop) => Err(Failure::new(
+fn done(all: &[Done]) -> Result<Answer, Failure> {
+    Ok(Answer {
+        value: json(all)?,
+        failure: all.iter().find_map(|done| done.failure.clone()),
+    })
+}
+
+/// The policy in force. A person is told that there is none, and does not wait for it.
+fn policy_now(service: &Service) -> Result<Arc<Followed>, Failure> {
+    let active = service.active.borrow().clone();
+    active.ok_or_else(|| {
+        Failure::new(
+            code::NO_POLICY,
+            "no policy is in force yet",
+            "`seawalld status` says what keeps the published bundle away",
+        )
+    })
+}
+
+/// Waits for what must not run beside a request; the request can be ended meanwhile.
+async fn waited<T>(daemon: &Daemon, what: impl Future<Output = T>) -> Result<T, Failure> {
+    let was_ended = || {
+        Failure::new(
             code::OPERATION_CANCELLED,
-            format!("it was ended while it waited for other work on plan `{plan_id}`"),
+            "it was ended while it waited for other work on the same plan or data",
             "ask again when it is wanted",
-        )),
+        )
+    };
+    tokio::select! {
+        biased;
+        () = super::cancelled(&daemon.stop) => Err(was_ended()),
+        held = what => Ok(held),
     }
 }
 
-/// Waits until nobody works on any plan that takes a dataset. In the order of their names, so that two who wait do not wait for
-/// each other.
+/// What a request holds while it works on live data or on all plans that take them.
+struct Held {
+    plans: Vec<(PlanId, PlanClaim)>,
+    followed: Arc<Followed>,
+}
+
+/// Waits until nobody works on any plan that takes a dataset. A newer policy may have other plans by then.
 async fn claims_on(
     service: &Service,
     daemon: &Daemon,
     dataset: &DatasetId,
-) -> Result<Vec<(PlanId, OwnedMutexGuard<()>)>, Failure> {
-    let followed = service.policy().await.ok_or_else(ended)?;
-    let mut claims = Vec::new();
-    for (plan_id, policy) in own_plans(&followed.in_force) {
-        if policy.dataset_ids.contains(dataset) {
-            claims.push((plan_id.clone(), claim(service, daemon, plan_id).await?));
+) -> Result<Held, Failure> {
+    let taking = |followed: &Followed| -> Vec<PlanId> {
+        own_plans(&followed.in_force)
+            .filter(|(_, policy)| policy.dataset_ids.contains(dataset))
+            .map(|(plan_id, _)| plan_id.clone())
+            .collect()
+    };
+    loop {
+        let wanted = taking(policy_now(service)?.as_ref());
+        let mut plans = Vec::new();
+        for plan_id in &wanted {
+            let claim = waited(daemon, service.claims.plan(plan_id)).await?;
+            plans.push((plan_id.clone(), claim));
+        }
+        let followed = policy_now(service)?;
+        if taking(&followed) == wanted {
+            return Ok(Held { plans, followed });
         }
     }
-    Ok(claims)
 }
 
-async fn execute_one(
-    daemon: &Daemon,
-    followed: &Arc<Followed>,
-    planned: Planned,
-) -> Result<execute::Done, Failure> {
-    let (daemon, followed) = (daemon.clone(), Arc::clone(followed));
-    blocking(move || execute::execute(&daemon, &followed, &planned)).await
+/// Looks at plans again that a request changed, and gives them back.
+fn look_again_at(service: &Service, plans: Vec<(PlanId, PlanClaim)>) {
+    for (plan_id, claim) in plans {
+        drop(claim);
+        let _ = service.wake.send(Wake::Plan(plan_id));
+    }
 }
 
-async fn backup(service: &Arc<Service>, daemon: Daemon, plan_id: PlanId) -> Result<Value, Failure> {
-    let followed = service.policy().await.ok_or_else(ended)?;
-    operate::policy_of(&followed, &plan_id)?;
-    let _claim = claim(service, &daemon, &plan_id).await?;
+async fn backup(
+    service: &Arc<Service>,
+    daemon: Daemon,
+    plan_id: PlanId,
+) -> Result<Answer, Failure> {
+    operate::policy_of(policy_now(service)?.as_ref(), &plan_id)?;
+    service.inspect().await?;
+    let mut claim = waited(&daemon, service.claims.plan(&plan_id)).await?;
+    // What held the claim may have held it for hours.
+    let followed = policy_now(service)?;
+    let datasets = operate::policy_of(&followed, &plan_id)?.dataset_ids.clone();
+    let data = waited(&daemon, service.claims.data_to_read(&datasets)).await?;
     let wanted = plan_id.clone();
-    let done = answered(move || {
+    let taken = blocking(move || {
         recover::recover_of(&daemon, &followed, |id| *id == wanted)?;
         let now = daemon.fresh_now()?;
-        operate::backup_under(&daemon, &followed, &wanted, None, now).map(|done| vec![done])
+        operate::backup_under(&daemon, &followed, &wanted, None, now).map(|done| (now, done))
     });
-    let done = done.await;
-    service.look_again_at(plan_id);
-    done
+    let taken = taken.await.map(|(now, done)| {
+        *claim = Some(now);
+        done
+    });
+    drop(data);
+    look_again_at(service, vec![(plan_id, claim)]);
+    done(&[taken?])
 }
 
-/// Data come back beside every backup. Only where they replace the live ones, nothing may read those meanwhile.
+async fn verify(
+    service: &Arc<Service>,
+    daemon: Daemon,
+    backup_id: Option<BackupId>,
+) -> Result<Answer, Failure> {
+    service.inspect().await?;
+    let (beside, under) = (daemon.clone(), policy_now(service)?);
+    let checks = blocking(move || {
+        let now = beside.fresh_now()?;
+        operate::checks_under(&beside, &under, backup_id.as_ref(), now)
+    });
+    let mut all = Vec::new();
+    for check in checks.await? {
+        let plan_id = check.step.plan_id().clone();
+        let mut claim = waited(&daemon, service.claims.plan(&plan_id)).await?;
+        let (beside, under) = (daemon.clone(), policy_now(service)?);
+        let checked = blocking(move || {
+            let now = beside.fresh_now()?;
+            let check = operate::named_at(check, now);
+            execute::execute(&beside, &under, &check).map(|done| (now, done))
+        });
+        let checked = checked.await.map(|(now, done)| {
+            *claim = Some(now);
+            done
+        });
+        look_again_at(service, vec![(plan_id, claim)]);
+        all.push(checked?);
+    }
+    done(&all)
+}
+
+/// Data come back beside every backup. Only where they replace the live ones, nobody may read those meanwhile.
 async fn restore_one(
     service: &Arc<Service>,
     daemon: Daemon,
     request: Request,
-) -> Result<Value, Failure> {
-    let followed = service.policy().await.ok_or_else(ended)?;
-    let claims = match request.mode {
-        Wanted::InPlace => claims_on(service, &daemon, &request.dataset).await?,
-        Wanted::ExportOnly | Wanted::SideBySide => Vec::new(),
-    };
-    let restored = answered(move || {
+) -> Result<Answer, Failure> {
+    service.inspect().await?;
+    if request.mode != Wanted::InPlace {
+        let followed = policy_now(service)?;
+        return answered(move || {
+            let now = daemon.fresh_now()?;
+            restore::restore_under(&daemon, &followed, &request, now)
+        })
+        .await;
+    }
+    let mut held = claims_on(service, &daemon, &request.dataset).await?;
+    let live = service
+        .claims
+        .data_to_write(&daemon.config, &request.dataset);
+    let live = waited(&daemon, live).await?;
+    let followed = Arc::clone(&held.followed);
+    let plans: Vec<PlanId> = held.plans.iter().map(|(id, _)| id.clone()).collect();
+    let restored = blocking(move || {
+        recover::recover_of(&daemon, &followed, |id| plans.contains(id))?;
         let now = daemon.fresh_now()?;
-        restore::restore_under(&daemon, &followed, &request, now)
+        restore::restore_under(&daemon, &followed, &request, now).map(|restored| (now, restored))
     });
-    let restored = restored.await;
-    for (plan_id, held) in claims {
-        drop(held);
-        service.look_again_at(plan_id);
-    }
-    restored
-}
-
-impl Service {
-    /// Looks at a plan again, because a person's request changed it.
-    fn look_again_at(&self, plan_id: PlanId) {
-        let _ = self.wake.send(Wake::Plan(plan_id));
-    }
+    let restored = restored.await.map(|(now, restored)| {
+        for (_, claim) in &mut held.plans {
+            **claim = Some(now);
+        }
+        restored
+    });
+    drop(live);
+    look_again_at(service, held.plans);
+    let value = json(restored?)?;
+    Ok(Answer {
+        value,
+        failure: None,
+    })
 }

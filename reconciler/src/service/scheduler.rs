@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contract::id::PlanId;
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -34,8 +33,6 @@ struct Entry {
     is_busy: bool,
     /// Something changed meanwhile.
     again: bool,
-    /// The instant of its last look; operations are named after it, so that the next one has to be later.
-    looked: Option<Timestamp>,
 }
 
 impl Entry {
@@ -99,7 +96,6 @@ fn renew(entries: &mut BTreeMap<PlanId, Entry>, service: &Service) {
             next: Instant::now(),
             is_busy: false,
             again: false,
-            looked: None,
         });
         entry.look_now();
         entries.insert(plan_id.clone(), entry);
@@ -119,9 +115,9 @@ fn begin(
     for (plan_id, entry) in entries {
         if !entry.is_busy && entry.next <= now {
             entry.is_busy = true;
-            let (service, plan_id, looked) = (Arc::clone(service), plan_id.clone(), entry.looked);
+            let (service, plan_id) = (Arc::clone(service), plan_id.clone());
             turns.spawn(async move {
-                let attended = attend(&service, &plan_id, looked).await;
+                let attended = attend(&service, &plan_id).await;
                 (plan_id, attended)
             });
         }
@@ -142,10 +138,7 @@ fn conclude(
     };
     entry.is_busy = false;
     let wait = match attended {
-        Ok(attended) => {
-            entry.looked = Some(attended.at);
-            attended.wait
-        }
+        Ok(attended) => attended.wait,
         Err(failure) if is_fatal(&failure) => return Err(failure),
         Err(failure) => {
             told(&failure);

@@ -1,13 +1,17 @@
 //! Owns following the published policy: a look at git at each interval, and telling the scheduler when another policy is in
 //! force. A repository that hangs delays nothing else. The interesting function is [`follow`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use contract::id::PlanId;
 
 use crate::control::policy::{self, Followed};
 use crate::control::recover;
 use crate::failure::Failure;
 use crate::plan::own_plans;
+use crate::store::Store as _;
 use crate::world::clock;
 
 use super::scheduler::Wake;
@@ -17,15 +21,17 @@ use super::{Service, blocking, is_fatal, told};
 pub(super) async fn follow(service: Arc<Service>) -> Result<(), Failure> {
     loop {
         let daemon = service.daemon.clone();
-        let looked = blocking(move || {
-            let followed = policy::follow(&daemon, clock::now())?;
-            // What is open of a plan that left the policy has nobody else who would look after it.
-            let is_former = |id: &_| own_plans(&followed.in_force).all(|(own, _)| own != id);
-            recover::recover_of(&daemon, &followed, is_former)?;
-            Ok(followed)
-        });
-        match looked.await {
-            Ok(followed) => announce(&service, followed),
+        let looked = blocking(move || policy::follow(&daemon, clock::now()));
+        let after = match looked.await {
+            Ok(followed) => {
+                let followed = Arc::new(followed);
+                announce(&service, &followed);
+                look_after_former(&service, &followed).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match after {
+            Ok(()) => {}
             Err(failure) if is_fatal(&failure) => return Err(failure),
             Err(failure) => told(&failure),
         }
@@ -36,20 +42,48 @@ pub(super) async fn follow(service: Arc<Service>) -> Result<(), Failure> {
     }
 }
 
-fn announce(service: &Service, followed: Followed) {
-    let before = service.active.send_replace(Some(Arc::new(followed)));
-    let changes = {
-        let now = service.active.borrow();
-        match (&before, &*now) {
-            (Some(before), Some(now)) => decides(before) != decides(now),
-            (None, _) | (_, None) => true,
-        }
-    };
-    if changes {
+/// Tells everybody which policy is in force.
+pub(super) fn announce(service: &Service, followed: &Arc<Followed>) {
+    let before = service.active.send_replace(Some(Arc::clone(followed)));
+    if before.is_none_or(|before| decides(&before) != decides(followed)) {
         // Nobody listens only while the daemon ends.
         let _ = service.wake.send(Wake::All);
     }
     service.view.look_again();
+}
+
+/// What is open of a plan that left the policy has nobody else who would close it, and its points nobody who would show them.
+async fn look_after_former(
+    service: &Arc<Service>,
+    followed: &Arc<Followed>,
+) -> Result<(), Failure> {
+    let (daemon, under) = (service.daemon.clone(), Arc::clone(followed));
+    let (open, points) = blocking(move || {
+        let is_former = |id: &PlanId| own_plans(&under.in_force).all(|(own, _)| own != id);
+        let open = daemon.store.open_executions()?.into_iter();
+        let open: BTreeSet<PlanId> = open
+            .map(|it| it.plan_id)
+            .filter(|id| is_former(id))
+            .collect();
+        let mut points = Vec::new();
+        for plan_id in daemon.store.plans_since()?.into_keys() {
+            if is_former(&plan_id) {
+                points.extend(daemon.store.points(Some(&plan_id))?);
+            }
+        }
+        Ok((open, points))
+    })
+    .await?;
+    service.view.put_former(points);
+    for plan_id in open {
+        // Who works on it still will close it.
+        let Some(_claim) = service.claims.try_plan(&plan_id) else {
+            continue;
+        };
+        let (daemon, under) = (service.daemon.clone(), Arc::clone(followed));
+        blocking(move || recover::recover_of(&daemon, &under, |id| *id == plan_id)).await?;
+    }
+    Ok(())
 }
 
 /// What the steps of all plans depend on.

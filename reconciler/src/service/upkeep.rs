@@ -1,19 +1,18 @@
-//! Owns what keeps locations usable: they are inspected at each interval, and get the receipts that they miss. A location that
-//! hangs delays neither policy nor plans. The interesting function is [`keep_up`].
+//! Owns knowing which locations can be used: they are inspected at each interval. A location that hangs delays neither policy nor
+//! plans. The interesting function is [`keep_up`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use contract::id::LocationId;
 
-use crate::control::{Daemon, locations, round};
+use crate::control::Daemon;
 use crate::failure::Failure;
-use crate::world::clock;
 
 use super::scheduler::Wake;
 use super::{Service, blocking, is_fatal, told};
 
-/// Inspects the locations and copies the receipts to them until the daemon is asked to end.
+/// Inspects the locations until the daemon is asked to end.
 pub(super) async fn keep_up(service: Arc<Service>) -> Result<(), Failure> {
     // Marks of new locations are recorded under the policy that wants them.
     if service.policy().await.is_none() {
@@ -21,12 +20,14 @@ pub(super) async fn keep_up(service: Arc<Service>) -> Result<(), Failure> {
     }
     let mut before = None;
     loop {
-        let daemon = service.daemon.clone();
-        let inspected = blocking(move || {
-            locations::confirm(&daemon, clock::now())?;
-            usable(&daemon)
-        });
-        match inspected.await {
+        let inspected = match service.inspect().await {
+            Ok(()) => {
+                let daemon = service.daemon.clone();
+                blocking(move || usable(&daemon)).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match inspected {
             Ok(usable) if before.as_ref() != Some(&usable) => {
                 before = Some(usable);
                 let _ = service.wake.send(Wake::Locations);
@@ -34,11 +35,6 @@ pub(super) async fn keep_up(service: Arc<Service>) -> Result<(), Failure> {
             Ok(_) => {}
             Err(failure) if is_fatal(&failure) => return Err(failure),
             Err(failure) => told(&failure),
-        }
-        let daemon = service.daemon.clone();
-        let copied = blocking(move || Ok(round::copy_receipts(&daemon)));
-        for failure in copied.await? {
-            tracing::warn!(code = %failure.code, "{}", failure.message);
         }
         if !service.rest(service.look_interval()).await {
             return Ok(());

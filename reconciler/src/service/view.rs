@@ -14,8 +14,8 @@ use crate::failure::Failure;
 use crate::observed::{Observed, PlanObserved};
 use crate::plan::{self, Plan, own_plans};
 use crate::review::Objection;
-use crate::status::{Light, Status};
-use crate::store::Store as _;
+use crate::status::{self, Light, Status};
+use crate::store::{Run, Store as _};
 use crate::world::clock;
 
 use super::{Service, blocking, is_fatal, told};
@@ -59,6 +59,12 @@ impl View {
     /// Something changed that the status depends on.
     pub(super) fn look_again(&self) {
         self.changed.notify_one();
+    }
+
+    /// Points of plans that this reconciler does not act for any more: what they hold is protected all the same.
+    pub(super) fn put_former(&self, runs: Vec<Run>) {
+        self.lock().observed.former = runs;
+        self.look_again();
     }
 
     pub(super) fn keep_only<'a>(&self, plans: impl Iterator<Item = &'a PlanId>) {
@@ -106,18 +112,33 @@ fn tell(status: &Status, light: &mut Option<Light>) {
 fn derive(service: &Service, followed: &Followed) -> Result<Option<Status>, Failure> {
     let now = clock::now();
     let daemon: &Daemon = &service.daemon;
+    let source = round::source_of(daemon, followed);
+    let before = daemon.store.conditions()?;
     let mut plan = Plan::empty(now);
     plan.stalled = plan::split(&followed.in_force);
     let mut objections = Vec::new();
-    // Held for as long as it takes: what was seen of all plans together is too much to be copied each time.
-    let mut known = service.view.lock();
-    for (plan_id, _) in own_plans(&followed.in_force) {
-        let Some(follows) = known.follows.get(plan_id) else {
-            return Ok(None);
-        };
-        plan.extend(follows.plan.clone());
-        objections.extend(follows.objections.iter().cloned());
-    }
-    known.observed.running = Some(daemon.store.epoch());
-    round::conclude(daemon, followed, &known.observed, &plan, &objections, now).map(Some)
+    let status = {
+        // Held while the status is derived and never over the store: what was seen of all plans together is too much to be copied.
+        let mut known = service.view.lock();
+        for (plan_id, _) in own_plans(&followed.in_force) {
+            let Some(follows) = known.follows.get(plan_id) else {
+                return Ok(None);
+            };
+            plan.extend(follows.plan.clone());
+            objections.extend(follows.objections.iter().cloned());
+        }
+        known.observed.running = Some(daemon.store.epoch());
+        let (in_force, observed) = (&followed.in_force, &known.observed);
+        status::status(
+            in_force,
+            observed,
+            &plan,
+            &objections,
+            &source,
+            &before,
+            now,
+        )
+    };
+    round::remember(daemon, &status)?;
+    Ok(Some(status))
 }

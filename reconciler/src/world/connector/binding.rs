@@ -168,6 +168,16 @@ impl Binding {
         }
     }
 
+    /// Whether both name one database of one server, as far as names can tell.
+    pub fn same_database(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Postgres(one), Self::Postgres(other)) => {
+                (&one.host, one.port, &one.database) == (&other.host, other.port, &other.database)
+            }
+            _ => false,
+        }
+    }
+
     /// The user that reads and restores, where the binding names one.
     pub fn run_as(&self) -> Option<&str> {
         match self {

@@ -175,6 +175,11 @@ fn what_is_under_way_can_be_cancelled(#[values(true, false)] by_policy: bool) {
     });
     if let Some(client) = &mut client {
         assert_eq!(client.wait().unwrap().code(), Some(1));
+        let operations = world.json(0, &["operations"]);
+        let mut asked = operations.as_array().unwrap().iter();
+        let asked = asked.find(|it| it["id"] == id).unwrap();
+        assert_eq!(asked["state"], "failed", "{asked}");
+        assert_eq!(asked["failure"]["code"], "SW1117", "{asked}");
     } else {
         wait("the slot does not end", || {
             slots(&world, "bp_db", "failure") == 1

@@ -14,8 +14,8 @@ use crate::postgres_server::{Server, Session};
 
 pub(super) const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'seawalld'";
 
-/// How often the fast plan is due.
-const EVERY: Duration = Duration::from_secs(5);
+/// How often the fast plan is due: several times as long as its run takes on a busy machine.
+const EVERY: Duration = Duration::from_secs(10);
 
 /// A daemon that serves until it is dropped, and its log.
 pub(super) struct Service(Child, PathBuf);
@@ -143,7 +143,7 @@ fn a_plan_that_hangs_makes_no_other_miss_a_slot_and_holds_no_policy_up() {
     });
     let before = slots(&world, "bp_files", "success");
     wait("the other plan stands still", || {
-        slots(&world, "bp_files", "success") >= before + 4
+        slots(&world, "bp_files", "success") >= before + 3
     });
     world.model["plans"]["bp_files"]["name"] = "renamed".into();
     world.publish();

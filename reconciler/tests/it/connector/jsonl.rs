@@ -241,6 +241,7 @@ fn rotated(scratch: &Scratch, state: Option<&Value>) -> (Vec<(String, String)>, 
     held.sort();
     let finished = connector::finish(&binding, prepared, &bounds()).unwrap();
     assert_eq!(finished.verdict, Verdict::Complete);
+    assert_eq!(finished.doubt, None, "a rotation is no alarm");
     (held, finished.state.unwrap())
 }
 

@@ -60,7 +60,7 @@ impl Client {
         Ok(operation)
     }
 
-    /// What is under way, and what ended lately.
+    /// Operations in progress, and those that finished recently.
     pub fn operations(&self) -> Result<Vec<Operation>, Failure> {
         let call = self.call(Method::GET, "/v1/operations", Vec::new());
         self.runtime.block_on(call)

@@ -1,5 +1,5 @@
 //! Owns what the running daemon and its clients say to each other: HTTP with JSON on a Unix socket in the state folder, which
-//! nobody but the daemon's own user can open. Holds no state. The types are [`Asked`], [`Operation`] and [`Problem`].
+//! only the daemon's own user can open. Holds no state. The types are [`Asked`], [`Operation`] and [`Problem`].
 
 pub mod client;
 pub mod server;
@@ -113,7 +113,7 @@ pub struct Problem {
     pub help: String,
 }
 
-/// Whether an operation can have this name: it stands in paths and logs.
+/// Whether a text is a valid operation name: names appear in URLs and logs.
 pub fn is_name(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(fits)

@@ -28,14 +28,14 @@ use crate::failure::Failure;
 /// A request names things; it is never long.
 const MAX_REQUEST: usize = 64 << 10;
 
-/// A client that waits asks again after this time, so that a connection which nobody holds any more is noticed.
+/// The longest poll. A client polls again after it, so that dropped connections are noticed.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What the socket is for.
 pub trait Handler: Send + Sync + 'static {
     /// Begins what is asked for, once for each name.
     fn ask(self: Arc<Self>, ask: Ask, requested_by: String) -> Result<Operation, Failure>;
-    /// What is under way, and what ended lately.
+    /// Operations in progress, and those that finished recently.
     fn operations(&self) -> Vec<Operation>;
     /// One of them, as soon as it ended, or after a time.
     fn operation(

@@ -247,6 +247,8 @@ codes! {
     JUDGEMENT_ABANDONED = 1112 "judgement-abandoned" "judging a published bundle ended the process each time, so it is not judged again";
     CHECK_INCOMPLETE = 1115 "check-incomplete" "a recovery point was not read at every location that should hold it";
     OPERATION_CANCELLED = 1117 "operation-cancelled" "a person ended an operation that was under way";
+    RUN_OVERRAN = 1118 "run-overran" "a backup needs longer than its completion window";
+    NO_PROGRESS = 1119 "no-progress" "an effect was ended because it made no progress";
     SAFETY_POINT_FAILED = 1120 "safety-point-failed" "no recovery point of what a restore would replace can be taken";
 
     // 12 source

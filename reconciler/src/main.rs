@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use reconciler::cli::{self, Arguments};
-use reconciler::control::child;
+use reconciler::worker;
 use reconciler::world::git::credential;
+use reconciler::world::location;
 use reconciler::world::process::guard;
-use reconciler::world::{location, vault};
 
 fn main() -> ExitCode {
     // Children are told apart before anything is parsed: their orders come on standard input.
@@ -21,12 +21,11 @@ fn main() -> ExitCode {
         return ExitCode::from(4);
     }
     match subcommand {
-        Some(vault::SUBCOMMAND) => vault::run_child(),
         Some(location::SUBCOMMAND) => location::run_child(),
         Some(credential::SUBCOMMAND) => credential::answer(),
-        Some(child::SUBCOMMAND) => {
+        Some(worker::SUBCOMMAND) => {
             cli::child_logs();
-            child::run_child()
+            worker::run()
         }
         Some(_) | None => cli::run(&Arguments::parse()),
     }

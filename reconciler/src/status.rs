@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::observed::{CopyState, Observation, Observed, PlanObserved, SlotOutcome};
 use crate::plan::{InForce, Plan};
 use crate::review::Objection;
-use crate::store::{Execution, Run, StoredCondition};
+use crate::store::{Execution, ExecutionKind, Run, StoredCondition};
 
 /// The word of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -464,6 +464,10 @@ impl Judging<'_> {
                 format!("its last slot failed: {why}"),
             );
         }
+        if let (Some(SlotOutcome::Success), Some(late)) = (seen.last_outcome, &seen.last_why) {
+            let why = format!("its last slot was late: {late}");
+            add(Word::Waiting, code::RUN_OVERRAN, why);
+        }
         let running = || seen.open.iter().filter(move |open| self.is_running(open));
         let due = || {
             let steps = self.plan.steps.iter();
@@ -477,12 +481,26 @@ impl Judging<'_> {
                 add(Word::Waiting, code::NEVER_PROTECTED, why);
             }
         }
-        for open in running() {
+        for open in running().filter(|open| self.overruns(open)) {
+            let why = format!(
+                "{} running since {} needs longer than its completion window, which ended at {}; it goes on while it makes progress",
+                open.kind.as_str(),
+                open.started_at,
+                open.deadline
+            );
+            all.push((Word::Waiting, Some(code::RUN_OVERRAN), why));
+        }
+        for open in running().filter(|open| !self.overruns(open)) {
             let why = format!("{} running since {}", open.kind.as_str(), open.started_at);
             all.push((Word::Reconciling, None, why));
         }
         all.extend(due().map(|due| (Word::Reconciling, None, due.reason.clone())));
         all
+    }
+
+    /// Whether a run goes on past its window. What had to end there is about to.
+    fn overruns(&self, open: &Execution) -> bool {
+        open.kind == ExecutionKind::Backup && open.deadline < self.now
     }
 
     /// Whether the process that began an effect is still there to end it.

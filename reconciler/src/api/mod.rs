@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::control::restore;
 use crate::failure::Failure;
+use crate::progress::Pace;
 
 /// What a person can ask of the running daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +96,9 @@ pub struct Operation {
     pub result: Option<Value>,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// How far it is, while it works.
+    #[serde(default)]
+    pub progress: Option<Pace>,
 }
 
 /// Why a request is not taken, as RFC 9457 has it, with our code and help.

@@ -9,24 +9,24 @@ use contract::id::{Kid, LocationId};
 use contract::receipt::{DecisionType, Phase};
 use jiff::Timestamp;
 
-use super::child::{self, CatchUpReport, NoAnswer, Order, Reply};
 use super::execute::{
-    Done, Subject, begin, bytes, count, describe_point, ended, result, seconds_until,
-    slot_operation, slot_receipt,
+    self, Done, Subject, begin, bytes, count, describe_point, ended, late, limit, result,
+    seconds_until, slot_operation, slot_receipt,
 };
 use super::findings::{self, Place, Proves, Read};
 use super::policy::Followed;
 use super::recover;
-use super::{Access, Daemon, source};
+use super::{Daemon, source};
 use crate::failure::Failure;
 use crate::plan::{CatchUp, Check, Overdue, Planned, Points, Verify, stamp};
 use crate::store::{
     Change, Execution, ExecutionKind, Outcome, PartRead, PartReading, Run, Store as _, Verification,
 };
+use crate::worker::Access;
+use crate::worker::protocol::{Answer, CatchUpReport, Order};
+use crate::worker::supervisor::{Helper, NoAnswer, Silence};
 use crate::world::clock;
-use crate::world::vault::{
-    Checked, Helper, Kind, LocationState, Object, Portion, Reading, VaultError,
-};
+use crate::world::vault::{Checked, Kind, LocationState, Object, Portion, Reading};
 
 /// A receipt has room for this much about each location.
 const DETAIL: usize = 400;
@@ -68,10 +68,9 @@ pub(super) fn check(
         .map(|(outcome, failure, summary)| answer(outcome, failure, summary))
 }
 
-/// The child that reads for a step: it ends at the step's deadline, or when the daemon is asked to end.
-fn helper(daemon: &Daemon, planned: &Planned) -> Result<Helper, VaultError> {
-    let left = Duration::from_secs(seconds_until(planned.deadline));
-    Helper::this_program(left, daemon.stop.clone())
+/// The worker that reads for a step: it ends at the step's deadline, or when the daemon is asked to end.
+fn helper(daemon: &Daemon, planned: &Planned) -> Result<Helper, Silence> {
+    daemon.worker(limit(planned))
 }
 
 fn point(daemon: &Daemon, verify: &Verify) -> Result<Option<Run>, Failure> {
@@ -312,12 +311,14 @@ fn conclude(
     if let Some(slot) = verify.ends_slot {
         // Whatever else was found: the slot has its point where enough locations hold it sound.
         let missing = failure.clone().filter(|_| seen.sound.len() < verify.enough);
+        let run = point(daemon, verify)?;
         // A point of a source in doubt ends its slot, and not well.
-        let in_doubt = point(daemon, verify)?.as_ref().and_then(source::failure_of);
+        let in_doubt = run.as_ref().and_then(source::failure_of);
         let failure = missing.or(in_doubt);
-        let why = failure.as_ref().map(ToString::to_string);
-        let record = ended(&verify.plan_id, slot, &verify.backup_id, why, now);
-        let id = slot_operation(&verify.plan_id, slot);
+        let late = run.as_ref().and_then(late);
+        let slot = (&verify.plan_id, slot, &verify.backup_id);
+        let record = ended(slot, failure.as_ref(), late, now);
+        let id = slot_operation(&verify.plan_id, record.first);
         drafts.push(slot_receipt(subject, &id, &record, failure.as_ref()));
         changes.push(Change::SlotEnded(record));
     }
@@ -704,15 +705,11 @@ pub(super) fn catch_up_child(
     locations: &[LocationId],
 ) -> Result<CatchUpReport, Failure> {
     let access = Access::new(daemon, &step.plan_id, &step.kid, locations.iter().cloned())?;
-    let deadline = Duration::from_secs(seconds_until(planned.deadline));
-    let reply = child::ask(&Order::CatchUp { access }, deadline, &daemon.stop);
-    match reply {
-        Ok(Reply::CatchUp(report)) => Ok(report),
-        Ok(Reply::Backup(_) | Reply::Failed { .. }) => Err(Failure::new(
-            code::EFFECT_PANICKED,
-            "the process of the effect answered something else",
-            "report this as a bug",
-        )),
+    let helper = helper(daemon, planned).map_err(NoAnswer::from);
+    let answer = helper.and_then(|helper| helper.effect(&Order::CatchUp { access }));
+    match answer {
+        Ok(Answer::CatchUp(report)) => Ok(report),
+        Ok(_) => Err(execute::confused()),
         Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => Err(failure),
         Err(NoAnswer::Stopped) => Err(Failure::new(
             code::RUN_INTERRUPTED,

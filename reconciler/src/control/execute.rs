@@ -15,17 +15,19 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::care::{bring_forward, check, read_part, record_overdue, record_points};
-use super::child::{self, BackupOrder, BackupReport, Judged, NoAnswer, Order, Reply};
 use super::policy::Followed;
 use super::recover::{self, Probe};
-pub(super) use super::slot_end::{ended, slot_operation, slot_receipt};
-use super::{Access, Daemon, source};
+pub(super) use super::slot_end::{ended, late, slot_operation, slot_receipt};
+use super::{Daemon, source};
 use crate::failure::Failure;
 use crate::observed::SlotOutcome;
 use crate::plan::{Backup, Missed, Planned, Step, Verify};
 use crate::store::{
     Change, Execution, ExecutionKind, Outcome, Run, RunStatus, SlotRecord, Store as _, Verification,
 };
+use crate::worker::Access;
+use crate::worker::protocol::{Answer, BackupOrder, BackupReport, Judged, Limit, Order};
+use crate::worker::supervisor::NoAnswer;
 use crate::world::clock;
 use crate::world::folder::{Folder, PRIVATE_FOLDER};
 use crate::world::receipts::{self, Draft};
@@ -133,6 +135,14 @@ pub(super) const fn result(outcome: Outcome) -> Result_ {
         Outcome::Partial => Result_::Partial,
         Outcome::Failure => Result_::Failure,
         Outcome::Unknown => Result_::Unknown,
+    }
+}
+
+/// When the worker of a step is ended.
+pub(super) fn limit(planned: &Planned) -> Limit {
+    match planned.stall_limit {
+        Some(limit) => Limit::Still(Duration::from_secs(limit.get())),
+        None => Limit::Within(Duration::from_secs(seconds_until(planned.deadline))),
     }
 }
 
@@ -263,7 +273,8 @@ fn conclude(
     let started_at = execution.started_at;
     match answer {
         Ok(report) => {
-            let run = point(backup, followed, started_at, &report);
+            let mut run = point(backup, followed, started_at, &report);
+            run.overran = run.finished_at > planned.deadline;
             let packs = Portion::Packs(report.outcome.packs);
             took(
                 daemon,
@@ -358,7 +369,7 @@ fn ask_for_backup(
     planned: &Planned,
     backup: &Backup,
 ) -> Result<BackupReport, NoAnswer> {
-    let ready = || -> Result<(Order, Duration), Failure> {
+    let ready = || -> Result<Order, Failure> {
         let access = Access::new(
             daemon,
             &backup.plan_id,
@@ -383,13 +394,12 @@ fn ask_for_backup(
             let gone = run.is_lost() && given_up.contains(&run.backup_id);
             run.kid == backup.kid && !gone
         });
-        let seconds = seconds_until(planned.deadline);
         let order = BackupOrder {
             access,
             bindings,
             previous,
             spool: spool(daemon, &planned.operation_id)?,
-            seconds,
+            limit: limit(planned),
             full: backup.backup_type == crate::store::BackupType::Full,
             compression: backup.compression,
             jobs: backup.parallel_jobs,
@@ -402,17 +412,21 @@ fn ask_for_backup(
                 bundle: Some(followed.payload.to_string()),
             },
         };
-        Ok((Order::Backup(Box::new(order)), Duration::from_secs(seconds)))
+        Ok(Order::Backup(Box::new(order)))
     };
-    let (order, deadline) = ready().map_err(NoAnswer::Failed)?;
-    match child::ask(&order, deadline, &daemon.stop)? {
-        Reply::Backup(report) => Ok(*report),
-        Reply::CatchUp(_) | Reply::Failed { .. } => Err(NoAnswer::Lost(Failure::new(
-            code::EFFECT_PANICKED,
-            "the process of the effect answered something else",
-            "report this as a bug",
-        ))),
+    let order = ready().map_err(NoAnswer::Failed)?;
+    match daemon.worker(limit(planned))?.effect(&order)? {
+        Answer::Backup(report) => Ok(*report),
+        _ => Err(NoAnswer::Lost(confused())),
     }
+}
+
+pub(super) fn confused() -> Failure {
+    Failure::new(
+        code::EFFECT_PANICKED,
+        "the worker answered another question",
+        "report this as a bug",
+    )
 }
 
 /// A folder of this operation alone, readable for nobody else: dumps and restores lie in it. Root refuses one that another
@@ -504,6 +518,7 @@ pub(super) fn point(
         profiles: report.judged.profiles.clone(),
         collapsed: report.judged.doubts.clone(),
         clock_in_doubt: followed.in_force.clock.is_ahead(),
+        overran: false,
     }
 }
 
@@ -555,8 +570,8 @@ pub(super) fn took(
     }
     let mut drafts = vec![draft];
     if let (false, Some(slot)) = (backup.checksum_required, backup.slot) {
-        let why = in_doubt.as_ref().map(ToString::to_string);
-        let record = ended(&backup.plan_id, slot, &backup.backup_id, why, now);
+        let of_slot = (&backup.plan_id, slot, &backup.backup_id);
+        let record = ended(of_slot, in_doubt.as_ref(), late(&run), now);
         let id = slot_operation(&backup.plan_id, slot);
         drafts.push(slot_receipt(&subject, &id, &record, in_doubt.as_ref()));
         changes.push(Change::SlotEnded(record));
@@ -585,6 +600,7 @@ pub(super) fn took(
         }),
         reason: "it counts only after its check".to_owned(),
         deadline: planned.deadline,
+        stall_limit: planned.stall_limit,
     };
     let _at_work = daemon.works_on(&verify.operation_id)?;
     let checked = match &verify.step {
@@ -705,6 +721,7 @@ pub(super) fn failed(
         profiles: BTreeMap::new(),
         collapsed: BTreeMap::new(),
         clock_in_doubt: false,
+        overran: failure.code == code::DEADLINE_PASSED,
     };
     let outcome = if partial {
         Outcome::Partial
@@ -726,8 +743,8 @@ pub(super) fn failed(
     draft.error = Some(failure.note());
     let mut drafts = vec![draft];
     if let Some(slot) = backup.slot {
-        let why = Some(failure.to_string());
-        let record = ended(&backup.plan_id, slot, &backup.backup_id, why, now);
+        let of_slot = (&backup.plan_id, slot, &backup.backup_id);
+        let record = ended(of_slot, Some(&failure), None, now);
         let id = slot_operation(&backup.plan_id, slot);
         drafts.push(slot_receipt(subject, &id, &record, Some(&failure)));
         changes.push(Change::SlotEnded(record));

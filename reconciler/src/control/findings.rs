@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use super::Daemon;
 use crate::failure::Failure;
 use crate::store::{Change, DamagedObject, Run, Store as _, Verification};
-use crate::world::vault::{Checked, Helper, Reading, Vault, VaultError};
+use crate::worker::supervisor::{Helper, Silence};
+use crate::world::vault::{Checked, Reading, Vault, VaultError};
 
 /// What reading one location gave.
 pub(super) enum Read {
@@ -21,14 +22,17 @@ pub(super) enum Read {
     Unread(Failure),
 }
 
-/// Reads one location in a child process.
+/// Reads one location in a worker.
 pub(super) fn read(
     vault: &Vault,
     location: &LocationId,
     reading: impl Into<Reading>,
-    helper: Result<Helper, VaultError>,
+    helper: Result<Helper, Silence>,
 ) -> Read {
-    match helper.and_then(|helper| vault.check(location, reading, &helper, &mut |_| {})) {
+    let checked = helper
+        .map_err(VaultError::from)
+        .and_then(|helper| vault.check(location, reading, &helper));
+    match checked {
         Ok(checked) => Read::Checked(Box::new(checked)),
         Err(VaultError::RepositoryAbsent { .. }) => Read::Nothing,
         Err(error) => Read::Unread(error.into()),

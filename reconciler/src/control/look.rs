@@ -10,13 +10,14 @@ use contract::id::{BackupId, Kid, LocationId, PlanId};
 use contract::model::Plan as Policy;
 use jiff::Timestamp;
 
+use super::Daemon;
 use super::policy::Followed;
-use super::{Access, Daemon};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::observed::{CopyState, Lack, Observation, Observed, PlanObserved, RepositoryObserved};
 use crate::plan::own_plans;
 use crate::store::{Execution, Run, Store as _};
+use crate::worker::Access;
 use crate::world::connector;
 use crate::world::vault::{LocationState, Vault};
 

@@ -7,7 +7,6 @@
 
 pub mod acceptance;
 pub mod care;
-pub mod child;
 mod copies;
 pub mod doctor;
 pub mod execute;
@@ -25,30 +24,33 @@ mod slot_end;
 pub mod source;
 pub mod timekeeping;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use contract::code;
-use contract::id::{EnvironmentId, Kid, LocationId, PlanId};
+use contract::id::{Kid, LocationId, PlanId};
 use contract::receipt::{Authority, Origin};
 use contract::seal::PublicKey;
 use jiff::Timestamp;
 
 use crate::config::{Config, KeySource};
 use crate::failure::Failure;
+use crate::progress::Stage;
 use crate::store::{Change, Store as _};
+use crate::worker::Access;
+use crate::worker::meter::Meter;
+use crate::worker::protocol::Limit;
+use crate::worker::supervisor::{Helper, Silence};
 use crate::world::access::{self, Trusted};
 use crate::world::cancel::Cancel;
 use crate::world::clock;
 use crate::world::connector::Binding;
 use crate::world::keys;
 use crate::world::receipts::{self, Draft, ReceiptLog};
-use crate::world::secret::Secret;
 use crate::world::store_sqlite::SqliteStore;
-use crate::world::vault::{LocationState, Place, RepositoryName, Vault};
 
 use locations::Locations;
 
@@ -60,6 +62,8 @@ pub struct Daemon {
     pub stop: Cancel,
     /// Who asked for the work, where that was a person.
     pub requested_by: Option<String>,
+    /// How far the work is.
+    pub meter: Meter,
 }
 
 impl Deref for Daemon {
@@ -82,7 +86,7 @@ pub struct Shared {
     /// What is known of the locations, and whether a round has used it.
     locations: Mutex<Option<(Locations, bool)>>,
     /// Operations that this process carries out now.
-    at_work: Mutex<BTreeMap<String, Cancel>>,
+    at_work: Mutex<BTreeMap<String, Work>>,
     /// The newest instant that was given to anybody.
     given: Mutex<Option<Timestamp>>,
     /// One at a time lays out the receipts to copy.
@@ -91,6 +95,13 @@ pub struct Shared {
     records: bool,
     /// What other users of this machine can change or read, and should not.
     pub exposed: Vec<Failure>,
+}
+
+/// An operation that is carried out now.
+#[derive(Debug, Clone)]
+struct Work {
+    stop: Cancel,
+    meter: Meter,
 }
 
 /// Every file that the configuration trusts, itself first, as far as others can change or read it.
@@ -186,6 +197,7 @@ impl Daemon {
             shared: Arc::new(shared),
             stop,
             requested_by: None,
+            meter: Meter::default(),
         })
     }
 
@@ -196,6 +208,7 @@ impl Daemon {
             shared: Arc::clone(&self.shared),
             stop,
             requested_by,
+            meter: Meter::default(),
         }
     }
 
@@ -236,7 +249,12 @@ impl Daemon {
             ));
         }
         let operation_id = operation_id.to_owned();
-        at_work.insert(operation_id.clone(), self.stop.clone());
+        self.meter.begin(Stage::Waiting);
+        let work = Work {
+            stop: self.stop.clone(),
+            meter: self.meter.clone(),
+        };
+        at_work.insert(operation_id.clone(), work);
         Ok(AtWork {
             daemon: self,
             operation_id,
@@ -248,19 +266,22 @@ impl Daemon {
         self.at_work_lock().contains_key(operation_id)
     }
 
-    /// The operations that this process carries out now.
-    pub fn at_work(&self) -> Vec<String> {
-        self.at_work_lock().keys().cloned().collect()
+    /// The operations that this process carries out now, and how far each is.
+    pub fn at_work(&self) -> Vec<(String, Meter)> {
+        let at_work = self.at_work_lock();
+        let all = at_work.iter();
+        all.map(|(id, work)| (id.clone(), work.meter.clone()))
+            .collect()
     }
 
     /// Asks an operation that this process carries out to end; false when there is none of this id.
     pub fn cancel(&self, operation_id: &str) -> bool {
         let at_work = self.at_work_lock();
         let found = at_work.get(operation_id);
-        found.inspect(|stop| stop.cancel()).is_some()
+        found.inspect(|work| work.stop.cancel()).is_some()
     }
 
-    fn at_work_lock(&self) -> MutexGuard<'_, BTreeMap<String, Cancel>> {
+    fn at_work_lock(&self) -> MutexGuard<'_, BTreeMap<String, Work>> {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -311,6 +332,11 @@ impl Daemon {
         }
     }
 
+    /// A worker for this part of the work, which ends with it and shows how far it is.
+    pub fn worker(&self, limit: Limit) -> Result<Helper, Silence> {
+        Helper::this_program(limit, self.stop.clone(), self.meter.clone())
+    }
+
     /// Where below each location the copy of the receipt log goes.
     pub fn receipts_below(&self) -> PathBuf {
         Path::new(self.config.environment.as_str())
@@ -330,28 +356,6 @@ impl Drop for AtWork<'_> {
     fn drop(&mut self) {
         self.daemon.at_work_lock().remove(&self.operation_id);
     }
-}
-
-/// What opens the repository of one plan and key.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Access {
-    /// The environment.
-    pub environment: EnvironmentId,
-    /// The plan.
-    pub plan: PlanId,
-    /// The key's id.
-    pub kid: Kid,
-    /// Where its locations are.
-    pub places: BTreeMap<LocationId, Place>,
-    /// Locations that are not used, and how they stand.
-    pub aside: BTreeMap<LocationId, LocationState>,
-    /// Snapshots that the catalog knows.
-    pub known: BTreeSet<String>,
-    /// Paths of objects that are known to be damaged, by location.
-    pub damaged: BTreeMap<LocationId, BTreeSet<String>>,
-    /// The key's bytes.
-    pub key: Secret,
 }
 
 impl Access {
@@ -393,26 +397,5 @@ impl Access {
             damaged: findings::damaged(daemon, plan, kid)?,
             key: keys::load(kid, source)?,
         })
-    }
-
-    /// The vault behind it.
-    pub fn vault(&self) -> Result<Vault, Failure> {
-        let name = RepositoryName {
-            environment: self.environment.clone(),
-            plan: self.plan.clone(),
-            kid: self.kid.clone(),
-        };
-        let mut vault = Vault::new(&name, self.places.clone(), self.key.bytes())?;
-        for (location, state) in &self.aside {
-            vault.set_aside(location.clone(), state.clone());
-        }
-        vault.expect_snapshots(self.known.clone());
-        vault.distrust(&self.damaged);
-        Ok(vault)
-    }
-
-    /// `<environment>/<plan_id>/<kid>`.
-    pub fn repository(&self) -> String {
-        format!("{}/{}/{}", self.environment, self.plan, self.kid)
     }
 }

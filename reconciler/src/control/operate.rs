@@ -111,6 +111,7 @@ pub fn checks_under(
                 }),
                 reason: "an operator asked for it".to_owned(),
                 deadline: now.checked_add(LONGEST_CHECK).unwrap_or(Timestamp::MAX),
+                stall_limit: None,
             });
         }
     }

@@ -10,15 +10,16 @@ use contract::code;
 use contract::id::{BackupId, Kid, LocationId, PlanId};
 use contract::receipt::{DecisionType, Phase};
 
-use super::child::Judged;
 use super::execute::{Subject, checksums, connector_states, decision, describe_point, result};
 use super::policy::Followed;
-use super::{Access, Daemon, source};
+use super::{Daemon, source};
 use crate::failure::Failure;
 use crate::observed::Observation;
 use crate::store::{
     BackupType, Change, Execution, ExecutionKind, Outcome, Run, RunStatus, Store as _, Verification,
 };
+use crate::worker::Access;
+use crate::worker::protocol::Judged;
 use crate::world::clock;
 use crate::world::connector::{self, Bounds, Cancel, InPlace};
 use crate::world::vault::{AllSnapshots, SnapshotInfo};
@@ -325,6 +326,7 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
         profiles: judged.profiles.clone(),
         collapsed: judged.doubts.clone(),
         clock_in_doubt: followed.in_force.clock.is_ahead(),
+        overran: false,
     }
 }
 

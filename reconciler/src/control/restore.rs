@@ -20,14 +20,17 @@ use serde::{Deserialize, Serialize};
 
 use super::execute::{self, Subject, bytes, result};
 use super::policy::{self, Followed};
-use super::{Access, Daemon, locations, recover, round};
+use super::{Daemon, locations, recover, round};
 use crate::failure::Failure;
 use crate::plan::stamp;
+use crate::progress::Stage;
 use crate::store::{Change, Execution, ExecutionKind, Outcome, Restores, Run, Store as _};
+use crate::worker::Access;
+use crate::worker::protocol::Limit;
 use crate::world::clock;
 use crate::world::connector::{self, Binding, Bounds, Material, Mode, RestoreSummary};
 use crate::world::receipts::Draft;
-use crate::world::vault::{Helper, RestoreOutcome, RestoreRequest, VaultError};
+use crate::world::vault::{RestoreOutcome, RestoreRequest, VaultError};
 
 pub use safety::Before;
 
@@ -456,6 +459,7 @@ fn stage_and_apply(
         folder: &folder,
         manifest: run.manifests.get(held_as),
     };
+    daemon.meter.begin(Stage::Applying);
     let summary = connector::restore(binding, material, &admitted.mode, bounds)?;
     if let Some(bad) = summary.checks.iter().find(|check| !check.has_passed()) {
         return Err(Failure::new(
@@ -502,8 +506,10 @@ fn stage<'point>(
             location: None,
         };
         // Everything is read again and hashed in a child before the connector sees it.
-        let helper = Helper::this_program(bounds.left(), daemon.stop.clone())?;
-        match access.vault()?.restore(&wanted, &helper, &mut |_| {}) {
+        let helper = daemon
+            .worker(Limit::Within(bounds.left()))
+            .map_err(VaultError::from)?;
+        match access.vault()?.restore(&wanted, &helper) {
             Ok(outcome) => {
                 tracing::info!(location = %outcome.location, files = outcome.restored.files, "content is checked");
                 return Ok((point, outcome, skipped));

@@ -7,18 +7,18 @@ use jiff::Timestamp;
 use super::execute::Subject;
 use crate::failure::Failure;
 use crate::observed::SlotOutcome;
-use crate::store::SlotRecord;
+use crate::store::{Run, SlotRecord};
 use crate::world::receipts::Draft;
 
 pub(super) fn slot_operation(plan_id: &PlanId, slot: Timestamp) -> String {
     format!("slot.{plan_id}.{}", crate::plan::stamp(slot))
 }
 
+/// A slot that a run ended. One that ended well and late says so.
 pub(super) fn ended(
-    plan_id: &PlanId,
-    slot: Timestamp,
-    backup_id: &BackupId,
-    why: Option<String>,
+    (plan_id, slot, backup_id): (&PlanId, Timestamp, &BackupId),
+    failure: Option<&Failure>,
+    late: Option<String>,
     at: Timestamp,
 ) -> SlotRecord {
     SlotRecord {
@@ -26,15 +26,25 @@ pub(super) fn ended(
         first: slot,
         last: slot,
         count: 1,
-        outcome: if why.is_none() {
+        outcome: if failure.is_none() {
             SlotOutcome::Success
         } else {
             SlotOutcome::Failure
         },
         backup_id: Some(backup_id.clone()),
-        why,
+        why: failure.map(ToString::to_string).or(late),
         ended_at: at,
     }
+}
+
+/// What is said of a run that did not fit its window.
+pub(super) fn late(run: &Run) -> Option<String> {
+    run.overran.then(|| {
+        format!(
+            "its run ended at {}, after its completion window",
+            run.finished_at
+        )
+    })
 }
 
 pub(super) fn slot_receipt(
@@ -58,5 +68,8 @@ pub(super) fn slot_receipt(
     draft
         .details
         .insert("outcome".to_owned(), slot.outcome.as_str().to_owned());
+    if let (SlotOutcome::Success, Some(late)) = (slot.outcome, &slot.why) {
+        draft.details.insert("late".to_owned(), late.clone());
+    }
     draft
 }

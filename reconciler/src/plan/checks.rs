@@ -127,6 +127,7 @@ pub(super) fn checks(
                     since,
                 }),
                 deadline: now,
+                stall_limit: None,
             };
             checks.overdue.push((since, planned));
         }
@@ -174,6 +175,7 @@ fn step(
         }),
         // A window of its own: it is over when the next check of this location is due.
         deadline: after(now, every),
+        stall_limit: None,
     }
 }
 

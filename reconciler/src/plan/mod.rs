@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::calendar::Zones;
 use contract::code::{self, Code};
+use contract::duration::Seconds;
 use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId, ReconcilerId};
 use contract::model::Model;
 use contract::seal::Standing;
@@ -64,6 +65,9 @@ pub struct Planned {
     pub reason: String,
     /// The effect is ended then, finished or not.
     pub deadline: Timestamp,
+    /// Where given, the effect goes on past its deadline while it makes progress, and is ended after this long without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall_limit: Option<Seconds>,
 }
 
 /// What a step does. Each is idempotent.
@@ -447,6 +451,7 @@ pub fn operator_backup(
         step: Step::Backup(step),
         reason: "an operator asked for it".to_owned(),
         deadline: completion,
+        stall_limit: one::stall_limit(policy, seen),
     })
 }
 

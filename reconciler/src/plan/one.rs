@@ -296,8 +296,20 @@ fn backup_step(
             reason: format!("{reason}: slot {}", context.calendar.written(slot)),
             step: Step::Backup(step),
             deadline,
+            stall_limit: stall_limit(policy, seen),
         },
     ));
+}
+
+/// A run that is ended when its window is over has protected nothing, and the next one meets the same. So the first run of a
+/// repository, and any after one that did not fit its window, goes on for as long as it makes progress; without any it gets as
+/// long as the window is.
+pub(super) fn stall_limit(policy: &Policy, seen: &PlanObserved) -> Option<Seconds> {
+    let is_first = !seen
+        .points()
+        .any(|run| run.kid == policy.encryption_key_ref);
+    let overran = seen.runs.last().is_some_and(|run| run.overran);
+    (is_first || overran).then_some(policy.backup_frequency.completion_window_s)
 }
 
 /// Whether the plan's key may encrypt; one that may not stalls the plan.
@@ -395,6 +407,7 @@ fn record_missed(policy: &Policy, now: Timestamp, missed: &mut Vec<Timestamp>, m
                 count: range.count,
             }),
             deadline: now,
+            stall_limit: None,
         },
     ));
 }
@@ -419,6 +432,7 @@ fn end_by_check(context: &Context<'_>, point: &Run, slot: Timestamp, mine: &mut 
             enough: commit.max(1),
         }),
         deadline: after(context.now, policy.backup_frequency.completion_window_s),
+        stall_limit: stall_limit(policy, context.seen),
     };
     mine.steps.push((RANK_RECORD, slot, planned));
 }
@@ -517,6 +531,7 @@ fn catch_up_steps(context: &Context<'_>, mine: &mut Mine) {
                     kid: policy.encryption_key_ref.clone(),
                 }),
                 deadline,
+                stall_limit: None,
             },
         ));
     }

@@ -33,6 +33,7 @@ pub(super) fn steps(policy: &Policy, seen: &PlanObserved, now: Timestamp) -> Vec
             reason: reason.to_owned(),
             step,
             deadline: now,
+            stall_limit: None,
         });
     };
     if !lost.is_empty() {

@@ -22,6 +22,7 @@ use crate::control::{
 };
 use crate::failure::Failure;
 use crate::plan::own_plans;
+use crate::worker::meter::Meter;
 use crate::world::cancel::Cancel;
 use crate::world::clock;
 
@@ -55,15 +56,37 @@ struct Answer {
 struct Running {
     operation: Operation,
     stop: Cancel,
+    meter: Meter,
     ended: watch::Sender<bool>,
+}
+
+impl Running {
+    fn now(&self) -> Operation {
+        Operation {
+            progress: self.meter.pace(),
+            ..self.operation.clone()
+        }
+    }
+}
+
+/// An operation that policy wants.
+fn of_policy(id: String, meter: &Meter) -> Operation {
+    Operation {
+        id,
+        asked: None,
+        state: State::Running,
+        asked_at: None,
+        requested_by: None,
+        result: None,
+        failure: None,
+        progress: meter.pace(),
+    }
 }
 
 impl Known {
     fn find(&self, id: &str) -> Option<Operation> {
-        let running = self.running.get(id).map(|it| &it.operation);
-        running
-            .or_else(|| self.ended.iter().find(|it| it.id == id))
-            .cloned()
+        let running = self.running.get(id).map(Running::now);
+        running.or_else(|| self.ended.iter().find(|it| it.id == id).cloned())
     }
 }
 
@@ -126,18 +149,21 @@ impl Handler for Service {
             requested_by: Some(requested_by.clone()),
             result: None,
             failure: None,
+            progress: None,
         };
-        let stop = self.daemon.stop.below();
+        let daemon = self
+            .daemon
+            .part(self.daemon.stop.below(), Some(requested_by.clone()));
         let running = Running {
             operation: operation.clone(),
-            stop: stop.clone(),
+            stop: daemon.stop.clone(),
+            meter: daemon.meter.clone(),
             ended: watch::Sender::new(false),
         };
         known.running.insert(ask.id.clone(), running);
         drop(known);
         tracing::info!(event = "request_taken", request = ask.id, by = requested_by);
         tokio::spawn(async move {
-            let daemon = self.daemon.part(stop, Some(requested_by));
             let result = carry_out(&self, daemon, ask.asked).await;
             self.requests.end(&ask.id, result);
             self.recorded.notify_one();
@@ -151,18 +177,10 @@ impl Handler for Service {
             .daemon
             .at_work()
             .into_iter()
-            .map(|id| Operation {
-                id,
-                asked: None,
-                state: State::Running,
-                asked_at: None,
-                requested_by: None,
-                result: None,
-                failure: None,
-            })
+            .map(|(id, meter)| of_policy(id, &meter))
             .collect();
         let known = self.requests.lock();
-        all.extend(known.running.values().map(|it| it.operation.clone()));
+        all.extend(known.running.values().map(Running::now));
         // Who wants to know what one came to asks for that one.
         all.extend(known.ended.iter().rev().map(|it| Operation {
             result: None,

@@ -146,6 +146,9 @@ pub struct Run {
     /// Whether the clock that its times are by was in doubt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clock_in_doubt: bool,
+    /// Whether it needed longer than its completion window, or was ended for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overran: bool,
 }
 
 impl Run {

@@ -2,30 +2,69 @@
 //!
 //! Never waits. The interesting function is [`Bounds::check`].
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ConnectorError;
+use crate::progress::{Gauge, Progress};
 use crate::world::cancel::Cancel;
 
 /// How long a call may take, who may end it, and how many jobs it may run side by side.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     deadline: Instant,
+    moves: Option<Moves>,
     cancel: Cancel,
     jobs: u32,
 }
 
+/// Ends what stands still, however long it takes.
+#[derive(Debug, Clone)]
+struct Moves {
+    limit: Duration,
+    gauge: Arc<Gauge>,
+    last: Arc<Mutex<(Progress, Instant)>>,
+}
+
+impl Moves {
+    fn left(&self) -> Duration {
+        let now = Instant::now();
+        let progress = self.gauge.progress();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != progress {
+            *last = (progress, now);
+        }
+        self.limit
+            .saturating_sub(now.saturating_duration_since(last.1))
+    }
+}
+
+/// Stands for times beyond what the clock can hold.
+const CENTURY: Duration = Duration::from_hours(876_600);
+
 impl Bounds {
     /// The call ends at most `within` from now. Measured on the monotonic clock, so that a set clock changes nothing.
     pub fn within(within: Duration, cancel: Cancel) -> Self {
-        // A century stands for durations beyond what the clock can hold.
-        const CENTURY: Duration = Duration::from_hours(876_600);
         let now = Instant::now();
         let deadline = now.checked_add(within.min(CENTURY)).unwrap_or(now);
         Self {
             deadline,
+            moves: None,
             cancel,
             jobs: 1,
+        }
+    }
+
+    /// The call goes on for as long as `gauge` moves, and ends after `limit` without that.
+    pub fn while_moving(limit: Duration, gauge: &Arc<Gauge>, cancel: Cancel) -> Self {
+        let last = (gauge.progress(), Instant::now());
+        Self {
+            moves: Some(Moves {
+                limit,
+                gauge: Arc::clone(gauge),
+                last: Arc::new(Mutex::new(last)),
+            }),
+            ..Self::within(CENTURY, cancel)
         }
     }
 
@@ -42,8 +81,16 @@ impl Bounds {
         self.jobs
     }
 
-    /// Time left, zero when the deadline has passed.
+    /// Time left, zero when the deadline has passed. Where progress gives more of it, this is what is left without any.
     pub fn left(&self) -> Duration {
+        match &self.moves {
+            Some(moves) => moves.left(),
+            None => self.at_most(),
+        }
+    }
+
+    /// The time after which nothing may go on, whatever progress it makes.
+    pub(super) fn at_most(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 

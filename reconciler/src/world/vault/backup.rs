@@ -20,6 +20,7 @@ use super::observe::LocationState;
 use super::repository::{self, engine};
 use super::source::{Folders, Source, SourceCount};
 use super::store::{Kind, Store};
+use crate::progress::Stage;
 
 /// What a run shall do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -153,12 +154,13 @@ pub(super) fn run(
 ) -> Result<BackupOutcome, VaultError> {
     let started = Instant::now();
     let tags = request.tags.to_tags()?;
-    let folders = Folders::open(&request.sources)?;
+    let folders = Folders::open(&request.sources, &vault.gauge)?;
     let here = Identity::of_this_process();
     prepare(vault, request)?;
     let (_locks, refused) = lock_all(vault, &here)?;
     clear_unfinished(vault);
     let (run, snapshot_template) = enlist(vault, request, refused, &here, tags)?;
+    vault.gauge.begin(Stage::Storing, None);
     let result = archive(&run, &folders, snapshot_template, verdict);
     let ledgers = run.mirror.finish();
     let (snapshot, committed, missing_packs) = result?;

@@ -17,6 +17,7 @@ use super::mirror::lock as guard;
 use super::observe::{LocationState, Seen};
 use super::proof::{Authenticity, authenticity};
 use super::store::{LASTING, Object, Store, StoreError};
+use crate::progress::Stage;
 
 /// What catching up did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +119,11 @@ fn pass(
         sealer,
         damaged: Mutex::default(),
     };
+    let missing = compared
+        .iter()
+        .filter(|(location, _)| !job.aside.contains(*location))
+        .flat_map(|(_, compared)| compared.missing.values());
+    vault.gauge.begin(Stage::Copying, Some(missing.sum()));
     for (location, compared) in &compared {
         let (LocationState::Lagging { .. }, Some(store)) =
             (&compared.state, vault.stores.get(location))
@@ -174,6 +180,7 @@ fn copy(
             }
             caught.objects += 1;
             caught.bytes += content.len() as u64;
+            job.vault.gauge.add(1, content.len() as u64);
         }
     }
     Ok(())

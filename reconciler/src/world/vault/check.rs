@@ -12,17 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::error::VaultError;
-use super::job::{Order, Parent, Portion, Progress, Word, open};
+use super::job::{Order, Portion, open};
 use super::observe::is_content_of;
 use super::repository::{self, engine};
 use super::store::{Kind, Object, Store};
 use super::trust::Doubted;
+use crate::progress::{Gauge, Stage};
 
 /// How many oddities and faults are told one by one.
 const EXAMPLES: usize = 50;
-
-/// Progress is told after this many bytes.
-const PROGRESS_STEP: u64 = 64 << 20;
 
 /// What a check reads. Structure, index and snapshots are always read whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,10 +89,10 @@ pub(super) fn check(
     store: &Arc<dyn Store>,
     reading: &Reading,
     known: &BTreeSet<String>,
-    parent: &mut dyn Parent,
+    gauge: &Arc<Gauge>,
 ) -> Result<Checked, VaultError> {
     let mut checked = Checked::default();
-    let mut packs = hash_all(store.as_ref(), reading, known, &mut checked, parent)?;
+    let mut packs = hash_all(store.as_ref(), reading, known, &mut checked, gauge)?;
     // Where no list can be made, no engine can work, and nothing can be said of single objects.
     if let Some(fault) = checked.faults.first().cloned() {
         let all = checked.held.iter();
@@ -109,7 +107,7 @@ pub(super) fn check(
     let believed = |doubted: &BTreeSet<String>| -> Arc<dyn Store> {
         Arc::new(Doubted::new(Arc::clone(store), doubted))
     };
-    let opened = match open(order, &believed(&doubted)) {
+    let opened = match open(order, &believed(&doubted), gauge) {
         Ok((opened, _)) => opened,
         // Its key file is damaged: nothing can be read here before that is repaired.
         Err(error) if !doubted.is_empty() => {
@@ -158,7 +156,7 @@ pub(super) fn check(
             format!("pack `{pack}` is in no index: a run that was interrupted left it")
         }),
     );
-    parent.tell(&progress("checking", checked.bytes));
+    gauge.begin(Stage::Checking, None);
     if doubted.is_empty() && checked.faults.is_empty() {
         ask_engine(&opened, &reading.portion, &mut checked)?;
     }
@@ -212,13 +210,6 @@ fn path(kind: Kind, name: &str) -> String {
     Object { kind, name }.path()
 }
 
-fn progress(stage: &str, done: u64) -> Word {
-    Word::Progress(Progress {
-        stage: stage.to_owned(),
-        done,
-    })
-}
-
 /// Names that no list can be made of are a fault of the location.
 fn listed(
     store: &dyn Store,
@@ -241,7 +232,7 @@ fn hash_all(
     reading: &Reading,
     known: &BTreeSet<String>,
     checked: &mut Checked,
-    parent: &mut dyn Parent,
+    gauge: &Arc<Gauge>,
 ) -> Result<BTreeSet<String>, VaultError> {
     for kind in [Kind::Key, Kind::Index, Kind::Snapshot] {
         for name in listed(store, kind, checked)?.into_keys() {
@@ -253,15 +244,15 @@ fn hash_all(
     }
     let started = Instant::now();
     let mut packs = BTreeSet::new();
-    let mut told = 0;
     let after = reading.after.as_ref();
-    let mut left = listed(store, Kind::Pack, checked)?
-        .into_keys()
-        .filter(|name| reading.portion.holds(name) && after.is_none_or(|after| name > after))
-        .peekable();
-    while let Some(name) = left.next() {
+    let mut left = listed(store, Kind::Pack, checked)?;
+    left.retain(|name, _| reading.portion.holds(name) && after.is_none_or(|after| name > after));
+    gauge.begin(Stage::Reading, Some(left.values().sum()));
+    let mut left = left.into_iter().peekable();
+    while let Some((name, size)) = left.next() {
         hash(store, Kind::Pack, &name, known, checked)?;
         checked.packs += 1;
+        gauge.add(1, size);
         let late = reading
             .within
             .is_some_and(|within| started.elapsed() >= within);
@@ -270,10 +261,6 @@ fn hash_all(
             return Ok(packs);
         }
         packs.insert(name);
-        if checked.bytes - told >= PROGRESS_STEP {
-            told = checked.bytes;
-            parent.tell(&progress("hashing", told));
-        }
     }
     Ok(packs)
 }
@@ -320,7 +307,7 @@ fn broken(
     store: &Arc<dyn Store>,
     held: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, String>, VaultError> {
-    let (opened, reader) = open(order, store)?;
+    let (opened, reader) = open(order, store, &Arc::default())?;
     reader.show_only(repository::known_packs(&opened)?.0);
     let indexed = opened.to_indexed_checked().map_err(engine("checking"))?;
     let mut whole = HashSet::new();

@@ -1,36 +1,31 @@
-//! Owns what the child process does: take a backup, restore one folder of a snapshot from one location, or check one
-//! location. The engine unwraps I/O errors inside its worker threads, so none of this runs in the daemon itself.
+//! Owns what a worker process does with one location: restore one folder of a snapshot from it, or check it. The engine unwraps I/O errors inside its worker threads, so none of this runs in the daemon itself.
 //! Restores and checks never write to a location. The interesting function is [`verify`]: what was restored is read again
 //! and hashed against the snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use contract::digest::Digest;
-use contract::id::LocationId;
 use rustic_core::repofile::{Node, NodeType};
 use rustic_core::{
     IndexedFull, LocalDestination, LsOptions, Repository, RestoreOptions, WriteBackend,
 };
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
-use super::Vault;
-use super::backup::{BackupOutcome, BackupRequest};
 use super::check::{self, Checked, Reading};
 use super::error::VaultError;
 use super::objects::Objects;
-use super::observe::LocationState;
 use super::reader::Reader;
 use super::repository::{self, engine};
-use super::source::SourceCount;
 use super::store::{Kind, Place, Store};
 use super::trust::Doubted;
+use crate::progress::{Gauge, Stage};
 
-/// What the parent asks for, one line of JSON on standard input; the password travels with it and nowhere else.
+/// What is to be done. The password travels with it and nowhere else.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
@@ -58,23 +53,10 @@ impl std::fmt::Debug for Order {
     }
 }
 
-/// The work of a child.
+/// The work of one worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Job {
-    /// Take one recovery point. The child asks for the verdict on the source before anything becomes visible.
-    Backup {
-        /// The plan's locations.
-        places: BTreeMap<LocationId, Place>,
-        /// Paths of objects that are known to be damaged, by location.
-        damaged: BTreeMap<LocationId, BTreeSet<String>>,
-        /// Locations that are set aside, and why.
-        aside: BTreeMap<LocationId, LocationState>,
-        /// Snapshots that the catalog knows.
-        known: BTreeSet<String>,
-        /// What to store.
-        request: Box<BackupRequest>,
-    },
     /// Restore one dataset into a folder, then read everything again and compare.
     Restore(Restore),
     /// Check structure and a portion of the packs.
@@ -161,95 +143,40 @@ pub struct Restored {
     pub examples: Vec<String>,
 }
 
-/// One line on the child's standard output.
+/// What was done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Word {
-    /// On the way.
-    Progress(Progress),
-    /// The source was read: is it good? The child waits for an [`Answer`].
-    Verdict(SourceCount),
-    /// The backup ended and left a recovery point.
-    Stored(Box<BackupOutcome>),
+pub enum Done {
     /// The restore ended.
     Restored(Restored),
     /// The check ended.
     Checked(Checked),
-    /// It failed.
-    Failed(VaultError),
 }
 
-/// The parent's answer to [`Word::Verdict`], one line of JSON on the child's standard input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// The source is good.
-    Good,
-    /// It is not, for this reason.
-    Bad(String),
-}
-
-/// How far a child is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// `restoring`, `verifying`, `hashing`, `checking`.
-    pub stage: String,
-    /// Bytes done in this stage.
-    pub done: u64,
+/// Has work done in another process, which may hang or die.
+pub trait Hands {
+    /// Does one job to its end.
+    ///
+    /// # Errors
+    /// What the job says, or how its process ended without an answer.
+    fn perform(&self, order: Order) -> Result<Done, VaultError>;
 }
 
 /// How many differing files or damages are told one by one.
 const EXAMPLES: usize = 50;
 
-/// Progress is told after this many bytes.
-const PROGRESS_STEP: u64 = 64 << 20;
-
-/// The child's side of the conversation.
-pub(super) trait Parent {
-    /// Says something that needs no answer.
-    fn tell(&mut self, word: &Word);
-    /// Asks for the verdict on the source; no answer is a bad one.
-    fn verdict(&mut self, count: &SourceCount) -> Result<(), String>;
-}
-
-/// Does the work. The last word is the result.
-pub(super) fn perform(order: &Order, parent: &mut dyn Parent) -> Word {
-    let done = match &order.job {
-        Job::Backup {
-            places,
-            damaged,
-            aside,
-            known,
-            request,
-        } => {
-            let mut vault = Vault::at(
-                order.repository.clone(),
-                places.clone(),
-                Zeroizing::new(order.password.clone()),
-            );
-            vault.distrust(damaged);
-            vault.aside.clone_from(aside);
-            vault.known.clone_from(known);
-            backup(&vault, request, parent)
-        }
-        Job::Restore(restore) => restore_one(order, restore, parent),
+/// Does the work.
+pub(super) fn perform(order: &Order, gauge: &Arc<Gauge>) -> Result<Done, VaultError> {
+    match &order.job {
+        Job::Restore(restore) => restore_one(order, restore, gauge).map(Done::Restored),
         Job::Check {
             place,
             reading,
             damaged,
-        } => check::check(order, &store_at(order, place), reading, damaged, parent)
-            .map(Word::Checked),
-    };
-    done.unwrap_or_else(Word::Failed)
-}
-
-fn backup(
-    vault: &Vault,
-    request: &BackupRequest,
-    parent: &mut dyn Parent,
-) -> Result<Word, VaultError> {
-    let outcome = vault.backup(request, |count| parent.verdict(count))?;
-    Ok(Word::Stored(Box::new(outcome)))
+        } => {
+            check::check(order, &store_at(order, place), reading, damaged, gauge).map(Done::Checked)
+        }
+    }
 }
 
 fn store_at(order: &Order, place: &Place) -> Arc<dyn Store> {
@@ -259,12 +186,13 @@ fn store_at(order: &Order, place: &Place) -> Arc<dyn Store> {
 pub(super) fn open(
     order: &Order,
     store: &Arc<dyn Store>,
+    gauge: &Arc<Gauge>,
 ) -> Result<(repository::Opened, Arc<Reader>), VaultError> {
     let key = repository::master_key(store.as_ref(), &order.password, &order.repository)?
         .ok_or_else(|| VaultError::RepositoryAbsent {
             repository: order.repository.clone(),
         })?;
-    let reader = Arc::new(Reader::new(Arc::clone(store)));
+    let reader = Arc::new(Reader::new(Arc::clone(store), Arc::clone(gauge)));
     let backend: Arc<dyn WriteBackend> = Arc::<Reader>::clone(&reader);
     Ok((repository::open(&backend, &key.key)?, reader))
 }
@@ -272,14 +200,14 @@ pub(super) fn open(
 fn restore_one(
     order: &Order,
     restore: &Restore,
-    parent: &mut dyn Parent,
-) -> Result<Word, VaultError> {
+    gauge: &Arc<Gauge>,
+) -> Result<Restored, VaultError> {
     let restoring = engine("restoring");
     let store: Arc<dyn Store> = Arc::new(Doubted::new(
         store_at(order, &restore.place),
         &restore.damaged,
     ));
-    let (opened, reader) = open(order, &store)?;
+    let (opened, reader) = open(order, &store, gauge)?;
     let snapshot = restore.snapshot.clone();
     let held = store
         .list(Kind::Snapshot)
@@ -303,14 +231,13 @@ fn restore_one(
         path: restore.target.display().to_string(),
         why: "its path is not UTF-8".to_owned(),
     })?;
-    parent.tell(&progress("restoring", 0));
     let list = indexed
         .ls(&node, &LsOptions::default())
         .map_err(&restoring)?;
+    let nodes: Vec<(PathBuf, Node)> = list.clone().collect::<Result<_, _>>().map_err(&restoring)?;
+    let nodes = || nodes.iter().map(|(_, node)| node);
     if !restore.again {
-        let nodes: Vec<(PathBuf, Node)> =
-            list.clone().collect::<Result<_, _>>().map_err(&restoring)?;
-        let needed = super::room::needed(&indexed, nodes.iter().map(|(_, node)| node));
+        let needed = super::room::needed(&indexed, nodes());
         let folders: Vec<PathBuf> = std::iter::once(restore.target.clone())
             .chain(restore.goes_to.clone())
             .collect();
@@ -320,6 +247,8 @@ fn restore_one(
     // Chunks of zeros are left as the holes that they were, or as good as. The engine's type has no public name.
     options.sparse = serde_json::from_str("\"ByContent\"").unwrap_or_default();
     let destination = LocalDestination::new(text, true, false).map_err(&restoring)?;
+    let stored = super::room::stored(&indexed, nodes());
+    gauge.begin(Stage::Restoring, Some(stored));
     let plan = indexed
         .prepare_restore(&options, list.clone(), &destination, false)
         .map_err(&restoring)?;
@@ -327,23 +256,15 @@ fn restore_one(
         .restore(plan, &options, list.clone(), &destination)
         .map_err(&restoring)?;
     let mut restored = Restored::default();
-    let mut told = 0;
+    let size = nodes().map(|node| node.meta.size).sum();
+    gauge.begin(Stage::Comparing, Some(size));
     for item in list {
         let (path, node) = item.map_err(&restoring)?;
         verify(&indexed, &restore.target, &path, &node, &mut restored);
-        if restored.bytes - told >= PROGRESS_STEP {
-            told = restored.bytes;
-            parent.tell(&progress("verifying", told));
-        }
+        let entries = restored.files + restored.folders + restored.others;
+        gauge.set(entries, restored.bytes);
     }
-    Ok(Word::Restored(restored))
-}
-
-fn progress(stage: &str, done: u64) -> Word {
-    Word::Progress(Progress {
-        stage: stage.to_owned(),
-        done,
-    })
+    Ok(restored)
 }
 
 /// Reads one restored entry again and compares it with what the snapshot says: kind, size, and the SHA-256 of every chunk.

@@ -9,7 +9,6 @@
 mod backup;
 mod catch_up;
 mod check;
-mod child;
 mod error;
 mod job;
 mod lock;
@@ -39,9 +38,8 @@ use zeroize::Zeroizing;
 pub use backup::{BackupOutcome, BackupRequest, Expect, LocationOutcome, PointTags};
 pub use catch_up::{CatchUp, CaughtUp};
 pub use check::{Checked, Reading};
-pub use child::{Helper, SUBCOMMAND, run_child};
 pub use error::VaultError;
-pub use job::{Answer, Job, Order, Portion, Progress, Restore, Restored, Word};
+pub use job::{Done, Hands, Job, Order, Portion, Restore, Restored};
 pub use mirror::Ledger;
 pub use objects::{Objects, read_mark};
 pub use observe::{LocationSeen, LocationState, Observation};
@@ -57,6 +55,8 @@ use mirror::{Mirror, lock as guard};
 use observe::{Compared, Seen};
 use trust::Doubted;
 
+use crate::progress::Gauge;
+
 /// One repository at all locations of its plan.
 pub struct Vault {
     repository: String,
@@ -68,6 +68,8 @@ pub struct Vault {
     password: Zeroizing<String>,
     /// Deriving it from the password costs a third of a second on purpose, so it is kept.
     key: Mutex<Option<MasterKey>>,
+    /// Counts what is done.
+    gauge: Arc<Gauge>,
 }
 
 impl fmt::Debug for Vault {
@@ -134,6 +136,7 @@ impl Vault {
             known: BTreeSet::new(),
             damaged: BTreeMap::new(),
             key: Mutex::new(None),
+            gauge: Arc::default(),
         }
     }
 
@@ -151,6 +154,11 @@ impl Vault {
     /// The same with any state: what is not known of a location, and what stands against it, is told by it.
     pub fn set_aside(&mut self, location: LocationId, state: LocationState) {
         self.aside.insert(location, state);
+    }
+
+    /// Lets what backups and copies do be counted by this.
+    pub fn count_with(&mut self, gauge: Arc<Gauge>) {
+        self.gauge = gauge;
     }
 
     /// Names snapshots that the catalog knows, 64 hex digits each. When locations hold different repositories, ours is the one
@@ -212,21 +220,6 @@ impl Vault {
         mut verdict: impl FnMut(&SourceCount) -> Result<(), String>,
     ) -> Result<BackupOutcome, VaultError> {
         backup::run(self, request, &mut verdict)
-    }
-
-    /// As [`Vault::backup`], in a child process that can be killed: a hung source or location holds nobody, and a fault in
-    /// the engine is an error instead of the end of the daemon.
-    ///
-    /// # Errors
-    /// As [`Vault::backup`]. After [`VaultError::Child`] and [`VaultError::Deadline`] it is not known whether the point became
-    /// visible: list the snapshots to learn it.
-    pub fn backup_in_child(
-        &self,
-        request: &BackupRequest,
-        helper: &Helper,
-        mut verdict: impl FnMut(&SourceCount) -> Result<(), String>,
-    ) -> Result<BackupOutcome, VaultError> {
-        parent::backup(self, request, helper, &mut verdict)
     }
 
     /// Copies to each lagging location what it misses. A location that cannot be brought forward stays lagging and says why.
@@ -292,7 +285,7 @@ impl Vault {
         Ok(all)
     }
 
-    /// Checks one location in a child process: structure, names against content, and a portion of the packs to the last byte.
+    /// Checks one location in another process: structure, names against content, and a portion of the packs to the last byte.
     ///
     /// # Errors
     /// When the check itself could not be done; damage is no error but a finding.
@@ -300,13 +293,12 @@ impl Vault {
         &self,
         location: &LocationId,
         reading: impl Into<Reading>,
-        helper: &Helper,
-        progress: &mut dyn FnMut(&Progress),
+        hands: &dyn Hands,
     ) -> Result<Checked, VaultError> {
-        parent::check(self, location, reading.into(), helper, progress)
+        parent::check(self, location, reading.into(), hands)
     }
 
-    /// Restores one dataset of a snapshot into an empty folder, in a child process, and reads everything again to compare.
+    /// Restores one dataset of a snapshot into an empty folder, in another process, and reads everything again to compare.
     /// Locations are tried in turn until one serves.
     ///
     /// # Errors
@@ -314,10 +306,17 @@ impl Vault {
     pub fn restore(
         &self,
         request: &RestoreRequest,
-        helper: &Helper,
-        progress: &mut dyn FnMut(&Progress),
+        hands: &dyn Hands,
     ) -> Result<RestoreOutcome, VaultError> {
-        parent::restore(self, request, helper, progress)
+        parent::restore(self, request, hands)
+    }
+
+    /// Does one job in this process, and counts what is done.
+    ///
+    /// # Errors
+    /// As [`Hands::perform`].
+    pub fn perform(order: &Order, gauge: &Arc<Gauge>) -> Result<Done, VaultError> {
+        job::perform(order, gauge)
     }
 
     fn store(&self, location: &LocationId) -> Result<&Arc<dyn Store>, VaultError> {

@@ -1,4 +1,4 @@
-//! Owns the parent's side of backups, restores and checks: which locations are asked, in which order, and what their answers mean.
+//! Owns the parent's side of restores and checks: which locations are asked, in which order, and what their answers mean.
 //! Never lets a failed attempt look like a good one. The interesting function is [`restore`].
 
 use std::collections::BTreeSet;
@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use contract::id::{DatasetId, LocationId};
 use serde::{Deserialize, Serialize};
 
-use super::backup::{BackupOutcome, BackupRequest};
 use super::check::{Checked, Reading};
-use super::child::{Helper, Listener, ask};
 use super::error::VaultError;
-use super::job::{Job, Order, Portion, Progress, Restore, Restored, Word};
+use super::job::{Done, Hands, Job, Order, Portion, Restore, Restored};
 use super::observe::LocationState;
-use super::source::SourceCount;
 use super::store::Place;
 use super::{Vault, chain};
 
@@ -47,8 +44,7 @@ pub struct RestoreOutcome {
 pub(super) fn restore(
     vault: &Vault,
     request: &RestoreRequest,
-    helper: &Helper,
-    progress: &mut dyn FnMut(&Progress),
+    hands: &dyn Hands,
 ) -> Result<RestoreOutcome, VaultError> {
     require_empty(&request.target)?;
     let mut failed: Vec<(LocationId, String)> = Vec::new();
@@ -63,7 +59,7 @@ pub(super) fn restore(
             goes_to: request.goes_to.clone(),
             again: !failed.is_empty(),
         });
-        match restored(ask(helper, &order(vault, job), &mut Plain(progress))) {
+        match restored(hands.perform(order(vault, job))) {
             Ok(restored) => {
                 return Ok(RestoreOutcome {
                     location,
@@ -107,18 +103,15 @@ pub(super) fn restore(
     })
 }
 
-/// The child's last word about a restore.
-fn restored(word: Result<Word, VaultError>) -> Result<Restored, VaultError> {
-    match word? {
-        Word::Restored(restored) if restored.differing == 0 => Ok(restored),
-        Word::Restored(restored) => Err(VaultError::RestoreDiffers {
+/// What the worker says of a restore.
+fn restored(done: Result<Done, VaultError>) -> Result<Restored, VaultError> {
+    match done? {
+        Done::Restored(restored) if restored.differing == 0 => Ok(restored),
+        Done::Restored(restored) => Err(VaultError::RestoreDiffers {
             count: restored.differing,
             first: restored.examples.into_iter().next().unwrap_or_default(),
         }),
-        Word::Failed(error) => Err(error),
-        Word::Stored(_) | Word::Checked(_) | Word::Progress(_) | Word::Verdict(_) => {
-            Err(confused())
-        }
+        Done::Checked(_) => Err(confused()),
     }
 }
 
@@ -128,60 +121,12 @@ fn confused() -> VaultError {
     }
 }
 
-/// Restores and checks have no source to judge.
-struct Plain<'progress>(&'progress mut dyn FnMut(&Progress));
-
-impl Listener for Plain<'_> {
-    fn progress(&mut self, progress: &Progress) {
-        (self.0)(progress);
-    }
-
-    fn verdict(&mut self, _count: &SourceCount) -> Result<(), String> {
-        Err("nobody judges a source here".to_owned())
-    }
-}
-
-/// A backup's source is judged by the caller.
-struct Judge<'verdict>(&'verdict mut dyn FnMut(&SourceCount) -> Result<(), String>);
-
-impl Listener for Judge<'_> {
-    fn progress(&mut self, _progress: &Progress) {}
-
-    fn verdict(&mut self, count: &SourceCount) -> Result<(), String> {
-        (self.0)(count)
-    }
-}
-
-/// See [`Vault::backup_in_child`].
-pub(super) fn backup(
-    vault: &Vault,
-    request: &BackupRequest,
-    helper: &Helper,
-    verdict: &mut dyn FnMut(&SourceCount) -> Result<(), String>,
-) -> Result<BackupOutcome, VaultError> {
-    let job = Job::Backup {
-        places: vault.places.clone(),
-        damaged: vault.damaged.clone(),
-        aside: vault.aside.clone(),
-        known: vault.known.clone(),
-        request: Box::new(request.clone()),
-    };
-    match ask(helper, &order(vault, job), &mut Judge(verdict))? {
-        Word::Stored(outcome) => Ok(*outcome),
-        Word::Failed(error) => Err(error),
-        Word::Restored(_) | Word::Checked(_) | Word::Progress(_) | Word::Verdict(_) => {
-            Err(confused())
-        }
-    }
-}
-
 /// See [`Vault::check`].
 pub(super) fn check(
     vault: &Vault,
     location: &LocationId,
     reading: Reading,
-    helper: &Helper,
-    progress: &mut dyn FnMut(&Progress),
+    hands: &dyn Hands,
 ) -> Result<Checked, VaultError> {
     if let Portion::Part { part, of } = reading.portion
         && !(1..=of).contains(&part)
@@ -195,12 +140,9 @@ pub(super) fn check(
         damaged: damaged(vault, location),
         reading,
     };
-    match ask(helper, &order(vault, job), &mut Plain(progress))? {
-        Word::Checked(checked) => Ok(checked),
-        Word::Failed(error) => Err(error),
-        Word::Stored(_) | Word::Restored(_) | Word::Progress(_) | Word::Verdict(_) => {
-            Err(confused())
-        }
+    match hands.perform(order(vault, job))? {
+        Done::Checked(checked) => Ok(checked),
+        Done::Restored(_) => Err(confused()),
     }
 }
 

@@ -10,19 +10,23 @@ use rustic_core::{
 
 use super::mirror::{backend_error, kind_of, listed, lock as guard, object_of};
 use super::observe::is_content_of;
-use super::store::{Store, StoreError};
+use super::store::{Kind, Store, StoreError};
+use crate::progress::Gauge;
 
 /// One location, read only.
 pub(super) struct Reader {
     store: Arc<dyn Store>,
+    /// Counts what is read of packs.
+    gauge: Arc<Gauge>,
     /// When set, only these packs are shown.
     visible: Mutex<Option<HashSet<String>>>,
 }
 
 impl Reader {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, gauge: Arc<Gauge>) -> Self {
         Self {
             store,
+            gauge,
             visible: Mutex::new(None),
         }
     }
@@ -50,6 +54,9 @@ impl ReadBackend for Reader {
         let object = object_of(kind, id);
         let content = self.store.read(&object).map_err(backend_error)?;
         if is_content_of(&object, &content) {
+            if object.kind == Kind::Pack {
+                self.gauge.add(1, content.len() as u64);
+            }
             return Ok(content);
         }
         Err(backend_error(StoreError::Damaged {
@@ -67,9 +74,12 @@ impl ReadBackend for Reader {
         length: u32,
     ) -> RusticResult<Bytes> {
         let range = u64::from(offset)..u64::from(offset) + u64::from(length);
-        self.store
+        let content = self
+            .store
             .read_range(&object_of(kind, id), range)
-            .map_err(backend_error)
+            .map_err(backend_error)?;
+        self.gauge.add(0, content.len() as u64);
+        Ok(content)
     }
 
     fn warmup_path(&self, kind: FileType, id: &Id) -> String {

@@ -18,6 +18,20 @@ const LARGEST_CHUNK: usize = 8 << 20;
 /// A write of one chunk that did not fit leaves less than this.
 const FULL_BELOW: u64 = LARGEST_CHUNK as u64;
 
+/// Bytes that a location holds for the files of a listing, each chunk once: what a restore reads.
+pub(super) fn stored<'n, S: IndexedFull>(
+    repository: &Repository<S>,
+    nodes: impl Iterator<Item = &'n Node>,
+) -> u64 {
+    let mut counted = BTreeSet::new();
+    nodes
+        .flat_map(|node| node.content.iter().flatten())
+        .filter(|chunk| counted.insert(**chunk))
+        .filter_map(|chunk| repository.get_index_entry(chunk).ok())
+        .map(|entry| u64::from(entry.location.length))
+        .sum()
+}
+
 /// Bytes that the files of a listing take on a disk: several names of one file count once, holes count nothing.
 pub(super) fn needed<'n, S: IndexedFull>(
     repository: &Repository<S>,

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::VaultError;
 use super::mirror::lock;
+use crate::progress::Gauge;
 use crate::world::connector::{Excludes, Found, Item, Walk as Names};
 use crate::world::folder::{self, Folder, FolderError, Identity};
 use crate::world::owner::{Owner, working_as};
@@ -133,9 +134,15 @@ pub(super) struct Tally {
     gone: Mutex<Remarked>,
     changed: Mutex<Remarked>,
     shrank: Mutex<Remarked>,
+    gauge: Arc<Gauge>,
 }
 
 impl Tally {
+    fn entry(&self) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.gauge.add(1, 0);
+    }
+
     fn problem(&self, what: String) {
         tracing::warn!(problem = %what, "source cannot be read");
         self.problems.fetch_add(1, Ordering::Relaxed);
@@ -175,7 +182,7 @@ struct Root {
 
 impl Folders {
     /// Opens the folders. Their datasets must differ; the engine wants entries in the order of their paths.
-    pub(super) fn open(sources: &[Source]) -> Result<Self, VaultError> {
+    pub(super) fn open(sources: &[Source], gauge: &Arc<Gauge>) -> Result<Self, VaultError> {
         let mut ordered: Vec<&Source> = sources.iter().collect();
         ordered.sort_by(|a, b| a.dataset.cmp(&b.dataset));
         if ordered.is_empty()
@@ -193,7 +200,10 @@ impl Folders {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             folders,
-            tally: Arc::default(),
+            tally: Arc::new(Tally {
+                gauge: Arc::clone(gauge),
+                ..Tally::default()
+            }),
         })
     }
 
@@ -322,7 +332,7 @@ impl Iterator for Walk {
                         continue;
                     }
                 }
-                self.tally.entries.fetch_add(1, Ordering::Relaxed);
+                self.tally.entry();
                 return Some(Ok(ReadSourceEntry {
                     path: root.inside,
                     node: root.node,
@@ -335,7 +345,7 @@ impl Iterator for Walk {
             };
             let path = inside.join(&item.relative);
             if let Some((node, open)) = describe(item, &path, &self.tally, &mut self.names) {
-                self.tally.entries.fetch_add(1, Ordering::Relaxed);
+                self.tally.entry();
                 return Some(Ok(ReadSourceEntry { path, node, open }));
             }
         }
@@ -574,6 +584,7 @@ impl Read for CountedReader {
             Ok(count) => {
                 self.left -= count as u64;
                 tally.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
+                tally.gauge.add(0, count as u64);
                 if self.left == 0 {
                     self.look_again();
                 }
@@ -640,6 +651,32 @@ mod tests {
         );
     }
 
+    /// Between the listing of a folder and its turn, a file is removed.
+    #[test]
+    fn a_name_that_went_away_is_named_and_costs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        std::fs::write(file("a"), "a").unwrap();
+        std::fs::write(file("b"), "b").unwrap();
+        let source = Source {
+            dataset: "ds_files".parse().unwrap(),
+            folder: folder.path().to_owned(),
+            identity: None,
+            exclude: vec![],
+            fresh: true,
+            run_as: None,
+        };
+        let folders = Folders::open(std::slice::from_ref(&source), &Arc::default()).unwrap();
+        let mut entries = folders.entries().map(Result::unwrap);
+        let root = entries.next().unwrap();
+        std::fs::remove_file(file("b")).unwrap();
+        let rest: Vec<PathBuf> = entries.map(|entry| entry.path).collect();
+        assert_eq!(rest, [root.path.join("a")]);
+        let count = folders.tally().count();
+        assert_eq!(count.problems, 0, "{:?}", count.examples);
+        assert_eq!(count.gone.first.len(), 1, "{:?}", count.gone);
+    }
+
     /// The owner of files exchanges them with a link to root's file, a pipe and a folder, while root reads them.
     #[test]
     fn files_of_others_are_read_where_they_were_listed() {
@@ -680,7 +717,7 @@ mod tests {
         let (mut read, mut round) = (0, 0);
         while attacker.goes_on(round, read > ROUNDS) {
             round += 1;
-            let folders = Folders::open(std::slice::from_ref(&source)).unwrap();
+            let folders = Folders::open(std::slice::from_ref(&source), &Arc::default()).unwrap();
             for entry in folders.entries().map(Result::unwrap) {
                 let Some(opened) = entry.open else { continue };
                 let mut content = String::new();

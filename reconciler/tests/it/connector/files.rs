@@ -486,7 +486,7 @@ fn special_files_are_left_out_by_kind_and_never_by_name() {
     let request = world.restore_request(&outcome.snapshot_id);
     world
         .vault
-        .restore(&request, &crate::vault::world::helper(), &mut |_| {})
+        .restore(&request, &crate::vault::world::helper())
         .unwrap();
     for name in regular {
         let path = restored.join(std::ffi::OsStr::from_bytes(name));
@@ -723,7 +723,7 @@ fn holes_come_back_as_holes() {
     };
     world
         .vault
-        .restore(&request, &crate::vault::world::helper(), &mut |_| {})
+        .restore(&request, &crate::vault::world::helper())
         .unwrap();
     let binding = Binding::Files(files_at(&world.path("src")));
     restore(&binding, &restored, &side_by_side(&world.path("target"))).unwrap();

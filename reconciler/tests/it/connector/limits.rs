@@ -173,10 +173,7 @@ fn a_restore_without_room_says_which_folder_lacks_how_much() {
             small.0.join("out"),
         ),
     ] {
-        let error = world
-            .vault
-            .restore(&wanted, &helper(), &mut |_| {})
-            .unwrap_err();
+        let error = world.vault.restore(&wanted, &helper()).unwrap_err();
         assert_eq!(error.code(), code::RESTORE_ROOM_LACKING, "{error}");
         let message = error.to_string();
         assert!(message.contains(folder.to_str().unwrap()), "{message}");
@@ -190,10 +187,6 @@ fn a_restore_without_room_says_which_folder_lacks_how_much() {
     }
     world
         .vault
-        .restore(
-            &request(world.path("staging"), None),
-            &helper(),
-            &mut |_| {},
-        )
+        .restore(&request(world.path("staging"), None), &helper())
         .unwrap();
 }

@@ -285,6 +285,7 @@ fn run(number: usize, plan: &str, is_point: bool, second: i64) -> Run {
         profiles: std::collections::BTreeMap::new(),
         collapsed: std::collections::BTreeMap::new(),
         clock_in_doubt: false,
+        overran: false,
     }
 }
 

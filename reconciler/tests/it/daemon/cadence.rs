@@ -375,6 +375,7 @@ fn only_what_was_looked_for_everywhere_is_lost() {
                 step: Step::RecordLost(points),
                 reason: String::new(),
                 deadline: paper.now,
+                stall_limit: None,
             }];
             assert!(!review(&forced, &paper.observed, &paper.in_force, paper.now).is_empty());
         }

@@ -139,6 +139,7 @@ fn a_dump_that_waits_for_a_lock_names_it_and_its_holder() {
         "/settings/schedules/daily",
     ] {
         let schedule = world.model.pointer_mut(schedule).unwrap();
+        schedule["start_window_s"] = json!(1);
         schedule["completion_window_s"] = json!(12);
     }
     world.publish();
@@ -162,7 +163,7 @@ fn a_dump_that_waits_for_a_lock_names_it_and_its_holder() {
 fn effect(daemon: &Child) -> Pid {
     let pid = descendants(daemon.id()).into_iter().find(|pid| {
         std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|command| command.split('\0').nth(1) == Some("__effect"))
+            .is_ok_and(|command| command.split('\0').nth(1) == Some("__worker"))
     });
     Pid::from_raw(pid.expect("the effect runs").cast_signed())
 }

@@ -25,4 +25,5 @@ mod surroundings;
 mod trees;
 mod truth;
 mod vanished;
+mod window;
 mod world;

@@ -129,6 +129,7 @@ pub(super) fn run(
         profiles: BTreeMap::new(),
         collapsed: BTreeMap::new(),
         clock_in_doubt: false,
+        overran: false,
     }
 }
 

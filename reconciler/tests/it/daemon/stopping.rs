@@ -38,7 +38,7 @@ pub(super) fn freeze(daemon: u32, mut looks: impl FnMut()) -> Pid {
     loop {
         let works = descendants(daemon).into_iter().find(|pid| {
             fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.windows(7).any(|word| word == b"__vault"))
+                .is_ok_and(|line| line.windows(8).any(|word| word == b"__worker"))
         });
         if let Some(pid) = works {
             let pid = Pid::from_raw(pid.cast_signed());
@@ -52,7 +52,16 @@ pub(super) fn freeze(daemon: u32, mut looks: impl FnMut()) -> Pid {
 /// The exit status of a command, and how long it took to end.
 fn ended(mut child: Child) -> (Option<i32>, Duration) {
     let begin = Instant::now();
-    (child.wait().unwrap().code(), begin.elapsed())
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return (status.code(), begin.elapsed());
+        }
+        if begin.elapsed() > Duration::from_mins(1) {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

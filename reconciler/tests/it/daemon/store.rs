@@ -54,6 +54,7 @@ fn run(status: RunStatus, bytes: u64) -> Change {
         profiles: BTreeMap::new(),
         collapsed: BTreeMap::new(),
         clock_in_doubt: false,
+        overran: false,
     }))
 }
 

@@ -197,7 +197,7 @@ fn no_process_leaves_a_core() {
     let program = scratch.path().join("seawalld");
     std::fs::copy(assert_cmd::cargo::cargo_bin!("seawalld"), &program).unwrap();
     set_mode(&program, 0o755);
-    for subcommand in ["__effect", "__vault"] {
+    for subcommand in ["__worker"] {
         // As another user than root: what cannot be dumped belongs to root in `/proc`.
         let mut child = Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])

@@ -60,16 +60,13 @@ fn a_restore_gives_back_what_was_there() {
     mixed_source(&world);
     let outcome = world.backup(2).unwrap();
     let request = world.restore_request(&outcome.snapshot_id);
-    let restored = world
-        .vault
-        .restore(&request, &helper(), &mut |_| {})
-        .unwrap();
+    let restored = world.vault.restore(&request, &helper()).unwrap();
     assert_eq!((restored.restored.files, restored.restored.others), (5, 1));
     assert_eq!(restored.restored.bytes, outcome.bytes);
     assert_same(&world.path("src"), &world.path("out"));
     let checked = world
         .vault
-        .check(&world.locations[0], Portion::All, &helper(), &mut |_| {})
+        .check(&world.locations[0], Portion::All, &helper())
         .unwrap();
     assert!(checked.is_sound(), "{checked:?}");
     assert!(checked.packs > 0 && checked.oddities.is_empty());
@@ -146,10 +143,7 @@ fn several_datasets_share_one_snapshot_and_excludes_are_left_out() {
         dataset: "ds_a_other".parse().unwrap(),
         ..world.restore_request(&outcome.snapshot_id)
     };
-    world
-        .vault
-        .restore(&wanted, &helper(), &mut |_| {})
-        .unwrap();
+    world.vault.restore(&wanted, &helper()).unwrap();
     assert_same(&world.path("other"), &world.path("out"));
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use reconciler::world::vault::{Helper, LocationState, Portion, RestoreRequest, VaultError};
+use reconciler::worker::supervisor::Helper;
+use reconciler::world::vault::{LocationState, Portion, RestoreRequest, VaultError};
 
 use super::world::{World, assert_same, helper};
 
@@ -37,38 +38,25 @@ fn a_flipped_byte_is_found_and_a_restore_uses_another_copy() {
     let outcome = world.backup(2).unwrap();
     flip(&largest_pack(&world, "a"));
     let a = world.locations[0].clone();
-    let checked = world
-        .vault
-        .check(&a, Portion::All, &helper(), &mut |_| {})
-        .unwrap();
+    let checked = world.vault.check(&a, Portion::All, &helper()).unwrap();
     assert_eq!(checked.damaged.len(), 1, "{checked:?}");
     let mut found = 0;
     for part in 1..=5 {
         let portion = Portion::Part { part, of: 5 };
-        let checked = world
-            .vault
-            .check(&a, portion, &helper(), &mut |_| {})
-            .unwrap();
+        let checked = world.vault.check(&a, portion, &helper()).unwrap();
         found += checked.damaged.len();
     }
     assert_eq!(found, 1, "exactly one part of five holds the pack");
 
     let wanted = request(&world, &outcome.snapshot_id, None);
-    let restored = world
-        .vault
-        .restore(&wanted, &helper(), &mut |_| {})
-        .unwrap();
+    let restored = world.vault.restore(&wanted, &helper()).unwrap();
     assert_eq!(restored.location.as_str(), "b");
     assert_eq!(restored.failed.len(), 1);
     assert_same(&world.path("src"), &world.path("out"));
     fs::remove_dir_all(world.path("out")).unwrap();
     let error = world
         .vault
-        .restore(
-            &request(&world, &outcome.snapshot_id, Some("a")),
-            &helper(),
-            &mut |_| {},
-        )
+        .restore(&request(&world, &outcome.snapshot_id, Some("a")), &helper())
         .unwrap_err();
     assert!(matches!(error, VaultError::RestoreFailed { .. }), "{error}");
 }
@@ -116,10 +104,7 @@ fn a_cut_object_quarantines_its_location() {
         "it gets nothing more"
     );
     let wanted = request(&world, &outcome.snapshot_id, None);
-    let restored = world
-        .vault
-        .restore(&wanted, &helper(), &mut |_| {})
-        .unwrap();
+    let restored = world.vault.restore(&wanted, &helper()).unwrap();
     assert_ne!(restored.location.as_str(), "c");
 }
 
@@ -154,10 +139,7 @@ fn packs_that_vanished_everywhere_are_stored_again() {
     assert_eq!(outcome.missing_packs, 1);
     assert!(outcome.added_bytes > 4 << 20, "{}", outcome.added_bytes);
     let wanted = request(&world, &outcome.snapshot_id, None);
-    world
-        .vault
-        .restore(&wanted, &helper(), &mut |_| {})
-        .unwrap();
+    world.vault.restore(&wanted, &helper()).unwrap();
     assert_same(&world.path("src"), &world.path("out"));
 }
 
@@ -169,20 +151,14 @@ fn a_target_with_content_is_left_alone() {
     fs::create_dir(world.path("out")).unwrap();
     fs::write(world.path("out/precious"), "x").unwrap();
     let wanted = request(&world, &outcome.snapshot_id, None);
-    let error = world
-        .vault
-        .restore(&wanted, &helper(), &mut |_| {})
-        .unwrap_err();
+    let error = world.vault.restore(&wanted, &helper()).unwrap_err();
     assert!(
         matches!(error, VaultError::TargetNotEmpty { .. }),
         "{error}"
     );
     let mut wanted = request(&world, &"0".repeat(64), None);
     wanted.target = world.path("out2");
-    let error = world
-        .vault
-        .restore(&wanted, &helper(), &mut |_| {})
-        .unwrap_err();
+    let error = world.vault.restore(&wanted, &helper()).unwrap_err();
     assert!(
         matches!(error, VaultError::SnapshotAbsent { .. }),
         "{error}"
@@ -190,10 +166,7 @@ fn a_target_with_content_is_left_alone() {
     let mut wanted = request(&world, &outcome.snapshot_id, None);
     wanted.target = world.path("out3");
     wanted.dataset = "ds_other".parse().unwrap();
-    let error = world
-        .vault
-        .restore(&wanted, &helper(), &mut |_| {})
-        .unwrap_err();
+    let error = world.vault.restore(&wanted, &helper()).unwrap_err();
     assert!(matches!(error, VaultError::DatasetAbsent { .. }), "{error}");
 }
 
@@ -219,12 +192,7 @@ fn the_packs_of_one_run_can_be_checked_alone() {
     world.file("new", 2, 1 << 20);
     let new = world.backup(1).unwrap().packs;
     assert!(!new.is_empty() && old.is_disjoint(&new));
-    let checked = |portion: Portion| {
-        world
-            .vault
-            .check(&a, portion, &helper(), &mut |_| {})
-            .unwrap()
-    };
+    let checked = |portion: Portion| world.vault.check(&a, portion, &helper()).unwrap();
     let whole = checked(Portion::Packs(new.clone()));
     assert!(whole.is_sound(), "{whole:?}");
     assert_eq!(whole.packs, new.len() as u64);
@@ -325,15 +293,12 @@ fn what_stands_at_the_target_is_read_before_it_is_believed() {
 
     let named = request(&world, &outcome.snapshot_id, Some("a"));
     let planting = helper_that_plants(&world, &planted);
-    let error = world
-        .vault
-        .restore(&named, &planting, &mut |_| {})
-        .unwrap_err();
+    let error = world.vault.restore(&named, &planting).unwrap_err();
     assert!(error.to_string().contains("one"), "{error}");
 
     fs::remove_dir_all(world.path("out")).unwrap();
     let any = request(&world, &outcome.snapshot_id, None);
-    let restored = world.vault.restore(&any, &planting, &mut |_| {}).unwrap();
+    let restored = world.vault.restore(&any, &planting).unwrap();
     assert_eq!(restored.failed.len(), 1, "{restored:?}");
     assert_same(&world.path("src"), &world.path("out"));
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use contract::digest::Digest;
+use reconciler::worker::protocol::Limit;
+use reconciler::worker::supervisor::Helper;
 use reconciler::world::vault::{
-    Helper, LocationFolder, LocationState, Mark, Place, Portion, Store as _, StoreError, Vault,
+    LocationFolder, LocationState, Mark, Place, Portion, Store as _, StoreError, Vault,
 };
 use rstest::rstest;
 
@@ -46,10 +48,7 @@ fn others_go_on(world: &mut World, planted: &[PathBuf]) {
         );
     }
     let wanted = world.restore_request(&outcome.snapshot_id);
-    let restored = world
-        .vault
-        .restore(&wanted, &helper(), &mut |_| {})
-        .unwrap();
+    let restored = world.vault.restore(&wanted, &helper()).unwrap();
     assert_eq!(restored.location.as_str(), "b");
     assert_same(&world.path("src"), &world.path("out"));
     world.restic_ok("b", &["check", "--read-data"]);
@@ -85,10 +84,7 @@ fn a_file_that_is_larger_than_any_object_is_never_read(
     }
     others_go_on(&mut world, &[planted]);
     let a = world.locations[0].clone();
-    let checked = world
-        .vault
-        .check(&a, Portion::All, &helper(), &mut |_| {})
-        .unwrap();
+    let checked = world.vault.check(&a, Portion::All, &helper()).unwrap();
     assert_eq!(checked.is_sound(), kind == "locks");
 }
 
@@ -336,10 +332,7 @@ fn a_rotten_configuration_is_proven_and_not_voted_on(#[case] bad: &[&str], #[cas
     let outcome = world.backup(1).unwrap();
     assert_eq!(outcome.committed, [good.parse().unwrap()]);
     let wanted = world.restore_request(&first.snapshot_id);
-    let restored = world
-        .vault
-        .restore(&wanted, &helper(), &mut |_| {})
-        .unwrap();
+    let restored = world.vault.restore(&wanted, &helper()).unwrap();
     assert_eq!(restored.location.as_str(), good);
 }
 
@@ -455,15 +448,12 @@ fn a_check_of_a_quarantined_location_ends() {
     let planted = object(&world, "snapshots", &"00".repeat(32));
     nix::unistd::mkfifo(&planted, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let within = Helper {
-        deadline: Duration::from_mins(1),
+        limit: Limit::Within(Duration::from_mins(1)),
         ..helper()
     };
     let began = Instant::now();
     let a = world.locations[0].clone();
-    let checked = world
-        .vault
-        .check(&a, Portion::All, &within, &mut |_| {})
-        .unwrap();
+    let checked = world.vault.check(&a, Portion::All, &within).unwrap();
     assert!(!checked.is_sound());
     assert!(began.elapsed() < Duration::from_secs(30));
 }

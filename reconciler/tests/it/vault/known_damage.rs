@@ -31,10 +31,7 @@ fn rot(world: &World, location: &str, object: &str) {
 /// Checks everything at a location and remembers what it finds, as the daemon does.
 fn find(world: &mut World, location: &str) -> BTreeMap<String, String> {
     let id = location.parse().unwrap();
-    let checked = world
-        .vault
-        .check(&id, Portion::All, &helper(), &mut |_| {})
-        .unwrap();
+    let checked = world.vault.check(&id, Portion::All, &helper()).unwrap();
     let paths: BTreeSet<String> = checked.damaged.keys().cloned().collect();
     world.vault.distrust(&BTreeMap::from([(id, paths)]));
     checked.broken
@@ -46,7 +43,7 @@ fn restore(world: &World, snapshot_id: &str, location: Option<&str>) -> Result<S
         location: location.map(|location| location.parse().unwrap()),
         ..world.restore_request(snapshot_id)
     };
-    let restored = world.vault.restore(&request, &helper(), &mut |_| {});
+    let restored = world.vault.restore(&request, &helper());
     restored
         .map(|outcome| outcome.location.to_string())
         .map_err(|error| error.to_string())
@@ -108,7 +105,7 @@ fn what_is_damaged_everywhere_is_stored_again_and_damages_no_later_point() {
     for location in ["a", "b"] {
         let id = location.parse().unwrap();
         let own = Portion::Packs(second.packs.clone());
-        let checked = world.vault.check(&id, own, &helper(), &mut |_| {}).unwrap();
+        let checked = world.vault.check(&id, own, &helper()).unwrap();
         let broken: Vec<&String> = checked.broken.keys().collect();
         assert_eq!(broken, [&first.snapshot_id], "the later point is whole");
         let served = restore(&world, &second.snapshot_id, Some(location)).unwrap();
@@ -145,10 +142,7 @@ fn a_reading_in_pieces_reads_every_pack_once_and_finds_the_same() {
                     after: after.clone(),
                     within: Some(Duration::ZERO),
                 };
-                let checked = world
-                    .vault
-                    .check(&a, reading, &helper(), &mut |_| {})
-                    .unwrap();
+                let checked = world.vault.check(&a, reading, &helper()).unwrap();
                 assert!(checked.packs <= 1, "no time, one pack");
                 read += checked.packs;
                 pieces += 1;
@@ -174,9 +168,6 @@ fn a_location_that_is_gone_is_no_damage() {
     world.backup(1).unwrap();
     let a = world.locations[0].clone();
     fs::rename(world.path("a"), world.path("away")).unwrap();
-    let error = world
-        .vault
-        .check(&a, Portion::All, &helper(), &mut |_| {})
-        .unwrap_err();
+    let error = world.vault.check(&a, Portion::All, &helper()).unwrap_err();
     assert!(error.to_string().contains("storage"), "{error}");
 }

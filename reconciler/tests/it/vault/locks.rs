@@ -1,11 +1,14 @@
 //! Lock files: restic and we respect each other, and a dead run of ours blocks nobody.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use reconciler::world::vault::{Job, Order, Place, SUBCOMMAND, VaultError, Word};
+use reconciler::worker::SUBCOMMAND;
+use reconciler::worker::protocol::Answer;
+use reconciler::worker::supervisor::Helper;
+use reconciler::world::vault::VaultError;
 
-use super::world::{KEY, World, name};
+use super::world::World;
 
 #[test]
 fn an_exclusive_lock_of_restic_is_respected() {
@@ -61,19 +64,18 @@ fn a_lock_is_stale_by_the_rule_of_restic(
         .filter(is_lock)
         .count();
     assert_eq!(left, 1, "the killed process left its lock");
-    let request = world.request(1);
+    let order = world.order(1);
     let real = super::world::helper();
     let arguments = ["-f", later, real.program.to_str().unwrap(), SUBCOMMAND];
-    let helper = reconciler::world::vault::Helper {
+    let helper = Helper {
         program: "faketime".into(),
         arguments: arguments.iter().map(Into::into).collect(),
         ..real
     };
-    let outcome = world
-        .vault
-        .backup_in_child(&request, &helper, |_| Ok(()))
-        .unwrap();
-    assert_eq!(outcome.committed.len(), if is_stale { 2 } else { 1 });
+    let Ok(Answer::Backup(report)) = helper.effect(&order) else {
+        panic!("no recovery point");
+    };
+    assert_eq!(report.outcome.committed.len(), if is_stale { 2 } else { 1 });
     let left = world
         .objects("a", "locks")
         .into_iter()
@@ -129,58 +131,55 @@ impl Drop for Holder {
     }
 }
 
-/// `kill -9` at the moment when the child has stored everything and asks for the verdict.
+/// A worker that reads a source which takes it long, after it has stored a part of it.
+struct Worker {
+    child: std::process::Child,
+    input: Option<std::process::ChildStdin>,
+}
+
+impl Worker {
+    fn start(world: &mut World) -> Self {
+        world.file("a", 1, 96 << 20);
+        // A hole of so many bytes takes hours to read, and nothing to store.
+        let endless = std::fs::File::create(world.path("src/z")).unwrap();
+        endless.set_len(1 << 43).unwrap();
+        let order = world.order(world.locations.len());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_seawalld"))
+            .arg(SUBCOMMAND)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "{}", serde_json::to_string(&order).unwrap()).unwrap();
+        let mut worker = Self {
+            child,
+            input: Some(input),
+        };
+        for location in &world.locations {
+            while world.objects(location.as_str(), "data").is_empty() {
+                assert!(worker.child.try_wait().unwrap().is_none(), "it ended");
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            let locks = world.objects(location.as_str(), "locks").len();
+            assert_eq!(locks, 1, "the run holds its lock");
+        }
+        std::fs::remove_file(world.path("src/z")).unwrap();
+        worker
+    }
+}
+
+/// `kill -9` while it stores.
 #[test]
 fn a_killed_run_leaves_no_point_and_its_locks_block_nobody() {
     let mut world = World::new(2);
-    world.file("one", 1, 3 << 20);
-    let request = world.request(2);
-    let places = world
-        .locations
-        .iter()
-        .map(|location| {
-            (
-                location.clone(),
-                Place::folder(world.path(location.as_str())),
-            )
-        })
-        .collect();
-    let order = Order {
-        repository: name().to_string(),
-        password: KEY.to_owned(),
-        job: Job::Backup {
-            places,
-            damaged: std::collections::BTreeMap::new(),
-            aside: std::collections::BTreeMap::new(),
-            known: std::collections::BTreeSet::new(),
-            request: Box::new(request),
-        },
-    };
-    let mut child = Command::new(env!("CARGO_BIN_EXE_seawalld"))
-        .arg(SUBCOMMAND)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    writeln!(input, "{}", serde_json::to_string(&order).unwrap()).unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let word: Word = serde_json::from_str(&line).unwrap();
-    assert!(matches!(word, Word::Verdict(_)), "{line}");
+    let mut worker = Worker::start(&mut world);
+    worker.child.kill().unwrap();
+    worker.child.wait().unwrap();
     for location in ["a", "b"] {
-        assert_eq!(
-            world.objects(location, "locks").len(),
-            1,
-            "the run holds its lock"
-        );
-        assert!(!world.objects(location, "data").is_empty());
         assert!(world.objects(location, "snapshots").is_empty());
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert!(world.vault.all_snapshots().unwrap().points.is_empty());
     let outcome = world.backup(2).unwrap();
     assert_eq!(outcome.committed.len(), 2);
@@ -191,40 +190,17 @@ fn a_killed_run_leaves_no_point_and_its_locks_block_nobody() {
         );
         assert_eq!(world.objects(location, "snapshots").len(), 1);
     }
-    world.assert_identical();
-    world.restic_ok("a", &["check", "--read-data"]);
+    for location in ["a", "b"] {
+        world.restic_ok(location, &["check", "--read-data"]);
+    }
 }
 
-/// A parent that dies takes its child along, before anything becomes visible.
+/// A parent that dies takes its worker along, before anything becomes visible.
 #[test]
-fn a_child_without_a_parent_stops() {
+fn a_worker_without_a_parent_stops() {
     let mut world = World::new(1);
-    world.file("one", 1, 1000);
-    let request = world.request(1);
-    let order = Order {
-        repository: name().to_string(),
-        password: KEY.to_owned(),
-        job: Job::Backup {
-            places: [("a".parse().unwrap(), Place::folder(world.path("a")))].into(),
-            damaged: std::collections::BTreeMap::new(),
-            aside: std::collections::BTreeMap::new(),
-            known: std::collections::BTreeSet::new(),
-            request: Box::new(request),
-        },
-    };
-    let mut child = Command::new(env!("CARGO_BIN_EXE_seawalld"))
-        .arg(SUBCOMMAND)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    writeln!(input, "{}", serde_json::to_string(&order).unwrap()).unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    drop(input);
-    assert_eq!(child.wait().unwrap().code(), Some(4));
+    let mut worker = Worker::start(&mut world);
+    drop(worker.input.take());
+    assert_eq!(worker.child.wait().unwrap().code(), Some(4));
     assert!(world.objects("a", "snapshots").is_empty());
 }

@@ -9,9 +9,14 @@ use std::time::Duration;
 
 use contract::id::LocationId;
 use jiff::Timestamp;
+use reconciler::worker::Access;
+use reconciler::worker::meter::Meter;
+use reconciler::worker::protocol::{BackupOrder, Limit, Order};
+use reconciler::worker::supervisor::Helper;
+use reconciler::world::cancel::Cancel;
 use reconciler::world::vault::{
-    BackupOutcome, BackupRequest, Expect, Helper, LocationState, Objects, Place, PointTags,
-    RepositoryName, RestoreRequest, Source, Vault, VaultError,
+    BackupOutcome, BackupRequest, Expect, LocationState, Objects, Place, PointTags, RepositoryName,
+    RestoreRequest, Source, Vault, VaultError,
 };
 use tempfile::TempDir;
 
@@ -147,6 +152,39 @@ impl World {
         }
     }
 
+    /// What a worker is told that takes a recovery point of `src`.
+    pub fn order(&mut self, commit: usize) -> Order {
+        let request = self.request(commit);
+        fs::create_dir_all(self.path("spool")).unwrap();
+        let binding = serde_json::json!({ "files": { "path": self.path("src") } });
+        Order::Backup(Box::new(BackupOrder {
+            access: Access {
+                environment: name().environment,
+                plan: name().plan,
+                kid: name().kid,
+                places: self.places(),
+                aside: BTreeMap::new(),
+                known: BTreeSet::new(),
+                damaged: BTreeMap::new(),
+                key: KEY.as_bytes().to_vec().into(),
+            },
+            bindings: [(
+                "ds_files".parse().unwrap(),
+                serde_json::from_value(binding).unwrap(),
+            )]
+            .into(),
+            previous: BTreeMap::new(),
+            spool: self.path("spool"),
+            limit: Limit::Within(Duration::from_mins(10)),
+            full: false,
+            compression: request.compression,
+            jobs: 1,
+            commit,
+            existing: false,
+            tags: request.tags,
+        }))
+    }
+
     /// Brings `ds_files` back to `out`, from any location.
     pub fn restore_request(&self, snapshot_id: &str) -> RestoreRequest {
         RestoreRequest {
@@ -214,13 +252,14 @@ pub fn name() -> RepositoryName {
     }
 }
 
-/// The real program as its own child.
+/// The real program as its own worker.
 pub fn helper() -> Helper {
     Helper {
         program: env!("CARGO_BIN_EXE_seawalld").into(),
-        arguments: vec![reconciler::world::vault::SUBCOMMAND.into()],
-        deadline: Duration::from_mins(2),
-        cancel: reconciler::world::cancel::Cancel::new(),
+        arguments: vec![reconciler::worker::SUBCOMMAND.into()],
+        limit: Limit::Within(Duration::from_mins(2)),
+        cancel: Cancel::new(),
+        meter: Meter::default(),
     }
 }
 

@@ -253,10 +253,17 @@ pub(super) fn run_until(
         command,
         input.map_or(Input::Nothing, |text| Input::Whole(text.as_bytes())),
         Stderr::Collect,
-        bounds.left(),
-        &|| bounds.is_cancelled() || gives_up(),
+        bounds.at_most(),
+        &|| bounds.is_over() || gives_up(),
     );
-    let ended = ended.map_err(|error| failure(error, what))?;
+    let ended = ended.map_err(|error| match error {
+        ProcessError::Stopped { .. } if !bounds.is_cancelled() && bounds.is_over() => {
+            ConnectorError::DeadlinePassed {
+                what: what.to_owned(),
+            }
+        }
+        error => failure(error, what),
+    })?;
     Ok(Ended {
         status: ended.status,
         stdout: text(&ended.stdout),

@@ -1,0 +1,166 @@
+//! Owns what a daemon and its worker say to each other: one order, a line on standard input; then lines on standard output, of
+//! which the last is the answer. The daemon keeps standard input open: its end is the daemon's death, and the worker's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use contract::id::{DatasetId, LocationId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Access;
+use crate::progress::Progress;
+use crate::world::connector::{Binding, Manifest, SourceProfile};
+use crate::world::vault::{
+    BackupOutcome, Done, LocationState, Order as Job, PointTags, VaultError,
+};
+
+/// An order is a few paths, keys, bindings and the names of one run's packs; none is longer.
+pub const ORDER_LIMIT: usize = 64 << 20;
+
+/// What the worker is told. Holds keys, so it is never logged.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Take a recovery point.
+    Backup(Box<BackupOrder>),
+    /// Copy to lagging locations what they miss.
+    CatchUp {
+        /// The repository.
+        access: Access,
+    },
+    /// Restore from one location, or check it.
+    Location(Box<Job>),
+}
+
+/// When work is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// After this time.
+    Within(Duration),
+    /// After this time without any progress, however long it takes.
+    Still(Duration),
+}
+
+/// A recovery point to take.
+#[derive(Serialize, Deserialize)]
+pub struct BackupOrder {
+    /// The repository.
+    pub access: Access,
+    /// Where each dataset lives.
+    pub bindings: BTreeMap<DatasetId, Binding>,
+    /// What each connector said after the last committed run.
+    pub previous: BTreeMap<DatasetId, Value>,
+    /// A folder of this run alone; made when missing, removed by the parent.
+    pub spool: PathBuf,
+    /// When the daemon ends it: connectors end by themselves before that, and say why.
+    pub limit: Limit,
+    /// Read everything again.
+    pub full: bool,
+    /// Zstandard level.
+    pub compression: u32,
+    /// Jobs that a dump may run side by side.
+    pub jobs: u32,
+    /// Locations that must hold the point.
+    pub commit: usize,
+    /// Whether recovery points are known, so that a missing repository is lost and not new.
+    pub existing: bool,
+    /// Tags of the snapshot.
+    pub tags: PointTags,
+}
+
+/// What a backup left.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// What the vault did.
+    pub outcome: BackupOutcome,
+    /// What the connectors said.
+    pub judged: Judged,
+}
+
+/// What the connectors said of the sources that were read. It lies in the spool before the snapshot passes the gate, so that
+/// a point whose process was killed is recorded as whole as any other.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Judged {
+    /// For the connectors' next run.
+    pub states: BTreeMap<DatasetId, Option<Value>>,
+    /// Checksums of what connectors made.
+    pub manifests: BTreeMap<DatasetId, Manifest>,
+    /// What each source was.
+    #[serde(default)]
+    pub profiles: BTreeMap<DatasetId, SourceProfile>,
+    /// Datasets whose source a person must look at before a point of it is good, and why.
+    #[serde(default)]
+    pub doubts: BTreeMap<DatasetId, String>,
+    /// What a reader of the receipt should know.
+    pub notes: Vec<String>,
+}
+
+impl Judged {
+    fn file(spool: &Path) -> PathBuf {
+        spool.join("judged.json")
+    }
+
+    pub(super) fn keep(&self, spool: &Path) -> std::io::Result<()> {
+        let mut file = File::create(Self::file(spool))?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()
+    }
+
+    /// What a killed run left in its spool. Without it the point is still good, but the next run reads more than it would
+    /// have to, and a restore holds the content against the repository's checksums alone.
+    pub fn left_in(spool: &Path) -> Self {
+        std::fs::read(Self::file(spool))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// What catching up did.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CatchUpReport {
+    /// How each location that lagged stands now.
+    pub after: BTreeMap<LocationId, LocationState>,
+    /// Objects and bytes copied.
+    pub copied: (u64, u64),
+    /// Paths of objects that were damaged before, by location.
+    pub repaired: BTreeMap<LocationId, BTreeSet<String>>,
+}
+
+/// One line of the worker.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// How far it is.
+    Progress(Progress),
+    /// The end of its work, and its last word.
+    Answer(Answer),
+}
+
+/// What the work came to.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// A recovery point was made.
+    Backup(Box<BackupReport>),
+    /// Locations were brought forward.
+    CatchUp(CatchUpReport),
+    /// A location was restored from, or checked.
+    Location(Box<Done>),
+    /// A location could not be restored from, or checked.
+    LocationFailed(Box<VaultError>),
+    /// It failed.
+    Failed {
+        /// `SW1409` …
+        code: String,
+        /// One line.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+}

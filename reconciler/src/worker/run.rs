@@ -1,0 +1,95 @@
+//! Owns the worker's end: reads its order, ends when its daemon does, tells how far it is, and answers. The interesting function
+//! is [`run`].
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backup::{catch_up, take_backup};
+use super::protocol::{Answer, ORDER_LIMIT, Order, Word};
+use crate::progress::Gauge;
+use crate::world::process::{self, signals};
+use crate::world::secret;
+use crate::world::vault::Vault;
+
+/// How often the daemon hears how far its worker is: often enough for a person who watches.
+const TOLD_EACH: Duration = Duration::from_millis(500);
+
+/// The whole life of the worker.
+pub fn run() -> ExitCode {
+    // Whoever asks an effect to end must find everything that it started ended too, its server's work among it.
+    let asked = signals::when_asked_to_end(&signals::ASKING_AN_EFFECT, || {
+        process::end_all();
+        std::process::exit(1);
+    });
+    // Not the library's standard input, which keeps a copy of what it read.
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let (Ok(()), Ok(input)) = (asked, input) else {
+        return ExitCode::from(2);
+    };
+    let mut input = File::from(input);
+    let line = secret::read_line(&mut input, ORDER_LIMIT);
+    let order = line
+        .ok()
+        .and_then(|line| secret::from_line::<Order>(&line).ok());
+    let Some(order) = order else {
+        // The line may hold a key, so nothing of it is shown.
+        eprintln!("the order cannot be read");
+        return ExitCode::from(2);
+    };
+    // The daemon holds the pipe open for as long as it lives. An effect without it would be recorded by nobody, and a dump
+    // without us would load its server for nothing.
+    std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        let _ = input.read_to_end(&mut rest);
+        process::end_all();
+        std::process::exit(4);
+    });
+    let gauge = Arc::<Gauge>::default();
+    let counted = Arc::clone(&gauge);
+    std::thread::spawn(move || tell_of(&counted));
+    match say(&Word::Answer(answer(order, &gauge))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(1),
+    }
+}
+
+fn answer(order: Order, gauge: &Arc<Gauge>) -> Answer {
+    let done = match order {
+        Order::Backup(order) => {
+            take_backup(&order, gauge).map(|report| Answer::Backup(Box::new(report)))
+        }
+        Order::CatchUp { access } => catch_up(&access, gauge).map(Answer::CatchUp),
+        Order::Location(job) => Ok(match Vault::perform(&job, gauge) {
+            Ok(done) => Answer::Location(Box::new(done)),
+            Err(error) => Answer::LocationFailed(Box::new(error)),
+        }),
+    };
+    done.unwrap_or_else(|failure| Answer::Failed {
+        code: failure.code.to_string(),
+        message: failure.message,
+        help: failure.help,
+    })
+}
+
+/// Whatever changed is told. A daemon that is gone hears nothing; the watcher of standard input ends this process.
+fn tell_of(gauge: &Gauge) {
+    let mut told = None;
+    loop {
+        let progress = gauge.progress();
+        if told.replace(progress) != Some(progress) {
+            let _ = say(&Word::Progress(progress));
+        }
+        std::thread::sleep(TOLD_EACH);
+    }
+}
+
+fn say(word: &Word) -> std::io::Result<()> {
+    let mut bytes = serde_json::to_vec(word).map_err(std::io::Error::other)?;
+    bytes.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    out.write_all(&bytes).and_then(|()| out.flush())
+}

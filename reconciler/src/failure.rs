@@ -7,6 +7,7 @@ use contract::code::{self, Code};
 use contract::hidden;
 use contract::receipt::ErrorNote;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::config::ConfigError;
 use crate::store::StoreError;
@@ -17,9 +18,10 @@ use crate::world::receipts::{CopyError, LogError};
 use crate::world::vault::VaultError;
 
 /// One failure, ready to be told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// Its code.
+    #[schema(value_type = String)]
     pub code: Code,
     /// One lowercase line.
     pub message: String,

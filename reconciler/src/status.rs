@@ -10,7 +10,8 @@ use contract::id::{BackupId, PlanId};
 use contract::model::Plan as Policy;
 use contract::seal::Standing;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::doubt::Clock;
 use crate::failure::Failure;
@@ -20,7 +21,7 @@ use crate::review::Objection;
 use crate::store::{Execution, ExecutionKind, Run, StoredCondition};
 
 /// The word of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub enum Word {
     /// Everything is as policy wants it.
     Ready,
@@ -48,41 +49,49 @@ impl Word {
 }
 
 /// One condition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
     /// The plan; absent for the whole.
+    #[schema(value_type = Option<String>)]
     pub plan_id: Option<PlanId>,
     /// The word.
     pub condition: Word,
     /// Its code, where something is wrong.
+    #[schema(value_type = Option<String>)]
     pub code: Option<Code>,
     /// In words.
     pub why: String,
     /// Since when.
+    #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
 }
 
 /// How one plan stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanStatus {
     /// Its condition.
     pub condition: Condition,
     /// The newest recovery point that may be used.
     pub newest: Option<Newest>,
     /// The strictest RPO of its datasets.
+    #[schema(value_type = Option<u64>)]
     pub rpo_s: Option<Seconds>,
     /// When its next run is due.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub next_due: Option<Timestamp>,
 }
 
 /// The newest usable recovery point.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Newest {
     /// Its id.
+    #[schema(value_type = String)]
     pub backup_id: BackupId,
     /// The state it shows.
+    #[schema(value_type = String, format = DateTime)]
     pub consistent_at: Timestamp,
     /// Seconds since then.
+    #[schema(value_type = u64)]
     pub age_s: Seconds,
     /// Whether it was checked.
     pub verified: bool,
@@ -106,13 +115,15 @@ pub struct Source {
 }
 
 /// How everything stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// When.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Serial of the bundle in force.
     pub serial: u64,
     /// When it stops to be fresh.
+    #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
     /// The whole.
     pub whole: Vec<Condition>,
@@ -123,7 +134,7 @@ pub struct Status {
 }
 
 /// One colour for everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Light {
     /// Ready.
@@ -471,7 +482,10 @@ impl Judging<'_> {
         let running = || seen.open.iter().filter(move |open| self.is_running(open));
         let due = || {
             let steps = self.plan.steps.iter();
-            steps.filter(move |planned| planned.step.plan_id() == plan_id)
+            let begun = |id: &str| seen.open.iter().any(|open| open.operation_id == id);
+            steps
+                .filter(move |planned| planned.step.plan_id() == plan_id)
+                .filter(move |planned| !begun(&planned.operation_id))
         };
         // A plan's first run is work like any other; an RPO that is missed meanwhile is told above.
         if running().next().is_none() && due().next().is_none() {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use contract::code::{self, Code};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, header};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -13,10 +13,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{Ask, Asked, Operation, Problem, State};
 use crate::failure::Failure;
+use crate::status::Status;
 use crate::world::random;
-
-/// How long one answer is waited for before it is asked for again.
-const WAIT_S: u64 = 20;
 
 /// The catalog entries of an answer are many at most; a longer answer is none of ours.
 const MAX_ANSWER: usize = 64 << 20;
@@ -39,8 +37,13 @@ impl Client {
         })
     }
 
-    /// Lets the daemon do what is asked for, and waits for the end. `begun` hears the operation's name.
-    pub fn carry_out(&self, asked: Asked, begun: impl FnOnce(&str)) -> Result<Operation, Failure> {
+    /// Lets the daemon do what is asked for, and waits for the end. `begun` hears the operation's name, `heard` how far it is.
+    pub fn carry_out(
+        &self,
+        asked: Asked,
+        begun: impl FnOnce(&str),
+        heard: &mut dyn FnMut(&Operation),
+    ) -> Result<Operation, Failure> {
         let id = random::name().map_err(|error| broken(&error))?;
         let id = format!("req-{id}");
         let ask = Ask {
@@ -48,16 +51,57 @@ impl Client {
             asked,
         };
         let body = serde_json::to_vec(&ask).map_err(|error| broken(&error))?;
-        let mut operation: Operation =
-            self.runtime
-                .block_on(self.call(Method::POST, "/v1/operations", body))?;
+        let begin = self.call::<Operation>(Method::POST, "/v1/operations", body);
+        self.runtime.block_on(begin)?;
         begun(&id);
-        let path = format!("/v1/operations/{id}?wait_s={WAIT_S}");
-        while operation.state == State::Running {
-            let again = self.call(Method::GET, &path, Vec::new());
-            operation = self.runtime.block_on(again)?;
+        let watched = self.watch(&id, heard)?;
+        watched.ok_or_else(|| broken(&"it stopped telling how far it is"))
+    }
+
+    /// Hears of an operation whenever it changes; gives it as it ended, or none where it is a part of another one.
+    pub fn watch(
+        &self,
+        id: &str,
+        heard: &mut dyn FnMut(&Operation),
+    ) -> Result<Option<Operation>, Failure> {
+        if !super::is_name(id) {
+            return Err(unknown(id));
         }
-        Ok(operation)
+        self.runtime.block_on(async {
+            let path = format!("/v1/operations/{id}/events");
+            let mut response = self.response(Method::GET, &path, Vec::new()).await?;
+            if !response.status().is_success() {
+                return Err(problem(&body_of(response).await?));
+            }
+            let mut lines = Vec::new();
+            while let Some(frame) = response.body_mut().frame().await {
+                let frame = frame.map_err(|error| broken(&error))?;
+                lines.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+                if lines.len() > MAX_ANSWER {
+                    return Err(broken(&"its answer is too long"));
+                }
+                while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = lines.drain(..=end).collect();
+                    // An event is one line of data after its name; the data say the same as the name.
+                    let Some(data) = line.strip_prefix(b"data:") else {
+                        continue;
+                    };
+                    let operation: Operation =
+                        serde_json::from_slice(data).map_err(|error| broken(&error))?;
+                    heard(&operation);
+                    if operation.state != State::Running {
+                        return Ok(Some(operation));
+                    }
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// How everything stands, as the daemon last saw it.
+    pub fn status(&self) -> Result<Status, Failure> {
+        let call = self.call(Method::GET, "/v1/status", Vec::new());
+        self.runtime.block_on(call)
     }
 
     /// Operations in progress, and those that finished recently.
@@ -68,15 +112,8 @@ impl Client {
 
     /// Asks an operation to end.
     pub fn cancel(&self, id: &str) -> Result<(), Failure> {
-        let unknown = || {
-            Failure::new(
-                code::UNKNOWN_OBJECT,
-                format!("`{id}` is no name of an operation"),
-                "`seawalld operations` lists them",
-            )
-        };
         if !super::is_name(id) {
-            return Err(unknown());
+            return Err(unknown(id));
         }
         let path = format!("/v1/operations/{id}/cancel");
         let (status, body) = self
@@ -109,13 +146,25 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<(StatusCode, Bytes), Failure> {
+        let response = self.response(method, path, body).await?;
+        let status = response.status();
+        Ok((status, body_of(response).await?))
+    }
+
+    async fn response(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>, Failure> {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|error| broken(&error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| broken(&error))?;
-        let driven = tokio::spawn(connection);
+        // It ends with the response.
+        tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -123,18 +172,26 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
-        let response = sender
+        sender
             .send_request(request)
             .await
-            .map_err(|error| broken(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| broken(&error))?;
-        driven.abort();
-        Ok((status, body.to_bytes()))
+            .map_err(|error| broken(&error))
     }
+}
+
+async fn body_of(response: Response<Incoming>) -> Result<Bytes, Failure> {
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await;
+    Ok(body.map_err(|error| broken(&error))?.to_bytes())
+}
+
+fn unknown(id: &str) -> Failure {
+    Failure::new(
+        code::UNKNOWN_OBJECT,
+        format!("`{id}` is no name of an operation"),
+        "`seawalld operations` lists them",
+    )
 }
 
 fn broken(error: &dyn std::fmt::Display) -> Failure {

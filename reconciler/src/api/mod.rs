@@ -2,29 +2,36 @@
 //! only the daemon's own user can open. Holds no state. The types are [`Asked`], [`Operation`] and [`Problem`].
 
 pub mod client;
+mod openapi;
+pub mod resources;
 pub mod server;
+
+pub use openapi::document;
 
 use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::control::restore;
 use crate::failure::Failure;
 use crate::progress::Pace;
 
 /// What a person can ask of the running daemon.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 pub enum Asked {
     /// Take a recovery point of a plan now.
     Backup {
         /// The plan.
+        #[schema(value_type = String)]
         plan_id: PlanId,
     },
     /// Read recovery points again.
     Verify {
         /// Which one; the newest of each plan when absent.
+        #[schema(value_type = Option<String>)]
         backup_id: Option<BackupId>,
     },
     /// Bring a dataset back.
@@ -35,6 +42,7 @@ pub enum Asked {
     /// Accept that a recovery point is gone.
     AcceptLoss {
         /// The recovery point.
+        #[schema(value_type = String)]
         backup_id: BackupId,
         /// What happened.
         note: String,
@@ -42,6 +50,7 @@ pub enum Asked {
     /// Accept a location's folder as it is.
     AdoptLocation {
         /// The location.
+        #[schema(value_type = String)]
         location_id: LocationId,
     },
     /// Say that the clock is right.
@@ -49,6 +58,7 @@ pub enum Asked {
     /// Say that a source is what it should be.
     AcceptSource {
         /// The dataset.
+        #[schema(value_type = String)]
         dataset_id: DatasetId,
         /// Why.
         note: String,
@@ -58,7 +68,7 @@ pub enum Asked {
 }
 
 /// A request and its name, which the client makes: the same name twice is one request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
     /// Letters, digits, `-`, `_` and `.`; see [`is_name`].
@@ -68,7 +78,7 @@ pub struct Ask {
 }
 
 /// How far an operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It waits for what must not run beside it, or works.
@@ -80,7 +90,7 @@ pub enum State {
 }
 
 /// One operation of the daemon.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Operation {
     /// Its name.
     pub id: String,
@@ -89,10 +99,12 @@ pub struct Operation {
     /// How far it is.
     pub state: State,
     /// When it was asked for.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub asked_at: Option<Timestamp>,
     /// Who asked.
     pub requested_by: Option<String>,
     /// What it came to; the JSON that the command prints.
+    #[schema(value_type = Option<Object>)]
     pub result: Option<Value>,
     /// Why it failed.
     pub failure: Option<Failure>,
@@ -102,7 +114,7 @@ pub struct Operation {
 }
 
 /// Why a request is not taken, as RFC 9457 has it, with our code and help.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `urn:seawall:SW1217` …
     #[serde(rename = "type")]

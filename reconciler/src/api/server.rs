@@ -1,29 +1,37 @@
-//! Owns the daemon's end of the socket: routes, sizes and who asks. Decides nothing; what is asked for goes to the service. The
-//! interesting function is [`listen`].
+//! Owns the daemon's end of the socket: it accepts connections of its own user alone, bounds what they send, and hands requests to
+//! the service. Decides nothing. The interesting function is [`listen`].
 #![expect(
     clippy::disallowed_methods,
-    reason = "shell: the socket is a file of the state folder"
+    reason = "shell: a socket is a file that is made and removed"
 )]
 
+use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use axum::Router;
 use axum::body::Bytes;
-use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{DefaultBodyLimit, Path as Named, Query, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path as Named, Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Json, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
-use axum::{Json, Router};
 use contract::code;
-use serde::Deserialize;
+use contract::id::{BackupId, PlanId};
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
+use utoipa::IntoParams;
 
-use super::{Ask, Operation, Problem};
+use super::resources::{Page, PlanView, ReceiptView, RecoveryPoint, SlotView};
+use super::{Ask, Operation, Problem, State as OperationState, openapi};
 use crate::failure::Failure;
+use crate::status::Status;
 
 /// A request names things; it is never long.
 const MAX_REQUEST: usize = 64 << 10;
@@ -31,25 +39,50 @@ const MAX_REQUEST: usize = 64 << 10;
 /// The longest poll. A client polls again after it, so that dropped connections are noticed.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// What a page holds when its reader says nothing, and at most: an answer is built in memory.
+const PAGE: u32 = 100;
+const LARGEST_PAGE: u32 = 1_000;
+
+/// How often an event stream looks for progress.
+const EVENT_EACH: Duration = Duration::from_millis(500);
+
 /// What the socket is for.
+#[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Begins what is asked for, once for each name.
     fn ask(self: Arc<Self>, ask: Ask, requested_by: String) -> Result<Operation, Failure>;
     /// Operations in progress, and those that finished recently.
     fn operations(&self) -> Vec<Operation>;
+    /// One of them as it is now.
+    fn operation_now(&self, id: &str) -> Option<Operation>;
     /// One of them, as soon as it ended, or after a time.
-    fn operation(
-        self: Arc<Self>,
-        id: String,
-        within: Duration,
-    ) -> impl Future<Output = Option<Operation>> + Send;
-    /// Asks one to end; false when there is none of this name under way.
+    async fn operation(self: Arc<Self>, id: String, within: Duration) -> Option<Operation>;
+    /// Asks one to end; false when there is none of this name in progress.
     fn cancel(&self, id: &str) -> bool;
+    /// How everything stands.
+    async fn status(self: Arc<Self>) -> Result<Status, Failure>;
+    /// The plans that this reconciler attends to, in the order of their names.
+    async fn plans(self: Arc<Self>) -> Result<Vec<PlanView>, Failure>;
+    /// How slots ended, newest first, each with its number.
+    async fn slots(
+        self: Arc<Self>,
+        plan: Option<PlanId>,
+        before: Option<u64>,
+        most: u32,
+    ) -> Result<Vec<(u64, SlotView)>, Failure>;
+    /// Recovery points, newest first.
+    async fn points(self: Arc<Self>, plan: Option<PlanId>) -> Result<Vec<RecoveryPoint>, Failure>;
+    /// Receipts from a number on.
+    async fn receipts(self: Arc<Self>, from: u64, most: u32) -> Result<Vec<ReceiptView>, Failure>;
+    /// Looks at the published policy now.
+    fn look_at_source(&self);
 }
+
+type Shared = Arc<dyn Handler>;
 
 /// The user at the other end.
 #[derive(Debug, Clone)]
-struct Peer(Option<u32>);
+pub(super) struct Peer(Option<u32>);
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
@@ -77,16 +110,27 @@ pub fn bind(path: &Path) -> Result<UnixListener, Failure> {
 }
 
 /// Answers until `end`.
-pub async fn listen<H: Handler>(
+pub async fn listen(
     listener: UnixListener,
-    handler: Arc<H>,
+    handler: Arc<dyn Handler>,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
     let router = Router::new()
-        .route("/v1/operations", get(operations::<H>).post(ask::<H>))
-        .route("/v1/operations/{id}", get(operation::<H>))
-        .route("/v1/operations/{id}/cancel", post(cancel::<H>))
+        .route("/v1/openapi.json", get(description))
+        .route("/v1/status", get(status))
+        .route("/v1/plans", get(plans))
+        .route("/v1/plans/{plan_id}", get(plan))
+        .route("/v1/slots", get(slots))
+        .route("/v1/recovery-points", get(points))
+        .route("/v1/recovery-points/{backup_id}", get(point))
+        .route("/v1/receipts", get(receipts))
+        .route("/v1/source/look", post(look_at_source))
+        .route("/v1/operations", get(operations).post(ask))
+        .route("/v1/operations/{id}", get(operation))
+        .route("/v1/operations/{id}/events", get(events))
+        .route("/v1/operations/{id}/cancel", post(cancel))
         .fallback(unknown)
+        .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(handler)
         .into_make_service_with_connect_info::<Peer>();
@@ -102,12 +146,233 @@ pub async fn listen<H: Handler>(
         })
 }
 
-async fn operations<H: Handler>(State(handler): State<Arc<H>>) -> Json<Vec<Operation>> {
+/// The OpenAPI document of this API.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "status",
+    responses((status = 200, description = "An OpenAPI 3.1 document", body = serde_json::Value)))]
+pub(super) async fn description() -> Response {
+    Json(openapi::document()).into_response()
+}
+
+/// How everything stands: conditions of the whole and of each plan.
+#[utoipa::path(get, path = "/v1/status", tag = "status",
+    responses((status = 200, body = Status), (status = 503, description = "No policy is active yet", body = Problem,
+        content_type = "application/problem+json")))]
+pub(super) async fn status(State(handler): State<Shared>) -> Response {
+    shown(handler.status().await)
+}
+
+/// Which page of a list is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paging {
+    /// The `next` of the page before; the first page when absent.
+    cursor: Option<String>,
+    /// Entries on a page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// Which page of which plan's list is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PagingOfPlan {
+    /// Only what belongs to this plan.
+    #[param(value_type = Option<String>)]
+    plan_id: Option<PlanId>,
+    /// The `next` of the page before; the first page when absent.
+    cursor: Option<String>,
+    /// Entries on a page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+fn limit(wanted: Option<u32>) -> Result<u32, Failure> {
+    match wanted {
+        None => Ok(PAGE),
+        Some(limit @ 1..=LARGEST_PAGE) => Ok(limit),
+        Some(_) => Err(refusal(format!(
+            "`limit` is a number from 1 to {LARGEST_PAGE}"
+        ))),
+    }
+}
+
+/// A page of what is all there already. The cursor is the name of the last one before it, and stays right when entries come or go.
+fn page<T>(
+    all: Vec<T>,
+    cursor: Option<&str>,
+    limit: u32,
+    name: impl Fn(&T) -> String,
+) -> Result<Page<T>, Failure> {
+    let begin = match cursor {
+        None => 0,
+        Some(cursor) => all
+            .iter()
+            .position(|one| name(one) == cursor)
+            .map(|at| at + 1)
+            .ok_or_else(unknown_cursor)?,
+    };
+    let mut rest = all.into_iter().skip(begin);
+    let items: Vec<T> = rest.by_ref().take(limit as usize).collect();
+    let next = rest.next().and(items.last().map(name));
+    Ok(Page { items, next })
+}
+
+fn unknown_cursor() -> Failure {
+    refusal("`cursor` is no `next` of this list".to_owned())
+}
+
+/// The plans that this reconciler attends to.
+#[utoipa::path(get, path = "/v1/plans", tag = "plans", params(Paging),
+    responses((status = 200, body = Page<PlanView>), (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn plans(
+    State(handler): State<Shared>,
+    query: Result<Query<Paging>, QueryRejection>,
+) -> Response {
+    let paged = async {
+        let Query(paging) = query.map_err(unread)?;
+        let limit = limit(paging.limit)?;
+        page(
+            handler.plans().await?,
+            paging.cursor.as_deref(),
+            limit,
+            |plan| plan.plan_id.to_string(),
+        )
+    };
+    shown(paged.await)
+}
+
+/// One plan.
+#[utoipa::path(get, path = "/v1/plans/{plan_id}", tag = "plans", params(("plan_id" = String, Path, description = "Its id")),
+    responses((status = 200, body = PlanView), (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn plan(State(handler): State<Shared>, Named(plan_id): Named<String>) -> Response {
+    let found = handler.plans().await.and_then(|all| {
+        all.into_iter()
+            .find(|plan| plan.plan_id.as_str() == plan_id)
+            .ok_or_else(|| absent("plan", "`GET /v1/plans` lists them"))
+    });
+    shown(found)
+}
+
+/// How slots ended, newest first.
+#[utoipa::path(get, path = "/v1/slots", tag = "plans", params(PagingOfPlan),
+    responses((status = 200, body = Page<SlotView>), (status = 400, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn slots(
+    State(handler): State<Shared>,
+    query: Result<Query<PagingOfPlan>, QueryRejection>,
+) -> Response {
+    let paged = async {
+        let Query(paging) = query.map_err(unread)?;
+        let limit = limit(paging.limit)?;
+        let before = match paging.cursor {
+            None => None,
+            Some(cursor) => Some(cursor.parse::<u64>().map_err(|_| unknown_cursor())?),
+        };
+        let found = handler.slots(paging.plan_id, before, limit + 1).await?;
+        let more = found.len() > limit as usize;
+        let mut last = None;
+        let shown = found.into_iter().take(limit as usize);
+        let items = shown
+            .map(|(number, slot)| {
+                last = Some(number.to_string());
+                slot
+            })
+            .collect();
+        Ok(Page {
+            items,
+            next: last.filter(|_| more),
+        })
+    };
+    shown(paged.await)
+}
+
+/// Recovery points, newest first.
+#[utoipa::path(get, path = "/v1/recovery-points", tag = "recovery points", params(PagingOfPlan),
+    responses((status = 200, body = Page<RecoveryPoint>), (status = 400, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn points(
+    State(handler): State<Shared>,
+    query: Result<Query<PagingOfPlan>, QueryRejection>,
+) -> Response {
+    let paged = async {
+        let Query(paging) = query.map_err(unread)?;
+        let limit = limit(paging.limit)?;
+        page(
+            handler.points(paging.plan_id).await?,
+            paging.cursor.as_deref(),
+            limit,
+            |point| point.backup_id.to_string(),
+        )
+    };
+    shown(paged.await)
+}
+
+/// One recovery point.
+#[utoipa::path(get, path = "/v1/recovery-points/{backup_id}", tag = "recovery points",
+    params(("backup_id" = String, Path, description = "Its id")),
+    responses((status = 200, body = RecoveryPoint), (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn point(
+    State(handler): State<Shared>,
+    Named(backup_id): Named<String>,
+) -> Response {
+    let none = || absent("recovery point", "`GET /v1/recovery-points` lists them");
+    let found = async {
+        let id: BackupId = backup_id.parse().map_err(|_| none())?;
+        let all = handler.points(None).await?;
+        all.into_iter()
+            .find(|point| point.backup_id == id)
+            .ok_or_else(none)
+    };
+    shown(found.await)
+}
+
+/// The signed receipts, oldest first. The cursor is the number of the first one on the page.
+#[utoipa::path(get, path = "/v1/receipts", tag = "receipts", params(Paging),
+    responses((status = 200, body = Page<ReceiptView>), (status = 400, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn receipts(
+    State(handler): State<Shared>,
+    query: Result<Query<Paging>, QueryRejection>,
+) -> Response {
+    let paged = async {
+        let Query(paging) = query.map_err(unread)?;
+        let limit = limit(paging.limit)?;
+        let from = match paging.cursor {
+            None => 0,
+            Some(cursor) => cursor.parse::<u64>().map_err(|_| unknown_cursor())?,
+        };
+        let mut items = handler.receipts(from, limit + 1).await?;
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = items.last().filter(|_| more);
+        let next = next.map(|last| (last.sequence + 1).to_string());
+        Ok(Page { items, next })
+    };
+    shown(paged.await)
+}
+
+/// Looks at the published policy now, and not at the next interval.
+#[utoipa::path(post, path = "/v1/source/look", tag = "status",
+    responses((status = 202, description = "It is looked at")))]
+pub(super) async fn look_at_source(State(handler): State<Shared>) -> Response {
+    handler.look_at_source();
+    StatusCode::ACCEPTED.into_response()
+}
+
+/// Operations in progress, and those that finished recently.
+#[utoipa::path(get, path = "/v1/operations", tag = "operations", responses((status = 200, body = Vec<Operation>)))]
+pub(super) async fn operations(State(handler): State<Shared>) -> Json<Vec<Operation>> {
     Json(handler.operations())
 }
 
-async fn ask<H: Handler>(
-    State(handler): State<Arc<H>>,
+/// Begins an operation. The same `id` with the same content is the same operation: it is begun once.
+#[utoipa::path(post, path = "/v1/operations", tag = "operations", request_body = Ask,
+    responses((status = 202, body = Operation), (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "It is longer than 64 KiB")))]
+pub(super) async fn ask(
+    State(handler): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     body: Bytes,
 ) -> Response {
@@ -120,6 +385,11 @@ async fn ask<H: Handler>(
             );
         }
     };
+    if !super::is_name(&ask.id) {
+        let help = "use 1 to 256 letters, digits, `-`, `_` and `.`";
+        let failure = Failure::new(code::API_REFUSED, "the request's `id` is no name", help);
+        return refused(StatusCode::BAD_REQUEST, &failure);
+    }
     let Peer(Some(uid)) = peer else {
         let why = "the user who asks is not known".to_owned();
         return refused(StatusCode::FORBIDDEN, &refusal(why));
@@ -131,44 +401,91 @@ async fn ask<H: Handler>(
 }
 
 /// How long a client waits for the end.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-struct Wait {
+#[into_params(parameter_in = Query)]
+pub(super) struct Wait {
+    /// Seconds; the answer comes earlier when the operation ends. 30 at most.
     #[serde(default)]
     wait_s: u64,
 }
 
-async fn operation<H: Handler>(
-    State(handler): State<Arc<H>>,
+/// One operation, as soon as it ended or after `wait_s`.
+#[utoipa::path(get, path = "/v1/operations/{id}", tag = "operations",
+    params(("id" = String, Path, description = "Its name"), Wait),
+    responses((status = 200, body = Operation), (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn operation(
+    State(handler): State<Shared>,
     Named(id): Named<String>,
-    wait: Result<Query<Wait>, axum::extract::rejection::QueryRejection>,
+    wait: Result<Query<Wait>, QueryRejection>,
 ) -> Response {
     let Ok(Query(wait)) = wait else {
         let why = "`wait_s` is a number of seconds".to_owned();
         return refused(StatusCode::BAD_REQUEST, &refusal(why));
     };
     let within = Duration::from_secs(wait.wait_s).min(LONGEST_WAIT);
-    match handler.operation(id, within).await {
-        Some(operation) => Json(operation).into_response(),
-        None => absent(),
-    }
+    let found = handler.operation(id, within).await;
+    shown(found.ok_or_else(no_operation))
 }
 
-async fn cancel<H: Handler>(State(handler): State<Arc<H>>, Named(id): Named<String>) -> Response {
+/// The operation whenever it changes, until it ended: server-sent events named `progress`, and one named `end`. Each holds the
+/// operation.
+#[utoipa::path(get, path = "/v1/operations/{id}/events", tag = "operations",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, description = "Events, each with an operation", body = String, content_type = "text/event-stream"),
+        (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn events(State(handler): State<Shared>, Named(id): Named<String>) -> Response {
+    let Some(first) = handler.operation_now(&id) else {
+        return refused(StatusCode::NOT_FOUND, &no_operation());
+    };
+    let told: Option<Operation> = None;
+    let begin = (handler, Some(first), told);
+    let all = futures_util::stream::unfold(begin, |(handler, now, told)| async move {
+        let mut now = now?;
+        while told.as_ref() == Some(&now) {
+            tokio::time::sleep(EVENT_EACH).await;
+            let id = now.id.clone();
+            // A part of another operation is in progress no more: its end is in the slots and receipts.
+            now = handler.operation_now(&id)?;
+        }
+        let is_over = now.state != OperationState::Running;
+        let event = Event::default()
+            .event(if is_over { "end" } else { "progress" })
+            .json_data(&now)
+            .unwrap_or_default();
+        let next = (!is_over).then(|| now.clone());
+        Some((Ok::<_, Infallible>(event), (handler, next, Some(now))))
+    });
+    Sse::new(all)
+        .keep_alive(KeepAlive::default())
+        .into_response()
+}
+
+/// Asks an operation to end. What it did is recorded before it ends.
+#[utoipa::path(post, path = "/v1/operations/{id}/cancel", tag = "operations",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 202, description = "It is asked to end"),
+        (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn cancel(State(handler): State<Shared>, Named(id): Named<String>) -> Response {
     if handler.cancel(&id) {
         StatusCode::ACCEPTED.into_response()
     } else {
-        absent()
+        refused(StatusCode::NOT_FOUND, &no_operation())
     }
 }
 
-fn absent() -> Response {
-    let failure = Failure::new(
+fn no_operation() -> Failure {
+    Failure::new(
         code::UNKNOWN_OBJECT,
-        "no operation of this name is under way",
+        "no operation of this name is in progress, or finished recently",
         "`seawalld operations` lists them",
-    );
-    refused(StatusCode::NOT_FOUND, &failure)
+    )
+}
+
+fn absent(what: &str, help: &str) -> Failure {
+    let why = format!("there is no {what} of this name");
+    Failure::new(code::UNKNOWN_OBJECT, why, help)
 }
 
 async fn unknown() -> Response {
@@ -176,9 +493,36 @@ async fn unknown() -> Response {
     refused(StatusCode::NOT_FOUND, &refusal(why))
 }
 
+async fn no_such_method() -> Response {
+    let why = "this resource has no such method".to_owned();
+    refused(StatusCode::METHOD_NOT_ALLOWED, &refusal(why))
+}
+
+fn unread(rejection: QueryRejection) -> Failure {
+    refusal(format!(
+        "the query cannot be read: {}",
+        rejection.body_text()
+    ))
+}
+
 fn refusal(why: String) -> Failure {
     let help = "use the command and the daemon of one version";
     Failure::new(code::API_REFUSED, why, help)
+}
+
+fn shown<T: Serialize>(result: Result<T, Failure>) -> Response {
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err(failure) => {
+            let status = match failure.code {
+                code::UNKNOWN_OBJECT => StatusCode::NOT_FOUND,
+                code::API_REFUSED => StatusCode::BAD_REQUEST,
+                // The store, the policy or the shutdown: another time it may be answered.
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            refused(status, &failure)
+        }
+    }
 }
 
 fn refused(status: StatusCode, failure: &Failure) -> Response {

@@ -3,6 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
+use super::meter::{Line, Shown};
 use super::{Format, broken, ended, print, reading, show, stop_on_signal};
 use crate::api::Asked;
 use crate::api::client::Client;
@@ -71,13 +72,25 @@ impl By {
         ours: impl FnOnce(&Daemon) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let Some(client) = Client::reach(&self.config.socket_path()) else {
-            return ours(&Daemon::open(self.config.clone(), stop_on_signal()?)?);
+            let daemon = Daemon::open(self.config.clone(), stop_on_signal()?)?;
+            let _shown = Shown::of(daemon.meter.clone());
+            return ours(&daemon);
         };
-        let operation = client.carry_out(asked.clone(), |id| {
-            if self.format == Format::Human {
-                tracing::info!("the running daemon does it as `{id}`; Ctrl-C leaves it running, `seawalld cancel {id}` ends it");
+        let is_human = self.format == Format::Human;
+        let mut line = Line::new();
+        let begun = |id: &str| {
+            if is_human {
+                tracing::info!(
+                    "the running daemon does it as `{id}`; Ctrl-C leaves it running, `seawalld cancel {id}` ends it"
+                );
+            }
+        };
+        let operation = client.carry_out(asked.clone(), begun, &mut |now| {
+            if let (true, Some(pace)) = (is_human, &now.progress) {
+                line.show(pace);
             }
         })?;
+        drop(line);
         match (operation.result, operation.failure) {
             (None, Some(failure)) => Err(failure),
             // What was done tells its own failures.

@@ -6,6 +6,7 @@
 )]
 
 mod asked;
+mod meter;
 mod receipts;
 mod show;
 mod table;
@@ -20,8 +21,8 @@ use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::api::Asked;
 use crate::api::client::Client;
+use crate::api::{Asked, Operation};
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
@@ -93,8 +94,13 @@ enum Command {
         /// The recovery point
         backup_id: Option<BackupId>,
     },
-    /// List what the running daemon works on, and the requests that ended lately
+    /// List the operations of the running daemon that are in progress, and those that finished recently
     Operations,
+    /// Follow an operation of the running daemon: how far it is, its rate and the time left. Ctrl-C ends only the watching
+    Watch {
+        /// Its name, as `operations` lists it
+        operation: String,
+    },
     /// Ask an operation of the running daemon to end
     Cancel {
         /// Its name, as `operations` lists it
@@ -276,6 +282,11 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         }
         Command::Plan => planned(config, format),
         Command::Status => {
+            if let Some(client) = Client::reach(&config.socket_path()) {
+                let status = client.status()?;
+                show::status(&status, format)?;
+                return Ok(u8::from(status.is_stalled()));
+            }
             let daemon = reading(config)?;
             let preview = round::stand(&daemon)?;
             let status = round::status_of(&daemon, &preview, clock::now())?;
@@ -317,6 +328,7 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
                 .map_or(Ok(Vec::new()), |client| client.operations())?;
             show::operations(&all, format).map(|()| 0)
         }
+        Command::Watch { operation } => watch(&config, operation, format),
         Command::Cancel { operation } => cancel(&config, operation),
         Command::Receipts { command } => receipts::carry_out(config, command.as_ref(), format),
         Command::Location {
@@ -342,14 +354,56 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
     }
 }
 
-fn cancel(config: &Config, operation: &str) -> Result<u8, Failure> {
-    let client = Client::reach(&config.socket_path()).ok_or_else(|| {
+/// The running daemon, for commands that mean nothing without it.
+fn running(config: &Config) -> Result<Client, Failure> {
+    Client::reach(&config.socket_path()).ok_or_else(|| {
         Failure::new(
             contract::code::API_UNREACHABLE,
-            "no daemon runs here, so nothing is under way",
-            "a command that works without a daemon ends by Ctrl-C",
+            "no daemon runs here, so nothing is in progress",
+            "a command that works without a daemon shows its own progress, and ends by Ctrl-C",
         )
+    })
+}
+
+fn watch(config: &Config, operation: &str, format: Format) -> Result<u8, Failure> {
+    let mut line = meter::Line::new();
+    let mut unprinted = None;
+    let ended = running(config)?.watch(operation, &mut |now| match format {
+        Format::Human => {
+            if let Some(pace) = &now.progress {
+                line.show(pace);
+            }
+        }
+        Format::Json => {
+            let text = serde_json::to_string(now).unwrap_or_default();
+            if let Err(failure) = print_as(&escaped(&text)) {
+                unprinted = Some(failure);
+            }
+        }
     })?;
+    drop(line);
+    if let Some(failure) = unprinted {
+        return Err(failure);
+    }
+    match (ended, format) {
+        (
+            Some(Operation {
+                failure: Some(failure),
+                ..
+            }),
+            _,
+        ) => Err(failure),
+        (_, Format::Json) => Ok(0),
+        (Some(_), Format::Human) => print(&format!("`{operation}` succeeded")).map(|()| 0),
+        (None, Format::Human) => print(&format!(
+            "`{operation}` is in progress no more; `seawalld receipts` shows how it ended"
+        ))
+        .map(|()| 0),
+    }
+}
+
+fn cancel(config: &Config, operation: &str) -> Result<u8, Failure> {
+    let client = running(config)?;
     client.cancel(operation)?;
     print(&format!("`{operation}` is asked to end")).map(|()| 0)
 }

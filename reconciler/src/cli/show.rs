@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::meter;
 use super::table::{Colour, Table, coloured};
 use super::{Format, json, print};
 use crate::api::{Operation, State};
@@ -277,12 +278,12 @@ fn verdict(run: &Run) -> &'static str {
     }
 }
 
-/// What the running daemon works on.
+/// Operations of the running daemon.
 pub fn operations(all: &[Operation], format: Format) -> Shown {
     if format == Format::Json {
         return json(&all);
     }
-    let mut table = Table::new(&["operation", "state", "asked at", "by", "failure"]);
+    let mut table = Table::new(&["operation", "state", "since", "by", "progress or failure"]);
     for one in all {
         let state = match one.state {
             State::Running => "running",
@@ -290,6 +291,7 @@ pub fn operations(all: &[Operation], format: Format) -> Shown {
             State::Failed => "failed",
         };
         let failure = one.failure.as_ref().map(ToString::to_string);
+        let progress = one.progress.as_ref().map(meter::text);
         table.row(vec![
             one.id.clone(),
             state.to_owned(),
@@ -297,11 +299,11 @@ pub fn operations(all: &[Operation], format: Format) -> Shown {
             one.requested_by
                 .clone()
                 .unwrap_or_else(|| "policy".to_owned()),
-            failure.unwrap_or_default(),
+            failure.or(progress).unwrap_or_default(),
         ]);
     }
     if table.is_empty() {
-        return print("nothing is under way");
+        return print("nothing is in progress, and nothing finished recently");
     }
     print(&table.text())
 }

@@ -99,9 +99,12 @@ pub struct Shared {
 
 /// An operation that is carried out now.
 #[derive(Debug, Clone)]
-struct Work {
+pub struct Work {
+    /// Since when.
+    pub since: Timestamp,
+    /// How far it is.
+    pub meter: Meter,
     stop: Cancel,
-    meter: Meter,
 }
 
 /// Every file that the configuration trusts, itself first, as far as others can change or read it.
@@ -251,6 +254,7 @@ impl Daemon {
         let operation_id = operation_id.to_owned();
         self.meter.begin(Stage::Waiting);
         let work = Work {
+            since: clock::now(),
             stop: self.stop.clone(),
             meter: self.meter.clone(),
         };
@@ -267,11 +271,8 @@ impl Daemon {
     }
 
     /// The operations that this process carries out now, and how far each is.
-    pub fn at_work(&self) -> Vec<(String, Meter)> {
-        let at_work = self.at_work_lock();
-        let all = at_work.iter();
-        all.map(|(id, work)| (id.clone(), work.meter.clone()))
-            .collect()
+    pub fn at_work(&self) -> BTreeMap<String, Work> {
+        self.at_work_lock().clone()
     }
 
     /// Asks an operation that this process carries out to end; false when there is none of this id.

@@ -17,6 +17,7 @@ use contract::model::Action;
 use contract::receipt::{DecisionType, Phase};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::execute::{self, Subject, bytes, result};
 use super::policy::{self, Followed};
@@ -41,19 +42,21 @@ const LONGEST_RESTORE: Duration = Duration::from_hours(366 * 24);
 const SKIPPED_TOLD: usize = 8;
 
 /// Which state is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Point {
     /// The newest good one.
     Latest,
     /// The newest good one that shows a state at or before this instant.
+    #[schema(value_type = String, format = DateTime)]
     LatestBefore(Timestamp),
     /// This one.
+    #[schema(value_type = String)]
     BackupId(BackupId),
 }
 
 /// Where it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
     /// As files, into an empty folder.
@@ -84,10 +87,11 @@ impl Wanted {
 }
 
 /// What an operator asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// The dataset.
+    #[schema(value_type = String)]
     pub dataset: DatasetId,
     /// Which state.
     pub point: Point,

@@ -73,8 +73,11 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         let followed = Arc::clone(&looked.followed);
         // The worker goes where the work is: it is free when that ends, and not when somebody stops waiting for it.
         let held = worker;
+        let beside = Arc::clone(service);
         worker = blocking(move || {
-            execute::execute(&daemon, &followed, &step)?;
+            let since = clock::now();
+            let done = execute::execute(&daemon, &followed, &step)?;
+            beside.requests.carried_out(since, &done);
             Ok(held)
         })
         .await?;

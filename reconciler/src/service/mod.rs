@@ -58,6 +58,8 @@ struct Service {
     claims: Claims,
     /// Something was recorded that the copies of the receipts lack.
     recorded: Notify,
+    /// The published policy is to be looked at now.
+    look_at_source: Notify,
     /// One inspection of the locations at a time.
     inspecting: tokio::sync::Mutex<()>,
     requests: Requests,
@@ -100,6 +102,7 @@ async fn serve(daemon: Daemon) -> Result<(), Failure> {
         view: View::default(),
         claims: Claims::default(),
         recorded: Notify::new(),
+        look_at_source: Notify::new(),
         inspecting: tokio::sync::Mutex::new(()),
         requests: Requests::default(),
         asked: Arc::new(Semaphore::new(MOST_REQUESTS as usize)),
@@ -111,7 +114,7 @@ async fn serve(daemon: Daemon) -> Result<(), Failure> {
     tasks.spawn(view::keep(Arc::clone(&service)));
     tasks.spawn(copies::keep(Arc::clone(&service)));
     let end = service.daemon.stop.clone();
-    let answered = server::listen(listener, Arc::clone(&service), async move {
+    let answered = server::listen(listener, Arc::<Service>::clone(&service), async move {
         cancelled(&end).await;
     });
     tasks.spawn(answered);

@@ -2,33 +2,40 @@
 //! it, and is remembered for a while after its end. Never decides whether it may: the same checks as without a daemon do. The
 //! interesting function is [`carry_out`].
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use contract::code;
 use contract::id::{BackupId, DatasetId, PlanId};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use crate::api::resources::{PlanView, ReceiptView, RecoveryPoint, ScheduleView, SlotView};
 use crate::api::server::Handler;
-use crate::api::{Ask, Asked, Operation, State, is_name};
+use crate::api::{Ask, Asked, Operation, State};
 use crate::control::execute::Done;
 use crate::control::policy::Followed;
 use crate::control::restore::{Request, Wanted};
 use crate::control::{
-    Daemon, acceptance, doctor, execute, locations, operate, recover, restore, source, timekeeping,
+    Daemon, Work, acceptance, doctor, execute, locations, operate, recover, restore, source,
+    timekeeping,
 };
 use crate::failure::Failure;
 use crate::plan::own_plans;
+use crate::status::Status;
+use crate::store::Store as _;
 use crate::worker::meter::Meter;
 use crate::world::cancel::Cancel;
 use crate::world::clock;
 
 use super::claims::PlanClaim;
 use super::scheduler::Wake;
-use super::{Service, blocking};
+use super::{Service, blocking, view};
 
 /// Requests that may be under way: nobody waits for more, and each may hold a worker.
 pub(super) const MOST_REQUESTS: u32 = 64;
@@ -44,6 +51,8 @@ pub(super) struct Requests(Mutex<Known>);
 struct Known {
     running: BTreeMap<String, Running>,
     ended: VecDeque<Operation>,
+    /// What policy wanted and is done.
+    carried_out: VecDeque<Operation>,
 }
 
 /// What a request came to. What was done may have failed, and is told all the same.
@@ -70,23 +79,31 @@ impl Running {
 }
 
 /// An operation that policy wants.
-fn of_policy(id: String, meter: &Meter) -> Operation {
+fn of_policy(id: String, work: &Work) -> Operation {
     Operation {
         id,
         asked: None,
         state: State::Running,
-        asked_at: None,
+        asked_at: Some(work.since),
         requested_by: None,
         result: None,
         failure: None,
-        progress: meter.pace(),
+        progress: work.meter.pace(),
     }
+}
+
+fn keep(queue: &mut VecDeque<Operation>, operation: Operation) {
+    if queue.len() >= REMEMBERED {
+        queue.pop_front();
+    }
+    queue.push_back(operation);
 }
 
 impl Known {
     fn find(&self, id: &str) -> Option<Operation> {
         let running = self.running.get(id).map(Running::now);
-        running.or_else(|| self.ended.iter().find(|it| it.id == id).cloned())
+        let ended = || self.ended.iter().chain(&self.carried_out);
+        running.or_else(|| ended().find(|it| it.id == id).cloned())
     }
 }
 
@@ -113,21 +130,33 @@ impl Requests {
         };
         running.operation.result = value;
         running.operation.failure = failure;
-        if known.ended.len() >= REMEMBERED {
-            known.ended.pop_front();
-        }
-        known.ended.push_back(running.operation);
+        keep(&mut known.ended, running.operation);
         running.ended.send_replace(true);
+    }
+
+    /// Remembers for a while what was done because policy wants it.
+    pub(super) fn carried_out(&self, since: Timestamp, done: &Done) {
+        let operation = Operation {
+            id: done.operation_id.clone(),
+            asked: None,
+            state: match done.failure {
+                None => State::Succeeded,
+                Some(_) => State::Failed,
+            },
+            asked_at: Some(since),
+            requested_by: None,
+            result: serde_json::to_value(done).ok(),
+            failure: done.failure.clone(),
+            progress: None,
+        };
+        keep(&mut self.lock().carried_out, operation);
     }
 }
 
+#[async_trait]
 impl Handler for Service {
     fn ask(self: Arc<Self>, ask: Ask, requested_by: String) -> Result<Operation, Failure> {
         let refused = |why: &str, help: &str| Failure::new(code::API_REFUSED, why, help);
-        if !is_name(&ask.id) {
-            let help = "use letters, digits, `-`, `_` and `.`";
-            return Err(refused("the request's name is none", help));
-        }
         let mut known = self.requests.lock();
         if let Some(known) = known.find(&ask.id) {
             return if known.asked.as_ref() == Some(&ask.asked) {
@@ -177,16 +206,25 @@ impl Handler for Service {
             .daemon
             .at_work()
             .into_iter()
-            .map(|(id, meter)| of_policy(id, &meter))
+            .map(|(id, work)| of_policy(id, &work))
             .collect();
         let known = self.requests.lock();
         all.extend(known.running.values().map(Running::now));
         // Who wants to know what one came to asks for that one.
-        all.extend(known.ended.iter().rev().map(|it| Operation {
+        let ended = known.ended.iter().chain(&known.carried_out);
+        all.extend(ended.map(|it| Operation {
             result: None,
             ..it.clone()
         }));
+        // In progress first, then the newest.
+        all.sort_by_key(|it| (it.state != State::Running, Reverse(it.asked_at)));
         all
+    }
+
+    fn operation_now(&self, id: &str) -> Option<Operation> {
+        let at_work = self.daemon.at_work();
+        let of_policy = at_work.get(id).map(|work| of_policy(id.to_owned(), work));
+        of_policy.or_else(|| self.requests.lock().find(id))
     }
 
     async fn operation(self: Arc<Self>, id: String, within: Duration) -> Option<Operation> {
@@ -197,7 +235,7 @@ impl Handler for Service {
         if let Some(mut ended) = ended {
             let _ = tokio::time::timeout(within, ended.wait_for(|ended| *ended)).await;
         }
-        self.requests.lock().find(&id)
+        self.operation_now(&id)
     }
 
     fn cancel(&self, id: &str) -> bool {
@@ -208,6 +246,74 @@ impl Handler for Service {
         let known = self.requests.lock();
         let running = known.running.get(id);
         running.inspect(|it| it.stop.cancel()).is_some()
+    }
+
+    async fn status(self: Arc<Self>) -> Result<Status, Failure> {
+        let followed = policy_now(&self)?;
+        blocking(move || view::derive(&self, &followed)).await
+    }
+
+    async fn plans(self: Arc<Self>) -> Result<Vec<PlanView>, Failure> {
+        let followed = policy_now(&self)?;
+        blocking(move || {
+            let status = view::derive(&self, &followed)?;
+            let plans = &followed.in_force.model.plans;
+            let shown = status.plans.into_iter().filter_map(|status| {
+                let plan_id = status.condition.plan_id.clone()?;
+                let policy = plans.get(&plan_id)?;
+                Some(PlanView {
+                    plan_id,
+                    name: policy.name.clone(),
+                    dataset_ids: policy.dataset_ids.clone(),
+                    locations: policy.locations.clone(),
+                    schedule: ScheduleView::from(&policy.backup_frequency),
+                    status,
+                })
+            });
+            Ok(shown.collect())
+        })
+        .await
+    }
+
+    async fn slots(
+        self: Arc<Self>,
+        plan: Option<PlanId>,
+        before: Option<u64>,
+        most: u32,
+    ) -> Result<Vec<(u64, SlotView)>, Failure> {
+        blocking(move || {
+            let found = self
+                .daemon
+                .store
+                .slots_before(plan.as_ref(), before, most)?;
+            let found = found.into_iter();
+            Ok(found.map(|(number, slot)| (number, slot.into())).collect())
+        })
+        .await
+    }
+
+    async fn points(self: Arc<Self>, plan: Option<PlanId>) -> Result<Vec<RecoveryPoint>, Failure> {
+        blocking(move || {
+            let found = self.daemon.store.points(plan.as_ref())?;
+            Ok(found.into_iter().rev().map(Into::into).collect())
+        })
+        .await
+    }
+
+    async fn receipts(self: Arc<Self>, from: u64, most: u32) -> Result<Vec<ReceiptView>, Failure> {
+        blocking(move || {
+            let found = self.daemon.store.receipts(from, u64::from(most))?;
+            let shown = (from..).zip(found).map(|(sequence, line)| {
+                let envelope = serde_json::from_str(&line).map_err(|error| unwritten(&error))?;
+                Ok(ReceiptView { sequence, envelope })
+            });
+            shown.collect()
+        })
+        .await
+    }
+
+    fn look_at_source(&self) {
+        self.look_at_source.notify_one();
     }
 }
 
@@ -252,13 +358,15 @@ async fn carry_out(
 }
 
 fn json<T: Serialize>(value: T) -> Result<Value, Failure> {
-    serde_json::to_value(value).map_err(|error| {
-        Failure::new(
-            code::EFFECT_PANICKED,
-            format!("the answer cannot be written: {error}"),
-            "report this as a bug",
-        )
-    })
+    serde_json::to_value(value).map_err(|error| unwritten(&error))
+}
+
+fn unwritten(error: &serde_json::Error) -> Failure {
+    Failure::new(
+        code::EFFECT_PANICKED,
+        format!("the answer cannot be written: {error}"),
+        "report this as a bug",
+    )
 }
 
 async fn answered<T: Serialize + Send + 'static>(
@@ -373,6 +481,7 @@ async fn backup(
     done(&[taken?])
 }
 
+/// A check only reads: the plan goes on beside it.
 async fn verify(
     service: &Arc<Service>,
     daemon: Daemon,
@@ -386,19 +495,17 @@ async fn verify(
     });
     let mut all = Vec::new();
     for check in checks.await? {
-        let plan_id = check.step.plan_id().clone();
-        let mut claim = waited(&daemon, service.claims.plan(&plan_id)).await?;
+        let plans = [check.step.plan_id().clone()];
         let (beside, under) = (daemon.clone(), policy_now(service)?);
         let checked = blocking(move || {
             let now = beside.fresh_now()?;
             let check = operate::named_at(check, now);
-            execute::execute(&beside, &under, &check).map(|done| (now, done))
+            execute::execute(&beside, &under, &check)
         });
-        let checked = checked.await.map(|(now, done)| {
-            *claim = Some(now);
-            done
-        });
-        look_again_at(service, vec![(plan_id, claim)]);
+        let checked = checked.await;
+        for plan_id in plans {
+            let _ = service.wake.send(Wake::Plan(plan_id));
+        }
         all.push(checked?);
     }
     done(&all)

@@ -36,8 +36,11 @@ pub(super) async fn follow(service: Arc<Service>) -> Result<(), Failure> {
             Err(failure) => told(&failure),
         }
         let interval = Duration::from_secs(service.daemon.config.interval.get());
-        if !service.rest(interval).await {
-            return Ok(());
+        tokio::select! {
+            () = service.look_at_source.notified() => {}
+            goes_on = service.rest(interval) => if !goes_on {
+                return Ok(());
+            },
         }
     }
 }

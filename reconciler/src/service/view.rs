@@ -15,7 +15,7 @@ use crate::observed::{Observed, PlanObserved};
 use crate::plan::{self, Plan, own_plans};
 use crate::review::Objection;
 use crate::status::{self, Light, Status};
-use crate::store::{Run, Store as _};
+use crate::store::{Execution, Run, Store as _};
 use crate::world::clock;
 
 use super::{Service, blocking, is_fatal, told};
@@ -92,13 +92,27 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
             continue;
         };
         let beside = Arc::clone(&service);
-        match blocking(move || derive(&beside, &followed)).await {
+        match blocking(move || remember(&beside, &followed)).await {
             Ok(Some(status)) => tell(&status, &mut light),
             Ok(None) => {}
             Err(failure) if is_fatal(&failure) => return Err(failure),
             Err(failure) => told(&failure),
         }
     }
+}
+
+/// Derives the status and remembers its conditions; none while some plan was not looked at yet.
+fn remember(service: &Service, followed: &Followed) -> Result<Option<Status>, Failure> {
+    let is_known = {
+        let known = service.view.lock();
+        own_plans(&followed.in_force).all(|(id, _)| known.follows.contains_key(id))
+    };
+    if !is_known {
+        return Ok(None);
+    }
+    let status = derive(service, followed)?;
+    round::remember(&service.daemon, &status)?;
+    Ok(Some(status))
 }
 
 fn tell(status: &Status, light: &mut Option<Light>) {
@@ -108,37 +122,40 @@ fn tell(status: &Status, light: &mut Option<Light>) {
     tracing::info!(event = "status_changed", light = ?status.light, serial = status.serial, "status changed");
 }
 
-/// None while some plan was not looked at yet.
-fn derive(service: &Service, followed: &Followed) -> Result<Option<Status>, Failure> {
+/// The status as of now. A plan that was not looked at yet is unknown.
+pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, Failure> {
     let now = clock::now();
     let daemon: &Daemon = &service.daemon;
     let source = round::source_of(daemon, followed);
     let before = daemon.store.conditions()?;
+    // What began since a plan was looked at, and what ended.
+    let mut open: BTreeMap<PlanId, Vec<Execution>> = BTreeMap::new();
+    for one in daemon.store.open_executions()? {
+        open.entry(one.plan_id.clone()).or_default().push(one);
+    }
     let mut plan = Plan::empty(now);
     plan.stalled = plan::split(&followed.in_force);
     let mut objections = Vec::new();
-    let status = {
-        // Held while the status is derived and never over the store: what was seen of all plans together is too much to be copied.
-        let mut known = service.view.lock();
-        for (plan_id, _) in own_plans(&followed.in_force) {
-            let Some(follows) = known.follows.get(plan_id) else {
-                return Ok(None);
-            };
+    // Held while the status is derived and never over the store: what was seen of all plans together is too much to be copied.
+    let mut known = service.view.lock();
+    for (plan_id, _) in own_plans(&followed.in_force) {
+        if let Some(follows) = known.follows.get(plan_id) {
             plan.extend(follows.plan.clone());
             objections.extend(follows.objections.iter().cloned());
         }
-        known.observed.running = Some(daemon.store.epoch());
-        let (in_force, observed) = (&followed.in_force, &known.observed);
-        status::status(
-            in_force,
-            observed,
-            &plan,
-            &objections,
-            &source,
-            &before,
-            now,
-        )
-    };
-    round::remember(daemon, &status)?;
-    Ok(Some(status))
+    }
+    known.observed.running = Some(daemon.store.epoch());
+    for (plan_id, seen) in &mut known.observed.plans {
+        seen.open = open.remove(plan_id).unwrap_or_default();
+    }
+    let (in_force, observed) = (&followed.in_force, &known.observed);
+    Ok(status::status(
+        in_force,
+        observed,
+        &plan,
+        &objections,
+        &source,
+        &before,
+        now,
+    ))
 }

@@ -659,6 +659,13 @@ pub trait Store: Send + Sync {
     fn plans_since(&self) -> Result<BTreeMap<PlanId, Timestamp>, StoreError>;
     /// Terminal records, oldest first; of one plan or of all.
     fn slots(&self, plan: Option<&PlanId>) -> Result<Vec<SlotRecord>, StoreError>;
+    /// At most so many terminal records, newest first, each with its number; of one plan or of all, those before a number alone.
+    fn slots_before(
+        &self,
+        plan: Option<&PlanId>,
+        before: Option<u64>,
+        most: u32,
+    ) -> Result<Vec<(u64, SlotRecord)>, StoreError>;
     /// The newest terminal record of each plan as of an instant: what a clock wrote that was ahead of it does not count.
     fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError>;
     /// The catalog, oldest first. Grows for ever.

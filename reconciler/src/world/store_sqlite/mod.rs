@@ -321,6 +321,28 @@ impl Store for SqliteStore {
         })
     }
 
+    fn slots_before(
+        &self,
+        plan: Option<&PlanId>,
+        before: Option<u64>,
+        most: u32,
+    ) -> Result<Vec<(u64, SlotRecord)>, StoreError> {
+        // Numbers are read backwards until enough are found: no other index gives them in this order.
+        let query = sqlx::query_scalar(
+            "SELECT json_array(sequence, json(body)) FROM slots
+             WHERE sequence < ?1 AND (?2 IS NULL OR +plan_id = ?2)
+             ORDER BY sequence DESC LIMIT ?3",
+        );
+        let before = before
+            .and_then(|before| i64::try_from(before).ok())
+            .unwrap_or(i64::MAX);
+        let query = query
+            .bind(before)
+            .bind(plan.map(ToString::to_string))
+            .bind(most);
+        from_json(&self.texts("reading slots", query)?, "slots")
+    }
+
     fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError> {
         // One step in the index for each plan, and one or a few for its newest record.
         let query = sqlx::query_scalar(

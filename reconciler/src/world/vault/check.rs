@@ -117,7 +117,6 @@ pub(super) fn check(
         }
         Err(error) => return Err(error),
     };
-    let there = listed(store.as_ref(), Kind::Pack, &mut checked)?;
     let mut of_trees = BTreeSet::new();
     let mut named = BTreeSet::new();
     for file in opened
@@ -127,17 +126,19 @@ pub(super) fn check(
         let (_, file) = file.map_err(engine("checking"))?;
         for pack in &file.packs {
             let name = pack.id.to_hex().to_string();
-            named.insert(name.clone());
             if !packs.remove(&name) && pack.blob_type() == BlobType::Tree {
                 of_trees.insert(name.clone());
             }
-            if !there.contains_key(&name) {
-                let path = path(Kind::Pack, &name);
-                doubted.insert(path.clone());
-                let why = "is named by an index and is not there";
-                checked.damaged.insert(path, why.to_owned());
-            }
+            named.insert(name);
         }
+    }
+    // Listed after the indexes: a backup beside this check makes packs durable before it names them.
+    let there = listed(store.as_ref(), Kind::Pack, &mut checked)?;
+    for name in named.iter().filter(|name| !there.contains_key(*name)) {
+        let path = path(Kind::Pack, name);
+        doubted.insert(path.clone());
+        let why = "is named by an index and is not there";
+        checked.damaged.insert(path, why.to_owned());
     }
     // What is neither there nor named any more was removed on purpose: nothing misses it.
     let gone = known.iter().filter(|path| {

@@ -274,7 +274,7 @@ fn the_socket_is_the_owners_and_junk_is_refused() {
             ),
         ),
         (
-            "409",
+            "400",
             post(
                 "/v1/operations",
                 &json!({"id": "a/b", "asked": {"kind": "doctor"}}).to_string(),
@@ -320,4 +320,216 @@ fn the_socket_is_the_owners_and_junk_is_refused() {
             && UnixStream::connect(world.path("state/seawalld.sock")).is_ok()
     });
     assert_eq!(service.end().0, Some(0));
+}
+
+fn get(world: &World, path: &str) -> Value {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let answer = send(world, &request);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    serde_json::from_str(body).unwrap()
+}
+
+/// Everything on the pages of a list, read as a client does.
+fn pages(world: &World, path: &str) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut query = String::new();
+    loop {
+        let page = get(world, &format!("{path}limit=2{query}"));
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 2, "{page}");
+        all.extend(items.iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => query = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
+}
+
+/// What the commands read offline, clients read from the daemon: the same, in pages.
+#[test]
+fn resources_are_what_the_commands_show() {
+    let (world, service) = serving();
+    for _ in 0..4 {
+        world.json(0, &["backup", "bp_files"]);
+    }
+    let status = get(&world, "/v1/status");
+    assert_eq!(status["light"], "green", "{status}");
+    let shown = world.json(0, &["status"]);
+    assert_eq!(
+        status["plans"][0]["condition"],
+        shown["plans"][0]["condition"]
+    );
+    let plans = pages(&world, "/v1/plans?");
+    assert_eq!(plans.len(), 1);
+    assert_eq!(plans[0]["schedule"]["every_s"], 86_400, "{plans:?}");
+    assert_eq!(
+        get(&world, "/v1/plans/bp_files")["dataset_ids"],
+        json!(["ds_files"])
+    );
+    let slots = pages(&world, "/v1/slots?plan_id=bp_files&");
+    assert_eq!(
+        slots.len(),
+        world.json(0, &["slots"]).as_array().unwrap().len()
+    );
+    let points = pages(&world, "/v1/recovery-points?");
+    let mut catalog = world.json(0, &["catalog"]).as_array().unwrap().clone();
+    catalog.reverse();
+    let ids = |all: &[Value]| -> Vec<Value> {
+        all.iter().map(|point| point["backup_id"].clone()).collect()
+    };
+    assert_eq!(ids(&points).len(), 5);
+    assert_eq!(ids(&points), ids(&catalog));
+    let one = format!(
+        "/v1/recovery-points/{}",
+        points[2]["backup_id"].as_str().unwrap()
+    );
+    assert_eq!(get(&world, &one), points[2]);
+    let receipts = pages(&world, "/v1/receipts?");
+    let numbers: Vec<u64> = receipts
+        .iter()
+        .map(|it| it["sequence"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>());
+    assert!(
+        receipts
+            .iter()
+            .all(|it| it["envelope"]["payload"].is_string()),
+        "{receipts:?}"
+    );
+    assert!(service.end().1 < Duration::from_secs(5));
+    assert_eq!(
+        numbers.len(),
+        world.json(0, &["receipts"]).as_array().unwrap().len()
+    );
+}
+
+/// A push that is told of is looked at now, whatever the interval.
+#[test]
+fn the_source_is_looked_at_when_it_is_asked_for() {
+    let mut world = World::new();
+    world.configure(&[("interval: PT1S", "interval: PT1H")]);
+    let service = Service::start(&world);
+    wait("the first point is not taken", || {
+        slots(&world, "bp_files", "success") == 1
+    });
+    world.model["plans"]["bp_files"]["name"] = "renamed".into();
+    world.publish();
+    let answer = send(&world, &post("/v1/source/look", ""));
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let took = wait("the newer policy is not taken", || {
+        get(&world, "/v1/status")["serial"] == world.serial
+    });
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop(service);
+}
+
+/// A person sees how far an operation is, and may look away.
+#[test]
+fn an_operation_can_be_watched() {
+    let world = World::new();
+    let large = std::fs::File::create(world.path("live/large")).unwrap();
+    large.set_len(super::window::LARGE).unwrap();
+    let service = Service::start(&world);
+    let running = || -> Option<Value> {
+        let all = world.json(0, &["operations"]);
+        let all = all.as_array().unwrap().iter();
+        let mut all = all.filter(|it| {
+            it["state"] == "running" && it["progress"]["bytes"].as_u64().is_some_and(|it| it > 0)
+        });
+        all.next().cloned()
+    };
+    wait("nothing makes progress", || running().is_some());
+    let seen = running().unwrap();
+    assert_eq!(seen["progress"]["stage"], "storing", "{seen}");
+    let id = seen["id"].as_str().unwrap();
+    let start = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    // Looking away ends nothing.
+    let away = start(&["watch", id]);
+    let watched = start(&["--format", "json", "watch", id]);
+    let human = start(&["watch", id]);
+    std::thread::sleep(Duration::from_secs(1));
+    kill(Pid::from_raw(away.id().cast_signed()), Signal::SIGINT).unwrap();
+    away.wait_with_output().unwrap();
+    let watched = watched.wait_with_output().unwrap();
+    assert_eq!(watched.status.code(), Some(0));
+    let events: Vec<Value> = String::from_utf8(watched.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (end, progress) = events.split_last().unwrap();
+    assert_eq!(end["state"], "succeeded", "{end}");
+    assert_eq!(end["result"]["outcome"], "success", "{end}");
+    let storing = progress
+        .iter()
+        .filter(|it| it["progress"]["stage"] == "storing");
+    let bytes: Vec<u64> = storing
+        .map(|it| it["progress"]["bytes"].as_u64().unwrap())
+        .collect();
+    assert!(bytes.len() > 2 && bytes.is_sorted(), "{bytes:?}");
+    assert!(
+        progress
+            .iter()
+            .any(|it| it["progress"]["rate"].as_u64() > Some(0))
+    );
+    let human = human.wait_with_output().unwrap();
+    let told = String::from_utf8(human.stderr).unwrap();
+    assert!(
+        told.contains("storing ") && !told.contains('\u{1b}'),
+        "{told}"
+    );
+    assert!(
+        String::from_utf8(human.stdout)
+            .unwrap()
+            .contains("succeeded")
+    );
+    world.refused(2, &["watch", "nothing"]);
+    drop(service);
+    let said = world.refused(4, &["watch", id]);
+    assert!(said.contains("SW1216"), "{said}");
+}
+
+/// A check may take hours; its plan goes on beside it.
+#[test]
+fn a_check_holds_no_backup_up() {
+    let (world, service) = serving();
+    let mut client = world.command(&["verify"]);
+    let mut client = client
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let works = freeze(service.id(), || {
+        assert!(client.try_wait().unwrap().is_none(), "it ended too soon");
+    });
+    let done = world.json(0, &["backup", "bp_files"]);
+    assert_eq!(done[0]["outcome"], "success", "{done}");
+    kill(works, Signal::SIGCONT).unwrap();
+    assert_eq!(client.wait().unwrap().code(), Some(0));
+    assert_eq!(world.json(0, &["status"])["light"], "green");
+    assert_eq!(service.end().0, Some(0));
+    let verified = world.json(0, &["receipts", "verify"]);
+    assert_eq!(verified["open"], 0, "{verified}");
+}
+
+/// `SEAWALL_WRITE_DOCS=1` writes it anew.
+#[test]
+fn the_description_is_checked_in() {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/seawalld-api.json");
+    let text = serde_json::to_string_pretty(&reconciler::api::document()).unwrap() + "\n";
+    if std::env::var_os("SEAWALL_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == text,
+        "{} is not what the daemon serves",
+        path.display()
+    );
 }

@@ -179,9 +179,9 @@ fn what_nobody_backs_up_is_red() {
 fn an_open_effect_is_running_or_interrupted() {
     let (in_force, mut seen, mut planned) = usual();
     let backup = backup_of(&mut planned.steps[0]).clone();
-    mine(&mut seen)
-        .open
-        .push(open(&backup.backup_id, backup.slot.unwrap()));
+    let mut begun = open(&backup.backup_id, backup.slot.unwrap());
+    begun.deadline = at("2026-11-20T00:30:00Z");
+    mine(&mut seen).open.push(begun);
     let now = at("2026-11-20T00:10:00Z");
     let lost = judged(&in_force, &seen, now);
     assert_eq!(says(&lost).1, Some(code::OUTCOME_UNKNOWN));
@@ -201,6 +201,13 @@ fn an_open_effect_is_running_or_interrupted() {
     assert!(
         why.contains("backup running since 2026-11-20T00:00:00Z"),
         "{why}"
+    );
+    // What goes on past its window says so.
+    let late = judged(&in_force, &seen, at("2026-11-20T00:31:00Z"));
+    assert_eq!(
+        says(&late),
+        (Word::Waiting, Some(code::RUN_OVERRAN), Light::Yellow),
+        "{late:?}"
     );
 }
 

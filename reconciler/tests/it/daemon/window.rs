@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::world::World;
 
 /// A hole of so many bytes takes seconds to read, and nothing to store.
-const LARGE: u64 = 24 << 30;
+pub(super) const LARGE: u64 = 24 << 30;
 
 /// A plan whose runs have two seconds.
 fn hurried() -> World {

@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reconciler::world::vault::{LocationState, Portion, Reading, RestoreRequest};
+use reconciler::world::vault::{
+    Done, Job, LocationState, Order, Place, Portion, Reading, RestoreRequest, Vault,
+};
 
-use super::world::{World, assert_same, helper};
+use super::world::{KEY, World, assert_same, helper, name};
 
 /// Packs below the repository, largest first.
 fn packs(world: &World, location: &str) -> Vec<String> {
@@ -170,4 +174,44 @@ fn a_location_that_is_gone_is_no_damage() {
     fs::rename(world.path("a"), world.path("away")).unwrap();
     let error = world.vault.check(&a, Portion::All, &helper()).unwrap_err();
     assert!(error.to_string().contains("storage"), "{error}");
+}
+
+/// Backups beside a check write packs and name them while it reads.
+#[test]
+fn a_check_beside_backups_finds_no_damage() {
+    let mut world = World::new(1);
+    for number in 0..40 {
+        world.file(&format!("first{number}"), number, 1 << 20);
+    }
+    world.backup(1).unwrap();
+    let place = Place::folder(world.path("a"));
+    let order = || Order {
+        repository: name().to_string(),
+        password: KEY.to_owned(),
+        job: Job::Check {
+            place: place.clone(),
+            reading: Portion::All.into(),
+            damaged: BTreeSet::new(),
+        },
+    };
+    let is_over = AtomicBool::new(false);
+    let mut checks = 0;
+    std::thread::scope(|scope| {
+        let backups = scope.spawn(|| {
+            for number in 0..12 {
+                world.file(&format!("more{number}"), 1_000 + number, 1 << 20);
+                world.backup(1).unwrap();
+            }
+            is_over.store(true, Ordering::SeqCst);
+        });
+        while !is_over.load(Ordering::SeqCst) {
+            let Done::Checked(checked) = Vault::perform(&order(), &Arc::default()).unwrap() else {
+                panic!("no check");
+            };
+            assert!(checked.is_sound(), "{:?}", checked.damage());
+            checks += 1;
+        }
+        backups.join().unwrap();
+    });
+    assert!(checks > 1, "{checks} checks");
 }

@@ -52,7 +52,7 @@ impl Word {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
     /// The plan; absent for the whole.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<crate::api::resources::Id>)]
     pub plan_id: Option<PlanId>,
     /// The word.
     pub condition: Word,
@@ -85,7 +85,7 @@ pub struct PlanStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Newest {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::api::resources::PointId)]
     pub backup_id: BackupId,
     /// The state it shows.
     #[schema(value_type = String, format = DateTime)]

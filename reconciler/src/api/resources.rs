@@ -4,14 +4,68 @@
 use std::collections::BTreeSet;
 
 use contract::duration::Seconds;
-use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use contract::id::{BackupId, DatasetId, LocationId, MAX_ID_LENGTH, PlanId};
 use contract::model;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::status::PlanStatus;
 use crate::store::{self, Run, RunStatus, SlotRecord};
+
+/// Describes an id of policy.
+#[derive(Debug)]
+pub struct Id;
+
+impl PartialSchema for Id {
+    fn schema() -> RefOr<Schema> {
+        text(
+            "An id of policy: lower-case letters, digits, `_`, `-` and `.`.",
+            "^[a-z0-9][a-z0-9_-]*(\\.[a-z0-9_-]+)*$",
+            MAX_ID_LENGTH,
+        )
+    }
+}
+
+impl ToSchema for Id {}
+
+/// Describes the id of a recovery point.
+#[derive(Debug)]
+pub struct PointId;
+
+impl PartialSchema for PointId {
+    fn schema() -> RefOr<Schema> {
+        text(
+            "The id of a recovery point: its plan and its instant.",
+            "^[a-z0-9][a-z0-9_-]*(\\.[a-z0-9_-]+)*\\.(op-)?[0-9]{8}T[0-9]{6}Z$",
+            MAX_ID_LENGTH + ".op-20261025T003000Z".len(),
+        )
+    }
+}
+
+impl ToSchema for PointId {}
+
+fn text(description: &str, pattern: &str, max_length: usize) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(description))
+        .pattern(Some(pattern))
+        .max_length(Some(max_length))
+        .into()
+}
+
+/// One server-sent event.
+#[derive(Debug, ToSchema)]
+pub struct OperationEvent {
+    /// `progress`, and `end` on the last one.
+    #[expect(dead_code, reason = "described, never made")]
+    event: String,
+    /// The operation, as `GET /v1/operations/{id}` gives it.
+    #[expect(dead_code, reason = "described, never made")]
+    data: String,
+}
 
 /// One page of a list. `next` is the cursor of the page after it; absent on the last one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -27,15 +81,15 @@ pub struct Page<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanView {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = Id)]
     pub plan_id: PlanId,
     /// What people call it.
     pub name: String,
     /// What it protects.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Id>)]
     pub dataset_ids: BTreeSet<DatasetId>,
     /// Where its recovery points go.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Id>)]
     pub locations: BTreeSet<LocationId>,
     /// When it runs.
     pub schedule: ScheduleView,
@@ -84,7 +138,7 @@ impl From<&model::Schedule> for ScheduleView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SlotView {
     /// The plan.
-    #[schema(value_type = String)]
+    #[schema(value_type = Id)]
     pub plan_id: PlanId,
     /// The first slot.
     #[schema(value_type = String, format = DateTime)]
@@ -97,7 +151,7 @@ pub struct SlotView {
     /// `success`, `failure` or `missed`.
     pub outcome: String,
     /// The recovery point or the failed run.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<PointId>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_id: Option<BackupId>,
     /// Why it is no success, or why it was late.
@@ -127,13 +181,13 @@ impl From<SlotRecord> for SlotView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecoveryPoint {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = PointId)]
     pub backup_id: BackupId,
     /// The plan that made it.
-    #[schema(value_type = String)]
+    #[schema(value_type = Id)]
     pub plan_id: PlanId,
     /// What it holds.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Id>)]
     pub dataset_ids: BTreeSet<DatasetId>,
     /// The slot it was for; absent when a person asked for it.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -156,7 +210,7 @@ pub struct RecoveryPoint {
     /// `pending`, `verified`, `suspect` or `lost`.
     pub verification: String,
     /// Where it is.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Id>)]
     pub locations: BTreeSet<LocationId>,
     /// Bytes of its datasets.
     pub bytes: u64,

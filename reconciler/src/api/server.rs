@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use utoipa::IntoParams;
 
-use super::resources::{Page, PlanView, ReceiptView, RecoveryPoint, SlotView};
+use super::resources::{Id, OperationEvent, Page, PlanView, ReceiptView, RecoveryPoint, SlotView};
 use super::{Ask, Operation, Problem, State as OperationState, openapi};
 use crate::failure::Failure;
 use crate::status::Status;
@@ -36,8 +36,8 @@ use crate::status::Status;
 /// A request names things; it is never long.
 const MAX_REQUEST: usize = 64 << 10;
 
-/// The longest poll. A client polls again after it, so that dropped connections are noticed.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest poll, in seconds. A client polls again after it, so that dropped connections are noticed.
+const LONGEST_WAIT: u64 = 30;
 
 /// What a page holds when its reader says nothing, and at most: an answer is built in memory.
 const PAGE: u32 = 100;
@@ -179,7 +179,7 @@ pub(super) struct Paging {
 #[into_params(parameter_in = Query)]
 pub(super) struct PagingOfPlan {
     /// Only what belongs to this plan.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<Id>)]
     plan_id: Option<PlanId>,
     /// The `next` of the page before; the first page when absent.
     cursor: Option<String>,
@@ -220,12 +220,13 @@ fn page<T>(
 }
 
 fn unknown_cursor() -> Failure {
-    refusal("`cursor` is no `next` of this list".to_owned())
+    absent("page", "take `cursor` from the `next` of the page before")
 }
 
 /// The plans that this reconciler attends to.
 #[utoipa::path(get, path = "/v1/plans", tag = "plans", params(Paging),
     responses((status = 200, body = Page<PlanView>), (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn plans(
     State(handler): State<Shared>,
@@ -259,7 +260,8 @@ pub(super) async fn plan(State(handler): State<Shared>, Named(plan_id): Named<St
 
 /// How slots ended, newest first.
 #[utoipa::path(get, path = "/v1/slots", tag = "plans", params(PagingOfPlan),
-    responses((status = 200, body = Page<SlotView>), (status = 400, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<SlotView>), (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn slots(
     State(handler): State<Shared>,
     query: Result<Query<PagingOfPlan>, QueryRejection>,
@@ -291,7 +293,8 @@ pub(super) async fn slots(
 
 /// Recovery points, newest first.
 #[utoipa::path(get, path = "/v1/recovery-points", tag = "recovery points", params(PagingOfPlan),
-    responses((status = 200, body = Page<RecoveryPoint>), (status = 400, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<RecoveryPoint>), (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn points(
     State(handler): State<Shared>,
     query: Result<Query<PagingOfPlan>, QueryRejection>,
@@ -330,7 +333,8 @@ pub(super) async fn point(
 
 /// The signed receipts, oldest first. The cursor is the number of the first one on the page.
 #[utoipa::path(get, path = "/v1/receipts", tag = "receipts", params(Paging),
-    responses((status = 200, body = Page<ReceiptView>), (status = 400, body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<ReceiptView>), (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn receipts(
     State(handler): State<Shared>,
     query: Result<Query<Paging>, QueryRejection>,
@@ -405,8 +409,9 @@ pub(super) async fn ask(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
-    /// Seconds; the answer comes earlier when the operation ends. 30 at most.
+    /// Seconds; the answer comes earlier when the operation ends.
     #[serde(default)]
+    #[param(minimum = 0, maximum = 30)]
     wait_s: u64,
 }
 
@@ -420,12 +425,14 @@ pub(super) async fn operation(
     Named(id): Named<String>,
     wait: Result<Query<Wait>, QueryRejection>,
 ) -> Response {
-    let Ok(Query(wait)) = wait else {
-        let why = "`wait_s` is a number of seconds".to_owned();
-        return refused(StatusCode::BAD_REQUEST, &refusal(why));
+    let wait_s = match wait {
+        Ok(Query(Wait { wait_s })) if wait_s <= LONGEST_WAIT => wait_s,
+        Ok(_) | Err(_) => {
+            let why = format!("`wait_s` is a number of seconds, {LONGEST_WAIT} at most");
+            return refused(StatusCode::BAD_REQUEST, &refusal(why));
+        }
     };
-    let within = Duration::from_secs(wait.wait_s).min(LONGEST_WAIT);
-    let found = handler.operation(id, within).await;
+    let found = handler.operation(id, Duration::from_secs(wait_s)).await;
     shown(found.ok_or_else(no_operation))
 }
 
@@ -433,7 +440,7 @@ pub(super) async fn operation(
 /// operation.
 #[utoipa::path(get, path = "/v1/operations/{id}/events", tag = "operations",
     params(("id" = String, Path, description = "Its name")),
-    responses((status = 200, description = "Events, each with an operation", body = String, content_type = "text/event-stream"),
+    responses((status = 200, description = "Events, each with an operation", body = OperationEvent, content_type = "text/event-stream"),
         (status = 404, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn events(State(handler): State<Shared>, Named(id): Named<String>) -> Response {
     let Some(first) = handler.operation_now(&id) else {
@@ -484,7 +491,7 @@ fn no_operation() -> Failure {
 }
 
 fn absent(what: &str, help: &str) -> Failure {
-    let why = format!("there is no {what} of this name");
+    let why = format!("there is no such {what}");
     Failure::new(code::UNKNOWN_OBJECT, why, help)
 }
 

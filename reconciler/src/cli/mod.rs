@@ -26,7 +26,7 @@ use crate::api::{Asked, Operation};
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
-use crate::control::{Daemon, operate, policy, round, timekeeping};
+use crate::control::{Daemon, operate, round, timekeeping};
 use crate::failure::Failure;
 use crate::service;
 use crate::store::Store as _;
@@ -296,13 +296,13 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Catalog { plan } => {
             let daemon = reading(config)?;
             let mut runs = daemon.store.runs()?;
-            known(&daemon, plan.as_ref())?;
+            operate::known(&daemon, plan.as_ref())?;
             runs.retain(|run| plan.as_ref().is_none_or(|plan| run.plan_id == *plan));
             show::catalog(&runs, format).map(|()| 0)
         }
         Command::Slots { plan } => {
             let daemon = reading(config)?;
-            known(&daemon, plan.as_ref())?;
+            operate::known(&daemon, plan.as_ref())?;
             let slots = daemon.store.slots(plan.as_ref())?;
             show::slots(&slots, format).map(|()| 0)
         }
@@ -419,20 +419,6 @@ fn planned(config: Config, format: Format) -> Result<u8, Failure> {
         }
         None => u8::from(!preview.objections.is_empty()),
     })
-}
-
-/// A plan that neither the policy nor the catalog knows is a typing error, not an empty list.
-fn known(daemon: &Daemon, plan: Option<&PlanId>) -> Result<(), Failure> {
-    let Some(plan) = plan else { return Ok(()) };
-    let in_force = policy::in_force(daemon, clock::now(), None);
-    let in_policy = in_force.is_ok_and(|it| it.in_force.model.plans.contains_key(plan));
-    if in_policy
-        || daemon.store.plans_since()?.contains_key(plan)
-        || daemon.store.newest_run(plan)?.is_some()
-    {
-        return Ok(());
-    }
-    Err(operate::foreign(plan))
 }
 
 fn reading(config: Config) -> Result<Daemon, Failure> {

@@ -15,6 +15,8 @@ use crate::failure::Failure;
 use crate::observed::Observed;
 use crate::plan::{self, Plan, Planned, Step, Verify};
 use crate::review;
+use crate::store::Store as _;
+use crate::world::clock;
 
 /// A person waits for the check and can stop it; reading every copy may take days, whatever the plan's windows are.
 const LONGEST_CHECK: SignedDuration = SignedDuration::from_hours(366 * 24);
@@ -189,6 +191,20 @@ pub fn policy_of<'f>(followed: &'f Followed, plan_id: &PlanId) -> Result<&'f Pol
         .find(|(id, _)| *id == plan_id)
         .map(|(_, policy)| policy)
         .ok_or_else(|| foreign(plan_id))
+}
+
+/// A plan that neither the policy nor the catalog knows is a typing error, not an empty list.
+pub fn known(daemon: &Daemon, plan: Option<&PlanId>) -> Result<(), Failure> {
+    let Some(plan) = plan else { return Ok(()) };
+    let in_force = policy::in_force(daemon, clock::now(), None);
+    let in_policy = in_force.is_ok_and(|it| it.in_force.model.plans.contains_key(plan));
+    if in_policy
+        || daemon.store.plans_since()?.contains_key(plan)
+        || daemon.store.newest_run(plan)?.is_some()
+    {
+        return Ok(());
+    }
+    Err(foreign(plan))
 }
 
 /// Neither the policy nor the catalog knows the plan.

@@ -51,7 +51,7 @@ pub enum Point {
     #[schema(value_type = String, format = DateTime)]
     LatestBefore(Timestamp),
     /// This one.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::api::resources::PointId)]
     BackupId(BackupId),
 }
 
@@ -91,7 +91,7 @@ impl Wanted {
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// The dataset.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::api::resources::Id)]
     pub dataset: DatasetId,
     /// Which state.
     pub point: Point,

@@ -294,6 +294,7 @@ impl Handler for Service {
 
     async fn points(self: Arc<Self>, plan: Option<PlanId>) -> Result<Vec<RecoveryPoint>, Failure> {
         blocking(move || {
+            operate::known(&self.daemon, plan.as_ref())?;
             let found = self.daemon.store.points(plan.as_ref())?;
             Ok(found.into_iter().rev().map(Into::into).collect())
         })

@@ -21,6 +21,7 @@ mod service;
 mod stopping;
 mod store;
 mod story;
+mod strangers;
 mod surroundings;
 mod trees;
 mod truth;

@@ -12,7 +12,7 @@ use contract::calendar::{Calendar, Gaps, Zones};
 use contract::duration::Seconds;
 use contract::evidence::Evidence;
 use contract::id::{DatasetId, LocationId, PlanId};
-use contract::model::{Dataset, Eligibility, LoseCase, Model, Plan};
+use contract::model::{BackupPlan, Dataset, Eligibility, LoseCase, Model};
 use contract::recovery::{
     Condition, Coverage, DatasetFacts, Holding, Loss, LossCase, Recovery, holdings,
 };
@@ -352,7 +352,7 @@ fn plans(model: &Model, recovery: &Recovery<'_>, zones: &Zones) -> Map<String, V
 }
 
 /// Whether a plan protects nothing that needs it: each of its datasets is excluded from backup.
-fn is_orphan(model: &Model, plan: &Plan) -> bool {
+fn is_orphan(model: &Model, plan: &BackupPlan) -> bool {
     let datasets = plan.dataset_ids.iter();
     let mut known = datasets.filter_map(|id| model.datasets.get(id));
     known.all(|dataset| dataset.eligibility == Eligibility::Excluded)

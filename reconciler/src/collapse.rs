@@ -5,10 +5,9 @@
 //! what is left, is no everyday deletion. Neither is one that leaves nearly nothing of a small source, which may be smaller than the
 //! change that policy speaks of.
 
+use crate::domain::SourceProfile;
 use contract::duration::Seconds;
 use contract::model::Sizing;
-
-use crate::world::connector::SourceProfile;
 
 /// What is wrong with a source, held against the point before; none where it is as it should be. `since` is the time between
 /// the two.

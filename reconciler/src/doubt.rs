@@ -7,7 +7,7 @@
 
 use contract::calendar::Zones;
 use contract::duration::Seconds;
-use contract::model::{Model, Plan as Policy};
+use contract::model::{BackupPlan, Model};
 use contract::seal::CLOCK_SKEW;
 use jiff::Timestamp;
 
@@ -50,7 +50,7 @@ impl Clock {
 pub fn judge(
     model: &Model,
     zones: &Zones,
-    plans: &[&Policy],
+    plans: &[&BackupPlan],
     witness: &Witness,
     now: Timestamp,
 ) -> Clock {
@@ -73,7 +73,7 @@ pub fn judge(
 }
 
 /// How long evidence counts for the strictest tier that a plan serves.
-fn strictest_staleness(model: &Model, plans: &[&Policy]) -> Option<Seconds> {
+fn strictest_staleness(model: &Model, plans: &[&BackupPlan]) -> Option<Seconds> {
     plans
         .iter()
         .flat_map(|policy| &policy.dataset_ids)
@@ -84,7 +84,7 @@ fn strictest_staleness(model: &Model, plans: &[&Policy]) -> Option<Seconds> {
 }
 
 /// When even the rarest plan would have written a receipt: at its second slot from the newest receipt on.
-fn silence_ends(zones: &Zones, plans: &[&Policy], vouched: Timestamp) -> Timestamp {
+fn silence_ends(zones: &Zones, plans: &[&BackupPlan], vouched: Timestamp) -> Timestamp {
     plans
         .iter()
         .filter_map(|policy| policy.backup_frequency.calendar(zones).ok())

@@ -3,17 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::{CopyState, Observation, Observed, PlanObserved};
+use crate::plan::{
+    ActivePolicy, Backup, CatchUp, Check, Forget, Missed, Overdue, Plan, Points, Step, Verify,
+};
 use contract::calendar::Calendar;
 use contract::id::{BackupId, PlanId};
-use contract::model::Plan as Policy;
+use contract::model::BackupPlan;
 use contract::seal::Standing;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-
-use crate::observed::{CopyState, Observation, Observed, PlanObserved};
-use crate::plan::{
-    Backup, CatchUp, Check, Forget, InForce, Missed, Overdue, Plan, Points, Step, Verify,
-};
 
 /// A step that must not be executed, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,7 +57,7 @@ struct Claims {
 pub fn review(
     plan: &Plan,
     observed: &Observed,
-    in_force: &InForce,
+    active: &ActivePolicy,
     now: Timestamp,
 ) -> Vec<Objection> {
     let mut claims = Claims::default();
@@ -78,7 +77,7 @@ pub fn review(
         if planned.deadline < now && !planned.step.is_record() {
             object("its deadline has passed already".to_owned());
         }
-        let subject = match subject(in_force, observed, plan_id) {
+        let subject = match subject(active, observed, plan_id) {
             Ok(subject) => subject,
             Err(why) => {
                 object(why);
@@ -87,13 +86,13 @@ pub fn review(
         };
         let found = match &planned.step {
             Step::RecordMissed(_) | Step::Backup(Backup { slot: Some(_), .. })
-                if in_force.clock.is_ahead() =>
+                if active.clock.is_ahead() =>
             {
                 Err("it ends a slot while the clock is in doubt".to_owned())
             }
             Step::Verify(Verify {
                 ends_slot: Some(_), ..
-            }) if in_force.clock.is_ahead() => {
+            }) if active.clock.is_ahead() => {
                 Err("it ends a slot while the clock is in doubt".to_owned())
             }
             Step::RecordMissed(missed) => missed_is_sound(missed, &subject, &mut claims, now),
@@ -109,27 +108,27 @@ pub fn review(
             object(why);
         }
     }
-    objections.extend(forgetting(plan, observed, in_force, now));
+    objections.extend(forgetting(plan, observed, active, now));
     objections
 }
 
 struct Subject<'a> {
-    policy: &'a Policy,
+    policy: &'a BackupPlan,
     seen: &'a PlanObserved,
     calendar: Calendar,
 }
 
 fn subject<'a>(
-    in_force: &'a InForce,
+    active: &'a ActivePolicy,
     observed: &'a Observed,
     plan_id: &PlanId,
 ) -> Result<Subject<'a>, String> {
-    let policy = in_force
+    let policy = active
         .model
         .plans
         .get(plan_id)
         .ok_or_else(|| "the bundle in force has no such plan".to_owned())?;
-    if in_force.model.reconciler_of(policy) != Some(&in_force.reconciler_id) {
+    if active.model.reconciler_of(policy) != Some(&active.reconciler_id) {
         return Err("the plan belongs to another reconciler".to_owned());
     }
     let seen = observed
@@ -141,7 +140,7 @@ fn subject<'a>(
     }
     let calendar = policy
         .backup_frequency
-        .calendar(&in_force.zones)
+        .calendar(&active.zones)
         .map_err(|error| error.to_string())?;
     Ok(Subject {
         policy,
@@ -250,7 +249,7 @@ fn backup_is_sound(
     {
         return Err("its recovery point exists already".to_owned());
     }
-    let running = |execution: &crate::store::Execution| {
+    let running = |execution: &crate::domain::Execution| {
         execution.backup_id.as_ref() == Some(&backup.backup_id)
     };
     if subject.seen.open.iter().any(running) {
@@ -304,7 +303,7 @@ fn check_is_sound(check: &Check, subject: &Subject<'_>, deadline: Timestamp) -> 
     if check.makes_way > deadline {
         return Err("it would not make way before it is ended".to_owned());
     }
-    let holds = |run: &crate::store::Run| {
+    let holds = |run: &crate::domain::Run| {
         run.kid == check.kid && run.storage_locations.contains_key(&check.location)
     };
     if subject.seen.points().any(holds) {
@@ -409,7 +408,7 @@ fn catch_up_is_sound(catch_up: &CatchUp, subject: &Subject<'_>) -> Result<(), St
 fn forgetting(
     plan: &Plan,
     observed: &Observed,
-    in_force: &InForce,
+    active: &ActivePolicy,
     now: Timestamp,
 ) -> Vec<Objection> {
     let mut objections = Vec::new();
@@ -420,9 +419,9 @@ fn forgetting(
     for (plan_id, forgets) in by_plan {
         let gone: BTreeSet<&BackupId> = forgets.iter().map(|forget| &forget.backup_id).collect();
         for forget in &forgets {
-            let why = match subject(in_force, observed, plan_id) {
+            let why = match subject(active, observed, plan_id) {
                 Err(why) => Some(why),
-                Ok(subject) => may_go(&forget.backup_id, &gone, &subject, in_force.standing, now),
+                Ok(subject) => may_go(&forget.backup_id, &gone, &subject, active.standing, now),
             };
             if let Some(why) = why {
                 objections.push(Objection {

@@ -7,18 +7,20 @@ mod own;
 use contract::code::{self, Code};
 use contract::duration::Seconds;
 use contract::id::{BackupId, PlanId};
-use contract::model::Plan as Policy;
+use contract::model::BackupPlan;
 use contract::seal::Standing;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::{
+    CopyState, Execution, ExecutionKind, Observation, Observed, PlanObserved, Run, SlotOutcome,
+    StoredCondition,
+};
 use crate::doubt::Clock;
 use crate::failure::Failure;
-use crate::observed::{CopyState, Observation, Observed, PlanObserved, SlotOutcome};
-use crate::plan::{InForce, Plan};
+use crate::plan::{ActivePolicy, Plan};
 use crate::review::Objection;
-use crate::store::{Execution, ExecutionKind, Run, StoredCondition};
 
 /// The word of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -163,7 +165,7 @@ pub const fn light(word: Word) -> Light {
 
 /// How everything stands.
 pub fn status(
-    in_force: &InForce,
+    active: &ActivePolicy,
     observed: &Observed,
     plan: &Plan,
     objections: &[Objection],
@@ -172,20 +174,19 @@ pub fn status(
     now: Timestamp,
 ) -> Status {
     let judging = Judging {
-        in_force,
+        active,
         observed,
         plan,
         objections,
         now,
     };
-    let plans: Vec<PlanStatus> = own::plans(in_force)
+    let plans: Vec<PlanStatus> = own::plans(active)
         .map(|(plan_id, policy)| {
             let (condition, code, why) = judging.of_plan(plan_id, policy);
             PlanStatus {
                 condition: condition_of(Some(plan_id), condition, code, why, before, now),
-                newest: objective::newest(in_force, observed, policy, now)
-                    .map(|run| told(run, now)),
-                rpo_s: objective::strictest(in_force, policy),
+                newest: objective::newest(active, observed, policy, now).map(|run| told(run, now)),
+                rpo_s: objective::strictest(active, policy),
                 next_due: plan
                     .waits
                     .iter()
@@ -234,7 +235,7 @@ pub fn status(
 
 fn whole_of(judging: &Judging<'_>, source: &Source, before: &[StoredCondition]) -> Vec<Condition> {
     let Judging {
-        in_force,
+        active,
         objections,
         now,
         ..
@@ -251,7 +252,7 @@ fn whole_of(judging: &Judging<'_>, source: &Source, before: &[StoredCondition]) 
         };
         add(word, problem.code, problem.message.clone());
     }
-    match in_force.standing {
+    match active.standing {
         Standing::Fresh => {}
         // A clock that cannot be trusted makes it stale as well, and is told below.
         Standing::Stale if now < source.expires_at => {}
@@ -265,7 +266,7 @@ fn whole_of(judging: &Judging<'_>, source: &Source, before: &[StoredCondition]) 
         let why = "the trust root does not list the receipt key for this reconciler".to_owned();
         add(Word::Stalled, code::RECEIPT_KEY_UNUSABLE, why);
     }
-    match in_force.clock {
+    match active.clock {
         Clock::Plausible => {}
         Clock::Ahead { vouched } => {
             let why = format!(
@@ -280,12 +281,12 @@ fn whole_of(judging: &Judging<'_>, source: &Source, before: &[StoredCondition]) 
             add(Word::Stalled, code::CLOCK_WRONG, why);
         }
     }
-    for (code, why) in own::unprotected(in_force) {
+    for (code, why) in own::unprotected(active) {
         add(Word::Stalled, code, why);
     }
     // What the review stops for a plan that is not shown has no other place.
     let foreign =
-        |objection: &&Objection| own::plans(in_force).all(|(id, _)| *id != objection.plan_id);
+        |objection: &&Objection| own::plans(active).all(|(id, _)| *id != objection.plan_id);
     for objection in objections
         .iter()
         .filter(|it| it.is_about_a_step())
@@ -358,7 +359,7 @@ type Judgement = (Word, Option<Code>, String);
 /// What the conditions are derived from.
 #[derive(Clone, Copy)]
 struct Judging<'a> {
-    in_force: &'a InForce,
+    active: &'a ActivePolicy,
     observed: &'a Observed,
     plan: &'a Plan,
     objections: &'a [Objection],
@@ -377,7 +378,7 @@ const fn severity(word: Word) -> u8 {
 }
 
 impl Judging<'_> {
-    fn of_plan(&self, plan_id: &PlanId, policy: &Policy) -> Judgement {
+    fn of_plan(&self, plan_id: &PlanId, policy: &BackupPlan) -> Judgement {
         let mut all = self.stalls(plan_id, policy);
         match self.observed.plans.get(plan_id) {
             // What stalls a plan may be why it was never observed.
@@ -403,7 +404,7 @@ impl Judging<'_> {
     }
 
     /// What needs a person whatever was seen.
-    fn stalls(&self, plan_id: &PlanId, policy: &Policy) -> Vec<Judgement> {
+    fn stalls(&self, plan_id: &PlanId, policy: &BackupPlan) -> Vec<Judgement> {
         let planned = self.plan.stalled.iter();
         let mut all: Vec<Judgement> = planned
             .filter(|stall| stall.plan_id == *plan_id)
@@ -415,14 +416,14 @@ impl Judging<'_> {
                 all.push((Word::Stalled, Some(code::PLAN_OBJECTION), why));
             }
         }
-        if let Some(why) = objective::missed(self.in_force, self.observed, policy, self.now) {
+        if let Some(why) = objective::missed(self.active, self.observed, policy, self.now) {
             all.push((Word::Stalled, Some(code::RPO_MISSED), why));
         }
         all
     }
 
     /// What the plan's points, runs and copies say.
-    fn seen(&self, plan_id: &PlanId, policy: &Policy, seen: &PlanObserved) -> Vec<Judgement> {
+    fn seen(&self, plan_id: &PlanId, policy: &BackupPlan, seen: &PlanObserved) -> Vec<Judgement> {
         let mut all = Vec::new();
         let mut add = |word, code, why: String| all.push((word, Some(code), why));
         for (location, state) in &seen.copies {
@@ -489,7 +490,7 @@ impl Judging<'_> {
         };
         // A plan's first run is work like any other; an RPO that is missed meanwhile is told above.
         if running().next().is_none() && due().next().is_none() {
-            let without = objective::without_point(self.in_force, self.observed, policy, self.now);
+            let without = objective::without_point(self.active, self.observed, policy, self.now);
             for dataset in without {
                 let why = format!("`{dataset}` has no usable recovery point yet");
                 add(Word::Waiting, code::NEVER_PROTECTED, why);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use contract::evidence::Evidence;
 use contract::id::DatasetId;
-use contract::model::{Dataset, Eligibility, Model, Plan, Strategy};
+use contract::model::{BackupPlan, Dataset, Eligibility, Model, Strategy};
 
 use crate::rules::metadata::LooksAt;
 
@@ -77,7 +77,7 @@ pub fn looked_at(
 /// The datasets that a path of the model concerns; nothing where it concerns the environment as a whole.
 pub fn concerned(model: &Model, path: &[String]) -> Option<Datasets> {
     let steps: Vec<&str> = path.iter().map(String::as_str).collect();
-    let plans = |of: &dyn Fn(&Plan) -> bool| -> Datasets {
+    let plans = |of: &dyn Fn(&BackupPlan) -> bool| -> Datasets {
         let plans = model.plans.values().filter(|plan| of(plan));
         plans.flat_map(|plan| plan.dataset_ids.clone()).collect()
     };

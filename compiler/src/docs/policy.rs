@@ -3,7 +3,7 @@
 
 use contract::duration::Seconds;
 use contract::id::{DatasetId, PlanId};
-use contract::model::{Dataset, Eligibility, Model, Plan};
+use contract::model::{BackupPlan, Dataset, Eligibility, Model};
 use contract::recovery::LossCase;
 use serde_json::Value as Json;
 
@@ -217,13 +217,14 @@ impl Documented<'_> {
                 told.push(("Not backed up", Html::text(why)));
             }
         }
-        let plans: Vec<&Plan> = self
+        let plans: Vec<&BackupPlan> = self
             .model
             .plans
             .values()
             .filter(|plan| plan.dataset_ids.contains(dataset_id))
             .collect();
-        let link = |plan: &&Plan| Html::link(&format!("plan-{}", plan.plan_id), id(&plan.plan_id));
+        let link =
+            |plan: &&BackupPlan| Html::link(&format!("plan-{}", plan.plan_id), id(&plan.plan_id));
         if !plans.is_empty() {
             told.push(("Plans", Html::joined(plans.iter().map(link), ", ")));
             told.push(("Places", settings::locations_of(&plans)));
@@ -341,7 +342,7 @@ impl Documented<'_> {
             "Worst loss",
             "Allowed",
             "Copies left",
-            "Plan",
+            "BackupPlan",
             "Witness",
         ];
         out.push(Html::table(&heads, rows));
@@ -358,7 +359,7 @@ impl Documented<'_> {
         out
     }
 
-    fn plan(&self, plan_id: &PlanId, plan: &Plan) -> Html {
+    fn plan(&self, plan_id: &PlanId, plan: &BackupPlan) -> Html {
         let mut card = Html::tag("h3", plan.name.as_str());
         let datasets = plan
             .dataset_ids

@@ -1,6 +1,6 @@
 //! Owns the parts of the policy page about settings and scenarios, and how schedules, retention and sizes read in words.
 
-use contract::model::{Location, Model, Plan, Retention, Scenario, Schedule};
+use contract::model::{BackupPlan, Location, Model, Retention, Scenario, Schedule};
 use contract::runbook::course;
 
 use super::html::Html;
@@ -79,7 +79,7 @@ pub(super) fn bytes(size: u64) -> String {
 }
 
 /// Links to the locations of plans.
-pub(super) fn locations_of(plans: &[&Plan]) -> Html {
+pub(super) fn locations_of(plans: &[&BackupPlan]) -> Html {
     let all: std::collections::BTreeSet<_> =
         plans.iter().flat_map(|plan| &plan.locations).collect();
     let links = all

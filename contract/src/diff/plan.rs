@@ -3,10 +3,10 @@
 use super::Effect;
 use super::judge::Judge;
 use super::settings::{compare_redundancy, compare_retention, compare_schedule};
-use crate::model::{Plan, Verification};
+use crate::model::{BackupPlan, Verification};
 
-pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Plan, new: &'a Plan) {
-    let Plan {
+pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a BackupPlan, new: &'a BackupPlan) {
+    let BackupPlan {
         plan_id,
         name,
         dataset_ids,
@@ -90,12 +90,12 @@ pub(super) fn compare<'a>(judge: &mut Judge<'a>, old: &'a Plan, new: &'a Plan) {
 }
 
 /// What counts is how many locations may lag behind the commit, not how many must commit.
-fn compare_commit(judge: &mut Judge<'_>, old: &Plan, new: &Plan) {
-    let may_lag = |plan: &Plan| {
+fn compare_commit(judge: &mut Judge<'_>, old: &BackupPlan, new: &BackupPlan) {
+    let may_lag = |plan: &BackupPlan| {
         let locations = u32::try_from(plan.locations.len()).unwrap_or(u32::MAX);
         locations.checked_sub(plan.redundancy_profile.commit)
     };
-    let says = |plan: &Plan| {
+    let says = |plan: &BackupPlan| {
         Some(format!(
             "{} of {}",
             plan.redundancy_profile.commit,

@@ -23,7 +23,7 @@ pub use domain::{DomainKind, FaultDomain, FaultDomains, InvalidDomain};
 pub use governance::Waiver;
 pub use inventory::{Dataset, Eligibility, Plane, Sizing};
 pub use lifecycle::DataRetention;
-pub use plan::{Plan, Verification};
+pub use plan::{BackupPlan, Verification};
 pub use scenario::{RunbookStep, Scenario, StepAction, Strategy, Trigger};
 pub use settings::{
     Action, ApprovalPolicy, Capability, CatchUp, Connector, Consistency, Continuous, DeleteBudget,
@@ -53,7 +53,7 @@ pub struct Model {
     /// What is protected.
     pub datasets: BTreeMap<DatasetId, Dataset>,
     /// How it is protected.
-    pub plans: BTreeMap<PlanId, Plan>,
+    pub plans: BTreeMap<PlanId, BackupPlan>,
     /// Datasets that come back together.
     #[serde(default)]
     pub groups: BTreeMap<GroupId, DatasetGroup>,
@@ -108,7 +108,7 @@ impl Model {
     }
 
     /// The reconciler of a plan: that of the site of its datasets, which all share one. `None` when they do not.
-    pub fn reconciler_of(&self, plan: &Plan) -> Option<&ReconcilerId> {
+    pub fn reconciler_of(&self, plan: &BackupPlan) -> Option<&ReconcilerId> {
         let mut reconcilers = plan.dataset_ids.iter().map(|id| {
             self.datasets
                 .get(id)

@@ -12,7 +12,7 @@ use crate::id::{DatasetId, Kid, LocationId, PlanId, StorageId};
 /// A backup plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct BackupPlan {
     /// Its id.
     pub plan_id: PlanId,
     /// What people call it.

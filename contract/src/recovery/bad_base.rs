@@ -14,7 +14,7 @@ use super::{LossCase, Recovery};
 use crate::calendar::{Calendar, Timing};
 use crate::duration::Seconds;
 use crate::id::DatasetId;
-use crate::model::{Dataset, Plan};
+use crate::model::{BackupPlan, Dataset};
 
 /// What the proof about one plan needs, so that equal plans are proved once. It belongs to the schedule of the points that
 /// retention counts: that of backups, and for continuous plans that of fulls.
@@ -68,7 +68,7 @@ impl Recovery<'_> {
 
     fn bad_base_of(
         &self,
-        plan: &Plan,
+        plan: &BackupPlan,
         id: &DatasetId,
         dataset: &Dataset,
         case: &LossCase,
@@ -92,7 +92,7 @@ impl Recovery<'_> {
     }
 
     /// The proof that a plan needs when copies are so late, and the timing to whose slots it belongs.
-    fn bases(&self, plan: &Plan, copy_within: Seconds) -> Option<(Timing, Bases)> {
+    fn bases(&self, plan: &BackupPlan, copy_within: Seconds) -> Option<(Timing, Bases)> {
         let fulls = plan.full_frequency.as_ref()?;
         let timing = self.timings.get(&plan.plan_id)?;
         let full_timing = self.fulls.get(&plan.plan_id)?;
@@ -115,19 +115,19 @@ impl Recovery<'_> {
     }
 
     /// Everything that may be asked about a plan's bases: with copies that held a point at its commit, and with others.
-    pub(super) fn all_bases(&self, plan: &Plan) -> impl Iterator<Item = (Timing, Bases)> {
+    pub(super) fn all_bases(&self, plan: &BackupPlan) -> impl Iterator<Item = (Timing, Bases)> {
         let late = [Seconds::ZERO, plan.redundancy_profile.copy_within_s];
         late.into_iter().filter_map(|late| self.bases(plan, late))
     }
 }
 
 /// Whether a plan's points hang on others.
-fn has_base(plan: &Plan) -> bool {
+fn has_base(plan: &BackupPlan) -> bool {
     plan.backup_frequency.continuous.is_some() || plan.full_frequency.is_some()
 }
 
 /// The completion window of a full: the longer of the plan's two, or that of its fulls alone where nothing else has slots.
-fn window(plan: &Plan) -> Seconds {
+fn window(plan: &BackupPlan) -> Seconds {
     let backups = &plan.backup_frequency;
     let fulls = plan.full_frequency.as_ref();
     let window = fulls.map_or(Seconds::ZERO, |fulls| fulls.completion_window_s);

@@ -12,7 +12,7 @@ use super::{LossCase, Recovery};
 use crate::calendar::{Calendar, Timing};
 use crate::duration::Seconds;
 use crate::id::PlanId;
-use crate::model::Plan;
+use crate::model::BackupPlan;
 
 /// A condition that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,7 +128,7 @@ impl Recovery<'_> {
     }
 
     /// The freeze windows that remove a slot of a plan.
-    fn frozen(&self, plan: &Plan, calendar: Option<&Calendar>) -> Vec<Condition> {
+    fn frozen(&self, plan: &BackupPlan, calendar: Option<&Calendar>) -> Vec<Condition> {
         let windows = self.model.environment.freeze_windows.iter().enumerate();
         windows
             .filter(|(_, window)| window.planes.contains(&plan.plane))

@@ -15,7 +15,7 @@ use super::{LossCase, Recovery};
 use crate::calendar::{Calendar, Timing};
 use crate::duration::Seconds;
 use crate::id::DatasetId;
-use crate::model::{Dataset, Eligibility, Plan};
+use crate::model::{BackupPlan, Dataset, Eligibility};
 
 impl Recovery<'_> {
     /// The worst-case loss of a dataset: the least over its plans; for a reconstructed one without plans, the worst of its sources.
@@ -101,7 +101,7 @@ impl Recovery<'_> {
     /// is lost, this one among them.
     pub(super) fn plan_loss(
         &self,
-        plan: &Plan,
+        plan: &BackupPlan,
         (id, dataset): (&DatasetId, &Dataset),
         case: &LossCase,
         gone: &BTreeSet<&DatasetId>,
@@ -143,7 +143,7 @@ impl Recovery<'_> {
     /// What every loss of a plan shares, before its gap is known: lags and windows, or the reason why there is no bound.
     pub(super) fn ground(
         &self,
-        plan: &Plan,
+        plan: &BackupPlan,
         (id, dataset): (&DatasetId, &Dataset),
         case: &LossCase,
         gone: &BTreeSet<&DatasetId>,
@@ -206,7 +206,7 @@ pub(super) struct Ground<'a> {
 /// `max over i of (t[i+m+1] − t[i]) + F + G(L) + R`.
 fn gap_loss(
     bound: Bound,
-    plan: &Plan,
+    plan: &BackupPlan,
     schedule: &Schedule,
     witness: Option<&Witness>,
 ) -> Result<Bound, Unbounded> {
@@ -225,7 +225,7 @@ fn gap_loss(
 /// them be, so that corruption noticed at once costs as much as losing the live data.
 fn corruption_loss(
     bound: Bound,
-    plan: &Plan,
+    plan: &BackupPlan,
     schedule: &Schedule,
     detected: Seconds,
 ) -> Result<Bound, Unbounded> {
@@ -264,7 +264,7 @@ pub(super) fn worst(
 /// `max_lag + G(L) + R`; for corruption the log must reach back over the time until it is noticed.
 fn continuous_loss(
     bound: Bound,
-    plan: &Plan,
+    plan: &BackupPlan,
     max_lag: Seconds,
     detected: Option<Seconds>,
 ) -> Result<Bound, Unbounded> {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::survivors::{Blow, CutSets, cut_sets};
 use super::{Copies, LossCase, Recovery};
 use crate::id::{DatasetId, Kid, PlanId};
-use crate::model::{Dataset, Eligibility, FaultDomain, Plan};
+use crate::model::{BackupPlan, Dataset, Eligibility, FaultDomain};
 
 /// Something on the way from a key to what it hangs on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -224,7 +224,7 @@ impl<'m> Recovery<'m> {
     /// Whether a loss takes the key of a plan's copies, when the live data of these datasets is gone as well.
     pub(super) fn key_is_lost(
         &self,
-        plan: &Plan,
+        plan: &BackupPlan,
         copies: &Copies,
         case: &LossCase,
         gone: &BTreeSet<&DatasetId>,
@@ -530,7 +530,7 @@ impl<'m> Recovery<'m> {
 enum Node<'m> {
     Key(&'m Kid),
     Dataset(&'m DatasetId),
-    Plan(&'m Plan),
+    Plan(&'m BackupPlan),
 }
 
 /// What tells nodes apart: their kinds and ids.

@@ -45,7 +45,9 @@ use crate::calendar::{Timing, Zones};
 use crate::duration::Seconds;
 use crate::evidence::Measured;
 use crate::id::{DatasetId, LocationId, PlanId, SiteId};
-use crate::model::{DomainKind, Eligibility, FaultDomain, LoseCase, Model, Plan, Standby, Trigger};
+use crate::model::{
+    BackupPlan, DomainKind, Eligibility, FaultDomain, LoseCase, Model, Standby, Trigger,
+};
 use case::Parents;
 use derived::{Known, Needs};
 use kept::StandingBy;
@@ -66,7 +68,7 @@ pub struct Recovery<'m> {
     /// The timings of fulls, of plans that take them.
     fulls: BTreeMap<&'m PlanId, Timing>,
     schedules: BTreeMap<Timing, Schedule>,
-    plans: BTreeMap<&'m DatasetId, Vec<&'m Plan>>,
+    plans: BTreeMap<&'m DatasetId, Vec<&'m BackupPlan>>,
     copies: BTreeMap<(&'m DatasetId, &'m PlanId), Copies>,
     needs: Needs<'m>,
     /// Proofs about what datasets are rebuilt from.
@@ -183,7 +185,7 @@ impl<'m> Recovery<'m> {
     }
 
     /// The plans of a dataset, in the order of their ids.
-    pub fn plans_of(&self, dataset: &DatasetId) -> &[&'m Plan] {
+    pub fn plans_of(&self, dataset: &DatasetId) -> &[&'m BackupPlan] {
         self.plans.get(dataset).map_or(&[], Vec::as_slice)
     }
 
@@ -205,7 +207,7 @@ impl<'m> Recovery<'m> {
     }
 
     /// How old the newest usable point of a plan can become with all locations but the last to hold it gone.
-    fn lock_needed(&self, plan: &Plan) -> Option<Seconds> {
+    fn lock_needed(&self, plan: &BackupPlan) -> Option<Seconds> {
         let (timing, schedule) = self.schedule(plan)?;
         let age = match timing {
             Timing::Continuous { max_lag } => *max_lag,

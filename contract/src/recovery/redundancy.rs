@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::id::{DatasetId, PlanId};
-use crate::model::{Dataset, Distinct, DomainKind, Location, Model, Plan};
+use crate::model::{BackupPlan, Dataset, Distinct, DomainKind, Location, Model};
 
 /// The copies of one dataset over all its plans, beside what the strictest of their profiles demands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,7 +40,7 @@ pub(super) fn redundancy(
     model: &Model,
     id: &DatasetId,
     dataset: &Dataset,
-    plans: &[&Plan],
+    plans: &[&BackupPlan],
 ) -> Redundancy {
     let ids: BTreeSet<_> = plans.iter().flat_map(|plan| &plan.locations).collect();
     let held: Vec<&Location> = ids

@@ -9,7 +9,7 @@ use super::timeline::{Corruption, MAX_SLOTS, Terms, Timeline};
 use super::{Recovery, Witness, formula};
 use crate::calendar::{Calendar, Gaps, Timing, Zones};
 use crate::duration::Seconds;
-use crate::model::{self, Plan};
+use crate::model::{self, BackupPlan};
 
 /// What is known about one schedule, whoever uses it.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Schedule {
         }
     }
 
-    pub(super) fn late(&self, plan: &Plan, late: Seconds) -> Option<&Witness> {
+    pub(super) fn late(&self, plan: &BackupPlan, late: Seconds) -> Option<&Witness> {
         let misses = plan.backup_frequency.tolerated_misses;
         self.witnesses.get(&(misses, late))
     }
@@ -158,20 +158,20 @@ impl Recovery<'_> {
         Some((corruptions.collect(), shallow.collect(), bases.collect()))
     }
 
-    pub(super) fn schedule(&self, plan: &Plan) -> Option<(&Timing, &Schedule)> {
+    pub(super) fn schedule(&self, plan: &BackupPlan) -> Option<(&Timing, &Schedule)> {
         let timing = self.timings.get(&plan.plan_id)?;
         Some((timing, self.schedules.get(timing)?))
     }
 
     /// The schedule of a plan's fulls.
-    pub(super) fn full_schedule(&self, plan: &Plan) -> Option<(&Timing, &Schedule)> {
+    pub(super) fn full_schedule(&self, plan: &BackupPlan) -> Option<(&Timing, &Schedule)> {
         let timing = self.fulls.get(&plan.plan_id)?;
         Some((timing, self.schedules.get(timing)?))
     }
 }
 
 /// What a proof over the slots of a plan's schedule depends on.
-pub(super) fn terms(plan: &Plan, detected: Seconds) -> Terms {
+pub(super) fn terms(plan: &BackupPlan, detected: Seconds) -> Terms {
     let schedule = &plan.backup_frequency;
     Terms::new(
         schedule.tolerated_misses,

@@ -12,7 +12,7 @@ use super::Recovery;
 use super::kept::Numbers;
 use crate::calendar::{Gaps, Timing};
 use crate::id::{DatasetId, LocationId, PlanId};
-use crate::model::{Model, Plan, Sizing};
+use crate::model::{BackupPlan, Model, Sizing};
 
 /// What a location has to hold in the steady state, before compression and deduplication.
 ///
@@ -59,7 +59,7 @@ const DAY: u64 = 86_400;
 #[derive(Debug, Clone)]
 pub struct Holding<'m> {
     /// The plan of the model that says how it is kept.
-    pub kept_by: &'m Plan,
+    pub kept_by: &'m BackupPlan,
     /// What its own plan is called.
     pub plan: PlanId,
     /// What it is called.
@@ -120,7 +120,7 @@ impl Recovery<'_> {
     /// The bytes that a plan needs for a dataset at each of its locations; none where no number holds.
     fn needed<'a>(
         &'a self,
-        plan: &'a Plan,
+        plan: &'a BackupPlan,
         sizing: &Sizing,
         spreads: &mut Spreads<'a>,
     ) -> Option<u64> {

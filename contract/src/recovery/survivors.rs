@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::case::Parents;
 use crate::duration::Seconds;
 use crate::id::LocationId;
-use crate::model::{Dataset, DomainKind, FaultDomain, Model, Plan};
+use crate::model::{BackupPlan, Dataset, DomainKind, FaultDomain, Model};
 
 /// The copies of one dataset by one plan, each with the fault domains of which any one destroys it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Copies {
 pub(super) fn copies(
     model: &Model,
     parents: &Parents,
-    plan: &Plan,
+    plan: &BackupPlan,
     dataset: &Dataset,
     lock_needed: Option<Seconds>,
 ) -> Copies {

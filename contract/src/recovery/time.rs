@@ -13,7 +13,7 @@ use super::{LossCase, Recovery};
 use crate::duration::Seconds;
 use crate::evidence::Measured;
 use crate::id::{DatasetId, LocationId};
-use crate::model::{Dataset, Eligibility, Plan};
+use crate::model::{BackupPlan, Dataset, Eligibility};
 
 /// One dataset read from one location.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,7 +160,12 @@ impl Recovery<'_> {
     }
 
     /// As long as it took for what came back then, thaw and all; what there is beyond is read as settings promise.
-    fn as_measured(&self, measured: &Measured, plan: &Plan, dataset: &Dataset) -> Option<Reading> {
+    fn as_measured(
+        &self,
+        measured: &Measured,
+        plan: &BackupPlan,
+        dataset: &Dataset,
+    ) -> Option<Reading> {
         let promised = self.read_from(plan, dataset, &measured.location)?;
         let rest = promised.bytes.saturating_sub(measured.bytes);
         let seconds = transfer(rest.into(), promised.rate)?;
@@ -181,7 +186,12 @@ impl Recovery<'_> {
 
     /// Thaw and transfer from one location, through the best of the plan's profiles that name it. The location's bandwidth bounds
     /// whatever a profile promises.
-    fn read_from(&self, plan: &Plan, dataset: &Dataset, location: &LocationId) -> Option<Reading> {
+    fn read_from(
+        &self,
+        plan: &BackupPlan,
+        dataset: &Dataset,
+        location: &LocationId,
+    ) -> Option<Reading> {
         let settings = &self.model.settings;
         let bandwidth = settings.locations.get(location)?.bandwidth_bytes_per_second;
         let bytes = dataset.sizing.size_bytes;

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::calendar::Zones;
 use contract::duration::Seconds;
 use contract::model::{
-    CatchUp, Connector, Consistency, Continuous, Dataset, Distinct, Eligibility, Environment,
-    FaultDomain, FaultDomains, FreezeWindow, Keep, Key, Location, LoseCase, Model, Objective, Plan,
-    Plane, Redundancy, Replication, Retention, Scenario, Schedule, Settings, Site, Sizing,
-    Snapshot, Standby, StorageClass, Strategy as Way, Survival, Tier, Trigger, Verification,
-    VerificationCadence,
+    BackupPlan, CatchUp, Connector, Consistency, Continuous, Dataset, Distinct, Eligibility,
+    Environment, FaultDomain, FaultDomains, FreezeWindow, Keep, Key, Location, LoseCase, Model,
+    Objective, Plane, Redundancy, Replication, Retention, Scenario, Schedule, Settings, Site,
+    Sizing, Snapshot, Standby, StorageClass, Strategy as Way, Survival, Tier, Trigger,
+    Verification, VerificationCadence,
 };
 use contract::recovery::{Condition, Coverage, Loss, LossCase, Recovery, Unbounded};
 use proptest::prelude::*;
@@ -83,8 +83,8 @@ fn objective(rpo: Seconds) -> Objective {
     }
 }
 
-pub fn plan(schedule: Schedule, locations: usize, commit: u32) -> Plan {
-    Plan {
+pub fn plan(schedule: Schedule, locations: usize, commit: u32) -> BackupPlan {
+    BackupPlan {
         plan_id: "bp".parse().unwrap(),
         name: "plan".to_owned(),
         dataset_ids: BTreeSet::from(["ds".parse().unwrap()]),
@@ -166,7 +166,7 @@ pub fn dataset(id: &str) -> Dataset {
 }
 
 /// One dataset `ds` at place 0, one plan `bp`, five locations `l1` to `l5`, each a place of its own.
-pub fn model(plan: Plan) -> Model {
+pub fn model(plan: BackupPlan) -> Model {
     let survival = |lose| Survival {
         lose,
         objective: objective(Seconds::hours(52)),

@@ -12,8 +12,8 @@ use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::domain::{Run, RunStatus, SlotRecord, Verification};
 use crate::status::PlanStatus;
-use crate::store::{self, Run, RunStatus, SlotRecord};
 
 /// Describes an id of policy.
 #[derive(Debug)]
@@ -226,10 +226,10 @@ pub struct RecoveryPoint {
 impl From<Run> for RecoveryPoint {
     fn from(run: Run) -> Self {
         let verification = match &run.verification {
-            store::Verification::Pending => "pending",
-            store::Verification::Verified { .. } => "verified",
-            store::Verification::Suspect { .. } => "suspect",
-            store::Verification::Lost { .. } => "lost",
+            Verification::Pending => "pending",
+            Verification::Verified { .. } => "verified",
+            Verification::Suspect { .. } => "suspect",
+            Verification::Lost { .. } => "lost",
         };
         Self {
             backup_id: run.backup_id,

@@ -11,10 +11,10 @@ use crate::control::execute::{Done, bytes, count};
 use crate::control::restore::Restored;
 use crate::control::round::{Preview, Round};
 use crate::control::timekeeping::ClockView;
+use crate::domain::{Outcome, Run, SlotRecord, Verification};
 use crate::failure::Failure;
 use crate::plan::Plan;
 use crate::status::{Light, Status, Word};
-use crate::store::{Outcome, Run, SlotRecord, Verification};
 
 type Shown = Result<(), Failure>;
 

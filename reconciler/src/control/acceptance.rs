@@ -8,9 +8,10 @@ use contract::receipt::{DecisionType, Phase};
 use super::execute::result;
 use super::look::POINT_GONE;
 use super::{Daemon, round};
+use crate::domain::{Outcome, Run};
 use crate::failure::Failure;
 use crate::plan::stamp;
-use crate::store::{Acknowledgement, Change, Outcome, Run, Store as _};
+use crate::store::{Acknowledgement, Change, Store as _};
 use crate::world::receipts::Draft;
 
 /// A note longer than this has no place in a receipt.

@@ -17,11 +17,10 @@ use super::findings::{self, Place, Proves, Read};
 use super::policy::Followed;
 use super::recover;
 use super::{Daemon, source};
+use crate::domain::{Execution, ExecutionKind, Outcome, PartRead, PartReading, Run, Verification};
 use crate::failure::Failure;
 use crate::plan::{CatchUp, Check, Overdue, Planned, Points, Verify, stamp};
-use crate::store::{
-    Change, Execution, ExecutionKind, Outcome, PartRead, PartReading, Run, Store as _, Verification,
-};
+use crate::store::{Change, Store as _};
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, CatchUpReport, Order};
 use crate::worker::supervisor::{Helper, NoAnswer, Silence};
@@ -598,7 +597,7 @@ pub(super) fn bring_forward(
     let execution = of_care(daemon, planned, ExecutionKind::CatchUp, &step.kid);
     begin(daemon, &subject, ExecutionKind::CatchUp, execution)?;
     let locations: Vec<LocationId> = followed
-        .in_force
+        .active
         .model
         .plans
         .get(&step.plan_id)

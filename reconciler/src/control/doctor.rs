@@ -7,14 +7,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use contract::code::{self, Code};
-use contract::model::{DataRetention, Model, Plan};
+use contract::model::{BackupPlan, DataRetention, Model};
 use serde::{Deserialize, Serialize};
 
 use super::policy;
 use super::{Daemon, locations, round};
+use crate::domain::Observation;
 use crate::failure::Failure;
 use crate::status::Word;
-use crate::world::connector::{self, Bounds, Cancel, Observation};
+use crate::world::connector::{self, Bounds, Cancel};
 use crate::world::{clock, keys};
 
 /// A look at one source ends after this time: a check-up is watched by a person.
@@ -147,13 +148,13 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
                     ),
                 )
             });
-            findings.extend(promises::broken(&daemon.config, &followed.in_force));
-            let unheeded = unheeded(&followed.in_force.model);
+            findings.extend(promises::broken(&daemon.config, &followed.active));
+            let unheeded = unheeded(&followed.active.model);
             if !unheeded.is_empty() {
                 let told = format!("this version does not act on {}", unheeded.join(", "));
                 findings.push(well("policy ahead of the daemon", told));
             }
-            for (plan_id, policy) in crate::plan::own_plans(&followed.in_force) {
+            for (plan_id, policy) in crate::plan::own_plans(&followed.active) {
                 let lacks = super::look::lacks(&daemon.config, &followed, policy);
                 if !lacks.is_empty() {
                     let lacks: Vec<String> = lacks.iter().map(ToString::to_string).collect();
@@ -201,7 +202,7 @@ fn status_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
 
 /// What a policy says that is proven and shown, and that no step of this version takes into account.
 fn unheeded(model: &Model) -> Vec<&'static str> {
-    let limited = |plan: &Plan| plan.bandwidth_bytes_per_second.is_some();
+    let limited = |plan: &BackupPlan| plan.bandwidth_bytes_per_second.is_some();
     let purges = |law: &DataRetention| law.archive_after_s.is_some() || law.purge_after_s.is_some();
     let environment = &model.environment;
     [

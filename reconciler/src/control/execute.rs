@@ -19,12 +19,12 @@ use super::policy::Followed;
 use super::recover::{self, Probe};
 pub(super) use super::slot_end::{ended, late, slot_operation, slot_receipt};
 use super::{Daemon, source};
-use crate::failure::Failure;
-use crate::observed::SlotOutcome;
-use crate::plan::{Backup, Missed, Planned, Step, Verify};
-use crate::store::{
-    Change, Execution, ExecutionKind, Outcome, Run, RunStatus, SlotRecord, Store as _, Verification,
+use crate::domain::{
+    Execution, ExecutionKind, Outcome, Run, RunStatus, SlotOutcome, SlotRecord, Verification,
 };
+use crate::failure::Failure;
+use crate::plan::{Backup, Missed, Planned, Step, Verify};
+use crate::store::{Change, Store as _};
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, BackupOrder, BackupReport, Judged, Limit, Order};
 use crate::worker::supervisor::NoAnswer;
@@ -95,7 +95,7 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn of(followed: &Followed, plan_id: &PlanId) -> Self {
-        let policy = followed.in_force.model.plans.get(plan_id);
+        let policy = followed.active.model.plans.get(plan_id);
         Self {
             policy: followed.receipts.clone(),
             plane: policy.map(|policy| policy.plane),
@@ -400,7 +400,7 @@ fn ask_for_backup(
             previous,
             spool: spool(daemon, &planned.operation_id)?,
             limit: limit(planned),
-            full: backup.backup_type == crate::store::BackupType::Full,
+            full: backup.backup_type == crate::domain::BackupType::Full,
             compression: backup.compression,
             jobs: backup.parallel_jobs,
             commit: usize::try_from(backup.commit).unwrap_or(usize::MAX),
@@ -487,7 +487,7 @@ pub(super) fn point(
     let outcome = &report.outcome;
     let repository = format!(
         "{}/{}/{}",
-        followed.in_force.model.environment.environment_id, backup.plan_id, backup.kid
+        followed.active.model.environment.environment_id, backup.plan_id, backup.kid
     );
     Run {
         backup_id: backup.backup_id.clone(),
@@ -517,7 +517,7 @@ pub(super) fn point(
         error: None,
         profiles: report.judged.profiles.clone(),
         collapsed: report.judged.doubts.clone(),
-        clock_in_doubt: followed.in_force.clock.is_ahead(),
+        clock_in_doubt: followed.active.clock.is_ahead(),
         overran: false,
     }
 }

@@ -7,8 +7,9 @@ use contract::id::{BackupId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 
 use super::Daemon;
+use crate::domain::{DamagedObject, Run, Verification};
 use crate::failure::Failure;
-use crate::store::{Change, DamagedObject, Run, Store as _, Verification};
+use crate::store::{Change, Store as _};
 use crate::worker::supervisor::{Helper, Silence};
 use crate::world::vault::{Checked, Reading, Vault, VaultError};
 

@@ -13,8 +13,9 @@ use jiff::Timestamp;
 
 use super::Daemon;
 use crate::config::Config;
+use crate::domain::Run;
 use crate::failure::Failure;
-use crate::store::{Change, LocationIdentity, Run, Store as _};
+use crate::store::{Change, LocationIdentity, Store as _};
 use crate::world::connector::Binding;
 use crate::world::folder::{Folder, PRIVATE_FOLDER};
 use crate::world::location::{self, At, InFileSystem, Inspected, NoReply, Order, Reply};

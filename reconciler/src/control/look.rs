@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use contract::code;
 use contract::id::{BackupId, Kid, LocationId, PlanId};
-use contract::model::Plan as Policy;
+use contract::model::BackupPlan;
 use jiff::Timestamp;
 
 use super::Daemon;
 use super::policy::Followed;
 use crate::config::Config;
+use crate::domain::{
+    CopyState, Execution, Lack, Observation, Observed, PlanObserved, RepositoryObserved, Run,
+};
 use crate::failure::Failure;
-use crate::observed::{CopyState, Lack, Observation, Observed, PlanObserved, RepositoryObserved};
 use crate::plan::own_plans;
-use crate::store::{Execution, Run, Store as _};
+use crate::store::Store as _;
 use crate::worker::Access;
 use crate::world::connector;
 use crate::world::vault::{LocationState, Vault};
@@ -105,8 +107,8 @@ fn look_at_plans(
 fn wanted_plans<'a>(
     followed: &'a Followed,
     only: Option<&'a PlanId>,
-) -> impl Iterator<Item = (&'a PlanId, &'a Policy)> {
-    own_plans(&followed.in_force).filter(move |(id, _)| only.is_none_or(|only| only == *id))
+) -> impl Iterator<Item = (&'a PlanId, &'a BackupPlan)> {
+    own_plans(&followed.active).filter(move |(id, _)| only.is_none_or(|only| only == *id))
 }
 
 fn attempts(executions: &[Execution]) -> BTreeMap<contract::id::BackupId, u32> {
@@ -173,8 +175,8 @@ fn remembered(
 }
 
 /// What the configuration lacks for a plan.
-pub fn lacks(config: &Config, followed: &Followed, policy: &Policy) -> Vec<Lack> {
-    let model = &followed.in_force.model;
+pub fn lacks(config: &Config, followed: &Followed, policy: &BackupPlan) -> Vec<Lack> {
+    let model = &followed.active.model;
     let mut lacks = Vec::new();
     for id in &policy.dataset_ids {
         let Some(binding) = config.datasets.get(id) else {
@@ -220,7 +222,7 @@ struct Looked {
 
 /// The repositories of a plan, each with the locations where it should be: those of the policy, and those where the catalog
 /// knows recovery points.
-fn wanted(policy: &Policy, runs: &[Run]) -> BTreeMap<Kid, BTreeSet<LocationId>> {
+fn wanted(policy: &BackupPlan, runs: &[Run]) -> BTreeMap<Kid, BTreeSet<LocationId>> {
     let mut wanted =
         BTreeMap::from([(policy.encryption_key_ref.clone(), policy.locations.clone())]);
     for run in runs.iter().filter(|run| run.is_point()) {
@@ -285,7 +287,7 @@ fn look_at_copies(
     all
 }
 
-fn unknown(wanted: &BTreeMap<Kid, BTreeSet<LocationId>>, policy: &Policy, why: &str) -> Looked {
+fn unknown(wanted: &BTreeMap<Kid, BTreeSet<LocationId>>, policy: &BackupPlan, why: &str) -> Looked {
     let held = |locations: &BTreeSet<LocationId>| RepositoryObserved {
         held: each(locations, why),
         ..RepositoryObserved::default()
@@ -310,7 +312,12 @@ fn each<T>(locations: &BTreeSet<LocationId>, why: &str) -> BTreeMap<LocationId, 
 /// A repository that cannot be opened is unknown at each of its locations.
 type Opened = Result<Vault, BTreeMap<LocationId, String>>;
 
-fn open(daemon: &Daemon, policy: &Policy, kid: &Kid, locations: &BTreeSet<LocationId>) -> Opened {
+fn open(
+    daemon: &Daemon,
+    policy: &BackupPlan,
+    kid: &Kid,
+    locations: &BTreeSet<LocationId>,
+) -> Opened {
     let all = |why: &str| {
         locations
             .iter()

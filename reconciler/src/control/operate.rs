@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use contract::code;
 use contract::id::{BackupId, DatasetId, PlanId};
-use contract::model::Plan as Policy;
+use contract::model::BackupPlan;
 use jiff::{SignedDuration, Timestamp};
 
 use super::execute::{self, Done};
 use super::policy::{self, Followed};
 use super::{Daemon, locations, look, recover, round};
+use crate::domain::Observed;
 use crate::failure::Failure;
-use crate::observed::Observed;
 use crate::plan::{self, Plan, Planned, Step, Verify};
 use crate::review;
 use crate::store::Store as _;
@@ -175,7 +175,7 @@ fn reviewed(
         steps: vec![planned.clone()],
         ..Plan::empty(now)
     };
-    match review::review(&alone, observed, &followed.in_force, now).first() {
+    match review::review(&alone, observed, &followed.active, now).first() {
         None => Ok(()),
         Some(objection) => Err(Failure::new(
             code::PLAN_OBJECTION,
@@ -186,8 +186,8 @@ fn reviewed(
 }
 
 /// The plan of this name, if this reconciler acts for it.
-pub fn policy_of<'f>(followed: &'f Followed, plan_id: &PlanId) -> Result<&'f Policy, Failure> {
-    plan::own_plans(&followed.in_force)
+pub fn policy_of<'f>(followed: &'f Followed, plan_id: &PlanId) -> Result<&'f BackupPlan, Failure> {
+    plan::own_plans(&followed.active)
         .find(|(id, _)| *id == plan_id)
         .map(|(_, policy)| policy)
         .ok_or_else(|| foreign(plan_id))
@@ -196,8 +196,8 @@ pub fn policy_of<'f>(followed: &'f Followed, plan_id: &PlanId) -> Result<&'f Pol
 /// A plan that neither the policy nor the catalog knows is a typing error, not an empty list.
 pub fn known(daemon: &Daemon, plan: Option<&PlanId>) -> Result<(), Failure> {
     let Some(plan) = plan else { return Ok(()) };
-    let in_force = policy::in_force(daemon, clock::now(), None);
-    let in_policy = in_force.is_ok_and(|it| it.in_force.model.plans.contains_key(plan));
+    let active = policy::active(daemon, clock::now(), None);
+    let in_policy = active.is_ok_and(|it| it.active.model.plans.contains_key(plan));
     if in_policy
         || daemon.store.plans_since()?.contains_key(plan)
         || daemon.store.newest_run(plan)?.is_some()
@@ -217,7 +217,7 @@ pub fn foreign(plan_id: &PlanId) -> Failure {
 }
 
 /// An operator's run gets the plan's whole completion window.
-pub fn deadline(policy: &Policy, now: Timestamp) -> Timestamp {
+pub fn deadline(policy: &BackupPlan, now: Timestamp) -> Timestamp {
     let window = policy.backup_frequency.completion_window_s;
     now.checked_add(SignedDuration::from_secs(window.signed()))
         .unwrap_or(Timestamp::MAX)

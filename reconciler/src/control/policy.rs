@@ -16,7 +16,7 @@ use super::judged::{Judged, Question};
 use crate::config::Config;
 use crate::doubt::{self, Clock, Witness};
 use crate::failure::Failure;
-use crate::plan::{self, InForce, own_plans};
+use crate::plan::{self, ActivePolicy, own_plans};
 use crate::store::{Change, Store as _, StoredBundle};
 use crate::world::cancel::Cancel;
 use crate::world::git::{self, Published};
@@ -26,7 +26,7 @@ use crate::world::receipts::{Draft, Policy};
 #[derive(Debug)]
 pub struct Followed {
     /// What planning reads.
-    pub in_force: InForce,
+    pub active: ActivePolicy,
     /// Its serial.
     pub serial: u64,
     /// SHA-256 of its statement's payload.
@@ -51,10 +51,10 @@ impl Followed {
     /// Whether the verdicts on the clock and on the bundle's age are still the same. They say how far anything may be followed, so
     /// that nothing is decided by older ones.
     pub fn holds_at(&self, newest_receipt: Option<Timestamp>, now: Timestamp) -> bool {
-        let was_stale = self.in_force.standing == Standing::Stale;
+        let was_stale = self.active.standing == Standing::Stale;
         let is_past = now >= self.expires_at;
         let clock = self.clock_at(newest_receipt, now);
-        clock == self.in_force.clock && was_stale == (is_past || clock.is_ahead())
+        clock == self.active.clock && was_stale == (is_past || clock.is_ahead())
     }
 
     fn clock_at(&self, newest_receipt: Option<Timestamp>, now: Timestamp) -> Clock {
@@ -63,18 +63,16 @@ impl Followed {
             issued_at: self.issued_at,
             expires_at: self.expires_at,
         };
-        let plans: Vec<_> = own_plans(&self.in_force)
-            .map(|(_, policy)| policy)
-            .collect();
-        let (model, zones) = (&self.in_force.model, &self.in_force.zones);
+        let plans: Vec<_> = own_plans(&self.active).map(|(_, policy)| policy).collect();
+        let (model, zones) = (&self.active.model, &self.active.zones);
         doubt::judge(model, zones, &plans, &witness, now)
     }
 
     /// Judges the clock by what is signed. While it is in doubt, nothing destructive may follow from the bundle.
     fn judge_clock(&mut self, newest_receipt: Option<Timestamp>, now: Timestamp) {
-        self.in_force.clock = self.clock_at(newest_receipt, now);
-        if self.in_force.clock.is_ahead() {
-            self.in_force.standing = Standing::Stale;
+        self.active.clock = self.clock_at(newest_receipt, now);
+        if self.active.clock.is_ahead() {
+            self.active.standing = Standing::Stale;
         }
     }
 }
@@ -92,7 +90,7 @@ pub fn follow(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     // Whatever is recorded on the way says what its clock is worth. A bundle that cannot be opened any more is told below, unless
     // what is published takes its place.
     if daemon.store.accepted()?.is_some() {
-        let _ = in_force(daemon, now, None);
+        let _ = active(daemon, now, None);
     }
     let problem = match published(&daemon.config, &daemon.stop) {
         Err(failure) => Some(failure),
@@ -101,11 +99,11 @@ pub fn follow(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     if let Some(failure) = &problem {
         tracing::warn!(code = %failure.code, "{}", failure.message);
     }
-    in_force(daemon, now, problem)
+    active(daemon, now, problem)
 }
 
 /// What is in force according to the store, without a look at git.
-pub fn in_force(
+pub fn active(
     daemon: &Daemon,
     now: Timestamp,
     problem: Option<Failure>,
@@ -125,7 +123,7 @@ pub fn in_force(
     followed.judge_clock(newest, now);
     daemon
         .log()
-        .doubt_the_clock(followed.in_force.clock.is_ahead());
+        .doubt_the_clock(followed.active.clock.is_ahead());
     daemon.log().follow(followed.receipts.clone());
     Ok(followed)
 }
@@ -163,7 +161,7 @@ pub fn peek(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
             }
         },
     };
-    in_force(daemon, now, Some(problem))
+    active(daemon, now, Some(problem))
 }
 
 fn published(config: &Config, stop: &Cancel) -> Result<Published, Failure> {
@@ -342,14 +340,14 @@ fn record_acceptance(
     followed.judge_clock(daemon.log().ledger().newest(), now);
     daemon
         .log()
-        .doubt_the_clock(followed.in_force.clock.is_ahead());
-    bundle.plans = own_plans(&followed.in_force)
+        .doubt_the_clock(followed.active.clock.is_ahead());
+    bundle.plans = own_plans(&followed.active)
         .map(|(id, _)| id.clone())
         .collect();
     if let Some(stored) = stored {
         let before = open(&daemon.config, &sealed_of(stored)).ok();
         let before = before.map(|before| before.get().model.clone());
-        bundle.begins = plan::beginning(before.as_ref(), &followed.in_force);
+        bundle.begins = plan::beginning(before.as_ref(), &followed.active);
     }
     if let (Novelty::Same, Some(stored)) = (accepted.novelty(), stored) {
         // Another signature or a newer root under the same statement: nothing was decided anew.
@@ -416,7 +414,7 @@ fn followed(
     let verified = accepted.bundle();
     let statement = verified.statement();
     Followed {
-        in_force: InForce {
+        active: ActivePolicy {
             model: verified.get().model.clone(),
             standing: accepted.standing(),
             clock: Clock::Plausible,

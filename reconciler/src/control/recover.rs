@@ -13,11 +13,11 @@ use contract::receipt::{DecisionType, Phase};
 use super::execute::{Subject, checksums, connector_states, decision, describe_point, result};
 use super::policy::Followed;
 use super::{Daemon, source};
-use crate::failure::Failure;
-use crate::observed::Observation;
-use crate::store::{
-    BackupType, Change, Execution, ExecutionKind, Outcome, Run, RunStatus, Store as _, Verification,
+use crate::domain::{
+    BackupType, Execution, ExecutionKind, Observation, Outcome, Run, RunStatus, Verification,
 };
+use crate::failure::Failure;
+use crate::store::{Change, Store as _};
 use crate::worker::Access;
 use crate::worker::protocol::Judged;
 use crate::world::clock;
@@ -215,7 +215,7 @@ const fn phase_after(execution: &Execution) -> Phase {
 }
 
 fn wanted(daemon: &Daemon, followed: &Followed, plan_id: &PlanId) -> (u32, BTreeSet<LocationId>) {
-    match followed.in_force.model.plans.get(plan_id) {
+    match followed.active.model.plans.get(plan_id) {
         Some(policy) => (policy.redundancy_profile.commit, policy.locations.clone()),
         // The plan left the policy: one copy anywhere is a recovery point.
         None => (1, daemon.config.locations.keys().cloned().collect()),
@@ -290,7 +290,7 @@ fn snapshots(
 
 /// The catalog entry of a recovery point that was found.
 pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged: &Judged) -> Run {
-    let policy = followed.in_force.model.plans.get(&execution.plan_id);
+    let policy = followed.active.model.plans.get(&execution.plan_id);
     Run {
         backup_id: found.backup_id.clone(),
         plan_id: execution.plan_id.clone(),
@@ -325,7 +325,7 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
         error: None,
         profiles: judged.profiles.clone(),
         collapsed: judged.doubts.clone(),
-        clock_in_doubt: followed.in_force.clock.is_ahead(),
+        clock_in_doubt: followed.active.clock.is_ahead(),
         overran: false,
     }
 }

@@ -22,10 +22,11 @@ use utoipa::ToSchema;
 use super::execute::{self, Subject, bytes, result};
 use super::policy::{self, Followed};
 use super::{Daemon, locations, recover, round};
+use crate::domain::{Execution, ExecutionKind, Outcome, Restores, Run};
 use crate::failure::Failure;
 use crate::plan::stamp;
 use crate::progress::Stage;
-use crate::store::{Change, Execution, ExecutionKind, Outcome, Restores, Run, Store as _};
+use crate::store::{Change, Store as _};
 use crate::worker::Access;
 use crate::worker::protocol::Limit;
 use crate::world::clock;
@@ -232,7 +233,7 @@ fn carry_out(
         newest: (run, _),
         ..
     } = &admitted;
-    let model = &followed.in_force.model;
+    let model = &followed.active.model;
     let policy = model.plans.get(&run.plan_id);
     let started_at = clock::now();
     let execution = Execution {
@@ -299,7 +300,7 @@ fn carry_out(
 /// Where any approval policy asks for one approval or more, the command is refused: it carries none. Of a dataset that left the
 /// policy nobody knows the tier any more: the strictest counts.
 fn approved(followed: &Followed, request: &Request, runs: &[Run]) -> Result<(), Failure> {
-    let model = &followed.in_force.model;
+    let model = &followed.active.model;
     let dataset = model.datasets.get(&request.dataset);
     let held = |run: &Run| run.is_point() && run.dataset_ids.contains(&request.dataset);
     if dataset.is_none() && !runs.iter().any(held) {
@@ -348,7 +349,7 @@ fn choose(
     runs: Vec<Run>,
     now: Timestamp,
 ) -> Vec<HeldPoint> {
-    let dataset = followed.in_force.model.datasets.get(&request.dataset);
+    let dataset = followed.active.model.datasets.get(&request.dataset);
     let former = dataset.and_then(|dataset| dataset.formerly.as_ref());
     let names = [Some(&request.dataset), former];
     let held_as = |run: &Run| {
@@ -369,7 +370,7 @@ fn choose(
         .collect();
     // While the clock is in doubt, points that were taken meanwhile are as old as they say; by a clock that is right they may be
     // of any time, and come last, as do points of a time to come.
-    let in_doubt = followed.in_force.clock.is_ahead();
+    let in_doubt = followed.active.clock.is_ahead();
     points.sort_by_key(|(run, _)| {
         let has_come = run.consistent_at.is_some_and(|at| at <= now);
         Reverse((

@@ -10,8 +10,8 @@ use super::execute::{self, Done};
 use super::policy::{self, Followed};
 use super::queue::{Busy, Queue};
 use super::{Daemon, copies, locations, look, recover};
+use crate::domain::Observed;
 use crate::failure::Failure;
-use crate::observed::Observed;
 use crate::plan::{self, Plan, Planned};
 use crate::review::{self, Objection};
 use crate::status::{self, Status};
@@ -60,8 +60,8 @@ pub fn round(daemon: &Daemon) -> Result<Round, Failure> {
     locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
     let observed = look::look(daemon, &followed, now)?;
-    let planned = plan::plan(&followed.in_force, &observed, now);
-    let objections = review::review(&planned, &observed, &followed.in_force, now);
+    let planned = plan::plan(&followed.active, &observed, now);
+    let objections = review::review(&planned, &observed, &followed.active, now);
     for objection in &objections {
         tracing::error!(code = %code::PLAN_OBJECTION, operation = %objection.operation_id, "{}", objection.why);
     }
@@ -148,7 +148,7 @@ pub fn preview(daemon: &Daemon) -> Result<Preview, Failure> {
 pub fn stand(daemon: &Daemon) -> Result<Preview, Failure> {
     let now = clock::now();
     let problem = last_problem(daemon)?;
-    let followed = policy::in_force(daemon, now, problem)?;
+    let followed = policy::active(daemon, now, problem)?;
     observe_and_plan(daemon, followed, now)
 }
 
@@ -174,8 +174,8 @@ pub fn observe_and_plan(
     now: Timestamp,
 ) -> Result<Preview, Failure> {
     let observed = look::look(daemon, &followed, now)?;
-    let plan = plan::plan(&followed.in_force, &observed, now);
-    let objections = review::review(&plan, &observed, &followed.in_force, now);
+    let plan = plan::plan(&followed.active, &observed, now);
+    let objections = review::review(&plan, &observed, &followed.active, now);
     Ok(Preview {
         followed,
         observed,
@@ -216,17 +216,17 @@ fn judged(
 ) -> Result<Status, Failure> {
     let before = daemon.store.conditions()?;
     let source = source_of(daemon, followed);
-    let in_force = &followed.in_force;
+    let active = &followed.active;
     Ok(status::status(
-        in_force, observed, plan, objections, &source, &before, now,
+        active, observed, plan, objections, &source, &before, now,
     ))
 }
 
 /// Looks again after the work, and remembers the conditions.
 fn settle(daemon: &Daemon, followed: &Followed, now: Timestamp) -> Result<Status, Failure> {
     let observed = look::look(daemon, followed, now)?;
-    let plan = plan::plan(&followed.in_force, &observed, now);
-    let objections = review::review(&plan, &observed, &followed.in_force, now);
+    let plan = plan::plan(&followed.active, &observed, now);
+    let objections = review::review(&plan, &observed, &followed.active, now);
     let status = judged(daemon, followed, &observed, &plan, &objections, now)?;
     remember(daemon, &status)?;
     Ok(status)

@@ -5,9 +5,8 @@ use contract::receipt::{DecisionType, Outcome as Result_, Phase, Slots};
 use jiff::Timestamp;
 
 use super::execute::Subject;
+use crate::domain::{Run, SlotOutcome, SlotRecord};
 use crate::failure::Failure;
-use crate::observed::SlotOutcome;
-use crate::store::{Run, SlotRecord};
 use crate::world::receipts::Draft;
 
 pub(super) fn slot_operation(plan_id: &PlanId, slot: Timestamp) -> String {

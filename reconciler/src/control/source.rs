@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use super::policy::{self, Followed};
 use super::{Daemon, round};
 use crate::collapse;
+use crate::domain::{Outcome, Run};
 use crate::failure::Failure;
-use crate::store::{Acknowledgement, Change, Outcome, Run, Store as _};
+use crate::store::{Acknowledgement, Change, Store as _};
 use crate::world::receipts::Draft;
 
 /// Marks the datasets of a run whose source is not what the newest good point before showed.
@@ -25,7 +26,7 @@ pub fn hold_against_before(
     let restored = restored(daemon)?;
     let points = daemon.store.points(None)?;
     for (id, profile) in &run.profiles {
-        let Some(dataset) = followed.in_force.model.datasets.get(id) else {
+        let Some(dataset) = followed.active.model.datasets.get(id) else {
             continue;
         };
         let before = points
@@ -86,7 +87,7 @@ pub fn failure_of(run: &Run) -> Option<Failure> {
 /// Records that a person says a source is what it should be: the points of it count from now on.
 pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Vec<Run>, Failure> {
     let now = daemon.fresh_now()?;
-    policy::in_force(daemon, now, None)?;
+    policy::active(daemon, now, None)?;
     let mut accepted = daemon.store.points(None)?;
     accepted.retain(|run| run.collapsed.contains_key(dataset));
     if accepted.is_empty() {

@@ -31,14 +31,14 @@ pub struct ClockView {
 /// What the clock is worth now.
 pub fn view(daemon: &Daemon) -> Result<ClockView, Failure> {
     let now = clock::now();
-    let followed = policy::in_force(daemon, now, None)?;
+    let followed = policy::active(daemon, now, None)?;
     Ok(viewed(daemon, &followed, now))
 }
 
 fn viewed(daemon: &Daemon, followed: &Followed, now: Timestamp) -> ClockView {
     ClockView {
         now,
-        judgement: match followed.in_force.clock {
+        judgement: match followed.active.clock {
             Clock::Plausible => "plausible",
             Clock::Ahead { .. } => "ahead",
             Clock::Behind { .. } => "behind",
@@ -54,8 +54,8 @@ fn viewed(daemon: &Daemon, followed: &Followed, now: Timestamp) -> ClockView {
 /// newest instant from then on.
 pub fn confirm(daemon: &Daemon) -> Result<Option<ClockView>, Failure> {
     let now = daemon.fresh_now()?;
-    let followed = policy::in_force(daemon, now, None)?;
-    if followed.in_force.clock == Clock::Plausible {
+    let followed = policy::active(daemon, now, None)?;
+    if followed.active.clock == Clock::Plausible {
         return Ok(None);
     }
     let before = viewed(daemon, &followed, now);

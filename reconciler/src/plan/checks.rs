@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::calendar::offset;
 use contract::duration::Seconds;
 use contract::id::{Kid, LocationId};
-use contract::model::Plan as Policy;
+use contract::model::BackupPlan;
 use jiff::Timestamp;
 
 use super::one::after;
-use super::{Check, InForce, Overdue, Planned, Step, slots};
-use crate::observed::{CopyState, Observation, PlanObserved, RepositoryObserved};
-use crate::store::{PartRead, Run, Verification};
+use super::{ActivePolicy, Check, Overdue, Planned, Step, slots};
+use crate::domain::{
+    CopyState, Observation, PartRead, PlanObserved, RepositoryObserved, Run, Verification,
+};
 
 /// A reading makes way after this time, so that the next round can fetch policy, observe and take what became due; it goes on
 /// there. Long enough that listing a repository before each piece costs little.
@@ -27,13 +28,13 @@ pub(super) struct Cadence {
 }
 
 /// The shortest cadence and the largest portion among the tiers of the plan's datasets.
-pub(super) fn cadence(in_force: &InForce, policy: &Policy) -> Option<Cadence> {
+pub(super) fn cadence(active: &ActivePolicy, policy: &BackupPlan) -> Option<Cadence> {
     let wanted = || {
         policy
             .dataset_ids
             .iter()
-            .filter_map(|id| in_force.model.datasets.get(id))
-            .filter_map(|dataset| in_force.model.settings.tiers.get(&dataset.criticality))
+            .filter_map(|id| active.model.datasets.get(id))
+            .filter_map(|dataset| active.model.settings.tiers.get(&dataset.criticality))
             .map(|tier| &tier.verification)
             .filter(|verification| !verification.every_s.is_zero())
     };
@@ -64,13 +65,13 @@ pub(super) struct Checks {
 
 /// The checks that are due, and those that are overdue: not done when the next one of the same location is due.
 pub(super) fn checks(
-    in_force: &InForce,
-    policy: &Policy,
+    active: &ActivePolicy,
+    policy: &BackupPlan,
     seen: &PlanObserved,
     makes_way: Timestamp,
     now: Timestamp,
 ) -> Checks {
-    let cadence = cadence(in_force, policy);
+    let cadence = cadence(active, policy);
     let makes_way = makes_way.min(after(now, PIECE));
     let mut checks = Checks::default();
     let whole = never_verified(policy, seen);
@@ -137,7 +138,7 @@ pub(super) fn checks(
 
 #[expect(clippy::too_many_arguments, reason = "a step holds all of it")]
 fn step(
-    policy: &Policy,
+    policy: &BackupPlan,
     seen: &PlanObserved,
     due: &Due<'_>,
     kind: &str,
@@ -183,7 +184,7 @@ fn step(
 /// that a full turn reads everything once, one part a cadence. Where a location starts is derived from names, so that they are
 /// spread.
 fn due<'a>(
-    policy: &Policy,
+    policy: &BackupPlan,
     seen: &'a PlanObserved,
     cadence: Cadence,
     now: Timestamp,
@@ -259,7 +260,7 @@ fn last_read(
 
 /// Locations at which a point waits for its check. The point's run could not do it, and nobody knows which packs are its own.
 fn never_verified<'a>(
-    policy: &Policy,
+    policy: &BackupPlan,
     seen: &'a PlanObserved,
 ) -> BTreeSet<(&'a Kid, &'a LocationId)> {
     if !policy.verification.checksum_required {

@@ -2,24 +2,23 @@
 //! bundle, stay. The interesting function is [`would_forget`].
 
 use contract::calendar::Calendar;
-use contract::model::Plan as Policy;
+use contract::model::BackupPlan;
 use contract::retention::{self, Point, Trust, Verdict};
 use contract::seal::Standing;
 use jiff::Timestamp;
 
-use super::{Forget, InForce};
-use crate::observed::{CopyState, Observation, PlanObserved};
-use crate::store::Verification;
+use super::{ActivePolicy, Forget};
+use crate::domain::{CopyState, Observation, PlanObserved, Verification};
 
 /// The points that the plan's retention class would let go.
 pub(super) fn would_forget(
-    in_force: &InForce,
-    policy: &Policy,
+    active: &ActivePolicy,
+    policy: &BackupPlan,
     seen: &PlanObserved,
     calendar: &Calendar,
     now: Timestamp,
 ) -> Vec<Forget> {
-    match in_force.standing {
+    match active.standing {
         Standing::Stale => return Vec::new(),
         Standing::Fresh => {}
     }

@@ -18,15 +18,14 @@ use contract::seal::Standing;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::domain::{BackupType, Observed, PartReading, PlanObserved, SlotOutcome};
 use crate::doubt::Clock;
-use crate::observed::{Observed, PlanObserved, SlotOutcome};
-use crate::store::{BackupType, PartReading};
 
 pub use slots::{backup_id, first_slot, operator_backup_id, stamp};
 
 /// What planning reads of the accepted bundle.
 #[derive(Debug, Clone)]
-pub struct InForce {
+pub struct ActivePolicy {
     /// The resolved model.
     pub model: Model,
     /// How far it may be followed.
@@ -301,17 +300,17 @@ impl Plan {
 
 /// Derives what one plan needs, whatever other plans do. Its checks make way for its own backups alone.
 pub fn plan_alone(
-    in_force: &InForce,
+    active: &ActivePolicy,
     plan_id: &PlanId,
     seen: &PlanObserved,
     now: Timestamp,
 ) -> Plan {
     let mut alone = Plan::empty(now);
-    let Some((_, policy)) = own_plans(in_force).find(|(id, _)| *id == plan_id) else {
+    let Some((_, policy)) = own_plans(active).find(|(id, _)| *id == plan_id) else {
         return alone;
     };
-    let makes_way = one::next_start(in_force, policy, now).unwrap_or(Timestamp::MAX);
-    let mine = one::plan_one(in_force, policy, seen, makes_way, now);
+    let makes_way = one::next_start(active, policy, now).unwrap_or(Timestamp::MAX);
+    let mine = one::plan_one(active, policy, seen, makes_way, now);
     let mut ranked = mine.steps;
     ranked.sort_by_key(|(rank, due, _)| (*rank, *due));
     alone.steps = ranked.into_iter().map(|(_, _, step)| step).collect();
@@ -322,8 +321,8 @@ pub fn plan_alone(
 }
 
 /// Plans that nobody can take points of, because their datasets belong to different reconcilers.
-pub fn split(in_force: &InForce) -> Vec<Stall> {
-    split_plans(in_force)
+pub fn split(active: &ActivePolicy) -> Vec<Stall> {
+    split_plans(active)
         .map(|(plan_id, _)| Stall {
             plan_id: plan_id.clone(),
             code: code::PLAN_SPLIT,
@@ -333,16 +332,16 @@ pub fn split(in_force: &InForce) -> Vec<Stall> {
 }
 
 /// Derives what this round does. Planning again on the state that its execution reaches gives no step.
-pub fn plan(in_force: &InForce, observed: &Observed, now: Timestamp) -> Plan {
+pub fn plan(active: &ActivePolicy, observed: &Observed, now: Timestamp) -> Plan {
     let mut all = Plan::empty(now);
     // A check yields to whichever backup of ours starts next.
-    let makes_way = own_plans(in_force)
-        .filter_map(|(_, policy)| one::next_start(in_force, policy, now))
+    let makes_way = own_plans(active)
+        .filter_map(|(_, policy)| one::next_start(active, policy, now))
         .min()
         .unwrap_or(Timestamp::MAX);
     let mut ranked: BTreeMap<(u8, Timestamp, PlanId, usize), Planned> = BTreeMap::new();
-    all.stalled = split(in_force);
-    for (plan_id, policy) in own_plans(in_force) {
+    all.stalled = split(active);
+    for (plan_id, policy) in own_plans(active) {
         let Some(seen) = observed.plans.get(plan_id) else {
             all.waits.push(Wait {
                 plan_id: plan_id.clone(),
@@ -352,7 +351,7 @@ pub fn plan(in_force: &InForce, observed: &Observed, now: Timestamp) -> Plan {
             });
             continue;
         };
-        let mine = one::plan_one(in_force, policy, seen, makes_way, now);
+        let mine = one::plan_one(active, policy, seen, makes_way, now);
         for (index, (rank, due, step)) in mine.steps.into_iter().enumerate() {
             ranked.insert((rank, due, plan_id.clone(), index), step);
         }
@@ -370,10 +369,10 @@ enum Owner {
     Split,
 }
 
-fn owner(in_force: &InForce, policy: &contract::model::Plan) -> Owner {
-    let model = &in_force.model;
+fn owner(active: &ActivePolicy, policy: &contract::model::BackupPlan) -> Owner {
+    let model = &active.model;
     match model.reconciler_of(policy) {
-        Some(id) if *id == in_force.reconciler_id => Owner::Us,
+        Some(id) if *id == active.reconciler_id => Owner::Us,
         Some(_) => Owner::Other,
         None => {
             let concerns_us = policy.dataset_ids.iter().any(|id| {
@@ -381,7 +380,7 @@ fn owner(in_force: &InForce, policy: &contract::model::Plan) -> Owner {
                     .datasets
                     .get(id)
                     .and_then(|dataset| model.settings.sites.get(&dataset.site))
-                    .is_none_or(|site| site.reconciler_id == in_force.reconciler_id)
+                    .is_none_or(|site| site.reconciler_id == active.reconciler_id)
             });
             if concerns_us {
                 Owner::Split
@@ -393,18 +392,20 @@ fn owner(in_force: &InForce, policy: &contract::model::Plan) -> Owner {
 }
 
 /// The plans of the model that this reconciler acts for.
-pub fn own_plans(in_force: &InForce) -> impl Iterator<Item = (&PlanId, &contract::model::Plan)> {
-    in_force
+pub fn own_plans(
+    active: &ActivePolicy,
+) -> impl Iterator<Item = (&PlanId, &contract::model::BackupPlan)> {
+    active
         .model
         .plans
         .iter()
-        .filter(|(_, policy)| matches!(owner(in_force, policy), Owner::Us))
+        .filter(|(_, policy)| matches!(owner(active, policy), Owner::Us))
 }
 
 /// Plans whose slots begin anew with a bundle: it has them where the one before had not, or with other slots, or with datasets
 /// that no slot took so far. Slots of a time when nobody had asked for them are not missed.
-pub fn beginning(before: Option<&Model>, in_force: &InForce) -> BTreeSet<PlanId> {
-    own_plans(in_force)
+pub fn beginning(before: Option<&Model>, active: &ActivePolicy) -> BTreeSet<PlanId> {
+    own_plans(active)
         .filter(|(id, policy)| {
             let known = before.and_then(|before| before.plans.get(*id));
             known.is_none_or(|known| {
@@ -417,17 +418,19 @@ pub fn beginning(before: Option<&Model>, in_force: &InForce) -> BTreeSet<PlanId>
 }
 
 /// Plans that have a dataset of this reconciler and one of another: nobody can take their recovery points.
-pub fn split_plans(in_force: &InForce) -> impl Iterator<Item = (&PlanId, &contract::model::Plan)> {
-    in_force
+pub fn split_plans(
+    active: &ActivePolicy,
+) -> impl Iterator<Item = (&PlanId, &contract::model::BackupPlan)> {
+    active
         .model
         .plans
         .iter()
-        .filter(|(_, policy)| matches!(owner(in_force, policy), Owner::Split))
+        .filter(|(_, policy)| matches!(owner(active, policy), Owner::Split))
 }
 
 /// A backup that an operator asks for: it has no slot, and is full only when nothing can carry it.
 pub fn operator_backup(
-    policy: &contract::model::Plan,
+    policy: &contract::model::BackupPlan,
     dataset_ids: &BTreeSet<DatasetId>,
     seen: &PlanObserved,
     now: Timestamp,

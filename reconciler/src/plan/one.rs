@@ -5,16 +5,16 @@ use contract::calendar::{Calendar, offset};
 use contract::code;
 use contract::duration::Seconds;
 use contract::id::BackupId;
-use contract::model::{CatchUp as CatchUpRule, Plan as Policy};
+use contract::model::{BackupPlan, CatchUp as CatchUpRule};
 use jiff::{SignedDuration, Timestamp};
 
 use super::slots::{self, Open};
 use super::{
-    Backup, CatchUp, Forget, InForce, Missed, Planned, Stall, Step, Verify, Wait, checks, points,
+    ActivePolicy, Backup, CatchUp, Forget, Missed, Planned, Stall, Step, Verify, Wait, checks,
+    points,
 };
+use crate::domain::{BackupType, CopyState, Observation, Outcome, PlanObserved, Run};
 use crate::doubt::Clock;
-use crate::observed::{CopyState, Observation, PlanObserved};
-use crate::store::{BackupType, Outcome, Run};
 
 /// Steps are executed by rank, then by when they were due: records first, then what a quorum needs, then recovery points,
 /// because they are what is lost for good, then everything that can be made up for later.
@@ -34,8 +34,8 @@ pub(super) struct Mine {
 }
 
 struct Context<'a> {
-    in_force: &'a InForce,
-    policy: &'a Policy,
+    active: &'a ActivePolicy,
+    policy: &'a BackupPlan,
     seen: &'a PlanObserved,
     calendar: &'a Calendar,
     makes_way: Timestamp,
@@ -44,8 +44,8 @@ struct Context<'a> {
 
 /// Everything that one plan needs now.
 pub(super) fn plan_one(
-    in_force: &InForce,
-    policy: &Policy,
+    active: &ActivePolicy,
+    policy: &BackupPlan,
     seen: &PlanObserved,
     makes_way: Timestamp,
     now: Timestamp,
@@ -56,7 +56,7 @@ pub(super) fn plan_one(
         let weak = seen
             .unbound
             .iter()
-            .all(|lack| matches!(lack, crate::observed::Lack::Capability(..)));
+            .all(|lack| matches!(lack, crate::domain::Lack::Capability(..)));
         let (code, what) = if weak {
             (code::CONNECTOR_TOO_WEAK, "too weak for the policy")
         } else {
@@ -65,7 +65,7 @@ pub(super) fn plan_one(
         mine.stall(policy, code, format!("{what}: {}", lacks.join(", ")));
         return mine;
     }
-    let calendar = match policy.backup_frequency.calendar(&in_force.zones) {
+    let calendar = match policy.backup_frequency.calendar(&active.zones) {
         Ok(calendar) => calendar,
         Err(error) => {
             mine.stall(policy, code::SCHEDULE_UNREADABLE, error.to_string());
@@ -73,7 +73,7 @@ pub(super) fn plan_one(
         }
     };
     let context = Context {
-        in_force,
+        active,
         policy,
         seen,
         calendar: &calendar,
@@ -88,16 +88,16 @@ pub(super) fn plan_one(
         mine.stall(policy, code::CONTINUOUS_UNSUPPORTED, why.to_owned());
         return mine;
     }
-    match in_force.clock {
+    match active.clock {
         Clock::Ahead { .. } => steps_in_doubt(&context, &mut mine),
         Clock::Plausible | Clock::Behind { .. } => slot_steps(&context, &mut mine),
     }
-    mine.would_forget = super::forget::would_forget(in_force, policy, seen, &calendar, now);
+    mine.would_forget = super::forget::would_forget(active, policy, seen, &calendar, now);
     mine
 }
 
 impl Mine {
-    fn stall(&mut self, policy: &Policy, code: code::Code, why: String) {
+    fn stall(&mut self, policy: &BackupPlan, code: code::Code, why: String) {
         self.stalled.push(Stall {
             plan_id: policy.plan_id.clone(),
             code,
@@ -107,7 +107,7 @@ impl Mine {
 
     fn wait(
         &mut self,
-        policy: &Policy,
+        policy: &BackupPlan,
         on: String,
         code: Option<code::Code>,
         until: Option<Timestamp>,
@@ -206,7 +206,7 @@ fn all_lost(seen: &PlanObserved) -> bool {
 
 /// Whether as many locations as a run needs hold all that can be seen. One that holds nothing yet does not count: its
 /// repository may be another one than that of the location that is away.
-fn answering(policy: &Policy, seen: &PlanObserved) -> bool {
+fn answering(policy: &BackupPlan, seen: &PlanObserved) -> bool {
     let in_sync = policy.locations.iter().filter(|location| {
         matches!(
             seen.copies.get(*location),
@@ -304,7 +304,7 @@ fn backup_step(
 /// A run that is ended when its window is over has protected nothing, and the next one meets the same. So the first run of a
 /// repository, and any after one that did not fit its window, goes on for as long as it makes progress; without any it gets as
 /// long as the window is.
-pub(super) fn stall_limit(policy: &Policy, seen: &PlanObserved) -> Option<Seconds> {
+pub(super) fn stall_limit(policy: &BackupPlan, seen: &PlanObserved) -> Option<Seconds> {
     let is_first = !seen
         .points()
         .any(|run| run.kid == policy.encryption_key_ref);
@@ -315,13 +315,13 @@ pub(super) fn stall_limit(policy: &Policy, seen: &PlanObserved) -> Option<Second
 /// Whether the plan's key may encrypt; one that may not stalls the plan.
 fn key_is_valid(context: &Context<'_>, mine: &mut Mine) -> bool {
     let Context {
-        in_force,
+        active,
         policy,
         now,
         ..
     } = *context;
     let kid = &policy.encryption_key_ref;
-    let key = in_force.model.settings.keys.get(kid);
+    let key = active.model.settings.keys.get(kid);
     let is_valid = key.is_some_and(|key| now < key.not_after);
     if !is_valid {
         let why = format!("key `{kid}` is past its `not_after`");
@@ -332,7 +332,7 @@ fn key_is_valid(context: &Context<'_>, mine: &mut Mine) -> bool {
 
 /// A backup of the plan as policy wants it.
 pub(super) fn backup_of(
-    policy: &Policy,
+    policy: &BackupPlan,
     backup_id: BackupId,
     slot: Option<Timestamp>,
     due: Timestamp,
@@ -373,7 +373,7 @@ fn backup_type(context: &Context<'_>, slot: Timestamp) -> BackupType {
     let full = policy
         .full_frequency
         .as_ref()
-        .and_then(|schedule| schedule.calendar(&context.in_force.zones).ok())
+        .and_then(|schedule| schedule.calendar(&context.active.zones).ok())
         .and_then(|calendar| calendar.slot_at_or_before(slot));
     match (full, last_full) {
         (Some(full), Some(last)) if last.instant() < full => BackupType::Full,
@@ -382,7 +382,12 @@ fn backup_type(context: &Context<'_>, slot: Timestamp) -> BackupType {
     }
 }
 
-fn record_missed(policy: &Policy, now: Timestamp, missed: &mut Vec<Timestamp>, mine: &mut Mine) {
+fn record_missed(
+    policy: &BackupPlan,
+    now: Timestamp,
+    missed: &mut Vec<Timestamp>,
+    mine: &mut Mine,
+) {
     let Some(range) = slots::range(missed) else {
         return;
     };
@@ -440,14 +445,14 @@ fn end_by_check(context: &Context<'_>, point: &Run, slot: Timestamp, mine: &mut 
 /// Reading again what is stored already: the parts that are due, and points that nobody has checked yet.
 fn check_steps(context: &Context<'_>, mine: &mut Mine) {
     let Context {
-        in_force,
+        active,
         policy,
         seen,
         makes_way,
         now,
         ..
     } = *context;
-    let found = checks::checks(in_force, policy, seen, makes_way, now);
+    let found = checks::checks(active, policy, seen, makes_way, now);
     let records = found.overdue.into_iter().map(|due| (RANK_RECORD, due));
     let reads = found.steps.into_iter().map(|due| (RANK_VERIFY, due));
     for (rank, (due, planned)) in records.chain(reads) {
@@ -472,8 +477,12 @@ fn point_steps(context: &Context<'_>, mine: &mut Mine) {
 }
 
 /// When the plan's next backup starts, if its schedule has slots.
-pub(super) fn next_start(in_force: &InForce, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
-    let calendar = policy.backup_frequency.calendar(&in_force.zones).ok()?;
+pub(super) fn next_start(
+    active: &ActivePolicy,
+    policy: &BackupPlan,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let calendar = policy.backup_frequency.calendar(&active.zones).ok()?;
     let begun = calendar
         .slot_at_or_before(now)
         .map(|slot| after(slot, start_offset(policy)))
@@ -545,7 +554,7 @@ fn attempt(seen: &PlanObserved, id: &BackupId) -> u32 {
         .saturating_add(1)
 }
 
-fn start_offset(policy: &Policy) -> Seconds {
+fn start_offset(policy: &BackupPlan) -> Seconds {
     offset(policy.plan_id.as_str(), policy.backup_frequency.jitter_s)
 }
 

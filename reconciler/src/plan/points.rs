@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 
 use contract::code::{self, Code};
 use contract::id::BackupId;
-use contract::model::Plan as Policy;
+use contract::model::BackupPlan;
 use jiff::Timestamp;
 
 use super::{Planned, Points, Step, slots};
-use crate::observed::{Observation, PlanObserved};
-use crate::store::Run;
+use crate::domain::{Observation, PlanObserved, Run};
 
 /// What the recovery points of one plan come to.
-pub(super) fn steps(policy: &Policy, seen: &PlanObserved, now: Timestamp) -> Vec<Planned> {
+pub(super) fn steps(policy: &BackupPlan, seen: &PlanObserved, now: Timestamp) -> Vec<Planned> {
     let of = |wanted: &dyn Fn(&Run) -> bool| -> BTreeSet<BackupId> {
         seen.points()
             .filter(|run| wanted(run))
@@ -48,7 +47,7 @@ pub(super) fn steps(policy: &Policy, seen: &PlanObserved, now: Timestamp) -> Vec
 }
 
 /// Why a person is needed, unless one has accepted it.
-pub(super) fn stalls(policy: &Policy, seen: &PlanObserved) -> Vec<(Code, String)> {
+pub(super) fn stalls(policy: &BackupPlan, seen: &PlanObserved) -> Vec<(Code, String)> {
     let open = |run: &&Run| !seen.acknowledged.contains(&run.backup_id);
     let told = |code, what: &str, runs: Vec<&Run>| {
         let newest = runs.iter().max_by_key(|run| run.instant())?;
@@ -82,7 +81,7 @@ pub(super) fn stalls(policy: &Policy, seen: &PlanObserved) -> Vec<(Code, String)
 }
 
 /// Whether a point is gone: every location where it should be was listed, and none has its snapshot.
-pub(super) fn is_nowhere(policy: &Policy, seen: &PlanObserved, run: &Run) -> bool {
+pub(super) fn is_nowhere(policy: &BackupPlan, seen: &PlanObserved, run: &Run) -> bool {
     let (Some(repository), Some(id)) = (seen.repositories.get(&run.kid), &run.snapshot_id) else {
         return false;
     };

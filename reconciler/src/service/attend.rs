@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use crate::control::policy::{self, Followed};
 use crate::control::{Daemon, execute, look, recover};
+use crate::domain::PlanObserved;
 use crate::failure::Failure;
-use crate::observed::PlanObserved;
 use crate::plan::{self, Plan, Planned};
 use crate::review;
 use crate::world::clock;
@@ -59,7 +59,7 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         looked = look_at(service, plan_id, &mut claim).await?;
         worker
     };
-    let policy = looked.followed.in_force.model.plans.get(plan_id);
+    let policy = looked.followed.active.model.plans.get(plan_id);
     let datasets = policy.map(|policy| policy.dataset_ids.clone());
     let _data = service
         .claims
@@ -121,7 +121,7 @@ fn judged_at(
         return Ok(followed);
     }
     let problem = followed.problem.clone();
-    let now = Arc::new(policy::in_force(&service.daemon, at, problem)?);
+    let now = Arc::new(policy::active(&service.daemon, at, problem)?);
     announce(service, &now);
     Ok(now)
 }
@@ -146,10 +146,10 @@ fn see(
     recover::recover_of(daemon, followed, |id| id == plan_id)?;
     let observed = look::look_at_plan(daemon, followed, plan_id, at)?;
     let plan = match observed.plans.get(plan_id) {
-        Some(seen) => plan::plan_alone(&followed.in_force, plan_id, seen, at),
+        Some(seen) => plan::plan_alone(&followed.active, plan_id, seen, at),
         None => Plan::empty(at),
     };
-    let objections = review::review(&plan, &observed, &followed.in_force, at);
+    let objections = review::review(&plan, &observed, &followed.active, at);
     for objection in &objections {
         tracing::error!(code = %code::PLAN_OBJECTION, operation = %objection.operation_id, "{}", objection.why);
     }

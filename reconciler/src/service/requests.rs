@@ -257,7 +257,7 @@ impl Handler for Service {
         let followed = policy_now(&self)?;
         blocking(move || {
             let status = view::derive(&self, &followed)?;
-            let plans = &followed.in_force.model.plans;
+            let plans = &followed.active.model.plans;
             let shown = status.plans.into_iter().filter_map(|status| {
                 let plan_id = status.condition.plan_id.clone()?;
                 let policy = plans.get(&plan_id)?;
@@ -428,7 +428,7 @@ async fn claims_on(
     dataset: &DatasetId,
 ) -> Result<Held, Failure> {
     let taking = |followed: &Followed| -> Vec<PlanId> {
-        own_plans(&followed.in_force)
+        own_plans(&followed.active)
             .filter(|(_, policy)| policy.dataset_ids.contains(dataset))
             .map(|(plan_id, _)| plan_id.clone())
             .collect()

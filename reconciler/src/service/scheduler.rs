@@ -91,7 +91,7 @@ fn renew(entries: &mut BTreeMap<PlanId, Entry>, service: &Service) {
     let active = service.active.borrow().clone();
     let Some(followed) = active else { return };
     let mut left = std::mem::take(entries);
-    for (plan_id, _) in own_plans(&followed.in_force) {
+    for (plan_id, _) in own_plans(&followed.active) {
         let mut entry = left.remove(plan_id).unwrap_or(Entry {
             next: Instant::now(),
             is_busy: false,
@@ -132,7 +132,7 @@ fn conclude(
 ) -> Result<(), Failure> {
     let active = service.active.borrow().clone();
     let is_ours =
-        active.is_some_and(|followed| own_plans(&followed.in_force).any(|(own, _)| own == plan_id));
+        active.is_some_and(|followed| own_plans(&followed.active).any(|(own, _)| own == plan_id));
     let Some(entry) = entries.get_mut(plan_id) else {
         return Ok(());
     };

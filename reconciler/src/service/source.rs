@@ -62,7 +62,7 @@ async fn look_after_former(
 ) -> Result<(), Failure> {
     let (daemon, under) = (service.daemon.clone(), Arc::clone(followed));
     let (open, points) = blocking(move || {
-        let is_former = |id: &PlanId| own_plans(&under.in_force).all(|(own, _)| own != id);
+        let is_former = |id: &PlanId| own_plans(&under.active).all(|(own, _)| own != id);
         let open = daemon.store.open_executions()?.into_iter();
         let open: BTreeSet<PlanId> = open
             .map(|it| it.plan_id)
@@ -91,11 +91,11 @@ async fn look_after_former(
 
 /// What the steps of all plans depend on.
 fn decides(followed: &Followed) -> impl PartialEq {
-    let in_force = &followed.in_force;
+    let active = &followed.active;
     (
         followed.serial,
         followed.payload,
-        in_force.standing,
-        in_force.clock,
+        active.standing,
+        active.clock,
     )
 }

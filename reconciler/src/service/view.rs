@@ -10,12 +10,12 @@ use tokio::sync::Notify;
 
 use crate::control::policy::Followed;
 use crate::control::{Daemon, round};
+use crate::domain::{Execution, Observed, PlanObserved, Run};
 use crate::failure::Failure;
-use crate::observed::{Observed, PlanObserved};
 use crate::plan::{self, Plan, own_plans};
 use crate::review::Objection;
 use crate::status::{self, Light, Status};
-use crate::store::{Execution, Run, Store as _};
+use crate::store::Store as _;
 use crate::world::clock;
 
 use super::{Service, blocking, is_fatal, told};
@@ -105,7 +105,7 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
 fn remember(service: &Service, followed: &Followed) -> Result<Option<Status>, Failure> {
     let is_known = {
         let known = service.view.lock();
-        own_plans(&followed.in_force).all(|(id, _)| known.follows.contains_key(id))
+        own_plans(&followed.active).all(|(id, _)| known.follows.contains_key(id))
     };
     if !is_known {
         return Ok(None);
@@ -134,11 +134,11 @@ pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, F
         open.entry(one.plan_id.clone()).or_default().push(one);
     }
     let mut plan = Plan::empty(now);
-    plan.stalled = plan::split(&followed.in_force);
+    plan.stalled = plan::split(&followed.active);
     let mut objections = Vec::new();
     // Held while the status is derived and never over the store: what was seen of all plans together is too much to be copied.
     let mut known = service.view.lock();
-    for (plan_id, _) in own_plans(&followed.in_force) {
+    for (plan_id, _) in own_plans(&followed.active) {
         if let Some(follows) = known.follows.get(plan_id) {
             plan.extend(follows.plan.clone());
             objections.extend(follows.objections.iter().cloned());
@@ -148,9 +148,9 @@ pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, F
     for (plan_id, seen) in &mut known.observed.plans {
         seen.open = open.remove(plan_id).unwrap_or_default();
     }
-    let (in_force, observed) = (&followed.in_force, &known.observed);
+    let (active, observed) = (&followed.active, &known.observed);
     Ok(status::status(
-        in_force,
+        active,
         observed,
         &plan,
         &objections,

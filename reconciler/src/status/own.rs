@@ -5,27 +5,27 @@ use std::collections::BTreeSet;
 
 use contract::code::{self, Code};
 use contract::id::{DatasetId, PlanId};
-use contract::model::{Eligibility, Plan as Policy};
+use contract::model::{BackupPlan, Eligibility};
 
-use crate::plan::{InForce, own_plans, split_plans};
+use crate::plan::{ActivePolicy, own_plans, split_plans};
 
 /// Every plan that has a dataset of this reconciler.
-pub(super) fn plans(in_force: &InForce) -> impl Iterator<Item = (&PlanId, &Policy)> {
-    own_plans(in_force).chain(split_plans(in_force))
+pub(super) fn plans(active: &ActivePolicy) -> impl Iterator<Item = (&PlanId, &BackupPlan)> {
+    own_plans(active).chain(split_plans(active))
 }
 
 /// What policy wants from this reconciler and gives it no plan for.
-pub(super) fn unprotected(in_force: &InForce) -> Vec<(Code, String)> {
-    let ours = &in_force.reconciler_id;
+pub(super) fn unprotected(active: &ActivePolicy) -> Vec<(Code, String)> {
+    let ours = &active.reconciler_id;
     let mut found = Vec::new();
-    if plans(in_force).next().is_none() {
+    if plans(active).next().is_none() {
         let why = format!("the policy has no backup plan for reconciler `{ours}`");
         found.push((code::NO_PLAN, why));
     }
-    let covered: BTreeSet<&DatasetId> = plans(in_force)
+    let covered: BTreeSet<&DatasetId> = plans(active)
         .flat_map(|(_, policy)| &policy.dataset_ids)
         .collect();
-    let model = &in_force.model;
+    let model = &active.model;
     let uncovered: Vec<String> = model
         .datasets
         .iter()

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Access;
+use crate::domain::{Manifest, SourceProfile};
 use crate::progress::Progress;
-use crate::world::connector::{Binding, Manifest, SourceProfile};
+use crate::world::connector::Binding;
 use crate::world::vault::{
     BackupOutcome, Done, LocationState, Order as Job, PointTags, VaultError,
 };

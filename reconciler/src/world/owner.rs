@@ -152,11 +152,11 @@ fn set_fs_ids(uid: u32, gid: u32) -> io::Result<()> {
     let nobody_at_all = u32::MAX;
     setfsgid(Gid::from_raw(gid));
     setfsuid(Uid::from_raw(uid));
-    let in_force = (
+    let active = (
         setfsuid(Uid::from_raw(nobody_at_all)).as_raw(),
         setfsgid(Gid::from_raw(nobody_at_all)).as_raw(),
     );
-    if in_force == (uid, gid) {
+    if active == (uid, gid) {
         Ok(())
     } else {
         Err(io::Error::from(io::ErrorKind::PermissionDenied))

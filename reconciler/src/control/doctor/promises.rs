@@ -11,13 +11,13 @@ use contract::model::{Action, Location, Model};
 use super::{Finding, ill};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::plan::{InForce, own_plans};
+use crate::plan::{ActivePolicy, own_plans};
 
 /// Every promise of the policy that does not hold here.
-pub(super) fn broken(config: &Config, in_force: &InForce) -> Vec<Finding> {
-    let mut findings = shared_devices(config, &in_force.model);
-    findings.extend(unenforced(config, &in_force.model));
-    findings.extend(unapprovable(in_force));
+pub(super) fn broken(config: &Config, active: &ActivePolicy) -> Vec<Finding> {
+    let mut findings = shared_devices(config, &active.model);
+    findings.extend(unenforced(config, &active.model));
+    findings.extend(unapprovable(active));
     findings
 }
 
@@ -89,10 +89,10 @@ fn unenforced(config: &Config, model: &Model) -> Vec<Finding> {
 }
 
 /// Commands carry no approvals in this version: what needs one cannot be restored that way.
-fn unapprovable(in_force: &InForce) -> Vec<Finding> {
-    let model = &in_force.model;
+fn unapprovable(active: &ActivePolicy) -> Vec<Finding> {
+    let model = &active.model;
     let environment = &model.environment.environment_id;
-    let datasets: BTreeSet<&DatasetId> = own_plans(in_force)
+    let datasets: BTreeSet<&DatasetId> = own_plans(active)
         .flat_map(|(_, policy)| &policy.dataset_ids)
         .collect();
     let ways = [

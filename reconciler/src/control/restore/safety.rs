@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use super::super::policy::Followed;
 use super::super::{Daemon, operate};
 use super::{Admitted, Request};
+use crate::domain::Observation;
 use crate::failure::Failure;
 use crate::plan::own_plans;
-use crate::world::connector::{self, Bounds, Cancel, Observation};
+use crate::world::connector::{self, Bounds, Cancel};
 
 /// Live data that cannot be seen within this time are taken to be there.
 const LOOK_DEADLINE: Duration = Duration::from_mins(1);
@@ -115,7 +116,7 @@ fn plan_of<'f>(
     dataset: &DatasetId,
     of_point: &PlanId,
 ) -> Option<&'f PlanId> {
-    let mut plans = own_plans(&followed.in_force)
+    let mut plans = own_plans(&followed.active)
         .filter(|(_, policy)| policy.dataset_ids.contains(dataset))
         .map(|(id, _)| id)
         .peekable();

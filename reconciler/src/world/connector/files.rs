@@ -13,10 +13,11 @@ use std::sync::Arc;
 use contract::digest::Digest;
 use jiff::Timestamp;
 
-use super::manifest::{Manifest, hash_open, key};
+use super::manifest::{hash_open, key};
 use super::selection::Excludes;
 use super::walk::{Found, Item, Walk};
 use super::{After, Binding, Bounds, Check, ConnectorError, FilesBinding, Prepared, Problem};
+use crate::domain::Manifest;
 use crate::world::folder::{Folder, FolderError, Identity};
 use crate::world::owner::{Owner, working_as};
 

@@ -22,10 +22,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::manifest::{CHUNK_BYTES, FileSum, Manifest, key};
+use super::manifest::{CHUNK_BYTES, key};
 use super::selection::Excludes;
 use super::walk::{Found, Walk};
 use super::{After, Binding, Bounds, Check, ConnectorError, JsonlBinding, Prepared, live, tree};
+use crate::domain::{FileSum, Manifest};
 use crate::world::folder::{self, Folder, FolderError};
 use crate::world::owner::{Owner, working_as};
 

@@ -10,29 +10,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use contract::digest::Digest;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::selection::Excludes;
 use super::walk::{Found, Walk};
 use super::{Bounds, ConnectorError};
+use crate::domain::{FileSum, Manifest};
 use crate::world::folder::Folder;
 
 /// Large enough that the system calls do not count, small enough for one buffer a worker.
 pub(super) const CHUNK_BYTES: usize = 256 * 1024;
-
-/// Size and SHA-256 of one file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileSum {
-    pub bytes: u64,
-    pub sha256: Digest,
-}
-
-/// The regular files below a folder by relative path. Bytes that are not UTF-8, and `%`, are written as `%XX`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Manifest(BTreeMap<String, FileSum>);
 
 impl Manifest {
     /// Reads and hashes every regular file below `folder`, links not followed.

@@ -33,13 +33,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use contract::code::{self, Code};
-use contract::model::{Capability, Consistency};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-pub use crate::observed::Observation;
+use crate::domain::Manifest;
+use crate::domain::Observation;
 pub use crate::world::cancel::Cancel;
 use crate::world::folder::Identity;
 pub use binding::{
@@ -47,10 +42,14 @@ pub use binding::{
     ValidationQuery,
 };
 pub use bounds::Bounds;
+use contract::code::{self, Code};
+use contract::model::{Capability, Consistency};
 pub use error::ConnectorError;
-pub use manifest::{FileSum, Manifest};
-pub use profile::{SourceProfile, of as profile};
+use jiff::Timestamp;
+pub use profile::of as profile;
 pub use selection::Excludes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 pub(crate) use walk::{Found, Item, Walk};
 
 /// A connector that is built in.

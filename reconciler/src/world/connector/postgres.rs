@@ -24,9 +24,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    Bounds, Check, ConnectorError, Fingerprint, Manifest, Observation, PostgresBinding, SourceView,
+    Bounds, Check, ConnectorError, Fingerprint, Observation, PostgresBinding, SourceView,
     SuperuserWork, Target, ValidationQuery,
 };
+use crate::domain::Manifest;
 use client::{Login, unreadable};
 use role::{Power, permit, power_of_session, standing};
 

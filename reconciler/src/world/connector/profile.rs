@@ -6,24 +6,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
-use serde::{Deserialize, Serialize};
+
+use crate::domain::SourceProfile;
 
 use super::{Binding, Bounds, Prepared, live_path, postgres};
-
-/// What a source was when a recovery point of it was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceProfile {
-    /// What it was, whatever it held: file system and inode, or server and database. Absent where that could not be seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity: Option<String>,
-    /// Bytes that were read. Absent for logs: they are rotated, and their connector holds each file against what it read before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<u64>,
-    /// Files that were read; of a database, files of its dump.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entries: Option<u64>,
-}
 
 /// The profile of a source that is ready to be read.
 pub fn of(binding: &Binding, prepared: &Prepared, bounds: &Bounds) -> SourceProfile {

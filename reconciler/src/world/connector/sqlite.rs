@@ -15,7 +15,7 @@ use rustix::fs::Stat;
 use sqlx::{Connection, Row};
 
 use self::session::{Integrity, LOCK_WAIT, blocking, failure, integrity, open};
-use super::manifest::{Manifest, hash_open};
+use super::manifest::hash_open;
 use super::selection::Excludes;
 use super::target::{Place, is_taken};
 use super::tree::Writer;
@@ -23,6 +23,7 @@ use super::{
     After, Binding, Bounds, Check, ConnectorError, Kind, Material, Observation, Prepared,
     RestoreSummary, SourceView, SqliteBinding, live, tree,
 };
+use crate::domain::{FileSum, Manifest};
 use crate::world::folder::{Folder, FolderError, PRIVATE_FILE};
 use crate::world::owner::{Owner, working_as};
 
@@ -328,7 +329,7 @@ fn fill(
     Ok(bytes)
 }
 
-fn hash_again(file: &File, path: &Path, bounds: &Bounds) -> Result<super::FileSum, ConnectorError> {
+fn hash_again(file: &File, path: &Path, bounds: &Bounds) -> Result<FileSum, ConnectorError> {
     use std::io::{Seek as _, SeekFrom};
     let failed = |error| ConnectorError::io("read", path, error);
     let mut file = file.try_clone().map_err(failed)?;

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::tree::{self, Copied, Writer};
-use super::{
-    Binding, Bounds, Check, ConnectorError, Manifest, Material, RestoreSummary, live_path,
-};
+use super::{Binding, Bounds, Check, ConnectorError, Material, RestoreSummary, live_path};
+use crate::domain::Manifest;
 use crate::world::folder::{Folder, FolderError, Identity};
 
 /// Export-only for every connector, and side by side for those whose backup is the data itself.

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustix::fs::{FileType, Stat, fstat};
 
-use super::manifest::{Manifest, key};
+use super::manifest::key;
 use super::selection::Excludes;
 use super::walk::{Found, Walk};
 use super::{Bounds, ConnectorError};
+use crate::domain::Manifest;
 use crate::world::folder::{
     self, Folder, FolderError, Identity, Ownership, PRIVATE_FILE, data_after, set_mode,
 };

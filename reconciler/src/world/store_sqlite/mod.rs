@@ -22,10 +22,12 @@ use contract::code::Code;
 use contract::digest::Digest;
 use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 
+use crate::domain::{
+    DamagedObject, Execution, PartRead, PartReading, Run, SlotRecord, StoredCondition,
+};
 use crate::store::{
-    Acknowledgement, Change, DamagedObject, Execution, LocationIdentity, PartRead, PartReading,
-    ReceiptCopy, ReceiptLine, RefusedBundle, Run, SlotRecord, Store, StoreError, StoredBundle,
-    StoredCondition,
+    Acknowledgement, Change, LocationIdentity, ReceiptCopy, ReceiptLine, RefusedBundle, Store,
+    StoreError, StoredBundle,
 };
 use rows::{damaged, from_json, instant, number, unusable};
 

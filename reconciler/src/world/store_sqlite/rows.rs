@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
+use crate::domain::{
+    DamagedObject, Execution, Outcome, PartRead, PartReading, Run, SlotRecord, StoredCondition,
+};
 use crate::store::{
-    Acknowledgement, Change, DamagedObject, Execution, LocationIdentity, Outcome, PartRead,
-    PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoreError, StoredBundle,
-    StoredCondition,
+    Acknowledgement, Change, LocationIdentity, ReceiptCopy, RefusedBundle, StoreError, StoredBundle,
 };
 
 /// Whoever may push can have bundles refused without end. A forgotten one is only judged again.

@@ -242,7 +242,7 @@ fn files_come_back_side_by_side_and_in_place_with_their_metadata() {
         }
     }
     assert!(!scratch.path(".live.seawall-rs-1").exists());
-    let manifest = connector::Manifest::of(&from, &bounds()).unwrap();
+    let manifest = reconciler::domain::Manifest::of(&from, &bounds()).unwrap();
     let target = Target::Path(scratch.path("beside"));
     assert!(
         connector::validate(&binding, &target, Some(&manifest), &bounds()).unwrap()[0].has_passed()
@@ -575,7 +575,7 @@ fn a_dataset_that_is_a_link_of_another_user_is_refused() {
         }
         let view = connector::observe(&binding, &bounds());
         assert!(
-            matches!(view.bytes, connector::Observation::Unknown { .. }),
+            matches!(view.bytes, reconciler::domain::Observation::Unknown { .. }),
             "{what}"
         );
     };

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use contract::code;
-use reconciler::world::connector::{self, Binding, Bounds, Cancel, Mode, Observation};
+use reconciler::domain::Observation;
+use reconciler::world::connector::{self, Binding, Bounds, Cancel, Mode};
 
 use super::{Scratch, bounds, files_at, jsonl_at, restore, side_by_side, sqlite_at};
 

@@ -10,9 +10,11 @@ use std::time::Duration;
 use contract::code;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use reconciler::domain::Manifest;
+use reconciler::domain::Observation;
 use reconciler::world::connector::{
-    self, Binding, Bounds, Cancel, Check, InPlace, Manifest, Material, Mode, Observation,
-    PostgresBinding, Target, ValidationQuery, Verdict,
+    self, Binding, Bounds, Cancel, Check, InPlace, Material, Mode, PostgresBinding, Target,
+    ValidationQuery, Verdict,
 };
 
 use crate::postgres_server::{Server, Session};

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use contract::code::{self, Code};
+use reconciler::domain::Observation;
 use reconciler::world::connector::{
-    self, Binding, ConnectorError, Material, Mode, Observation, PostgresBinding, Prepared,
-    RestoreSummary, SuperuserWork, Target, ValidationQuery,
+    self, Binding, ConnectorError, Material, Mode, PostgresBinding, Prepared, RestoreSummary,
+    SuperuserWork, Target, ValidationQuery,
 };
 
 use super::bounds;

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use contract::code;
-use reconciler::world::connector::{
-    self, Bounds, Cancel, Material, Mode, Observation, Target, Verdict,
-};
+use reconciler::domain::Observation;
+use reconciler::world::connector::{self, Bounds, Cancel, Material, Mode, Target, Verdict};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection, Row};
 

@@ -13,11 +13,12 @@ use contract::digest::Digest;
 use contract::receipt::{Authority, DecisionType, Origin, Outcome, Phase};
 use jiff::Timestamp;
 use proptest::prelude::*;
-use reconciler::observed::SlotOutcome;
-use reconciler::store::{
-    BackupType, Change, Execution, ExecutionKind, Outcome as Ended, Restores, Run, RunStatus,
-    SlotRecord, Store as _, Verification,
+use reconciler::domain::Outcome as Ended;
+use reconciler::domain::{
+    BackupType, Execution, ExecutionKind, Restores, Run, RunStatus, SlotOutcome, SlotRecord,
+    Verification,
 };
+use reconciler::store::{Change, Store as _};
 use reconciler::world::receipts::{Draft, LogError, ReceiptLog};
 use reconciler::world::store_sqlite::SqliteStore;
 

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::id::{Kid, LocationId};
 use jiff::{SignedDuration, Timestamp};
-use reconciler::observed::{Observation, Observed, PlanObserved, RepositoryObserved};
-use reconciler::plan::{Check, InForce, Step, plan};
+use reconciler::domain::{
+    Observation, Observed, PartRead, PartReading, PlanObserved, RepositoryObserved, Run,
+    Verification,
+};
+use reconciler::plan::{ActivePolicy, Check, Step, plan};
 use reconciler::review::review;
-use reconciler::store::{PartRead, PartReading, Run, Verification};
 
-use super::plans::{id, in_force, observed};
+use super::plans::{active, id, observed};
 
 const DAY: i64 = 86_400;
 
@@ -24,7 +26,7 @@ fn locations() -> [LocationId; 2] {
 
 /// One plan with a backup each day, whose tier wants a check each `every` days of `portion` percent.
 struct Paper {
-    in_force: InForce,
+    active: ActivePolicy,
     observed: Observed,
     now: Timestamp,
     /// Every read of a part: location, part, when.
@@ -34,14 +36,14 @@ struct Paper {
 
 impl Paper {
     fn new(every: i64, portion: u32) -> Self {
-        let mut in_force = in_force(&serde_json::json!({}));
-        for tier in in_force.model.settings.tiers.values_mut() {
+        let mut active = active(&serde_json::json!({}));
+        for tier in active.model.settings.tiers.values_mut() {
             tier.verification.portion_percent = portion;
             tier.verification.every_s = serde_json::from_value((every * DAY).into()).unwrap();
         }
         let now: Timestamp = "2026-11-01T00:10:00Z".parse().unwrap();
         let mut paper = Self {
-            in_force,
+            active,
             observed: observed(now),
             now,
             reads: Vec::new(),
@@ -95,8 +97,8 @@ impl Paper {
 
     /// Plans as it is, and carries out what is about checks.
     fn round(&mut self) {
-        let planned = plan(&self.in_force, &self.observed, self.now);
-        let objections = review(&planned, &self.observed, &self.in_force, self.now);
+        let planned = plan(&self.active, &self.observed, self.now);
+        let objections = review(&planned, &self.observed, &self.active, self.now);
         assert_eq!(objections, vec![]);
         for step in planned.steps {
             match step.step {
@@ -177,7 +179,7 @@ fn every_part_of_every_location_is_read_within_its_turn() {
             paper.pass(24);
             paper.backup();
             paper.round();
-            let planned = plan(&paper.in_force, &paper.observed, paper.now);
+            let planned = plan(&paper.active, &paper.observed, paper.now);
             assert_eq!(planned.steps, vec![], "nothing is due twice");
         }
         let turn = every * i64::from(parts) * DAY;
@@ -208,7 +210,7 @@ fn what_was_due_while_nothing_ran_is_read_afterwards() {
         .map(|read| (read.0.clone(), read.1))
         .collect();
     assert_eq!((read.len(), paper.reads.len()), (8, 8));
-    let planned = plan(&paper.in_force, &paper.observed, paper.now);
+    let planned = plan(&paper.active, &paper.observed, paper.now);
     assert_eq!((planned.steps, planned.stalled), (vec![], vec![]));
 }
 
@@ -223,7 +225,7 @@ fn a_check_that_is_not_done_in_time_is_recorded_and_stalls() {
         paper.backup();
         paper.hide(&dark);
         paper.round();
-        let planned = plan(&paper.in_force, &paper.observed, paper.now);
+        let planned = plan(&paper.active, &paper.observed, paper.now);
         assert!(planned.steps.is_empty(), "{planned:?}");
         if let Some(stall) = planned.stalled.first() {
             assert_eq!(stall.code.to_string(), "SW1019");
@@ -240,7 +242,7 @@ fn a_check_that_is_not_done_in_time_is_recorded_and_stalls() {
     assert_eq!(paper.overdue.len(), 1, "once: {:?}", paper.overdue);
     paper.backup_seen_again();
     paper.round();
-    let planned = plan(&paper.in_force, &paper.observed, paper.now);
+    let planned = plan(&paper.active, &paper.observed, paper.now);
     assert_eq!((planned.steps, planned.stalled), (vec![], vec![]));
 }
 
@@ -261,7 +263,7 @@ fn parts_of_another_size_count_when_they_covered_everything() {
         paper.round();
     }
     let before = paper.reads.len();
-    for tier in paper.in_force.model.settings.tiers.values_mut() {
+    for tier in paper.active.model.settings.tiers.values_mut() {
         tier.verification.portion_percent = 10;
     }
     paper.round();
@@ -284,7 +286,7 @@ fn a_check_makes_way_and_continues_where_it_stopped() {
     paper.pass(24 + 23);
     paper.backup();
     let checks = |paper: &Paper| -> Vec<(Check, Timestamp)> {
-        let planned = plan(&paper.in_force, &paper.observed, paper.now);
+        let planned = plan(&paper.active, &paper.observed, paper.now);
         let steps = planned.steps.into_iter();
         steps
             .filter_map(|step| match step.step {
@@ -348,9 +350,9 @@ fn only_what_was_looked_for_everywhere_is_lost() {
             *held = Observation::Known { value, at };
         }
         change(&mut repository.held);
-        let planned = plan(&paper.in_force, &paper.observed, paper.now);
+        let planned = plan(&paper.active, &paper.observed, paper.now);
         assert_eq!(
-            review(&planned, &paper.observed, &paper.in_force, paper.now),
+            review(&planned, &paper.observed, &paper.active, paper.now),
             vec![]
         );
         let recorded = planned
@@ -377,7 +379,7 @@ fn only_what_was_looked_for_everywhere_is_lost() {
                 deadline: paper.now,
                 stall_limit: None,
             }];
-            assert!(!review(&forced, &paper.observed, &paper.in_force, paper.now).is_empty());
+            assert!(!review(&forced, &paper.observed, &paper.active, paper.now).is_empty());
         }
         recorded
     };
@@ -401,7 +403,7 @@ fn a_lost_point_is_told_until_it_is_found_or_accepted() {
     let at = paper.now;
     paper.mine().runs[0].verification = Verification::Lost { at };
     let snapshot = paper.mine_ref().runs[0].snapshot_id.clone().unwrap();
-    let planned = plan(&paper.in_force, &paper.observed, at);
+    let planned = plan(&paper.active, &paper.observed, at);
     let found = planned
         .steps
         .iter()
@@ -414,10 +416,10 @@ fn a_lost_point_is_told_until_it_is_found_or_accepted() {
         };
         value.remove(&snapshot);
     }
-    let planned = plan(&paper.in_force, &paper.observed, at);
+    let planned = plan(&paper.active, &paper.observed, at);
     assert_eq!(planned.steps, vec![]);
     assert_eq!(planned.stalled[0].code.to_string(), "SW1018");
     let gone = paper.mine_ref().runs[0].backup_id.clone();
     paper.mine().acknowledged.insert(gone);
-    assert_eq!(plan(&paper.in_force, &paper.observed, at).stalled, vec![]);
+    assert_eq!(plan(&paper.active, &paper.observed, at).stalled, vec![]);
 }

@@ -9,11 +9,11 @@ use contract::receipt::{
     Authority, CLOCK, CLOCK_CONFIRMED, CLOCK_IN_DOUBT, DecisionType, Origin, Outcome, Phase,
 };
 use jiff::{SignedDuration, Timestamp};
+use reconciler::domain::{SlotOutcome, SlotRecord};
 use reconciler::doubt::{Clock, Witness, judge};
-use reconciler::observed::SlotOutcome;
-use reconciler::plan::{InForce, plan};
+use reconciler::plan::{ActivePolicy, plan};
 use reconciler::review::review;
-use reconciler::store::{Change, SlotRecord, Store as _};
+use reconciler::store::{Change, Store as _};
 use reconciler::world::receipts::{Draft, ReceiptLog};
 use reconciler::world::store_sqlite::SqliteStore;
 
@@ -21,20 +21,14 @@ use super::plans::{at, backup_of, daily, id, mine, run, usual};
 use super::world::{World, key};
 
 /// Receipts until the 20th, a bundle of the 19th that is fresh until the 30th, a daily plan, a tier whose evidence counts a week.
-fn clock(in_force: &InForce, now: &str) -> Clock {
+fn clock(active: &ActivePolicy, now: &str) -> Clock {
     let witness = Witness {
         newest_receipt: Some(at("2026-11-20T00:10:00Z")),
         issued_at: at("2026-11-19T00:00:00Z"),
         expires_at: at("2026-11-30T00:00:00Z"),
     };
-    let plans: Vec<_> = in_force.model.plans.values().collect();
-    judge(
-        &in_force.model,
-        &Zones::bundled(),
-        &plans,
-        &witness,
-        at(now),
-    )
+    let plans: Vec<_> = active.model.plans.values().collect();
+    judge(&active.model, &Zones::bundled(), &plans, &witness, at(now))
 }
 
 #[test]
@@ -72,36 +66,36 @@ fn policy_says_which_silence_is_plausible() {
 /// A year ahead: one recovery point without a slot for each slot that passes, and no slot ends; the review says so too.
 #[test]
 fn while_the_clock_is_in_doubt_points_are_taken_and_nothing_is_written_off() {
-    let (mut in_force, mut observed, planned) = usual();
+    let (mut active, mut observed, planned) = usual();
     let now = at("2027-11-20T00:10:00Z");
-    let sure = plan(&in_force, &observed, now);
-    in_force.clock = Clock::Ahead {
+    let sure = plan(&active, &observed, now);
+    active.clock = Clock::Ahead {
         vouched: at("2026-11-20T00:10:00Z"),
     };
-    let objections = review(&sure, &observed, &in_force, now);
+    let objections = review(&sure, &observed, &active, now);
     assert_eq!(objections.len(), 2, "{objections:?}");
-    let mut doubting = plan(&in_force, &observed, now);
+    let mut doubting = plan(&active, &observed, now);
     let steps: Vec<_> = doubting.steps.iter().map(|it| it.step.kind()).collect();
     assert_eq!(steps.iter().filter(|kind| **kind == "backup").count(), 1);
     assert!(!steps.contains(&"record_missed"), "{doubting:?}");
-    assert_eq!(review(&doubting, &observed, &in_force, now), []);
+    assert_eq!(review(&doubting, &observed, &active, now), []);
     let index = steps.iter().position(|kind| *kind == "backup").unwrap();
     let backup = backup_of(&mut doubting.steps[index]);
     assert_eq!(backup.slot, None);
     let mut taken = run(backup, now, true, true);
     taken.clock_in_doubt = true;
     mine(&mut observed).runs.push(taken.clone());
-    let again = plan(&in_force, &observed, now);
+    let again = plan(&active, &observed, now);
     assert!(
         again.steps.iter().all(|it| it.step.kind() != "backup"),
         "{again:?}"
     );
     // The clock is right again: the slot of then runs as if nothing had been.
-    in_force.clock = Clock::Plausible;
+    active.clock = Clock::Plausible;
     let right = at("2026-11-20T00:10:00Z");
-    let healed = plan(&in_force, &observed, right);
+    let healed = plan(&active, &observed, right);
     assert_eq!(healed.steps[0].operation_id, planned.steps[0].operation_id);
-    assert_eq!(review(&healed, &observed, &in_force, right), []);
+    assert_eq!(review(&healed, &observed, &active, right), []);
     // And the point of the future is not the newest, not even when its time has come.
     for when in [right, at("2027-12-20T00:00:00Z")] {
         let newest = mine(&mut observed)

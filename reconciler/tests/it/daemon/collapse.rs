@@ -3,9 +3,9 @@
 use contract::code;
 use contract::model::Sizing;
 use reconciler::collapse::judge;
+use reconciler::domain::SourceProfile;
 use reconciler::plan::plan;
 use reconciler::review::review;
-use reconciler::world::connector::SourceProfile;
 
 use super::plans::{at, mine, with_points};
 use super::world::{World, exporting, same};
@@ -57,18 +57,18 @@ fn the_bound_is_the_policys() {
 /// While the newest point is in doubt nothing is forgotten, and the review says so by itself.
 #[test]
 fn retention_waits_for_a_source_in_doubt() {
-    let doubt = |observed: &mut reconciler::observed::Observed| {
+    let doubt = |observed: &mut reconciler::domain::Observed| {
         let newest = mine(observed).runs.last_mut().unwrap();
         let dataset = newest.dataset_ids.first().unwrap().clone();
         newest.collapsed.insert(dataset, "it fell".to_owned());
     };
     let now = at("2026-11-20T00:10:00Z");
-    let (in_force, mut observed, sure) = with_points(|_, _| {});
+    let (active, mut observed, sure) = with_points(|_, _| {});
     assert_eq!(sure.would_forget.len(), 2);
-    assert!(review(&sure, &observed, &in_force, now).is_empty());
+    assert!(review(&sure, &observed, &active, now).is_empty());
     doubt(&mut observed);
-    assert!(plan(&in_force, &observed, now).would_forget.is_empty());
-    assert_eq!(review(&sure, &observed, &in_force, now).len(), 2);
+    assert!(plan(&active, &observed, now).would_forget.is_empty());
+    assert_eq!(review(&sure, &observed, &active, now).len(), 2);
 }
 
 /// The program: an exchanged folder of a few bytes is kept as what it is, and counts once a person says so.

@@ -8,11 +8,13 @@ use contract::model::Model;
 use contract::seal::Standing;
 use jiff::Timestamp;
 use proptest::prelude::*;
+use reconciler::domain::{
+    BackupType, CopyState, Execution, ExecutionKind, Observation, Observed, PlanObserved, Run,
+    RunStatus, SlotOutcome, Verification,
+};
 use reconciler::doubt::Clock;
-use reconciler::observed::{CopyState, Observation, Observed, PlanObserved, SlotOutcome};
-use reconciler::plan::{Forget, InForce, Plan, Planned, Step, plan};
+use reconciler::plan::{ActivePolicy, Forget, Plan, Planned, Step, plan};
 use reconciler::review::review;
-use reconciler::store::{BackupType, Execution, ExecutionKind, Run, RunStatus, Verification};
 use serde_json::{Value, json};
 
 pub(super) fn at(text: &str) -> Timestamp {
@@ -23,7 +25,7 @@ fn second(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-pub fn in_force(schedule: &Value) -> InForce {
+pub fn active(schedule: &Value) -> ActivePolicy {
     let mut model = super::world::model();
     let target = &mut model["plans"]["bp_files"]["backup_frequency"];
     for (name, value) in schedule.as_object().unwrap() {
@@ -33,7 +35,7 @@ pub fn in_force(schedule: &Value) -> InForce {
         target.as_object_mut().unwrap().remove("every_s");
     }
     let model: Model = serde_json::from_value(model).unwrap();
-    InForce {
+    ActivePolicy {
         model,
         standing: Standing::Fresh,
         clock: Clock::Plausible,
@@ -264,27 +266,27 @@ proptest! {
         since in 1_760_000_000_i64..1_800_000_000,
         pauses in prop::collection::vec((1_i64..400_000, lucks()), 1..12),
     ) {
-        let in_force = in_force(&schedule);
-        let policy = &in_force.model.plans[&id()];
-        let calendar = policy.backup_frequency.calendar(&in_force.zones).unwrap();
+        let active = active(&schedule);
+        let policy = &active.model.plans[&id()];
+        let calendar = policy.backup_frequency.calendar(&active.zones).unwrap();
         let mut observed = observed(second(since));
         let mut ended = BTreeMap::new();
         let mut now = since;
         for (pause, luck) in pauses {
-            let planned = plan(&in_force, &observed, second(now));
-            prop_assert_eq!(&review(&planned, &observed, &in_force, second(now)), &vec![]);
+            let planned = plan(&active, &observed, second(now));
+            prop_assert_eq!(&review(&planned, &observed, &active, second(now)), &vec![]);
             carry_out(&mut observed, &planned, luck, &mut ended, &calendar);
             // What was killed is resolved by its check; what is unknown blocks, and is then found absent.
             let blocked = !mine(&mut observed).open.is_empty();
-            let again = plan(&in_force, &observed, second(now));
+            let again = plan(&active, &observed, second(now));
             if blocked {
                 let runs_again = again.steps.iter().any(|planned| matches!(planned.step, Step::Backup(_)));
                 prop_assert!(!runs_again, "an unknown outcome is never run again");
                 mine(&mut observed).open.clear();
             }
-            let again = plan(&in_force, &observed, second(now));
+            let again = plan(&active, &observed, second(now));
             carry_out(&mut observed, &again, Luck::Good, &mut ended, &calendar);
-            let last = plan(&in_force, &observed, second(now));
+            let last = plan(&active, &observed, second(now));
             prop_assert_eq!(&last.steps, &vec![]);
             now += pause;
         }
@@ -297,22 +299,22 @@ proptest! {
     }
 }
 
-pub(super) fn daily() -> InForce {
-    in_force(&json!({}))
+pub(super) fn daily() -> ActivePolicy {
+    active(&json!({}))
 }
 
 const NOW: &str = "2026-11-20T00:10:00Z";
 
 /// A world in which one good point of yesterday exists and today's slot is due, with its plan.
-pub(super) fn usual() -> (InForce, Observed, Plan) {
-    let in_force = daily();
+pub(super) fn usual() -> (ActivePolicy, Observed, Plan) {
+    let active = daily();
     let yesterday = at("2026-11-19T00:10:00Z");
     let mut observed = observed(yesterday);
-    let calendar = in_force.model.plans[&id()]
+    let calendar = active.model.plans[&id()]
         .backup_frequency
-        .calendar(&in_force.zones)
+        .calendar(&active.zones)
         .unwrap();
-    let first = plan(&in_force, &observed, yesterday);
+    let first = plan(&active, &observed, yesterday);
     carry_out(
         &mut observed,
         &first,
@@ -320,16 +322,16 @@ pub(super) fn usual() -> (InForce, Observed, Plan) {
         &mut BTreeMap::new(),
         &calendar,
     );
-    let planned = plan(&in_force, &observed, at(NOW));
+    let planned = plan(&active, &observed, at(NOW));
     assert_eq!(planned.steps.len(), 1);
-    assert!(review(&planned, &observed, &in_force, at(NOW)).is_empty());
-    (in_force, observed, planned)
+    assert!(review(&planned, &observed, &active, at(NOW)).is_empty());
+    (active, observed, planned)
 }
 
-fn objects(change: impl FnOnce(&mut Plan, &mut Observed, &mut InForce)) -> bool {
-    let (mut in_force, mut observed, mut planned) = usual();
-    change(&mut planned, &mut observed, &mut in_force);
-    !review(&planned, &observed, &in_force, at(NOW)).is_empty()
+fn objects(change: impl FnOnce(&mut Plan, &mut Observed, &mut ActivePolicy)) -> bool {
+    let (mut active, mut observed, mut planned) = usual();
+    change(&mut planned, &mut observed, &mut active);
+    !review(&planned, &observed, &active, at(NOW)).is_empty()
 }
 
 pub(super) fn backup_of(planned: &mut Planned) -> &mut reconciler::plan::Backup {
@@ -398,16 +400,16 @@ fn review_objects_to_what_repeats_or_pretends() {
         "nothing was seen"
     );
     assert!(
-        objects(|_, _, in_force| in_force.reconciler_id = "other".parse().unwrap()),
+        objects(|_, _, active| active.reconciler_id = "other".parse().unwrap()),
         "another reconciler's plan"
     );
 }
 
 /// Four verified points, all in sync: the class keeps two and lets the oldest two go.
 pub(super) fn with_points(
-    retire: impl FnOnce(&mut Observed, &mut InForce),
-) -> (InForce, Observed, Plan) {
-    let (mut in_force, mut observed, planned) = usual();
+    retire: impl FnOnce(&mut Observed, &mut ActivePolicy),
+) -> (ActivePolicy, Observed, Plan) {
+    let (mut active, mut observed, planned) = usual();
     let template = mine(&mut observed).runs[0].clone();
     mine(&mut observed).runs = (16..20)
         .map(|day| {
@@ -426,10 +428,10 @@ pub(super) fn with_points(
             at: at(NOW),
         };
     }
-    retire(&mut observed, &mut in_force);
-    let mut again = plan(&in_force, &observed, at(NOW));
+    retire(&mut observed, &mut active);
+    let mut again = plan(&active, &observed, at(NOW));
     again.steps = planned.steps;
-    (in_force, observed, again)
+    (active, observed, again)
 }
 
 fn forget(day: u32) -> Forget {
@@ -443,7 +445,7 @@ fn forget(day: u32) -> Forget {
 
 #[test]
 fn retention_is_shown_and_the_review_agrees() {
-    let (in_force, observed, plan) = with_points(|_, _| {});
+    let (active, observed, plan) = with_points(|_, _| {});
     let names: Vec<&str> = plan
         .would_forget
         .iter()
@@ -453,12 +455,12 @@ fn retention_is_shown_and_the_review_agrees() {
         names,
         ["bp_files.20261116T000000Z", "bp_files.20261117T000000Z"]
     );
-    assert!(review(&plan, &observed, &in_force, at(NOW)).is_empty());
+    assert!(review(&plan, &observed, &active, at(NOW)).is_empty());
 }
 
 #[test]
 fn nothing_is_forgotten_while_anything_is_unknown_or_stale() {
-    let (.., plan) = with_points(|_, in_force| in_force.standing = Standing::Stale);
+    let (.., plan) = with_points(|_, active| active.standing = Standing::Stale);
     assert!(plan.would_forget.is_empty());
     let (.., plan) = with_points(|observed, _| {
         let why = "dark".to_owned();
@@ -471,16 +473,16 @@ fn nothing_is_forgotten_while_anything_is_unknown_or_stale() {
 
 #[test]
 fn review_objects_to_what_destroys() {
-    let objects = |days: &[u32], change: &dyn Fn(&mut Observed, &mut InForce)| {
-        let (mut in_force, mut observed, mut plan) = with_points(|_, _| {});
-        change(&mut observed, &mut in_force);
+    let objects = |days: &[u32], change: &dyn Fn(&mut Observed, &mut ActivePolicy)| {
+        let (mut active, mut observed, mut plan) = with_points(|_, _| {});
+        change(&mut observed, &mut active);
         plan.would_forget = days.iter().map(|day| forget(*day)).collect();
-        let found = review(&plan, &observed, &in_force, at(NOW));
+        let found = review(&plan, &observed, &active, at(NOW));
         found
             .iter()
             .any(|objection| objection.operation_id.starts_with("forget."))
     };
-    let nothing = |_: &mut Observed, _: &mut InForce| {};
+    let nothing = |_: &mut Observed, _: &mut ActivePolicy| {};
     assert!(!objects(&[16, 17], &nothing), "what the class lets go");
     assert!(objects(&[19], &nothing), "the newest verified");
     assert!(
@@ -490,7 +492,7 @@ fn review_objects_to_what_destroys() {
     assert!(objects(&[16, 17, 18, 19], &nothing), "everything");
     assert!(objects(&[15], &nothing), "what the catalog does not have");
     assert!(
-        objects(&[16], &|_, in_force| in_force.standing = Standing::Stale),
+        objects(&[16], &|_, active| active.standing = Standing::Stale),
         "stale policy"
     );
     assert!(
@@ -511,12 +513,12 @@ fn review_objects_to_what_destroys() {
 fn review_objects_to_forgetting_what_a_point_that_stays_needs() {
     let id_of = |day: u32| forget(day).backup_id;
     let objects = |days: &[u32], bases: &[(usize, u32)]| {
-        let (in_force, mut observed, mut plan) = with_points(|_, _| {});
+        let (active, mut observed, mut plan) = with_points(|_, _| {});
         for (run, day) in bases {
             mine(&mut observed).runs[*run].base = Some(id_of(*day));
         }
         plan.would_forget = days.iter().map(|day| forget(*day)).collect();
-        let found = review(&plan, &observed, &in_force, at(NOW));
+        let found = review(&plan, &observed, &active, at(NOW));
         found
             .into_iter()
             .filter(|objection| objection.operation_id.starts_with("forget."))
@@ -541,7 +543,7 @@ fn review_objects_to_forgetting_what_a_point_that_stays_needs() {
 /// What the reconciler would forget leaves whole chains, and its review agrees.
 #[test]
 fn what_a_kept_point_needs_is_not_among_what_would_be_forgotten() {
-    let (in_force, observed, plan) = with_points(|observed, _| {
+    let (active, observed, plan) = with_points(|observed, _| {
         let base = Some(forget(17).backup_id);
         mine(observed).runs[3].base = base;
     });
@@ -551,22 +553,22 @@ fn what_a_kept_point_needs_is_not_among_what_would_be_forgotten() {
         .map(|forget| forget.backup_id.as_str())
         .collect();
     assert_eq!(names, ["bp_files.20261116T000000Z"]);
-    assert!(review(&plan, &observed, &in_force, at(NOW)).is_empty());
+    assert!(review(&plan, &observed, &active, at(NOW)).is_empty());
 }
 
 #[test]
 fn first_slots_late_slots_and_missed_ones() {
     // Accepted at noon: the slot of midnight is due at once, though its window is over.
-    let in_force = daily();
+    let active = daily();
     let mut observed = observed(at("2026-11-18T12:00:00Z"));
-    let first = plan(&in_force, &observed, at("2026-11-18T12:00:00Z"));
+    let first = plan(&active, &observed, at("2026-11-18T12:00:00Z"));
     assert_eq!(
         first.steps[0].operation_id,
         "backup.bp_files.20261118T000000Z.1"
     );
-    let calendar = in_force.model.plans[&id()]
+    let calendar = active.model.plans[&id()]
         .backup_frequency
-        .calendar(&in_force.zones)
+        .calendar(&active.zones)
         .unwrap();
     carry_out(
         &mut observed,
@@ -576,7 +578,7 @@ fn first_slots_late_slots_and_missed_ones() {
         &calendar,
     );
     // Asleep for days: one record for the older ones, the newest runs late.
-    let late = plan(&in_force, &observed, at("2026-11-22T05:00:00Z"));
+    let late = plan(&active, &observed, at("2026-11-22T05:00:00Z"));
     let Step::RecordMissed(missed) = &late.steps[0].step else {
         panic!("{late:?}");
     };
@@ -590,7 +592,7 @@ fn first_slots_late_slots_and_missed_ones() {
     );
     assert_eq!(late.steps[1].deadline, at("2026-11-22T07:00:00Z"));
     // Without catching up it is missed too.
-    let strict = self::in_force(&json!({"catch_up": "none"}));
+    let strict = self::active(&json!({"catch_up": "none"}));
     let none = plan(&strict, &observed, at("2026-11-22T05:00:00Z"));
     let Step::RecordMissed(missed) = &none.steps[0].step else {
         panic!("{none:?}");
@@ -601,13 +603,13 @@ fn first_slots_late_slots_and_missed_ones() {
 /// The first run in a repository is full, and then the first one at or after each slot of the full schedule.
 #[test]
 fn a_run_is_full_when_the_full_schedule_says_so() {
-    let mut in_force = daily();
-    let policy = in_force.model.plans.get_mut(&id()).unwrap();
+    let mut active = daily();
+    let policy = active.model.plans.get_mut(&id()).unwrap();
     let mut weekly = policy.backup_frequency.clone();
     // Counted from 1970, a Thursday.
     weekly.every_s = serde_json::from_value(json!(604_800)).unwrap();
     policy.full_frequency = Some(weekly);
-    let calendar = policy.backup_frequency.calendar(&in_force.zones).unwrap();
+    let calendar = policy.backup_frequency.calendar(&active.zones).unwrap();
     let thursday = at("2026-11-19T00:10:00Z");
     let mut observed = observed(thursday);
     let mut attempts = BTreeMap::new();
@@ -616,7 +618,7 @@ fn a_run_is_full_when_the_full_schedule_says_so() {
         let now = thursday
             .checked_add(jiff::SignedDuration::from_hours(24 * day))
             .unwrap();
-        let mut planned = plan(&in_force, &observed, now);
+        let mut planned = plan(&active, &observed, now);
         planned
             .steps
             .retain(|step| matches!(step.step, Step::Backup(_)));

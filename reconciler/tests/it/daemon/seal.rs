@@ -195,7 +195,7 @@ impl Stage {
     }
 
     /// What the daemon would follow if git were gone.
-    fn in_force(&self) -> (Serial, Digest, u64, Vec<u8>) {
+    fn active(&self) -> (Serial, Digest, u64, Vec<u8>) {
         let store = self.world.path("state/store.sqlite");
         let store = SqliteStore::open_read_only(&store).unwrap();
         let stored = store.accepted().unwrap().unwrap();
@@ -205,7 +205,7 @@ impl Stage {
 
     /// Publishes each of these, and nothing changes.
     fn refuses(&self, attacks: &[Attack]) {
-        let before = self.in_force();
+        let before = self.active();
         for (name, status, code, attack) in attacks {
             let mut files = self.next.clone();
             attack(&mut files, self);
@@ -214,7 +214,7 @@ impl Stage {
             let said = String::from_utf8_lossy(&done.stderr);
             assert_eq!(done.status.code(), Some(*status), "{name}: {said}");
             assert!(said.contains(code), "{name}: {said}");
-            assert!(self.in_force() == before, "{name} changes what is followed");
+            assert!(self.active() == before, "{name} changes what is followed");
         }
         let receipts = self.world.json(0, &["receipts"]);
         let refused = receipts.as_array().unwrap().iter();
@@ -562,7 +562,7 @@ fn what_is_refused_leaves_the_bundle_that_it_was(#[case] attacks: &[Attack]) {
     // What comes next is taken as if nothing had been.
     stage.publish(&stage.next);
     stage.world.expect(0, &["once"]);
-    let (serial, payload, ..) = stage.in_force();
+    let (serial, payload, ..) = stage.active();
     assert_eq!(serial.get(), 3);
     assert_eq!(payload, Digest::of(&stage.next.payload()));
 }
@@ -605,7 +605,7 @@ fn a_root_that_was_followed_is_not_given_up_for_an_older_one() {
         .push(sealed_root(&second_root(|_| ()), &["ada", "abe"]));
     stage.publish(&newer);
     stage.world.expect(0, &["once"]);
-    assert_eq!(stage.in_force().2, 2);
+    assert_eq!(stage.active().2, 2);
     stage.refuses(&[("an older root", 3, "SW0509", |f, _| {
         let mut stated = f.stated();
         stated.serial = Serial::new(4).unwrap();
@@ -652,7 +652,7 @@ fn other_spellings_of_the_same_bundle_are_taken() {
         let done = stage.world.run(&["once"]);
         let said = String::from_utf8_lossy(&done.stderr);
         assert_eq!(done.status.code(), Some(0), "{name}: {said}");
-        let (serial, payload, ..) = stage.in_force();
+        let (serial, payload, ..) = stage.active();
         assert_eq!(serial.get(), 3, "{name}");
         assert_eq!(payload, Digest::of(&files.payload()), "{name}");
     }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use reconciler::observed::SlotOutcome;
+use reconciler::domain::{
+    BackupType, DamagedObject, Execution, ExecutionKind, Outcome, PartRead, PartReading, Run,
+    RunStatus, SlotOutcome, SlotRecord, Verification,
+};
 use reconciler::store::{
-    Acknowledgement, BackupType, Change, DamagedObject, Execution, ExecutionKind, LocationIdentity,
-    Outcome, PartRead, PartReading, ReceiptLine, RefusedBundle, Run, RunStatus, SlotRecord,
-    Store as _, StoreError, Verification,
+    Acknowledgement, Change, LocationIdentity, ReceiptLine, RefusedBundle, Store as _, StoreError,
 };
 use reconciler::world::store_sqlite::SqliteStore;
 

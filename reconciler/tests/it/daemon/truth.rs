@@ -8,19 +8,18 @@ use contract::code;
 use jiff::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use reconciler::observed::{Observed, SlotOutcome};
-use reconciler::plan::{InForce, plan};
+use reconciler::domain::{Observed, SlotOutcome, Verification};
+use reconciler::plan::{ActivePolicy, plan};
 use reconciler::review::review;
 use reconciler::status::{Light, Source, Status, Word, status};
-use reconciler::store::Verification;
 
 use super::plans::{at, backup_of, daily, id, mine, observed, open, run, usual};
 use super::world::World;
 
 /// What is said of a world at an instant.
-fn judged(in_force: &InForce, observed: &Observed, now: Timestamp) -> Status {
-    let planned = plan(in_force, observed, now);
-    let objections = review(&planned, observed, in_force, now);
+fn judged(active: &ActivePolicy, observed: &Observed, now: Timestamp) -> Status {
+    let planned = plan(active, observed, now);
+    let objections = review(&planned, observed, active, now);
     let source = Source {
         serial: 1,
         accepted_at: at("2026-11-19T00:10:00Z"),
@@ -28,7 +27,7 @@ fn judged(in_force: &InForce, observed: &Observed, now: Timestamp) -> Status {
         problem: None,
         receipt_key_listed: true,
     };
-    status(in_force, observed, &planned, &objections, &source, &[], now)
+    status(active, observed, &planned, &objections, &source, &[], now)
 }
 
 fn says(status: &Status) -> (Word, Option<code::Code>, Light) {
@@ -41,16 +40,16 @@ const RED: (Word, Option<code::Code>, Light) = (Word::Stalled, Some(code::RPO_MI
 /// The RPO is two days, a slot is due each midnight: neither the due slot nor the failed ones before it hide the other.
 #[test]
 fn a_missed_rpo_is_red_whatever_is_due() {
-    let (in_force, mut observed, _) = usual();
-    let in_time = judged(&in_force, &observed, at("2026-11-21T00:09:00Z"));
+    let (active, mut observed, _) = usual();
+    let in_time = judged(&active, &observed, at("2026-11-21T00:09:00Z"));
     assert_eq!(says(&in_time), (Word::Reconciling, None, Light::Yellow));
     mine(&mut observed).last_outcome = Some(SlotOutcome::Failure);
     mine(&mut observed).last_why = Some("[SW1503] the server is away".to_owned());
-    let failed = judged(&in_force, &observed, at("2026-11-21T00:09:00Z"));
+    let failed = judged(&active, &observed, at("2026-11-21T00:09:00Z"));
     let waiting = (Word::Waiting, Some(code::LAST_RUN_FAILED), Light::Yellow);
     assert_eq!(says(&failed), waiting, "{failed:?}");
 
-    let late = judged(&in_force, &observed, at("2026-11-21T00:11:00Z"));
+    let late = judged(&active, &observed, at("2026-11-21T00:11:00Z"));
     assert_eq!(says(&late), RED);
     let why = &late.plans[0].condition.why;
     for part in ["48 h 1 min", "RPO is 48 h", "SW1503", "its slot is due"] {
@@ -62,8 +61,8 @@ fn a_missed_rpo_is_red_whatever_is_due() {
 #[test]
 fn only_usable_points_meet_an_rpo() {
     let now = at("2026-11-21T00:11:00Z");
-    let with = |change: &dyn Fn(&mut reconciler::store::Run)| {
-        let (in_force, mut observed, mut planned) = usual();
+    let with = |change: &dyn Fn(&mut reconciler::domain::Run)| {
+        let (active, mut observed, mut planned) = usual();
         let mut newer = run(
             backup_of(&mut planned.steps[0]),
             at("2026-11-20T00:10:00Z"),
@@ -72,7 +71,7 @@ fn only_usable_points_meet_an_rpo() {
         );
         change(&mut newer);
         mine(&mut observed).runs.push(newer);
-        says(&judged(&in_force, &observed, now)).1
+        says(&judged(&active, &observed, now)).1
     };
     assert_ne!(with(&|_| {}), Some(code::RPO_MISSED));
     assert_eq!(with(&|run| run.verification = Verification::Pending), RED.1);
@@ -81,7 +80,7 @@ fn only_usable_points_meet_an_rpo() {
         with(&|run| run.consistent_at = Some(at("2026-12-21T00:00:00Z"))),
         RED.1
     );
-    let suspect = |run: &mut reconciler::store::Run| {
+    let suspect = |run: &mut reconciler::domain::Run| {
         run.verification = Verification::Suspect {
             at: now,
             why: "it is damaged".to_owned(),
@@ -89,7 +88,7 @@ fn only_usable_points_meet_an_rpo() {
     };
     assert!([RED.1, Some(code::POINT_SUSPECT)].contains(&with(&suspect)));
     // A point of a plan that is gone holds the dataset all the same.
-    let (in_force, mut observed, mut planned) = usual();
+    let (active, mut observed, mut planned) = usual();
     let mut former = run(
         backup_of(&mut planned.steps[0]),
         at("2026-11-20T00:10:00Z"),
@@ -98,7 +97,7 @@ fn only_usable_points_meet_an_rpo() {
     );
     former.plan_id = "bp_former".parse().unwrap();
     observed.former.push(former);
-    assert_ne!(says(&judged(&in_force, &observed, now)).1, RED.1);
+    assert_ne!(says(&judged(&active, &observed, now)).1, RED.1);
 }
 
 /// Never protected is as bad as protected too long ago, from the moment when the plan is as old as its RPO.
@@ -119,10 +118,10 @@ fn what_nobody_backs_up_is_red() {
     let now = at("2026-11-19T00:20:00Z");
     let (usual, seen, _) = usual();
     assert_eq!(judged(&usual, &seen, now).light, Light::Green);
-    let red = |change: &dyn Fn(&mut InForce), code: code::Code| {
-        let mut in_force = usual.clone();
-        change(&mut in_force);
-        let said = judged(&in_force, &seen, now);
+    let red = |change: &dyn Fn(&mut ActivePolicy), code: code::Code| {
+        let mut active = usual.clone();
+        change(&mut active);
+        let said = judged(&active, &seen, now);
         let plans = said.plans.iter().map(|plan| &plan.condition);
         let codes: Vec<_> = said
             .whole
@@ -177,21 +176,21 @@ fn what_nobody_backs_up_is_red() {
 
 #[test]
 fn an_open_effect_is_running_or_interrupted() {
-    let (in_force, mut seen, mut planned) = usual();
+    let (active, mut seen, mut planned) = usual();
     let backup = backup_of(&mut planned.steps[0]).clone();
     let mut begun = open(&backup.backup_id, backup.slot.unwrap());
     begun.deadline = at("2026-11-20T00:30:00Z");
     mine(&mut seen).open.push(begun);
     let now = at("2026-11-20T00:10:00Z");
-    let lost = judged(&in_force, &seen, now);
+    let lost = judged(&active, &seen, now);
     assert_eq!(says(&lost).1, Some(code::OUTCOME_UNKNOWN));
     seen.running = Some(2);
     assert_eq!(
-        says(&judged(&in_force, &seen, now)).1,
+        says(&judged(&active, &seen, now)).1,
         Some(code::OUTCOME_UNKNOWN)
     );
     seen.running = Some(1);
-    let runs = judged(&in_force, &seen, now);
+    let runs = judged(&active, &seen, now);
     assert_eq!(
         says(&runs),
         (Word::Reconciling, None, Light::Yellow),
@@ -203,7 +202,7 @@ fn an_open_effect_is_running_or_interrupted() {
         "{why}"
     );
     // What goes on past its window says so.
-    let late = judged(&in_force, &seen, at("2026-11-20T00:31:00Z"));
+    let late = judged(&active, &seen, at("2026-11-20T00:31:00Z"));
     assert_eq!(
         says(&late),
         (Word::Waiting, Some(code::RUN_OVERRAN), Light::Yellow),

@@ -15,7 +15,7 @@ use super::error::DatabaseError;
 use super::lock::LockWatch;
 use super::role::{Power, permit, power_of_session};
 use super::{RELATIONS, is_absent};
-use crate::world::connector::manifest::Manifest;
+use crate::domain::Manifest;
 use crate::world::connector::selection::Excludes;
 use crate::world::connector::{
     After, Bounds, ConnectorError, Kind, PostgresBinding, Prepared, SuperuserWork, tree,

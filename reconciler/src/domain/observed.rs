@@ -7,7 +7,7 @@ use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Execution, PartRead, PartReading, Run};
+use super::{Execution, PartRead, PartReading, Run, SlotOutcome};
 
 /// Something seen in the world. `Unknown` never authorises anything that destroys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,29 +130,6 @@ pub enum CopyState {
         /// What was found.
         why: String,
     },
-}
-
-/// How a slot ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SlotOutcome {
-    /// With a usable recovery point.
-    Success,
-    /// It ran and left none.
-    Failure,
-    /// It did not run in time.
-    Missed,
-}
-
-impl SlotOutcome {
-    /// The word in tables and in the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-            Self::Missed => "missed",
-        }
-    }
 }
 
 impl PlanObserved {

@@ -1,0 +1,115 @@
+//! Owns what is known of one effect: its intent, and its outcome once there is one.
+
+use std::collections::BTreeSet;
+
+use contract::id::{BackupId, DatasetId, Kid, PlanId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::BackupType;
+
+/// What an execution does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionKind {
+    /// Takes a recovery point.
+    Backup,
+    /// Reads one again.
+    Verify,
+    /// Copies what a location misses.
+    CatchUp,
+    /// Brings data back.
+    Restore,
+}
+
+impl ExecutionKind {
+    /// The word in tables and receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Verify => "verify",
+            Self::CatchUp => "catch_up",
+            Self::Restore => "restore",
+        }
+    }
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did what it should.
+    Success,
+    /// A part was done; what was done is told.
+    Partial,
+    /// It did not.
+    Failure,
+    /// Nobody can tell yet; a later resolution closes it.
+    Unknown,
+}
+
+impl Outcome {
+    /// The word in tables and receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Partial => "partial",
+            Self::Failure => "failure",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One effect: begun with an intent, ended with exactly one outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// `<kind>.<subject>.<attempt>`.
+    pub operation_id: String,
+    /// What it does.
+    pub kind: ExecutionKind,
+    /// The plan it acts for.
+    pub plan_id: PlanId,
+    /// The datasets it takes or restores; empty in records of earlier versions, and where it concerns the repository.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub dataset_ids: BTreeSet<DatasetId>,
+    /// The recovery point it makes or reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_id: Option<BackupId>,
+    /// The slot it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Timestamp>,
+    /// Full or incremental, where it takes a recovery point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_type: Option<BackupType>,
+    /// What it restores, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<Restores>,
+    /// The kid of the repository it works in.
+    pub kid: Kid,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it must have ended.
+    pub deadline: Timestamp,
+    /// Which life of the process began it.
+    pub epoch: u64,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// The code of its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What an interrupted restore has to be looked for by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restores {
+    /// `rs.<dataset_id>.<instant>`.
+    pub restore_id: String,
+    /// The dataset.
+    pub dataset_id: DatasetId,
+    /// Whether it goes over the live data.
+    pub in_place: bool,
+}

@@ -206,6 +206,8 @@ pub enum ConfigError {
     },
 }
 
+crate::failure::coded!(ConfigError);
+
 impl ConfigError {
     /// The diagnostic code.
     pub const fn code(&self) -> Code {

@@ -9,14 +9,6 @@ use contract::receipt::ErrorNote;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::config::ConfigError;
-use crate::store::StoreError;
-use crate::world::connector::ConnectorError;
-use crate::world::git::GitError;
-use crate::world::keys::KeyError;
-use crate::world::receipts::{CopyError, LogError};
-use crate::world::vault::VaultError;
-
 /// One failure, ready to be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
@@ -92,26 +84,37 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-macro_rules! failures {
-    ($($error:ty),*) => {$(
-        impl From<$error> for Failure {
-            fn from(error: $error) -> Self {
-                Self::new(error.code(), chain(&error), error.help())
-            }
-        }
-    )*};
+/// An error that knows its code and what to do about it.
+pub trait Coded: std::error::Error {
+    /// Its code.
+    fn coded(&self) -> Code;
+    /// What to do.
+    fn advice(&self) -> String;
 }
 
-failures!(
-    ConfigError,
-    StoreError,
-    GitError,
-    KeyError,
-    LogError,
-    CopyError,
-    ConnectorError,
-    VaultError,
-    contract::seal::Refusal,
-    contract::receipt::ReceiptFault,
-    contract::receipt::LogFault
-);
+impl<E: Coded> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(error.coded(), chain(&error), error.advice())
+    }
+}
+
+/// Says that an error's own `code` and `help` are what a person is told.
+macro_rules! coded {
+    ($error:ty) => {
+        impl crate::failure::Coded for $error {
+            fn coded(&self) -> contract::code::Code {
+                self.code()
+            }
+
+            fn advice(&self) -> String {
+                self.help().into()
+            }
+        }
+    };
+}
+
+pub(crate) use coded;
+
+coded!(contract::seal::Refusal);
+coded!(contract::receipt::ReceiptFault);
+coded!(contract::receipt::LogFault);

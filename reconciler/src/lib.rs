@@ -12,6 +12,7 @@ pub mod failure;
 pub mod plan;
 pub mod progress;
 pub mod review;
+pub mod schema;
 pub mod service;
 pub mod status;
 pub mod store;

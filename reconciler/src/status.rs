@@ -54,7 +54,7 @@ impl Word {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
     /// The plan; absent for the whole.
-    #[schema(value_type = Option<crate::api::resources::Id>)]
+    #[schema(value_type = Option<crate::schema::Id>)]
     pub plan_id: Option<PlanId>,
     /// The word.
     pub condition: Word,
@@ -87,7 +87,7 @@ pub struct PlanStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Newest {
     /// Its id.
-    #[schema(value_type = crate::api::resources::PointId)]
+    #[schema(value_type = crate::schema::PointId)]
     pub backup_id: BackupId,
     /// The state it shows.
     #[schema(value_type = String, format = DateTime)]

@@ -25,13 +25,13 @@ pub enum Asked {
     /// Take a recovery point of a plan now.
     Backup {
         /// The plan.
-        #[schema(value_type = resources::Id)]
+        #[schema(value_type = crate::schema::Id)]
         plan_id: PlanId,
     },
     /// Read recovery points again.
     Verify {
         /// Which one; the newest of each plan when absent.
-        #[schema(value_type = Option<resources::PointId>)]
+        #[schema(value_type = Option<crate::schema::PointId>)]
         backup_id: Option<BackupId>,
     },
     /// Bring a dataset back.
@@ -42,7 +42,7 @@ pub enum Asked {
     /// Accept that a recovery point is gone.
     AcceptLoss {
         /// The recovery point.
-        #[schema(value_type = resources::PointId)]
+        #[schema(value_type = crate::schema::PointId)]
         backup_id: BackupId,
         /// What happened.
         note: String,
@@ -50,7 +50,7 @@ pub enum Asked {
     /// Accept a location's folder as it is.
     AdoptLocation {
         /// The location.
-        #[schema(value_type = resources::Id)]
+        #[schema(value_type = crate::schema::Id)]
         location_id: LocationId,
     },
     /// Say that the clock is right.
@@ -58,7 +58,7 @@ pub enum Asked {
     /// Say that a source is what it should be.
     AcceptSource {
         /// The dataset.
-        #[schema(value_type = resources::Id)]
+        #[schema(value_type = crate::schema::Id)]
         dataset_id: DatasetId,
         /// Why.
         note: String,

@@ -28,9 +28,10 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use utoipa::IntoParams;
 
-use super::resources::{Id, OperationEvent, Page, PlanView, ReceiptView, RecoveryPoint, SlotView};
+use super::resources::{OperationEvent, Page, PlanView, ReceiptView, RecoveryPoint, SlotView};
 use super::{Ask, Operation, Problem, State as OperationState, openapi};
 use crate::failure::Failure;
+use crate::schema::Id;
 use crate::status::Status;
 
 /// A request names things; it is never long.

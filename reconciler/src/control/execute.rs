@@ -18,6 +18,7 @@ use super::care::{bring_forward, check, read_part, record_overdue, record_points
 use super::policy::Followed;
 use super::recover::{self, Probe};
 pub(super) use super::slot_end::{ended, late, slot_operation, slot_receipt};
+use super::spool::spool;
 use super::{Daemon, source};
 use crate::domain::{
     Execution, ExecutionKind, Outcome, Run, RunStatus, SlotOutcome, SlotRecord, Verification,
@@ -29,7 +30,6 @@ use crate::worker::Access;
 use crate::worker::protocol::{Answer, BackupOrder, BackupReport, Judged, Limit, Order};
 use crate::worker::supervisor::NoAnswer;
 use crate::world::clock;
-use crate::world::folder::{Folder, PRIVATE_FOLDER};
 use crate::world::receipts::{self, Draft};
 use crate::world::vault::{PointTags, Portion};
 
@@ -427,36 +427,6 @@ pub(super) fn confused() -> Failure {
         "the worker answered another question",
         "report this as a bug",
     )
-}
-
-/// A folder of this operation alone, readable for nobody else: dumps and restores lie in it. Root refuses one that another
-/// user could exchange for a link.
-pub(super) fn spool(daemon: &Daemon, operation_id: &str) -> Result<std::path::PathBuf, Failure> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let folder = daemon.config.spool_path().join(operation_id);
-    let unusable = |why: String| {
-        Failure::new(
-            code::SPOOL_UNUSABLE,
-            format!("spool folder `{}` cannot be used: {why}", folder.display()),
-            "let the state folder and those above it belong to root, closed to the writes of others, and make room there",
-        )
-    };
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(PRIVATE_FOLDER)
-        .create(&folder)
-        .map_err(|error| unusable(error.to_string()))?;
-    let is_firm = Folder::open(&folder)
-        .and_then(|held| held.is_firm())
-        .map_err(|error| unusable(error.to_string()))?;
-    if is_firm || !nix::unistd::geteuid().is_root() {
-        Ok(folder)
-    } else {
-        Err(unusable(
-            "another user can exchange it, or a folder above it".to_owned(),
-        ))
-    }
 }
 
 pub(super) fn done(

@@ -22,6 +22,7 @@ pub mod restore;
 pub mod round;
 mod slot_end;
 pub mod source;
+mod spool;
 pub mod timekeeping;
 
 use std::collections::BTreeMap;

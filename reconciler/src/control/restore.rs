@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 
 use super::execute::{self, Subject, bytes, result};
 use super::policy::{self, Followed};
+use super::spool::spool;
 use super::{Daemon, locations, recover, round};
 use crate::domain::{Execution, ExecutionKind, Outcome, Restores, Run};
 use crate::failure::Failure;
@@ -52,7 +53,7 @@ pub enum Point {
     #[schema(value_type = String, format = DateTime)]
     LatestBefore(Timestamp),
     /// This one.
-    #[schema(value_type = crate::api::resources::PointId)]
+    #[schema(value_type = crate::schema::PointId)]
     BackupId(BackupId),
 }
 
@@ -92,7 +93,7 @@ impl Wanted {
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// The dataset.
-    #[schema(value_type = crate::api::resources::Id)]
+    #[schema(value_type = crate::schema::Id)]
     pub dataset: DatasetId,
     /// Which state.
     pub point: Point,
@@ -277,7 +278,7 @@ fn carry_out(
     let _at_work = daemon.works_on(&execution.operation_id)?;
     begin(daemon, &receipts, &execution)?;
     let jobs = policy.map_or(1, |policy| policy.parallel_jobs);
-    let staging = execute::spool(daemon, &execution.operation_id);
+    let staging = spool(daemon, &execution.operation_id);
     let worked = staging.and_then(|staging| {
         let bounds = Bounds::within(LONGEST_RESTORE, daemon.stop.clone()).with_jobs(jobs);
         let worked = stage_and_apply(daemon, request, &admitted, &staging, &bounds);

@@ -216,6 +216,8 @@ pub enum StoreError {
     },
 }
 
+crate::failure::coded!(StoreError);
+
 impl StoreError {
     /// The diagnostic code.
     pub const fn code(&self) -> Code {

@@ -28,6 +28,8 @@ pub struct KeyError {
     pub why: String,
 }
 
+crate::failure::coded!(KeyError);
+
 impl KeyError {
     /// The diagnostic code.
     pub const fn code(&self) -> Code {

@@ -15,5 +15,6 @@
 
 mod connector;
 mod daemon;
+mod law;
 mod postgres_server;
 mod vault;

@@ -81,6 +81,8 @@ pub enum ConnectorError {
     },
 }
 
+crate::failure::coded!(ConnectorError);
+
 impl ConnectorError {
     /// The code in the one list.
     pub fn code(&self) -> Code {

@@ -108,6 +108,8 @@ pub enum GitError {
     },
 }
 
+crate::failure::coded!(GitError);
+
 impl GitError {
     /// The diagnostic code.
     pub const fn code(&self) -> Code {

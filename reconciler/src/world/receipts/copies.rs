@@ -81,6 +81,8 @@ pub enum CopyError {
     Store(#[from] StoreError),
 }
 
+crate::failure::coded!(CopyError);
+
 impl CopyError {
     /// The diagnostic code.
     pub const fn code(&self) -> Code {

@@ -127,6 +127,8 @@ pub enum LogError {
     Store(#[from] StoreError),
 }
 
+crate::failure::coded!(LogError);
+
 impl LogError {
     /// The diagnostic code.
     pub fn code(&self) -> Code {

@@ -200,6 +200,8 @@ pub enum VaultError {
     },
 }
 
+crate::failure::coded!(VaultError);
+
 impl VaultError {
     /// The diagnostic code of this failure.
     pub fn code(&self) -> Code {

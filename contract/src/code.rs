@@ -250,6 +250,7 @@ codes! {
     RUN_OVERRAN = 1118 "run-overran" "a backup needs longer than its completion window";
     NO_PROGRESS = 1119 "no-progress" "an effect was ended because it made no progress";
     SAFETY_POINT_FAILED = 1120 "safety-point-failed" "no recovery point of what a restore would replace can be taken";
+    PLAN_SUSPENDED = 1121 "plan-suspended" "a person suspended the schedule of a plan";
 
     // 12 source
     CONFIG_UNREADABLE = 1201 "config-unreadable" "the configuration file cannot be read";

@@ -2,6 +2,7 @@
 //! number, and never opens what it names. The interesting function is [`parse`].
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use contract::code::{self, Code};
@@ -128,6 +129,9 @@ pub struct LocationBinding {
     /// How long a call at it may move nothing before it is left out of a run; 20 s when absent.
     #[serde(default, deserialize_with = "optional_duration")]
     pub patience: Option<Seconds>,
+    /// Bytes that may be written to it in a second; as many as it takes when absent. Restores are never slowed down.
+    #[serde(default)]
+    pub bandwidth_bytes_per_second: Option<NonZeroU64>,
 }
 
 /// Where the bytes of one key come from.

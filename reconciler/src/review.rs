@@ -9,7 +9,7 @@ use crate::plan::{
 };
 use contract::calendar::Calendar;
 use contract::id::{BackupId, PlanId};
-use contract::model::BackupPlan;
+use contract::model::{BackupPlan, FreezeWindow};
 use contract::seal::Standing;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -116,6 +116,7 @@ struct Subject<'a> {
     policy: &'a BackupPlan,
     seen: &'a PlanObserved,
     calendar: Calendar,
+    frozen: &'a [FreezeWindow],
 }
 
 fn subject<'a>(
@@ -146,10 +147,19 @@ fn subject<'a>(
         policy,
         seen,
         calendar,
+        frozen: &active.model.environment.freeze_windows,
     })
 }
 
 impl Subject<'_> {
+    fn may_begin(&self, now: Timestamp) -> bool {
+        let plane = &self.policy.plane;
+        let frozen = |window: &FreezeWindow| {
+            window.planes.contains(plane) && (window.from..window.to).contains(&now)
+        };
+        self.seen.suspended.is_none() && !self.frozen.iter().any(frozen)
+    }
+
     fn is_slot(&self, at: Timestamp) -> bool {
         self.calendar.slot_at_or_before(at) == Some(at)
     }
@@ -273,6 +283,9 @@ fn backup_is_sound(
     }
     match backup.slot {
         None => Ok(()),
+        Some(_) if !subject.may_begin(now) => {
+            Err("its plan is suspended, or in a freeze window".to_owned())
+        }
         Some(slot) if slot > now => Err("its slot lies in the future".to_owned()),
         Some(slot) => subject.claim(slot, slot, claims),
     }

@@ -461,6 +461,13 @@ impl Judging<'_> {
             );
             add(Word::Stalled, code::SOURCE_COLLAPSED, why);
         }
+        if let Some(it) = &seen.suspended {
+            let why = format!(
+                "suspended until {} by {}: {}",
+                it.until, it.actor, it.reason
+            );
+            add(Word::Waiting, code::PLAN_SUSPENDED, why);
+        }
         if seen.open.iter().any(|open| !self.is_running(open)) {
             let why = "a run was interrupted; the next round checks what it left".to_owned();
             add(Word::Unknown, code::OUTCOME_UNKNOWN, why);

@@ -342,7 +342,7 @@ impl Documented<'_> {
             "Worst loss",
             "Allowed",
             "Copies left",
-            "BackupPlan",
+            "Plan",
             "Witness",
         ];
         out.push(Html::table(&heads, rows));

@@ -24,7 +24,7 @@ pub struct Proofs {
     /// By id.
     pub datasets: BTreeMap<String, Dataset>,
     /// By id.
-    pub plans: Option<BTreeMap<String, BackupPlan>>,
+    pub plans: Option<BTreeMap<String, Plan>>,
     /// By id.
     pub scenarios: Option<BTreeMap<String, Scenario>>,
     /// By id.
@@ -374,7 +374,7 @@ pub struct CutSets {
 /// What is proven of a plan.
 #[derive(Debug, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BackupPlan {
+pub struct Plan {
     /// Between two slots at least; absent without slots.
     pub smallest_gap_s: Option<u64>,
     /// Between two slots at most; absent without slots.

@@ -63,6 +63,23 @@ pub enum Asked {
         /// Why.
         note: String,
     },
+    /// Begin no scheduled backup of a plan for a time.
+    Suspend {
+        /// The plan.
+        #[schema(value_type = crate::schema::Id)]
+        plan_id: PlanId,
+        /// Until when.
+        #[schema(value_type = String, format = DateTime)]
+        until: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Let the schedule of a plan count again.
+    Resume {
+        /// The plan.
+        #[schema(value_type = crate::schema::Id)]
+        plan_id: PlanId,
+    },
     /// Check configuration, git, trust, locations, keys, sources and store.
     Doctor {},
 }

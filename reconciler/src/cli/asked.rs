@@ -9,8 +9,9 @@ use crate::api::Asked;
 use crate::api::client::Client;
 use crate::config::Config;
 use crate::control::{
-    Daemon, acceptance, doctor, locations, operate, restore, source, timekeeping,
+    Daemon, acceptance, doctor, locations, operate, restore, source, suspension, timekeeping,
 };
+use crate::domain::Suspension;
 use crate::failure::Failure;
 use crate::world::clock;
 
@@ -49,6 +50,21 @@ pub(super) fn carry_out(config: Config, asked: Asked, format: Format) -> Result<
         Asked::AcceptSource { dataset_id, note } => {
             let accepted = by.whoever(&asked, |daemon| source::accept(daemon, dataset_id, note))?;
             show::catalog(&accepted, format).map(|()| 0)
+        }
+        Asked::Suspend {
+            plan_id,
+            until,
+            reason,
+        } => {
+            let suspended: Suspension = by.whoever(&asked, |daemon| {
+                suspension::suspend(daemon, plan_id, *until, reason)
+            })?;
+            show::suspension(&suspended, true, format).map(|()| 0)
+        }
+        Asked::Resume { plan_id } => {
+            let resumed: Suspension =
+                by.whoever(&asked, |daemon| suspension::resume(daemon, plan_id))?;
+            show::suspension(&resumed, false, format).map(|()| 0)
         }
         Asked::Doctor {} => {
             let findings = by.whoever(&asked, |daemon| Ok(doctor::examine(daemon)))?;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use contract::duration::Seconds;
 use contract::hidden;
 use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
@@ -106,6 +107,13 @@ enum Command {
         /// Its name, as `operations` lists it
         operation: String,
     },
+    /// Begin no scheduled backup of a plan for a time; what is stored is checked and copied meanwhile
+    Suspend(SuspendArguments),
+    /// Let the schedule of a suspended plan count again
+    Resume {
+        /// The plan
+        plan: PlanId,
+    },
     /// Accept that a recovery point is lost (SW1018) or damaged (SW1008), so that it is not reported any more
     AcceptLoss {
         /// The recovery point
@@ -165,6 +173,25 @@ enum SourceCommand {
         #[arg(long, default_value = "")]
         note: String,
     },
+}
+
+#[derive(Debug, Args)]
+struct SuspendArguments {
+    /// The plan
+    plan: PlanId,
+    /// How long, such as `PT2H` or `P1D`
+    #[arg(
+        long = "for",
+        value_name = "DURATION",
+        required_unless_present = "until"
+    )]
+    length: Option<Seconds>,
+    /// Until when, such as `2026-10-25T06:00:00Z`
+    #[arg(long, value_name = "INSTANT", conflicts_with = "length")]
+    until: Option<Timestamp>,
+    /// Why, for the receipt and the status
+    #[arg(long)]
+    reason: String,
 }
 
 #[derive(Debug, Args)]
@@ -318,6 +345,11 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             let (backup_id, note) = (backup_id.clone(), note.clone());
             asked::carry_out(config, Asked::AcceptLoss { backup_id, note }, format)
         }
+        Command::Suspend(arguments) => asked::carry_out(config, suspension(arguments), format),
+        Command::Resume { plan } => {
+            let plan_id = plan.clone();
+            asked::carry_out(config, Asked::Resume { plan_id }, format)
+        }
         Command::Restore(arguments) => {
             let request = request(arguments)?;
             asked::carry_out(config, Asked::Restore { request }, format)
@@ -460,6 +492,19 @@ fn read(path: &Path) -> Result<Config, Failure> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     Ok(config::parse(&text, path)?)
+}
+
+fn suspension(arguments: &SuspendArguments) -> Asked {
+    let now = clock::now();
+    let after = |length: Seconds| crate::plan::after(now, length);
+    Asked::Suspend {
+        plan_id: arguments.plan.clone(),
+        until: arguments
+            .until
+            .or(arguments.length.map(after))
+            .unwrap_or(now),
+        reason: arguments.reason.clone(),
+    }
 }
 
 fn request(arguments: &RestoreArguments) -> Result<Request, Failure> {

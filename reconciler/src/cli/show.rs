@@ -11,7 +11,7 @@ use crate::control::execute::{Done, bytes, count};
 use crate::control::restore::Restored;
 use crate::control::round::{Preview, Round};
 use crate::control::timekeeping::ClockView;
-use crate::domain::{Outcome, Run, SlotRecord, Verification};
+use crate::domain::{Outcome, Run, SlotRecord, Suspension, Verification};
 use crate::failure::Failure;
 use crate::plan::Plan;
 use crate::status::{Light, Status, Word};
@@ -306,6 +306,22 @@ pub fn operations(all: &[Operation], format: Format) -> Shown {
         return print("nothing is in progress, and nothing finished recently");
     }
     print(&table.text())
+}
+
+/// A suspension that began or ended.
+pub fn suspension(suspension: &Suspension, is_on: bool, format: Format) -> Shown {
+    if format == Format::Json {
+        return json(suspension);
+    }
+    let plan = &suspension.plan_id;
+    if is_on {
+        print(&format!(
+            "plan `{plan}` is suspended until {}; `seawalld resume {plan}` ends that before",
+            suspension.until
+        ))
+    } else {
+        print(&format!("plan `{plan}` is resumed"))
+    }
 }
 
 /// The catalog.

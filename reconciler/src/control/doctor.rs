@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use contract::code::{self, Code};
-use contract::model::{BackupPlan, DataRetention, Model};
+use contract::model::{DataRetention, Model};
 use serde::{Deserialize, Serialize};
 
 use super::policy;
@@ -202,16 +202,9 @@ fn status_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
 
 /// What a policy says that is proven and shown, and that no step of this version takes into account.
 fn unheeded(model: &Model) -> Vec<&'static str> {
-    let limited = |plan: &BackupPlan| plan.bandwidth_bytes_per_second.is_some();
     let purges = |law: &DataRetention| law.archive_after_s.is_some() || law.purge_after_s.is_some();
     let environment = &model.environment;
     [
-        (model.plans.values().any(limited), "`bandwidth` of plans"),
-        (!environment.freeze_windows.is_empty(), "`freeze_windows`"),
-        (
-            !environment.maintenance_windows.is_empty(),
-            "`maintenance_windows`",
-        ),
         (
             environment.delete_budget.is_some(),
             "`delete_budget`: nothing is deleted",

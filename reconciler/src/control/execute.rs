@@ -370,12 +370,17 @@ fn ask_for_backup(
     backup: &Backup,
 ) -> Result<BackupReport, NoAnswer> {
     let ready = || -> Result<Order, Failure> {
-        let access = Access::new(
+        let mut access = Access::new(
             daemon,
             &backup.plan_id,
             &backup.kid,
             backup.locations.iter().cloned(),
         )?;
+        if let Some(bandwidth) = backup.bandwidth {
+            for place in access.places.values_mut() {
+                place.slow_down(bandwidth);
+            }
+        }
         let mut bindings = BTreeMap::new();
         let mut previous = BTreeMap::new();
         for dataset in &backup.dataset_ids {

@@ -3,6 +3,7 @@
 //! Never writes to a location that is set aside. The interesting functions are [`confirm`] and [`judge`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -589,6 +590,11 @@ fn place(config: &Config, id: &LocationId, mark: Option<Mark>) -> Place {
             .unwrap_or_default(),
         mark,
         patience: patience(config, id),
+        bandwidth: config
+            .locations
+            .get(id)
+            .and_then(|location| location.bandwidth_bytes_per_second)
+            .map(NonZeroU64::get),
     })
 }
 

@@ -60,6 +60,7 @@ fn look_at_plans(
             .or_default()
             .push(execution);
     }
+    let mut suspended = daemon.store.suspensions()?;
     let acknowledged = acknowledged(daemon)?;
     let restored = super::source::restored(daemon)?;
     let mut copies = look_at_copies(daemon, followed, only, &runs, now);
@@ -91,6 +92,7 @@ fn look_at_plans(
             runs,
             attempts: attempts(&daemon.store.executions_of_slots(plan_id, ended_through)?),
             recorded: recorded(daemon, plan_id)?,
+            suspended: suspended.remove(plan_id).filter(|it| it.until > now),
             acknowledged: acknowledged.clone(),
             repositories: looked.repositories,
             restored: restored.clone(),

@@ -23,6 +23,7 @@ pub mod round;
 mod slot_end;
 pub mod source;
 mod spool;
+pub mod suspension;
 pub mod timekeeping;
 
 use std::collections::BTreeMap;

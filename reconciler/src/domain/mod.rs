@@ -7,6 +7,7 @@ mod reading;
 mod run;
 mod slot;
 mod source;
+mod suspension;
 
 pub use condition::StoredCondition;
 pub use execution::{Execution, ExecutionKind, Outcome, Restores};
@@ -15,3 +16,4 @@ pub use reading::{DamagedObject, PartRead, PartReading};
 pub use run::{BackupType, Run, RunStatus, Verification};
 pub use slot::{SlotOutcome, SlotRecord};
 pub use source::{FileSum, Manifest, SourceProfile};
+pub use suspension::Suspension;

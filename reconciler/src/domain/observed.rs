@@ -7,7 +7,7 @@ use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Execution, PartRead, PartReading, Run, SlotOutcome};
+use super::{Execution, PartRead, PartReading, Run, SlotOutcome, Suspension};
 
 /// Something seen in the world. `Unknown` never authorises anything that destroys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub struct PlanObserved {
     pub attempts: BTreeMap<BackupId, u32>,
     /// Operations that recorded an overdue check.
     pub recorded: BTreeSet<String>,
+    /// Whether a person wants no scheduled backups of it for a time.
+    pub suspended: Option<Suspension>,
     /// Recovery points whose loss or damage a person has accepted.
     pub acknowledged: BTreeSet<BackupId>,
     /// Each repository that the catalog knows or policy wants, by its key.

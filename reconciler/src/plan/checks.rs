@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::calendar::offset;
+use contract::calendar::{Calendar, Cron, Timing, offset};
 use contract::duration::Seconds;
 use contract::id::{Kid, LocationId};
 use contract::model::BackupPlan;
@@ -61,6 +61,52 @@ pub(super) struct Checks {
     pub(super) overdue: Vec<(Timestamp, Planned)>,
     /// A check that is overdue, in words.
     pub(super) late: Option<String>,
+    /// The maintenance window that a check waits for.
+    pub(super) waits: Option<Timestamp>,
+}
+
+/// When heavy work that can wait is done.
+struct Upkeep {
+    /// The end of the window that is open; the end of time where policy names none.
+    open_until: Timestamp,
+    /// When the next one begins, where none is open.
+    next: Option<Timestamp>,
+}
+
+impl Upkeep {
+    fn of(active: &ActivePolicy, now: Timestamp) -> Self {
+        let windows = &active.model.environment.maintenance_windows;
+        let calendars = windows.iter().filter_map(|window| {
+            let timing = Timing::Cron {
+                cron: Cron::parse(&window.cron).ok()?,
+                zone: window.timezone.clone(),
+            };
+            let calendar = Calendar::new(timing, &active.zones).ok()?;
+            Some((calendar, window.lasts_s))
+        });
+        let mut upkeep = Self {
+            open_until: Timestamp::MIN,
+            next: None,
+        };
+        for (calendar, lasts) in calendars {
+            let open = calendar
+                .slot_at_or_before(now)
+                .map(|begin| after(begin, lasts))
+                .filter(|end| *end > now);
+            upkeep.open_until = upkeep.open_until.max(open.unwrap_or(Timestamp::MIN));
+            let next = calendar.next_after(now);
+            upkeep.next = upkeep.next.into_iter().chain(next).min();
+        }
+        let is_open = upkeep.open_until > now;
+        if is_open || upkeep.next.is_none() {
+            upkeep.next = None;
+        }
+        if !is_open {
+            // Whatever must be read outside of a window is not bound by one.
+            upkeep.open_until = Timestamp::MAX;
+        }
+        upkeep
+    }
 }
 
 /// The checks that are due, and those that are overdue: not done when the next one of the same location is due.
@@ -72,7 +118,8 @@ pub(super) fn checks(
     now: Timestamp,
 ) -> Checks {
     let cadence = cadence(active, policy);
-    let makes_way = makes_way.min(after(now, PIECE));
+    let upkeep = Upkeep::of(active, now);
+    let makes_way = makes_way.min(after(now, PIECE)).min(upkeep.open_until);
     let mut checks = Checks::default();
     let whole = never_verified(policy, seen);
     let mut latest: BTreeMap<(&Kid, &LocationId), Timestamp> = BTreeMap::new();
@@ -85,7 +132,13 @@ pub(super) fn checks(
             let oldest = latest.entry((due.kid, due.location)).or_insert(due.since);
             *oldest = due.since.min(*oldest);
         }
-        if !whole.contains(&(due.kid, due.location)) && is_readable(seen, due.kid, due.location) {
+        let readable =
+            !whole.contains(&(due.kid, due.location)) && is_readable(seen, due.kid, due.location);
+        let waits = upkeep.next.filter(|next| *next < after(due.since, every));
+        if let (true, Some(next)) = (readable, waits) {
+            let earliest = checks.waits.get_or_insert(next);
+            *earliest = next.min(*earliest);
+        } else if readable {
             let reason = format!(
                 "part {} of {} at location `{}` is due since {}",
                 due.part, due.of, due.location, due.since

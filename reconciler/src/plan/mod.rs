@@ -13,7 +13,7 @@ use contract::calendar::Zones;
 use contract::code::{self, Code};
 use contract::duration::Seconds;
 use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId, ReconcilerId};
-use contract::model::Model;
+use contract::model::{BackupPlan, FreezeWindow, Model};
 use contract::seal::Standing;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::domain::{BackupType, Observed, PartReading, PlanObserved, SlotOutcome};
 use crate::doubt::Clock;
 
+pub use one::after;
 pub use slots::{backup_id, first_slot, operator_backup_id, stamp};
 
 /// What planning reads of the accepted bundle.
@@ -131,6 +132,9 @@ pub struct Backup {
     pub parallel_jobs: u32,
     /// How often a run that failed is tried again.
     pub retries: u32,
+    /// Bytes that it may send to each location in a second; as many as it can where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<u64>,
     /// Whether it counts only after its check.
     pub checksum_required: bool,
 }
@@ -363,13 +367,25 @@ pub fn plan(active: &ActivePolicy, observed: &Observed, now: Timestamp) -> Plan 
     all
 }
 
+/// The freeze window that a plan is in.
+pub fn freeze<'m>(
+    model: &'m Model,
+    policy: &BackupPlan,
+    now: Timestamp,
+) -> Option<&'m FreezeWindow> {
+    let mut windows = model.environment.freeze_windows.iter();
+    windows.find(|window| {
+        window.planes.contains(&policy.plane) && window.from <= now && now < window.to
+    })
+}
+
 enum Owner {
     Us,
     Other,
     Split,
 }
 
-fn owner(active: &ActivePolicy, policy: &contract::model::BackupPlan) -> Owner {
+fn owner(active: &ActivePolicy, policy: &BackupPlan) -> Owner {
     let model = &active.model;
     match model.reconciler_of(policy) {
         Some(id) if *id == active.reconciler_id => Owner::Us,
@@ -392,9 +408,7 @@ fn owner(active: &ActivePolicy, policy: &contract::model::BackupPlan) -> Owner {
 }
 
 /// The plans of the model that this reconciler acts for.
-pub fn own_plans(
-    active: &ActivePolicy,
-) -> impl Iterator<Item = (&PlanId, &contract::model::BackupPlan)> {
+pub fn own_plans(active: &ActivePolicy) -> impl Iterator<Item = (&PlanId, &BackupPlan)> {
     active
         .model
         .plans
@@ -418,9 +432,7 @@ pub fn beginning(before: Option<&Model>, active: &ActivePolicy) -> BTreeSet<Plan
 }
 
 /// Plans that have a dataset of this reconciler and one of another: nobody can take their recovery points.
-pub fn split_plans(
-    active: &ActivePolicy,
-) -> impl Iterator<Item = (&PlanId, &contract::model::BackupPlan)> {
+pub fn split_plans(active: &ActivePolicy) -> impl Iterator<Item = (&PlanId, &BackupPlan)> {
     active
         .model
         .plans
@@ -430,7 +442,7 @@ pub fn split_plans(
 
 /// A backup that an operator asks for: it has no slot, and is full only when nothing can carry it.
 pub fn operator_backup(
-    policy: &contract::model::BackupPlan,
+    policy: &BackupPlan,
     dataset_ids: &BTreeSet<DatasetId>,
     seen: &PlanObserved,
     now: Timestamp,

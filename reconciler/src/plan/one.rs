@@ -140,6 +140,9 @@ fn point_without_slot(context: &Context<'_>, why: &str, mine: &mut Mine) {
     let Some(slot) = context.calendar.slot_at_or_before(now) else {
         return;
     };
+    if held_back(context).is_some() {
+        return;
+    }
     let served = |run: &Run| slot <= run.started_at && run.started_at <= now;
     if seen.runs.iter().any(served) {
         return;
@@ -256,6 +259,10 @@ fn newest_slot(
             run_of_missed.push(slot);
             record_missed(policy, now, &mut run_of_missed, mine);
         }
+        Some(_) if let Some((why, code, until)) = held_back(context) => {
+            record_missed(policy, now, &mut run_of_missed, mine);
+            mine.wait(policy, why, code, Some(until));
+        }
         Some(reason) => {
             record_missed(policy, now, &mut run_of_missed, mine);
             // A late run gets the whole window from now: its slot's own window may be over already.
@@ -264,6 +271,27 @@ fn newest_slot(
             backup_step(context, slot, due, deadline, reason, mine);
         }
     }
+}
+
+/// Why no scheduled backup begins now, and until when: policy froze the plane, or a person suspended the plan.
+fn held_back(context: &Context<'_>) -> Option<(String, Option<code::Code>, Timestamp)> {
+    let Context {
+        active,
+        policy,
+        seen,
+        now,
+        ..
+    } = *context;
+    if let Some(suspension) = &seen.suspended {
+        let why = format!(
+            "the end of its suspension by {}: {}",
+            suspension.actor, suspension.reason
+        );
+        return Some((why, Some(code::PLAN_SUSPENDED), suspension.until));
+    }
+    let window = super::freeze(&active.model, policy, now)?;
+    let why = format!("the end of a freeze window: {}", window.reason);
+    Some((why, None, window.to))
 }
 
 fn backup_step(
@@ -352,6 +380,7 @@ pub(super) fn backup_of(
         parallel_jobs: policy.parallel_jobs,
         // A plan that says nothing asks for no second try.
         retries: policy.retries.unwrap_or(0),
+        bandwidth: policy.bandwidth_bytes_per_second,
         checksum_required: policy.verification.checksum_required,
     }
 }
@@ -458,6 +487,10 @@ fn check_steps(context: &Context<'_>, mine: &mut Mine) {
     for (rank, (due, planned)) in records.chain(reads) {
         mine.steps.push((rank, due, planned));
     }
+    if let Some(next) = found.waits {
+        let on = "a maintenance window, for a check".to_owned();
+        mine.wait(policy, on, None, Some(next));
+    }
     if let Some(late) = found.late {
         mine.stall(policy, code::CHECK_OVERDUE, late);
     }
@@ -559,7 +592,7 @@ fn start_offset(policy: &BackupPlan) -> Seconds {
 }
 
 /// An instant and a length; the end of time where the calendar ends.
-pub(super) fn after(at: Timestamp, length: Seconds) -> Timestamp {
+pub fn after(at: Timestamp, length: Seconds) -> Timestamp {
     at.checked_add(SignedDuration::from_secs(length.signed()))
         .unwrap_or(Timestamp::MAX)
 }

@@ -23,7 +23,7 @@ use crate::control::policy::Followed;
 use crate::control::restore::{Request, Wanted};
 use crate::control::{
     Daemon, Work, acceptance, doctor, execute, locations, operate, recover, restore, source,
-    timekeeping,
+    suspension, timekeeping,
 };
 use crate::failure::Failure;
 use crate::plan::own_plans;
@@ -350,6 +350,23 @@ async fn carry_out(
             let accepted = answered(move || source::accept(&daemon, &dataset_id, &note)).await;
             look_again_at(service, claims.plans);
             accepted
+        }
+        Asked::Suspend {
+            plan_id,
+            until,
+            reason,
+        } => {
+            let suspended = plan_id.clone();
+            let suspended =
+                answered(move || suspension::suspend(&daemon, &suspended, until, &reason)).await;
+            let _ = service.wake.send(Wake::Plan(plan_id));
+            suspended
+        }
+        Asked::Resume { plan_id } => {
+            let resumed = plan_id.clone();
+            let resumed = answered(move || suspension::resume(&daemon, &resumed)).await;
+            let _ = service.wake.send(Wake::Plan(plan_id));
+            resumed
         }
         Asked::Doctor {} => {
             service.inspect().await?;

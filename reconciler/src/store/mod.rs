@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::domain::{
     DamagedObject, Execution, Outcome, PartRead, PartReading, Run, SlotRecord, StoredCondition,
+    Suspension,
 };
 
 /// An accepted bundle with everything that opening it again needs.
@@ -144,6 +145,10 @@ pub enum Change {
     BundleJudged(RefusedBundle),
     /// A person cleared a condition.
     Acknowledged(Acknowledgement),
+    /// No scheduled backup of a plan begins for a time.
+    Suspended(Suspension),
+    /// The schedule of a plan counts again.
+    Resumed(PlanId),
     /// The receipts that are committed with it, and all before, lead to this state of the log.
     Frontier {
         /// How many lines the log has then.
@@ -324,6 +329,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Option<RefusedBundle>, StoreError>;
     /// Conditions that persons cleared, oldest first.
     fn acknowledgements(&self) -> Result<Vec<Acknowledgement>, StoreError>;
+    /// Plans whose schedule a person suspended, those of which the end has come among them.
+    fn suspensions(&self) -> Result<BTreeMap<PlanId, Suspension>, StoreError>;
     /// When each part of each repository was last read at each location.
     fn parts_read(&self) -> Result<Vec<PartRead>, StoreError>;
     /// Readings that are not at their end.

@@ -23,7 +23,7 @@ use contract::digest::Digest;
 use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 
 use crate::domain::{
-    DamagedObject, Execution, PartRead, PartReading, Run, SlotRecord, StoredCondition,
+    DamagedObject, Execution, PartRead, PartReading, Run, SlotRecord, StoredCondition, Suspension,
 };
 use crate::store::{
     Acknowledgement, Change, LocationIdentity, ReceiptCopy, ReceiptLine, RefusedBundle, Store,
@@ -32,11 +32,12 @@ use crate::store::{
 use rows::{damaged, from_json, instant, number, unusable};
 
 /// Every migration in order. A migration that was released is never edited: an existing state is upgraded by the ones after.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "first", include_str!("schema.sql")),
     (2, "memory of checks", include_str!("schema_2.sql")),
     (3, "slots of a wrong clock", include_str!("schema_3.sql")),
     (4, "bounded questions", include_str!("schema_4.sql")),
+    (5, "suspensions", include_str!("schema_5.sql")),
 ];
 
 /// The newest migration.
@@ -569,6 +570,13 @@ impl Store for SqliteStore {
             "SELECT subject, kind, at, actor, note FROM acknowledgement ORDER BY id",
             rows::acknowledgement,
         )
+    }
+
+    fn suspensions(&self) -> Result<BTreeMap<PlanId, Suspension>, StoreError> {
+        let query = sqlx::query_scalar("SELECT body FROM suspensions ORDER BY plan_id");
+        let all: Vec<Suspension> =
+            from_json(&self.texts("reading suspensions", query)?, "suspensions")?;
+        Ok(all.into_iter().map(|it| (it.plan_id.clone(), it)).collect())
     }
 
     fn parts_read(&self) -> Result<Vec<PartRead>, StoreError> {

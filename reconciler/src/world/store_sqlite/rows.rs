@@ -87,6 +87,18 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
             run(tx, "recording the identity of a location", query).await
         }
         Change::BundleJudged(refused) => record_refused(tx, refused).await,
+        Change::Suspended(one) => {
+            let query =
+                sqlx::query("INSERT OR REPLACE INTO suspensions (plan_id, body) VALUES (?, ?)")
+                    .bind(one.plan_id.to_string())
+                    .bind(to_json(one)?);
+            run(tx, "recording a suspension", query).await
+        }
+        Change::Resumed(plan_id) => {
+            let query =
+                sqlx::query("DELETE FROM suspensions WHERE plan_id = ?").bind(plan_id.to_string());
+            run(tx, "ending a suspension", query).await
+        }
         Change::Acknowledged(one) => {
             let query = sqlx::query(
                 "INSERT INTO acknowledgement (subject, kind, at, actor, note) VALUES (?, ?, ?, ?, ?)",

@@ -12,7 +12,8 @@ use std::io::{Read as _, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rustix::fs::FileType;
@@ -40,12 +41,35 @@ const MARK_LIMIT: u64 = 4 << 10;
 pub struct Objects {
     place: Place,
     repository: String,
+    pace: Arc<Mutex<Pace>>,
+}
+
+/// When the next byte may be sent.
+#[derive(Debug, Default)]
+struct Pace(Option<Instant>);
+
+impl Pace {
+    /// How long to wait after so many bytes, so that no second has more than `limit`.
+    fn after(&mut self, bytes: u64, limit: u64) -> Duration {
+        let now = Instant::now();
+        let free = self.0.map_or(now, |free| free.max(now));
+        let nanoseconds =
+            u128::from(bytes).saturating_mul(1_000_000_000) / u128::from(limit.max(1));
+        let takes = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        let next = free.checked_add(takes).unwrap_or(free);
+        self.0 = Some(next);
+        next.saturating_duration_since(now)
+    }
 }
 
 impl Objects {
     /// The repository `<environment>/<plan_id>/<kid>` at a place. Nothing is opened or created yet.
     pub fn new(place: Place, repository: String) -> Self {
-        Self { place, repository }
+        Self {
+            place,
+            repository,
+            pace: Arc::default(),
+        }
     }
 
     /// Runs one call where it cannot hold us.
@@ -441,10 +465,21 @@ impl Store for Objects {
     }
 
     fn write(&self, object: &Object, content: &[Bytes]) -> Result<(), StoreError> {
+        let bytes: u64 = content.iter().map(|part| part.len() as u64).sum();
         let (wanted, content) = (object.clone(), content.to_vec());
         self.call(&object.path(), move |at, pulse| {
             at.write(&wanted, &content, pulse)
-        })
+        })?;
+        let Place::Folder(site) = &self.place;
+        if let Some(limit) = site.bandwidth {
+            let rest = self
+                .pace
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .after(bytes, limit);
+            std::thread::sleep(rest);
+        }
+        Ok(())
     }
 
     fn remove_lock(&self, name: &str) -> Result<(), StoreError> {

@@ -285,6 +285,9 @@ pub struct LocationFolder {
     pub mark: Option<Mark>,
     /// How long a call may move nothing.
     pub patience: Duration,
+    /// Bytes that may be written to it in a second; as many as it takes where absent.
+    #[serde(default)]
+    pub bandwidth: Option<u64>,
 }
 
 impl Place {
@@ -294,7 +297,15 @@ impl Place {
             path,
             mark: None,
             patience: DEFAULT_PATIENCE,
+            bandwidth: None,
         })
+    }
+
+    /// The same with no more than so many bytes a second, where that is less.
+    pub fn slow_down(&mut self, bandwidth: u64) {
+        let Self::Folder(folder) = self;
+        let known = folder.bandwidth.unwrap_or(bandwidth);
+        folder.bandwidth = Some(known.min(bandwidth));
     }
 }
 

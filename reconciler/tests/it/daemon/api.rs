@@ -517,6 +517,66 @@ fn a_check_holds_no_backup_up() {
     assert_eq!(verified["open"], 0, "{verified}");
 }
 
+/// A suspension has an end and a reason, is recorded, shown, and makes nothing look good.
+#[rstest]
+fn a_plan_can_be_suspended_and_resumed(#[values(true, false)] by_daemon: bool) {
+    let world = World::new();
+    let service = by_daemon.then(|| Service::start(&world));
+    if by_daemon {
+        wait("the first point is not taken", || {
+            slots(&world, "bp_files", "success") == 1
+        });
+    } else {
+        world.json(0, &["once"]);
+    }
+    let suspend = |more: &[&'static str]| {
+        let mut all = vec!["suspend", "bp_files"];
+        all.extend(more);
+        all
+    };
+    world.refused(2, &suspend(&["--for", "PT2H"]));
+    world.refused(2, &suspend(&["--reason", "x"]));
+    for (status, code, more) in [
+        (
+            1,
+            "SW1105",
+            vec!["--until", "2020-01-01T00:00:00Z", "--reason", "x"],
+        ),
+        (1, "SW1105", vec!["--for", "PT2H", "--reason", " "]),
+    ] {
+        let said = world.refused(status, &suspend(&more));
+        assert!(said.contains(code), "{said}");
+    }
+    let said = world.refused(2, &["suspend", "bp_typo", "--for", "PT2H", "--reason", "x"]);
+    assert!(said.contains("SW1107"), "{said}");
+    let said = world.refused(1, &["resume", "bp_files"]);
+    assert!(said.contains("not suspended"), "{said}");
+    world.json(
+        0,
+        &suspend(&["--for", "PT2H", "--reason", "the disk is replaced"]),
+    );
+    let condition = || world.json(0, &["status"])["plans"][0]["condition"].clone();
+    wait("it is not told", || condition()["code"] == "SW1121");
+    assert!(
+        condition()["why"]
+            .to_string()
+            .contains("the disk is replaced")
+    );
+    // A person may take a point all the same.
+    world.json(0, &["backup", "bp_files"]);
+    world.expect(0, &["resume", "bp_files"]);
+    wait("it is still told", || condition()["condition"] == "Ready");
+    drop(service);
+    let receipts = world.json(0, &["receipts"]);
+    let all = receipts.as_array().unwrap().iter();
+    let kinds: Vec<&Value> = all
+        .filter(|it| it["decision_type"] == "suspension")
+        .map(|it| &it["details"]["suspension"])
+        .collect();
+    assert_eq!(kinds, ["suspended", "resumed"], "{receipts}");
+    world.expect(0, &["receipts", "verify"]);
+}
+
 /// `SEAWALL_WRITE_DOCS=1` writes it anew.
 #[test]
 fn the_description_is_checked_in() {

@@ -279,6 +279,52 @@ fn parts_of_another_size_count_when_they_covered_everything() {
     assert_eq!(tenths.len(), 10);
 }
 
+/// Reading again can wait for a maintenance window, but not until it would be overdue.
+#[test]
+fn a_check_waits_for_a_maintenance_window_in_time() {
+    let mut paper = Paper::new(1, 100);
+    paper.pass(20);
+    let now = paper.now;
+    let checks = |paper: &Paper| {
+        let planned = plan(&paper.active, &paper.observed, now);
+        let steps = planned.steps.iter();
+        let read = steps.filter(|it| matches!(it.step, Step::Check(_))).count();
+        let windows = planned.waits.into_iter();
+        let mut windows = windows.filter(|it| it.on.contains("maintenance"));
+        (read, windows.next().and_then(|it| it.until))
+    };
+    let (due, _) = checks(&paper);
+    assert!(due > 0);
+    let window = |cron: String, hours: u64| {
+        let window =
+            serde_json::json!([{ "cron": cron, "timezone": "UTC", "lasts_s": hours * 3_600 }]);
+        serde_json::from_value(window).unwrap()
+    };
+    let hour = |after: i64| {
+        let then = now.checked_add(SignedDuration::from_hours(after)).unwrap();
+        then.to_zoned(jiff::tz::TimeZone::UTC).hour()
+    };
+    // One that begins in an hour is waited for.
+    let cron = format!("0 {} * * *", hour(1));
+    paper.active.model.environment.maintenance_windows = window(cron, 1);
+    let (read, until) = checks(&paper);
+    assert_eq!(read, 0);
+    assert!(
+        until.is_some_and(|until| until.duration_since(now).as_hours() <= 1),
+        "{until:?}"
+    );
+    // In one that is open it is read, and makes way at its end.
+    let cron = format!("0 {} * * *", hour(0));
+    paper.active.model.environment.maintenance_windows = window(cron, 2);
+    assert_eq!(checks(&paper).0, due);
+    // One that comes too late is not waited for.
+    let day = now.checked_sub(SignedDuration::from_hours(48)).unwrap();
+    let day = day.to_zoned(jiff::tz::TimeZone::UTC);
+    let cron = format!("0 0 {} {} *", day.day(), day.month());
+    paper.active.model.environment.maintenance_windows = window(cron, 1);
+    assert_eq!(checks(&paper), (due, None));
+}
+
 /// A check makes way for whichever backup is next, and its next piece begins where it stopped.
 #[test]
 fn a_check_makes_way_and_continues_where_it_stopped() {

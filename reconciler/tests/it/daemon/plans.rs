@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::calendar::Zones;
+use contract::duration::Seconds;
 use contract::id::{BackupId, LocationId, PlanId};
 use contract::model::Model;
 use contract::seal::Standing;
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use reconciler::domain::{
     BackupType, CopyState, Execution, ExecutionKind, Observation, Observed, PlanObserved, Run,
-    RunStatus, SlotOutcome, Verification,
+    RunStatus, SlotOutcome, Suspension, Verification,
 };
 use reconciler::doubt::Clock;
 use reconciler::plan::{ActivePolicy, Forget, Plan, Planned, Step, plan};
@@ -63,6 +64,7 @@ pub fn observed(since: Timestamp) -> Observed {
         open: vec![],
         attempts: BTreeMap::new(),
         recorded: BTreeSet::new(),
+        suspended: None,
         acknowledged: BTreeSet::new(),
         repositories: BTreeMap::new(),
         restored: BTreeMap::new(),
@@ -635,4 +637,76 @@ fn a_run_is_full_when_the_full_schedule_says_so() {
         );
     }
     assert_eq!(full, [0, 7, 14]);
+}
+
+/// Policy froze the plane, or a person suspended the plan: the slot waits, and counts again afterwards.
+#[test]
+fn no_scheduled_backup_begins_while_a_plan_is_held_back() {
+    let now = at("2026-11-20T00:10:00Z");
+    let until = at("2026-11-20T03:00:00Z");
+    let before = || observed(at("2026-11-19T12:00:00Z"));
+    let backups = |planned: &Plan| {
+        let steps = planned.steps.iter();
+        steps.filter(|it| it.step.kind() == "backup").count()
+    };
+    let mut frozen = daily();
+    assert_eq!(backups(&plan(&frozen, &before(), now)), 1);
+    let usual = plan(&frozen, &before(), now);
+    let window = json!([{
+        "from": "2026-11-19T23:00:00Z", "to": until.to_string(), "planes": ["product_cloud"], "reason": "release"
+    }]);
+    frozen.model.environment.freeze_windows = serde_json::from_value(window).unwrap();
+    let waits = plan(&frozen, &before(), now);
+    assert_eq!(backups(&waits), 0, "{waits:?}");
+    assert_eq!(waits.waits[0].until, Some(until), "{waits:?}");
+    assert!(waits.waits[0].on.contains("release"), "{waits:?}");
+    // Another plane's window holds nothing back, and neither does one that is over.
+    assert_eq!(backups(&plan(&frozen, &before(), until)), 1);
+    let mut other = frozen.clone();
+    other.model.environment.freeze_windows[0].planes = BTreeSet::new();
+    assert_eq!(backups(&plan(&other, &before(), now)), 1);
+    let mut suspended = before();
+    mine(&mut suspended).suspended = Some(Suspension {
+        plan_id: id(),
+        until,
+        reason: "the disk is replaced".to_owned(),
+        actor: "uid:0".to_owned(),
+        at: now,
+    });
+    let waits = plan(&daily(), &suspended, now);
+    assert_eq!(backups(&waits), 0, "{waits:?}");
+    assert!(
+        waits.waits[0].on.contains("the disk is replaced"),
+        "{waits:?}"
+    );
+    // The second derivation stops what the first one let pass.
+    for (active, seen) in [(&frozen, before()), (&daily(), suspended)] {
+        let objections = review(&usual, &seen, active, now);
+        assert_eq!(objections.len(), 1, "{objections:?}");
+    }
+}
+
+/// A run that was ended at its window would be ended there the next time as well.
+#[test]
+fn what_did_not_fit_its_window_may_go_on() {
+    let active = daily();
+    let now = at("2026-11-20T00:10:00Z");
+    let limit = |seen: &Observed| {
+        let planned = plan(&active, seen, now);
+        let mut steps = planned.steps.into_iter();
+        let backup = steps.find(|it| it.step.kind() == "backup").unwrap();
+        (backup.stall_limit.map(Seconds::get), backup)
+    };
+    let mut seen = observed(at("2026-11-19T12:00:00Z"));
+    // The first one has nothing to lose.
+    let (first, mut backup) = limit(&seen);
+    assert_eq!(first, Some(7_200));
+    let earlier = at("2026-11-19T00:00:00Z");
+    let mut done = backup_of(&mut backup).clone();
+    done.backup_id = "bp_files.20261119T000000Z".parse().unwrap();
+    done.slot = Some(earlier);
+    mine(&mut seen).runs.push(run(&done, earlier, true, true));
+    assert_eq!(limit(&seen).0, None);
+    mine(&mut seen).runs[0].overran = true;
+    assert_eq!(limit(&seen).0, Some(7_200));
 }

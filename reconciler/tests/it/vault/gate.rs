@@ -3,11 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use reconciler::world::vault::{Expect, Source, VaultError};
+use reconciler::world::vault::{Expect, Objects, Place, Source, VaultError};
 
 use super::flaky::Fuse;
-use super::world::{World, assert_same};
+use super::world::{World, assert_same, name};
 
 impl World {
     fn assert_no_snapshots(&self, but: usize) {
@@ -229,4 +231,25 @@ fn a_lost_repository_is_not_replaced() {
         "{error}"
     );
     assert!(!world.repository("a").exists());
+}
+
+/// A limit holds for what is written to each location, and for nothing that is read.
+#[test]
+fn no_second_has_more_than_the_bandwidth() {
+    let mut world = World::new(1);
+    world.file("one", 1, 6 << 20);
+    let mut place = Place::folder(world.path("a"));
+    place.slow_down(4 << 20);
+    place.slow_down(2 << 20);
+    let store = Objects::new(place, name().to_string());
+    world
+        .vault
+        .set_store(world.locations[0].clone(), Arc::new(store));
+    let began = Instant::now();
+    world.backup(1).unwrap();
+    assert!(
+        began.elapsed() >= Duration::from_millis(2_900),
+        "{:?}",
+        began.elapsed()
+    );
 }

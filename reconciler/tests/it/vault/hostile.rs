@@ -384,6 +384,7 @@ fn junk_before_the_first_backup_costs_one_location(
 /// A fault that looks like one of the storage, where it is a location with a mark.
 fn marked(world: &World, identity: &str) -> Place {
     Place::Folder(LocationFolder {
+        bandwidth: None,
         path: world.path("a"),
         mark: Some(Mark {
             location_id: "a".parse().unwrap(),

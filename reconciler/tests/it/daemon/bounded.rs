@@ -18,6 +18,7 @@ use reconciler::domain::{
     BackupType, Execution, ExecutionKind, Restores, Run, RunStatus, SlotOutcome, SlotRecord,
     Verification,
 };
+use reconciler::plan::backup_id;
 use reconciler::store::{Change, Store as _};
 use reconciler::world::receipts::{Draft, LogError, ReceiptLog};
 use reconciler::world::store_sqlite::SqliteStore;
@@ -429,7 +430,7 @@ fn failed_slots(store: &SqliteStore, log: &mut ReceiptLog, first: usize, count: 
         let second = i64::try_from(number).unwrap() * 300;
         let slot = at(second);
         let one = Execution {
-            backup_id: Some(format!("bp_files.{number}").parse().unwrap()),
+            backup_id: Some(backup_id(&"bp_files".parse().unwrap(), slot).unwrap()),
             ..execution(number, ExecutionKind::Backup, Some(second), "bp_files")
         };
         let operation = one.operation_id.clone();

@@ -160,28 +160,24 @@ fn a_run_that_failed_is_tried_again_as_often_as_the_plan_says() {
 fn what_policy_asks_for_and_nobody_does_is_told() {
     let mut world = World::new();
     assert!(!world.expect(0, &["doctor"]).contains("does not act on"));
-    let window = serde_json::json!({
-        "from": "2026-12-24T00:00:00Z", "to": "2026-12-27T00:00:00Z",
-        "planes": ["product_cloud"], "reason": "holidays"
-    });
+    // What it heeds is not told.
+    world.model["plans"]["bp_files"]["bandwidth_bytes_per_second"] = 1_000_000.into();
+    world.publish();
+    assert!(!world.expect(0, &["doctor"]).contains("does not act on"));
     for (below, field, value, told) in [
-        (
-            "/plans/bp_files",
-            "bandwidth_bytes_per_second",
-            1_000_000.into(),
-            "`bandwidth` of plans",
-        ),
-        (
-            "/environment",
-            "freeze_windows",
-            serde_json::json!([window]),
-            "`freeze_windows`",
-        ),
         (
             "/environment",
             "delete_budget",
             serde_json::json!({"points": 1, "within_s": 86_400}),
             "`delete_budget`",
+        ),
+        (
+            "/settings",
+            "data_retention",
+            serde_json::json!({"dr": {
+                "data_retention_id": "dr", "datasets": ["ds_files"], "purge_after_s": 86_400
+            }}),
+            "`archive_after` and `purge_after` of live data",
         ),
     ] {
         let unchanged = world.model.clone();

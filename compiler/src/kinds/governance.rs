@@ -153,10 +153,10 @@ pub struct Environment {
     pub bundle_validity: OrDefault<Duration>,
     /// A waiver may have at most this long to go when it is judged; without it, only each waiver's own expiry counts.
     pub waiver_limit: Optional<Duration>,
-    /// Times in which no backup starts; none of them may contain a slot of a plan. The proofs and `seawall diff` heed them;
-    /// `seawalld` does not yet.
+    /// Times in which no scheduled backup starts; none of them may contain a slot of a plan.
     pub freeze_windows: Optional<Vec<FreezeWindow>>,
-    /// Times in which heavy work that can wait is done; any time where none is given.
+    /// Times in which heavy work that can wait is done, such as reading stored data again; any time where none is given. What would
+    /// be overdue before the next one begins is done outside of them.
     pub maintenance_windows: Optional<Vec<MaintenanceWindow>>,
     /// How much may be deleted before a person looks; nothing where it is absent.
     pub delete_budget: Optional<DeleteBudget>,

@@ -48,7 +48,7 @@ pub struct BackupPlan {
     pub parallel_jobs: OrDefault<Positive>,
     /// How often a run that failed is tried again within its completion window; not at all where it is absent.
     pub retries: Optional<Count>,
-    /// What a run may send in a second; without limit where it is absent.
+    /// What a run may send to each location in a second; without limit where it is absent.
     pub bandwidth: Optional<Rate>,
 }
 

@@ -11,6 +11,7 @@ use contract::digest::Digest;
 use rstest::rstest;
 use serde_json::Value;
 
+use super::service::{Service, slots, wait};
 use super::world::World;
 
 const MARK: &str = ".seawall-location.json";
@@ -425,6 +426,71 @@ fn a_hung_location_is_left_out_and_nobody_waits_for_it() {
     world.json(0, &["once"]);
     assert_eq!(points(&world).1["loc_b"], 2, "it has caught up");
     assert_eq!(light(&world), "green");
+}
+
+/// Threads and resident kilobytes of a process.
+fn held_by(process: u32) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let number = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap()
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    (number("Threads:"), number("VmRSS:"))
+}
+
+/// A location that hangs for long holds neither threads nor memory, and costs no slot.
+#[test]
+#[ignore = "takes ten minutes: scripts/bench-service runs it"]
+fn a_location_that_hangs_for_long_costs_nothing() {
+    let minutes = std::env::var("MINUTES").map_or(10, |text| text.parse().unwrap());
+    let mut world = World::new();
+    for schedule in [
+        "/plans/bp_files/backup_frequency",
+        "/settings/schedules/daily",
+    ] {
+        let schedule = world.model.pointer_mut(schedule).unwrap();
+        schedule["every_s"] = 30.into();
+        schedule["start_window_s"] = 20.into();
+        schedule["completion_window_s"] = 29.into();
+    }
+    world.publish();
+    impatient(&world);
+    let disk = Frozen::mount(&world, "loc_b");
+    world.json(0, &["once"]);
+    let service = Service::start(&world);
+    wait("it takes no point", || {
+        slots(&world, "bp_files", "success") > 1
+    });
+    disk.freeze();
+    let before = slots(&world, "bp_files", "success");
+    std::thread::sleep(Duration::from_mins(1));
+    let mut seen = vec![held_by(service.id())];
+    for _ in 0..minutes * 4 {
+        std::thread::sleep(Duration::from_secs(15));
+        seen.push(held_by(service.id()));
+    }
+    let (succeeded, missed) = (
+        slots(&world, "bp_files", "success") - before,
+        slots(&world, "bp_files", "missed") + slots(&world, "bp_files", "failure"),
+    );
+    let of = |number: fn(&(u64, u64)) -> u64| {
+        let all = || seen.iter().map(number);
+        (all().min().unwrap(), all().max().unwrap())
+    };
+    let (threads, resident) = (of(|it| it.0), of(|it| it.1 >> 10));
+    println!(
+        "a location hung for {minutes} min: threads {threads:?}, MiB resident {resident:?}, {succeeded} slots succeeded, {missed} did not"
+    );
+    disk.thaw();
+    let (status, took) = service.end();
+    println!("       ended with {status:?} after {took:.2?}");
+    assert!(threads.1 - threads.0 <= 4, "{seen:?}");
+    assert_eq!(missed, 0);
 }
 
 /// Children of the program that name this world's locations and live on.

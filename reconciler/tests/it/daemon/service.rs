@@ -270,6 +270,79 @@ fn logged(world: &World, said: &str) -> usize {
     log.lines().filter(|line| line.contains(said)).count()
 }
 
+/// A dump that waits for a lock for as long as its window allows, beside many plans that are due every five minutes.
+#[test]
+#[ignore = "takes a quarter of an hour: scripts/bench-service runs it"]
+fn a_plan_that_hangs_for_long_costs_many_others_nothing() {
+    let plans = from_environment("BESIDE", 100);
+    let minutes = from_environment("MINUTES", 10) as u64;
+    let server = Server::start();
+    let mut world = with_plans(plans);
+    let database = serde_json::to_string(&server.binding("shop")).unwrap();
+    let file = world.path("seawalld.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (head, tail) = text.split_once("datasets: { ").unwrap();
+    let bound = format!("{head}datasets: {{ ds_db: {{ postgres: {database} }}, {tail}");
+    std::fs::write(&file, bound).unwrap();
+    let usual = with_a_database(&server);
+    world.model["datasets"]["ds_db"] = usual.model["datasets"]["ds_db"].clone();
+    world.model["plans"]["bp_db"] = usual.model["plans"]["bp_db"].clone();
+    world.model["settings"]["connectors"] = usual.model["settings"]["connectors"].clone();
+    let all = world.model["plans"].as_object_mut().unwrap();
+    for (plan_id, plan) in all {
+        let schedule = &mut plan["backup_frequency"];
+        let long = plan_id == "bp_db";
+        schedule["every_s"] = if long { 86_400 } else { 300 }.into();
+        schedule["jitter_s"] = if long { 0 } else { 200 }.into();
+        schedule["start_window_s"] = if long { 60 } else { 280 }.into();
+        schedule["completion_window_s"] = if long { minutes * 60 } else { 299 }.into();
+    }
+    world.publish();
+    let held = lock(&server);
+    let service = Service::start(&world);
+    let begin = Instant::now();
+    while server.sql("postgres", WAITING) == "0" {
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(begin.elapsed() < Duration::from_mins(10), "it never waits");
+    }
+    let begin = Instant::now();
+    let (mut pushes, mut hung) = (Vec::new(), Duration::ZERO);
+    while server.sql("postgres", WAITING) != "0"
+        && begin.elapsed() < Duration::from_mins(minutes + 1)
+    {
+        world.model["plans"]["bp_0"]["name"] = format!("{}", world.serial).into();
+        world.publish();
+        let pushed = Instant::now();
+        let said = format!("bundle accepted serial={}", world.serial);
+        while logged(&world, &said) == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        pushes.push(pushed.elapsed());
+        hung = begin.elapsed();
+        std::thread::sleep(Duration::from_secs(20));
+    }
+    let pushed = pushes.len();
+    let (middle, last) = ranked(pushes);
+    let ended = world.json(0, &["slots"]);
+    let count = |outcome: &str| -> u64 {
+        let all = ended.as_array().unwrap().iter();
+        all.filter(|it| it["plan_id"] != "bp_db" && it["outcome"] == outcome)
+            .filter_map(|it| it["count"].as_u64())
+            .sum()
+    };
+    println!(
+        "one plan hung for {} s beside {plans}: {} slots succeeded, {} missed, {} failed; {pushed} pushes accepted after {middle:.2?} (median), {last:.2?} (longest)",
+        hung.as_secs(),
+        count("success"),
+        count("missed"),
+        count("failure")
+    );
+    drop(held);
+    let (status, took) = service.end();
+    println!("       ended with {status:?} after {took:.2?}");
+    assert_eq!(count("missed"), 0);
+}
+
 #[test]
 #[ignore = "a benchmark: scripts/bench-service runs it"]
 fn what_a_service_costs() {

@@ -129,7 +129,7 @@ pub struct LocationBinding {
     /// How long a call at it may move nothing before it is left out of a run; 20 s when absent.
     #[serde(default, deserialize_with = "optional_duration")]
     pub patience: Option<Seconds>,
-    /// Bytes that may be written to it in a second; as many as it takes when absent. Restores are never slowed down.
+    /// Bytes that one backup or copy may write to it in a second; as many as it takes when absent. Restores are never slowed down.
     #[serde(default)]
     pub bandwidth_bytes_per_second: Option<NonZeroU64>,
 }

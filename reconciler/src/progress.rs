@@ -61,6 +61,9 @@ pub struct Progress {
     pub bytes: u64,
     /// Bytes that it will come to, where that is known.
     pub of_bytes: Option<u64>,
+    /// Work that is neither: files looked at, chunks hashed, objects made durable. Only whether it grows says something.
+    #[serde(default)]
+    pub steps: u64,
 }
 
 /// Counts in the process of an effect. Whoever works adds to it; a thread beside tells the parent.
@@ -69,6 +72,7 @@ pub struct Gauge {
     begun: Mutex<(Stage, Option<u64>)>,
     entries: AtomicU64,
     bytes: AtomicU64,
+    steps: AtomicU64,
 }
 
 impl Gauge {
@@ -92,6 +96,11 @@ impl Gauge {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// Work was done that is counted in no other way.
+    pub fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How far it is.
     pub fn progress(&self) -> Progress {
         let begun = self.lock();
@@ -101,6 +110,7 @@ impl Gauge {
             entries: self.entries.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             of_bytes,
+            steps: self.steps.load(Ordering::Relaxed),
         }
     }
 
@@ -121,4 +131,27 @@ pub struct Pace {
     pub left_s: Option<u64>,
     /// Seconds since anything was done.
     pub still_s: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hashing a dump or walking a tree stores nothing for a long time, and is no standstill.
+    #[test]
+    fn work_of_any_kind_is_progress() {
+        let gauge = Gauge::default();
+        gauge.begin(Stage::Dumping, None);
+        gauge.set(3, 7);
+        let before = gauge.progress();
+        // Whoever looks at the dump's size again finds it as it was.
+        gauge.set(3, 7);
+        assert_eq!(gauge.progress(), before);
+        gauge.step();
+        assert_ne!(gauge.progress(), before);
+        gauge.begin(Stage::Storing, Some(9));
+        gauge.add(1, 2);
+        let progress = gauge.progress();
+        assert_eq!((progress.entries, progress.bytes), (1, 2));
+    }
 }

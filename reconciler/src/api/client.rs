@@ -1,6 +1,7 @@
 //! Owns the command line's end of the socket. Never does the work itself. The interesting function is [`Client::carry_out`].
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use contract::code::{self, Code};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -15,6 +16,9 @@ use super::{Ask, Asked, Operation, Problem, State};
 use crate::failure::Failure;
 use crate::status::Status;
 use crate::world::random;
+
+/// A status is derived at once. Whoever waits longer looks for himself.
+const STATUS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The catalog entries of an answer are many at most; a longer answer is none of ours.
 const MAX_ANSWER: usize = 64 << 20;
@@ -101,7 +105,10 @@ impl Client {
     /// How everything stands, as the daemon last saw it.
     pub fn status(&self) -> Result<Status, Failure> {
         let call = self.call(Method::GET, "/v1/status", Vec::new());
-        self.runtime.block_on(call)
+        self.runtime.block_on(async {
+            let answer = tokio::time::timeout(STATUS_WITHIN, call).await;
+            answer.unwrap_or_else(|_| Err(broken(&"it is silent")))
+        })
     }
 
     /// Operations in progress, and those that finished recently.

@@ -73,6 +73,8 @@ pub trait Handler: Send + Sync + 'static {
     ) -> Result<Vec<(u64, SlotView)>, Failure>;
     /// Recovery points, newest first.
     async fn points(self: Arc<Self>, plan: Option<PlanId>) -> Result<Vec<RecoveryPoint>, Failure>;
+    /// One recovery point.
+    async fn point(self: Arc<Self>, id: BackupId) -> Result<Option<RecoveryPoint>, Failure>;
     /// Receipts from a number on.
     async fn receipts(self: Arc<Self>, from: u64, most: u32) -> Result<Vec<ReceiptView>, Failure>;
     /// Looks at the published policy now.
@@ -324,10 +326,7 @@ pub(super) async fn point(
     let none = || absent("recovery point", "`GET /v1/recovery-points` lists them");
     let found = async {
         let id: BackupId = backup_id.parse().map_err(|_| none())?;
-        let all = handler.points(None).await?;
-        all.into_iter()
-            .find(|point| point.backup_id == id)
-            .ok_or_else(none)
+        handler.point(id).await?.ok_or_else(none)
     };
     shown(found.await)
 }

@@ -145,6 +145,7 @@ mod tests {
             entries,
             bytes,
             of_bytes,
+            steps: 0,
         };
         Pace {
             progress,

@@ -309,8 +309,9 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         }
         Command::Plan => planned(config, format),
         Command::Status => {
-            if let Some(client) = Client::reach(&config.socket_path()) {
-                let status = client.status()?;
+            // A daemon that cannot tell is no reason to tell nothing.
+            let running = Client::reach(&config.socket_path());
+            if let Some(status) = running.and_then(|client| client.status().ok()) {
                 show::status(&status, format)?;
                 return Ok(u8::from(status.is_stalled()));
             }

@@ -152,6 +152,11 @@ fn check_locations(
     };
     let snapshot = run.snapshot_id.clone().unwrap_or_default();
     for location in &verify.locations {
+        if daemon.stop.is_cancelled() {
+            let failure = ended_early(daemon);
+            seen.unread.insert(location.clone(), failure);
+            continue;
+        }
         let began = clock::now();
         let helper = helper(daemon, planned);
         let checked = match findings::read(&vault, location, portion.clone(), helper) {
@@ -176,7 +181,7 @@ fn check_locations(
             Portion::All => Proves::AllUntil(began),
             Portion::Part { .. } | Portion::Packs(_) => Proves::One(&run.backup_id),
         };
-        let mut lesson = findings::learn(daemon, place, &checked, proves, now)?;
+        let mut lesson = findings::learn(daemon, place, &checked, proves, began, now)?;
         if *portion == Portion::All {
             let read = part_read(place, (1, 1), &checked, None, began);
             lesson.changes.push(Change::PartRead(read));
@@ -193,6 +198,16 @@ fn check_locations(
         }
     }
     Ok(seen)
+}
+
+/// Why work that only reads goes on no further.
+pub fn ended_early(daemon: &Daemon) -> Failure {
+    let help = "run it again when it is wanted";
+    if daemon.is_ending() {
+        Failure::new(code::RUN_INTERRUPTED, "the daemon was asked to end", help)
+    } else {
+        Failure::new(code::OPERATION_CANCELLED, "a person cancelled it", help)
+    }
 }
 
 /// A part that was read to its end, in one piece or several. It counts from when it began: what was read first is that old.
@@ -310,7 +325,14 @@ fn conclude(
     if let Some(slot) = verify.ends_slot {
         // Whatever else was found: the slot has its point where enough locations hold it sound.
         let missing = failure.clone().filter(|_| seen.sound.len() < verify.enough);
-        let run = point(daemon, verify)?;
+        let mut run = point(daemon, verify)?;
+        if let Some(run) = run
+            .as_mut()
+            .filter(|run| !run.overran && now > planned.deadline)
+        {
+            run.overran = true;
+            changes.push(Change::RunChanged(Box::new(run.clone())));
+        }
         // A point of a source in doubt ends its slot, and not well.
         let in_doubt = run.as_ref().and_then(source::failure_of);
         let failure = missing.or(in_doubt);
@@ -371,7 +393,7 @@ pub(super) fn read_part(
             } else {
                 Proves::Structure
             };
-            let lesson = findings::learn(daemon, place, &checked, proves, now)?;
+            let lesson = findings::learn(daemon, place, &checked, proves, began, now)?;
             let read = part_read(place, (part, of), &checked, step.begun.as_ref(), since);
             changes.extend(lesson.changes);
             changes.push(match &checked.through {
@@ -686,10 +708,12 @@ fn after_repair(
             .collect();
         let access = Access::new(daemon, &step.plan_id, &step.kid, [location.clone()])?;
         let helper = helper(daemon, planned);
+        let began = clock::now();
         let read = findings::read(&access.vault()?, location, Portion::Packs(packs), helper);
         if let Read::Checked(checked) = read {
             let now = clock::now();
-            changes = findings::learn(daemon, place, &checked, Proves::Structure, now)?.changes;
+            changes =
+                findings::learn(daemon, place, &checked, Proves::Structure, began, now)?.changes;
             daemon.store.commit(&changes, &[])?;
             tracing::info!(%location, objects = objects.len(), "damaged objects are repaired");
         }

@@ -334,7 +334,9 @@ fn ask_until_taken(
     let mut answer = ask_for_backup(daemon, followed, planned, backup);
     for tries in 1..=backup.retries {
         match &answer {
-            Err(NoAnswer::Failed(failure)) if failure.code != code::VAULT_COMMIT_INCOMPLETE => {
+            Err(NoAnswer::Failed(failure))
+                if failure.code != code::VAULT_COMMIT_INCOMPLETE && !is_for_time(failure) =>
+            {
                 let pause = RETRY_PAUSE.saturating_mul(tries).min(RETRY_PAUSE_MAX);
                 tracing::warn!(tries, code = %failure.code, "{}; it is tried again", failure.message);
                 if !rest(daemon, planned.deadline, pause) {
@@ -424,6 +426,11 @@ fn ask_for_backup(
         Answer::Backup(report) => Ok(*report),
         _ => Err(NoAnswer::Lost(confused())),
     }
+}
+
+/// Whether it ended because its time was over: by the daemon, or by a connector that ends before that to say why.
+fn is_for_time(failure: &Failure) -> bool {
+    [code::DEADLINE_PASSED, code::CONNECTOR_DEADLINE].contains(&failure.code)
 }
 
 pub(super) fn confused() -> Failure {
@@ -696,7 +703,7 @@ pub(super) fn failed(
         profiles: BTreeMap::new(),
         collapsed: BTreeMap::new(),
         clock_in_doubt: false,
-        overran: failure.code == code::DEADLINE_PASSED,
+        overran: is_for_time(&failure),
     };
     let outcome = if partial {
         Outcome::Partial
@@ -749,7 +756,8 @@ pub(super) fn after_loss(
         ),
         Probe::Present(found) => {
             let judged = recover::left_by(daemon, execution);
-            let run = recover::run_of(followed, execution, &found, &judged);
+            let mut run = recover::run_of(followed, execution, &found, &judged);
+            run.overran = clock::now() > execution.deadline;
             // Which packs the run wrote is not known.
             let all = Portion::All;
             took(daemon, followed, planned, backup, run, &judged, &all)

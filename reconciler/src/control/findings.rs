@@ -99,6 +99,7 @@ pub(super) fn learn(
     place: Place<'_>,
     checked: &Checked,
     proves: Proves<'_>,
+    began: Timestamp,
     now: Timestamp,
 ) -> Result<Lesson, Failure> {
     let known = damaged(daemon, place.plan_id, place.kid)?
@@ -127,7 +128,8 @@ pub(super) fn learn(
         return Ok(lesson);
     }
     for run in daemon.store.points(Some(place.plan_id))? {
-        if run.kid != *place.kid {
+        // What was committed since the reading began may be missing from what it listed.
+        if run.kid != *place.kid || run.finished_at > began {
             continue;
         }
         let mut after = run.clone();

@@ -13,7 +13,9 @@ use super::{
     ActivePolicy, Backup, CatchUp, Forget, Missed, Planned, Stall, Step, Verify, Wait, checks,
     points,
 };
-use crate::domain::{BackupType, CopyState, Observation, Outcome, PlanObserved, Run};
+use crate::domain::{
+    BackupType, CopyState, Execution, ExecutionKind, Observation, Outcome, PlanObserved, Run,
+};
 use crate::doubt::Clock;
 
 /// Steps are executed by rank, then by when they were due: records first, then what a quorum needs, then recovery points,
@@ -82,7 +84,7 @@ pub(super) fn plan_one(
     };
     point_steps(&context, &mut mine);
     catch_up_steps(&context, &mut mine);
-    check_steps(&context, &mut mine);
+    let maintenance = check_steps(&context, &mut mine);
     if policy.backup_frequency.continuous.is_some() {
         let why = "its schedule is continuous, and no bound connector archives continuously";
         mine.stall(policy, code::CONTINUOUS_UNSUPPORTED, why.to_owned());
@@ -91,6 +93,11 @@ pub(super) fn plan_one(
     match active.clock {
         Clock::Ahead { .. } => steps_in_doubt(&context, &mut mine),
         Clock::Plausible | Clock::Behind { .. } => slot_steps(&context, &mut mine),
+    }
+    // After the slot's own wait, which says when the plan runs next.
+    if let Some(next) = maintenance {
+        let on = "a maintenance window, for a check".to_owned();
+        mine.wait(policy, on, None, Some(next));
     }
     mine.would_forget = super::forget::would_forget(active, policy, seen, &calendar, now);
     mine
@@ -127,7 +134,7 @@ fn steps_in_doubt(context: &Context<'_>, mine: &mut Mine) {
     let Context { policy, seen, .. } = *context;
     let on = "a person who confirms the clock".to_owned();
     mine.wait(policy, on, Some(code::CLOCK_WRONG), None);
-    if seen.open.is_empty() {
+    if backups_open(seen).next().is_none() {
         point_without_slot(context, "the clock is in doubt", mine);
     }
 }
@@ -200,11 +207,15 @@ fn slot_steps(context: &Context<'_>, mine: &mut Mine) {
     newest_slot(context, &open, run_of_missed, mine);
 }
 
-/// Whether nothing runs, and what began before was probed in vain.
+/// Checks and restores read, and stand in no backup's way.
+fn backups_open(seen: &PlanObserved) -> impl Iterator<Item = &Execution> {
+    let open = seen.open.iter();
+    open.filter(|execution| execution.kind == ExecutionKind::Backup)
+}
+
+/// Whether no backup runs, and what began before was probed in vain.
 fn all_lost(seen: &PlanObserved) -> bool {
-    seen.open
-        .iter()
-        .all(|execution| execution.outcome == Some(Outcome::Unknown))
+    backups_open(seen).all(|execution| execution.outcome == Some(Outcome::Unknown))
 }
 
 /// Whether as many locations as a run needs hold all that can be seen. One that holds nothing yet does not count: its
@@ -261,6 +272,7 @@ fn newest_slot(
         }
         Some(_) if let Some((why, code, until)) = held_back(context) => {
             record_missed(policy, now, &mut run_of_missed, mine);
+            key_is_valid(context, mine);
             mine.wait(policy, why, code, Some(until));
         }
         Some(reason) => {
@@ -472,7 +484,8 @@ fn end_by_check(context: &Context<'_>, point: &Run, slot: Timestamp, mine: &mut 
 }
 
 /// Reading again what is stored already: the parts that are due, and points that nobody has checked yet.
-fn check_steps(context: &Context<'_>, mine: &mut Mine) {
+/// Returns the maintenance window that a check waits for.
+fn check_steps(context: &Context<'_>, mine: &mut Mine) -> Option<Timestamp> {
     let Context {
         active,
         policy,
@@ -487,13 +500,10 @@ fn check_steps(context: &Context<'_>, mine: &mut Mine) {
     for (rank, (due, planned)) in records.chain(reads) {
         mine.steps.push((rank, due, planned));
     }
-    if let Some(next) = found.waits {
-        let on = "a maintenance window, for a check".to_owned();
-        mine.wait(policy, on, None, Some(next));
-    }
     if let Some(late) = found.late {
         mine.stall(policy, code::CHECK_OVERDUE, late);
     }
+    found.waits
 }
 
 /// What became of recovery points.

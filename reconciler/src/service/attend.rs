@@ -1,12 +1,14 @@
 //! Owns one turn of one plan: close what was left open, look, plan, review, carry out what passes, and look again. Nothing of
 //! another plan is touched or waited for, but a free worker. The interesting function is [`attend`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use contract::code;
 use contract::id::PlanId;
 use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
 
 use crate::control::policy::{self, Followed};
 use crate::control::{Daemon, execute, look, recover};
@@ -48,7 +50,8 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         // Nobody else waits for the plan meanwhile.
         drop(claim);
         tracing::debug!(plan = %plan_id, "waits for a free worker");
-        let worker = workers.acquire_owned().await.map_err(|_| ended())?;
+        let worker = Arc::clone(&workers).acquire_owned().await;
+        let worker = worker.map_err(|_| ended())?;
         let Some(again) = service.claims.try_plan(plan_id) else {
             return Ok(Attended {
                 wait: Duration::ZERO,
@@ -65,29 +68,77 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         .claims
         .data_to_read(&datasets.unwrap_or_default())
         .await;
+    let mut is_over = false;
     for step in looked.steps() {
-        if service.is_asked_to_end() {
+        // What was decided before a long run is decided anew after it.
+        is_over = !step.step.is_record() && step.deadline < clock::now();
+        if is_over || service.is_asked_to_end() {
             break;
         }
         let daemon = service.daemon.part(service.daemon.stop.below(), None);
         let followed = Arc::clone(&looked.followed);
-        // The worker goes where the work is: it is free when that ends, and not when somebody stops waiting for it.
-        let held = worker;
+        let running = Arc::clone(&service.running).acquire_owned().await;
+        let running = running.map_err(|_| ended())?;
+        let overtime = Overtime::of(&step, worker);
         let beside = Arc::clone(service);
-        worker = blocking(move || {
+        blocking(move || {
             let since = clock::now();
-            let done = execute::execute(&daemon, &followed, &step)?;
-            beside.requests.carried_out(since, &done);
-            Ok(held)
+            let done = execute::execute(&daemon, &followed, &step);
+            // Given back where the work is: nobody stops waiting for it before.
+            drop(running);
+            beside.requests.carried_out(since, &done?);
+            Ok(())
         })
         .await?;
+        worker = if let Some(worker) = overtime.end() {
+            worker
+        } else {
+            let worker = Arc::clone(&workers).acquire_owned().await;
+            worker.map_err(|_| ended())?
+        };
         service.recorded.notify_one();
     }
     drop(worker);
     if !service.is_asked_to_end() {
         looked = look_at(service, plan_id, &mut claim).await?;
     }
-    Ok(looked.attended())
+    let mut attended = looked.attended();
+    if is_over {
+        attended.wait = Duration::ZERO;
+    }
+    Ok(attended)
+}
+
+/// The worker's permit of one step. A run that may go on past its deadline gives it back there: however long it takes, other plans
+/// do not wait for it.
+struct Overtime {
+    permit: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    clock: Option<JoinHandle<()>>,
+}
+
+impl Overtime {
+    fn of(step: &Planned, permit: OwnedSemaphorePermit) -> Self {
+        let permit = Arc::new(Mutex::new(Some(permit)));
+        let clock = step.stall_limit.map(|_| {
+            let left = step.deadline.duration_since(clock::now()).as_secs();
+            let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+            let held = Arc::clone(&permit);
+            tokio::spawn(async move {
+                tokio::time::sleep(left).await;
+                held.lock().unwrap_or_else(PoisonError::into_inner).take();
+            })
+        });
+        Self { permit, clock }
+    }
+
+    /// The permit, where it was not given back.
+    fn end(self) -> Option<OwnedSemaphorePermit> {
+        if let Some(clock) = self.clock {
+            clock.abort();
+        }
+        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
+        permit.take()
+    }
 }
 
 /// Looks at a plan at an instant that is later than that of the look before, because operations are named after it.

@@ -34,6 +34,9 @@ use view::View;
 /// Threads that decide. They never block, and there is little to decide at a time.
 const DECIDING: usize = 2;
 
+/// Effects that may run at the same time, those that go on past their deadline among them: a number that no machine reaches.
+const MOST_EFFECTS: u32 = 100_000;
+
 /// Plans that are looked at side by side. A look takes milliseconds; one at a location that hangs holds a thread for a minute.
 const LOOKS: usize = 32;
 
@@ -48,8 +51,8 @@ struct Service {
     daemon: Daemon,
     /// One permit for each effect that may run.
     workers: Arc<Semaphore>,
-    /// How many permits there are.
-    all_workers: u32,
+    /// One permit for each effect that runs, those that go on past their deadline among them.
+    running: Arc<Semaphore>,
     looks: Semaphore,
     /// The policy in force; none before the first was accepted.
     active: watch::Sender<Option<Arc<Followed>>>,
@@ -95,7 +98,7 @@ async fn serve(daemon: Daemon) -> Result<(), Failure> {
     let service = Arc::new(Service {
         daemon,
         workers: Arc::new(Semaphore::new(workers as usize)),
-        all_workers: workers,
+        running: Arc::new(Semaphore::new(MOST_EFFECTS as usize)),
         looks: Semaphore::new(LOOKS),
         active: watch::Sender::new(None),
         wake,
@@ -124,7 +127,7 @@ async fn serve(daemon: Daemon) -> Result<(), Failure> {
     };
     // Whatever the reason: nothing new begins, and what is under way is ended and recorded.
     service.daemon.stop.cancel();
-    let _all = service.workers.acquire_many(service.all_workers).await;
+    let _all = service.running.acquire_many(MOST_EFFECTS).await;
     let _asked = service.asked.acquire_many(MOST_REQUESTS).await;
     copies::last(&service).await;
     let _ = tokio::time::timeout(LAST_WORDS, tasks.join_all()).await;

@@ -22,7 +22,7 @@ use crate::control::execute::Done;
 use crate::control::policy::Followed;
 use crate::control::restore::{Request, Wanted};
 use crate::control::{
-    Daemon, Work, acceptance, doctor, execute, locations, operate, recover, restore, source,
+    Daemon, Work, acceptance, care, doctor, execute, locations, operate, recover, restore, source,
     suspension, timekeeping,
 };
 use crate::failure::Failure;
@@ -301,6 +301,10 @@ impl Handler for Service {
         .await
     }
 
+    async fn point(self: Arc<Self>, id: BackupId) -> Result<Option<RecoveryPoint>, Failure> {
+        blocking(move || Ok(self.daemon.store.point(&id)?.map(Into::into))).await
+    }
+
     async fn receipts(self: Arc<Self>, from: u64, most: u32) -> Result<Vec<ReceiptView>, Failure> {
         blocking(move || {
             let found = self.daemon.store.receipts(from, u64::from(most))?;
@@ -513,6 +517,9 @@ async fn verify(
     });
     let mut all = Vec::new();
     for check in checks.await? {
+        if daemon.stop.is_cancelled() {
+            return Err(care::ended_early(&daemon));
+        }
         let plans = [check.step.plan_id().clone()];
         let (beside, under) = (daemon.clone(), policy_now(service)?);
         let checked = blocking(move || {

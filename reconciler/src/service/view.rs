@@ -133,6 +133,8 @@ pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, F
     for one in daemon.store.open_executions()? {
         open.entry(one.plan_id.clone()).or_default().push(one);
     }
+    let mut suspended = daemon.store.suspensions()?;
+    suspended.retain(|_, it| it.until > now);
     let mut plan = Plan::empty(now);
     plan.stalled = plan::split(&followed.active);
     let mut objections = Vec::new();
@@ -147,6 +149,7 @@ pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, F
     known.observed.running = Some(daemon.store.epoch());
     for (plan_id, seen) in &mut known.observed.plans {
         seen.open = open.remove(plan_id).unwrap_or_default();
+        seen.suspended = suspended.remove(plan_id);
     }
     let (active, observed) = (&followed.active, &known.observed);
     Ok(status::status(

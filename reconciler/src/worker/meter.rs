@@ -97,6 +97,7 @@ mod tests {
             entries: 1,
             bytes,
             of_bytes,
+            steps: 0,
         };
         let seen = Seen {
             progress,

@@ -94,8 +94,22 @@ impl Bounds {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// An error once the deadline has passed or the call was cancelled; `what` names what was under way.
+    /// Says that a piece of work was done, so that whoever watches sees it going on.
+    pub(super) fn step(&self) {
+        if let Some(moves) = &self.moves {
+            moves.gauge.step();
+        }
+    }
+
+    /// An error once the deadline has passed or the call was cancelled; `what` names the work of which a piece was done. Who only
+    /// waits asks [`Bounds::is_over`].
     pub fn check(&self, what: &str) -> Result<(), ConnectorError> {
+        self.step();
+        self.may_go_on(what)
+    }
+
+    /// The same of a wait: it is no progress.
+    pub(super) fn may_go_on(&self, what: &str) -> Result<(), ConnectorError> {
         if self.cancel.is_cancelled() {
             Err(ConnectorError::Cancelled {
                 what: what.to_owned(),

@@ -157,7 +157,9 @@ pub(super) fn run(
     let folders = Folders::open(&request.sources, &vault.gauge)?;
     let here = Identity::of_this_process();
     prepare(vault, request)?;
+    vault.gauge.step();
     let (_locks, refused) = lock_all(vault, &here)?;
+    vault.gauge.step();
     clear_unfinished(vault);
     let (run, snapshot_template) = enlist(vault, request, refused, &here, tags)?;
     vault.gauge.begin(Stage::Storing, None);
@@ -317,7 +319,7 @@ fn enlist<'run>(
     let run = Run {
         vault,
         request,
-        mirror: Mirror::start(inside, request.commit),
+        mirror: Mirror::start(inside, request.commit, &vault.gauge),
         outside,
     };
     Ok((run, snapshot))

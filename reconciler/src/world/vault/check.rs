@@ -170,7 +170,7 @@ pub(super) fn check(
         doubted.extend(checked.damaged.keys().cloned());
     }
     if !doubted.is_empty() || !checked.faults.is_empty() {
-        checked.broken = broken(order, &believed(&doubted), &checked.held)?;
+        checked.broken = broken(order, &believed(&doubted), &checked.held, gauge)?;
     }
     // The engine found a fault that the walk does not: nothing there can be called whole.
     if let (Some(fault), true) = (checked.faults.first(), checked.broken.is_empty()) {
@@ -307,8 +307,9 @@ fn broken(
     order: &Order,
     store: &Arc<dyn Store>,
     held: &BTreeSet<String>,
+    gauge: &Arc<Gauge>,
 ) -> Result<BTreeMap<String, String>, VaultError> {
-    let (opened, reader) = open(order, store, &Arc::default())?;
+    let (opened, reader) = open(order, store, gauge)?;
     reader.show_only(repository::known_packs(&opened)?.0);
     let indexed = opened.to_indexed_checked().map_err(engine("checking"))?;
     let mut whole = HashSet::new();

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observe::is_content_of;
 use super::store::{Kind, Object, Store, StoreError};
+use crate::progress::Gauge;
 
 /// Objects waiting per location. Packs are shared between the queues, so this bounds memory, not copies.
 const QUEUE_DEPTH: usize = 2;
@@ -50,6 +51,7 @@ struct Lane {
     waiting: Mutex<u64>,
     drained: Condvar,
     queue: Mutex<Option<SyncSender<Parcel>>>,
+    gauge: Arc<Gauge>,
 }
 
 impl Lane {
@@ -66,6 +68,7 @@ impl Lane {
         match result {
             Ok(()) => {
                 tracing::debug!(location = %self.location, kind = ?object.kind, "object is durable");
+                self.gauge.step();
                 ledger.objects += 1;
                 ledger.bytes += content.iter().map(|part| part.len() as u64).sum::<u64>();
             }
@@ -128,7 +131,11 @@ pub(super) struct Mirror {
 
 impl Mirror {
     /// Starts the writers of each location.
-    pub(super) fn start(stores: Vec<(LocationId, Arc<dyn Store>)>, commit: usize) -> Arc<Self> {
+    pub(super) fn start(
+        stores: Vec<(LocationId, Arc<dyn Store>)>,
+        commit: usize,
+        gauge: &Arc<Gauge>,
+    ) -> Arc<Self> {
         let mut writers = Vec::new();
         let lanes = stores
             .into_iter()
@@ -141,6 +148,7 @@ impl Mirror {
                     waiting: Mutex::new(0),
                     drained: Condvar::new(),
                     queue: Mutex::new(Some(sender)),
+                    gauge: Arc::clone(gauge),
                 });
                 let receiver = Arc::new(Mutex::new(receiver));
                 for _ in 0..WRITERS {

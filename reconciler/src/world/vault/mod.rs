@@ -483,7 +483,7 @@ impl Vault {
                 why: "the key files at the other locations cannot be used".to_owned(),
             });
         }
-        let mirror = Mirror::start(stores, commit);
+        let mirror = Mirror::start(stores, commit, &self.gauge);
         if let Some(found) = &existing {
             mirror.write_everywhere(&found.object, std::slice::from_ref(&found.content));
         }

@@ -471,7 +471,8 @@ impl Store for Objects {
             at.write(&wanted, &content, pulse)
         })?;
         let Place::Folder(site) = &self.place;
-        if let Some(limit) = site.bandwidth {
+        // Packs are nearly all of it, and a lock that waits behind them would look like a dead one.
+        if let (Some(limit), Kind::Pack) = (site.bandwidth, object.kind) {
             let rest = self
                 .pace
                 .lock()

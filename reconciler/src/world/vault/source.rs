@@ -578,6 +578,7 @@ impl Read for CountedReader {
                     lock(&tally.shrank).add(&self.opened.path);
                 }
                 part.fill(0);
+                tally.gauge.step();
                 self.left -= part.len() as u64;
                 Ok(part.len())
             }

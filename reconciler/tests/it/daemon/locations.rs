@@ -489,7 +489,10 @@ fn a_location_that_hangs_for_long_costs_nothing() {
     disk.thaw();
     let (status, took) = service.end();
     println!("       ended with {status:?} after {took:.2?}");
-    assert!(threads.1 - threads.0 <= 4, "{seen:?}");
+    // A run has some for as long as it takes; what stays is what it was.
+    let least = |part: &[(u64, u64)]| part.iter().map(|it| it.0).min().unwrap();
+    let (first, last) = seen.split_at(seen.len() / 2);
+    assert!(least(last) <= least(first) + 2, "{seen:?}");
     assert_eq!(missed, 0);
 }
 

@@ -164,22 +164,12 @@ fn what_policy_asks_for_and_nobody_does_is_told() {
     world.model["plans"]["bp_files"]["bandwidth_bytes_per_second"] = 1_000_000.into();
     world.publish();
     assert!(!world.expect(0, &["doctor"]).contains("does not act on"));
-    for (below, field, value, told) in [
-        (
-            "/environment",
-            "delete_budget",
-            serde_json::json!({"points": 1, "within_s": 86_400}),
-            "`delete_budget`",
-        ),
-        (
-            "/settings",
-            "data_retention",
-            serde_json::json!({"dr": {
-                "data_retention_id": "dr", "datasets": ["ds_files"], "purge_after_s": 86_400
-            }}),
-            "`archive_after` and `purge_after` of live data",
-        ),
-    ] {
+    for (below, field, value, told) in [(
+        "/environment",
+        "delete_budget",
+        serde_json::json!({"points": 1, "within_s": 86_400}),
+        "`delete_budget`",
+    )] {
         let unchanged = world.model.clone();
         world.model.pointer_mut(below).unwrap()[field] = value;
         world.publish();

@@ -431,7 +431,7 @@ impl Session {
         loop {
             match self.lines.recv_timeout(LOOK_EVERY) {
                 Ok(line) => return Ok(line),
-                Err(RecvTimeoutError::Timeout) => bounds.check(OPENING)?,
+                Err(RecvTimeoutError::Timeout) => bounds.may_go_on(OPENING)?,
                 Err(RecvTimeoutError::Disconnected) => {
                     let status = self.group.end().map_err(|error| failure(error, OPENING))?;
                     let stderr = self.stderr.recv_timeout(LOOK_EVERY).unwrap_or_default();

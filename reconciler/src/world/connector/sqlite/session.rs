@@ -128,7 +128,10 @@ async fn connect(
     connection
         .lock_handle()
         .await?
-        .set_progress_handler(STEPS_BETWEEN_CHECKS, move || !limits.is_over());
+        .set_progress_handler(STEPS_BETWEEN_CHECKS, move || {
+            limits.step();
+            !limits.is_over()
+        });
     Ok(connection)
 }
 

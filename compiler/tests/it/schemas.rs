@@ -32,7 +32,8 @@ fn published_schemas_are_the_kinds() {
     let own: Vec<String> = all.into_iter().map(|(name, _)| name).collect();
     let files = std::fs::read_dir(&folder).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    stale.extend(names.filter(|name| !own.contains(name)));
+    // The daemon's API is described by the daemon, whose own test holds it.
+    stale.extend(names.filter(|name| !own.contains(name) && name != "seawalld-api.json"));
     assert!(
         stale.is_empty(),
         "{stale:?} differ or belong to no kind; remove those, build, and run: target/release/seawall schema --out schemas"

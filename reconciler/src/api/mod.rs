@@ -107,6 +107,16 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// Of an operation that ended.
+    pub const fn of(failure: Option<&Failure>) -> Self {
+        match failure {
+            None => Self::Succeeded,
+            Some(_) => Self::Failed,
+        }
+    }
+}
+
 /// One operation of the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Operation {

@@ -222,6 +222,12 @@ fn page<T>(
     Ok(Page { items, next })
 }
 
+/// A cursor that is the number of an entry.
+fn number(cursor: Option<String>) -> Result<Option<u64>, Failure> {
+    let number = cursor.map(|cursor| cursor.parse().map_err(|_| unknown_cursor()));
+    number.transpose()
+}
+
 fn unknown_cursor() -> Failure {
     absent("page", "take `cursor` from the `next` of the page before")
 }
@@ -272,10 +278,7 @@ pub(super) async fn slots(
     let paged = async {
         let Query(paging) = query.map_err(unread)?;
         let limit = limit(paging.limit)?;
-        let before = match paging.cursor {
-            None => None,
-            Some(cursor) => Some(cursor.parse::<u64>().map_err(|_| unknown_cursor())?),
-        };
+        let before = number(paging.cursor)?;
         let found = handler.slots(paging.plan_id, before, limit + 1).await?;
         let more = found.len() > limit as usize;
         let mut last = None;
@@ -342,10 +345,7 @@ pub(super) async fn receipts(
     let paged = async {
         let Query(paging) = query.map_err(unread)?;
         let limit = limit(paging.limit)?;
-        let from = match paging.cursor {
-            None => 0,
-            Some(cursor) => cursor.parse::<u64>().map_err(|_| unknown_cursor())?,
-        };
+        let from = number(paging.cursor)?.unwrap_or(0);
         let mut items = handler.receipts(from, limit + 1).await?;
         let more = items.len() > limit as usize;
         items.truncate(limit as usize);

@@ -16,7 +16,7 @@ const LINE_EACH: Duration = Duration::from_secs(30);
 /// How often the progress of our own work is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// An effect that did nothing for so many seconds is told to do nothing.
+/// After so many seconds without progress, that is shown in place of a rate.
 const STILL_S: u64 = 10;
 
 /// Where progress is shown.

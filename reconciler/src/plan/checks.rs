@@ -97,11 +97,9 @@ impl Upkeep {
             let next = calendar.next_after(now);
             upkeep.next = upkeep.next.into_iter().chain(next).min();
         }
-        let is_open = upkeep.open_until > now;
-        if is_open || upkeep.next.is_none() {
+        if upkeep.open_until > now {
             upkeep.next = None;
-        }
-        if !is_open {
+        } else {
             // Whatever must be read outside of a window is not bound by one.
             upkeep.open_until = Timestamp::MAX;
         }

@@ -124,10 +124,7 @@ impl Requests {
         if let Some(failure) = &failure {
             tracing::error!(request = id, code = %failure.code, "{}", failure.message);
         }
-        running.operation.state = match failure {
-            None => State::Succeeded,
-            Some(_) => State::Failed,
-        };
+        running.operation.state = State::of(failure.as_ref());
         running.operation.result = value;
         running.operation.failure = failure;
         keep(&mut known.ended, running.operation);
@@ -139,10 +136,7 @@ impl Requests {
         let operation = Operation {
             id: done.operation_id.clone(),
             asked: None,
-            state: match done.failure {
-                None => State::Succeeded,
-                Some(_) => State::Failed,
-            },
+            state: State::of(done.failure.as_ref()),
             asked_at: Some(since),
             requested_by: None,
             result: serde_json::to_value(done).ok(),

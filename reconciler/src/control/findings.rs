@@ -105,6 +105,26 @@ pub(super) fn learn(
     let known = damaged(daemon, place.plan_id, place.kid)?
         .remove(place.location)
         .unwrap_or_default();
+    let points = daemon.store.points(Some(place.plan_id))?;
+    Ok(taught(
+        place,
+        checked,
+        proves,
+        &known,
+        &points,
+        (began, now),
+    ))
+}
+
+/// What a reading between two instants teaches of what is known.
+fn taught(
+    place: Place<'_>,
+    checked: &Checked,
+    proves: Proves<'_>,
+    known: &BTreeSet<String>,
+    points: &[Run],
+    (began, now): (Timestamp, Timestamp),
+) -> Lesson {
     let mut lesson = Lesson::default();
     for (object, why) in &checked.damaged {
         if !known.contains(object) {
@@ -125,15 +145,15 @@ pub(super) fn learn(
         lesson.changes.push(repaired(place, object));
     }
     if checked.through.is_some() && checked.damaged.is_empty() {
-        return Ok(lesson);
+        return lesson;
     }
-    for run in daemon.store.points(Some(place.plan_id))? {
+    for run in points {
         // What was committed since the reading began may be missing from what it listed.
         if run.kid != *place.kid || run.finished_at > began {
             continue;
         }
         let mut after = run.clone();
-        judge(&mut after, place.location, checked, proves.of(&run), now);
+        judge(&mut after, place.location, checked, proves.of(run), now);
         if let (Some(why), None) = (
             after.damaged_at.get(place.location),
             run.damaged_at.get(place.location),
@@ -144,11 +164,11 @@ pub(super) fn learn(
             );
             lesson.news.push(what);
         }
-        if after != run {
+        if after != *run {
             lesson.changes.push(Change::RunChanged(Box::new(after)));
         }
     }
-    Ok(lesson)
+    lesson
 }
 
 /// An object is sound again.
@@ -214,5 +234,90 @@ fn unverify(run: &mut Run, location: &LocationId) {
         if locations.is_empty() {
             run.verification = Verification::Pending;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// A verified recovery point that was finished at a second.
+    fn finished_at(second: i64) -> Run {
+        let at = Timestamp::from_second(second).unwrap();
+        let run = json!({
+            "backup_id": "bp_files.20260101T000000Z",
+            "plan_id": "bp_files",
+            "dataset_ids": ["ds_files"],
+            "started_at": at,
+            "finished_at": at,
+            "backup_type": "full",
+            "status": "success",
+            "kid": "key_files",
+            "snapshot_id": "5d41",
+            "storage_locations": {"loc_a": "loc_a:test/bp_files/key_files"},
+            "checksums": {},
+            "verification": {"is": "verified", "at": at, "locations": ["loc_a"]},
+            "bytes": 1,
+            "added_bytes": 1,
+        });
+        serde_json::from_value(run).unwrap()
+    }
+
+    fn after_a_reading(run: &Run, checked: &Checked) -> Lesson {
+        let location: LocationId = "loc_a".parse().unwrap();
+        let place = Place {
+            plan_id: &run.plan_id,
+            kid: &run.kid,
+            location: &location,
+        };
+        let span = (
+            Timestamp::from_second(100).unwrap(),
+            Timestamp::from_second(200).unwrap(),
+        );
+        let points = std::slice::from_ref(run);
+        taught(
+            place,
+            checked,
+            Proves::Structure,
+            &BTreeSet::new(),
+            points,
+            span,
+        )
+    }
+
+    /// A reading lists what there is when it begins: what a backup beside it commits later is not missing.
+    #[test]
+    fn a_point_that_was_committed_beside_a_reading_is_not_missing() {
+        let listed_nothing = Checked::default();
+        let beside = after_a_reading(&finished_at(150), &listed_nothing);
+        assert_eq!(beside.changes, []);
+        let before = after_a_reading(&finished_at(100), &listed_nothing);
+        let after: Vec<&Verification> = before
+            .changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::RunChanged(run) => Some(&run.verification),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(after, [&Verification::Pending]);
+    }
+
+    /// The same of one that looks broken, because its packs were written after the listing.
+    #[test]
+    fn a_point_that_was_committed_beside_a_reading_is_not_damaged() {
+        let mut checked = Checked::default();
+        checked.held.insert("5d41".to_owned());
+        checked
+            .broken
+            .insert("5d41".to_owned(), "a pack is missing".to_owned());
+        let beside = after_a_reading(&finished_at(150), &checked);
+        assert_eq!((beside.changes, beside.news), (Vec::new(), Vec::new()));
+        let before = after_a_reading(&finished_at(100), &checked);
+        assert_eq!(before.news.len(), 1, "{before:?}");
     }
 }

@@ -43,15 +43,13 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
     if looked.steps().is_empty() {
         return Ok(looked.attended());
     }
-    let workers = Arc::clone(&service.workers);
-    let mut worker = if let Ok(worker) = Arc::clone(&workers).try_acquire_owned() {
+    let worker = if let Ok(worker) = Arc::clone(&service.workers).try_acquire_owned() {
         worker
     } else {
         // Nobody else waits for the plan meanwhile.
         drop(claim);
         tracing::debug!(plan = %plan_id, "waits for a free worker");
-        let worker = Arc::clone(&workers).acquire_owned().await;
-        let worker = worker.map_err(|_| ended())?;
+        let worker = free_worker(service).await?;
         let Some(again) = service.claims.try_plan(plan_id) else {
             return Ok(Attended {
                 wait: Duration::ZERO,
@@ -69,12 +67,18 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         .data_to_read(&datasets.unwrap_or_default())
         .await;
     let mut is_over = false;
+    let mut held = Some(worker);
     for step in looked.steps() {
         // What was decided before a long run is decided anew after it.
         is_over = !step.step.is_record() && step.deadline < clock::now();
         if is_over || service.is_asked_to_end() {
             break;
         }
+        let worker = match held.take() {
+            Some(worker) => worker,
+            // A run before it outlasted its deadline and gave its permit back there.
+            None => free_worker(service).await?,
+        };
         let daemon = service.daemon.part(service.daemon.stop.below(), None);
         let followed = Arc::clone(&looked.followed);
         let running = Arc::clone(&service.running).acquire_owned().await;
@@ -90,15 +94,10 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
             Ok(())
         })
         .await?;
-        worker = if let Some(worker) = overtime.end() {
-            worker
-        } else {
-            let worker = Arc::clone(&workers).acquire_owned().await;
-            worker.map_err(|_| ended())?
-        };
+        held = overtime.end();
         service.recorded.notify_one();
     }
-    drop(worker);
+    drop(held);
     if !service.is_asked_to_end() {
         looked = look_at(service, plan_id, &mut claim).await?;
     }
@@ -107,6 +106,11 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         attended.wait = Duration::ZERO;
     }
     Ok(attended)
+}
+
+async fn free_worker(service: &Service) -> Result<OwnedSemaphorePermit, Failure> {
+    let worker = Arc::clone(&service.workers).acquire_owned().await;
+    worker.map_err(|_| ended())
 }
 
 /// The worker's permit of one step. A run that may go on past its deadline gives it back there: however long it takes, other plans

@@ -276,6 +276,7 @@ impl Handler for Service {
         most: u32,
     ) -> Result<Vec<(u64, SlotView)>, Failure> {
         blocking(move || {
+            operate::known(&self.daemon, plan.as_ref())?;
             let found = self
                 .daemon
                 .store

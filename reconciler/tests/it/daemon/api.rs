@@ -372,6 +372,13 @@ fn resources_are_what_the_commands_show() {
         slots.len(),
         world.json(0, &["slots"]).as_array().unwrap().len()
     );
+    // A plan that nobody knows is a typing error, not an empty list.
+    for of_plan in ["slots", "recovery-points"] {
+        let path = format!("/v1/{of_plan}?plan_id=bp_typo");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = send(&world, &request);
+        assert!(answer.contains("SW1107"), "{answer}");
+    }
     let points = pages(&world, "/v1/recovery-points?");
     let mut catalog = world.json(0, &["catalog"]).as_array().unwrap().clone();
     catalog.reverse();

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::service::{Service, slots, wait};
 use super::world::World;
 
 /// A hole of so many bytes takes seconds to read, and nothing to store.
@@ -25,8 +26,12 @@ fn hurried() -> World {
 }
 
 fn grow(world: &World) {
+    grow_to(world, LARGE);
+}
+
+fn grow_to(world: &World, bytes: u64) {
     let large = fs::File::create(world.path("live/large")).unwrap();
-    large.set_len(LARGE).unwrap();
+    large.set_len(bytes).unwrap();
 }
 
 fn codes(status: &Value) -> String {
@@ -87,4 +92,47 @@ fn a_backup_that_was_ended_at_its_window_goes_on_the_next_time() {
             (&json!("success"), &json!(true)),
         ]
     );
+}
+
+/// A run that goes on past its deadline takes no worker from the others, not even the only one.
+#[test]
+fn a_run_that_outlasts_its_window_holds_no_worker() {
+    let mut world = hurried();
+    // Half a minute and more: the run ends long after the other plan has its point.
+    grow_to(&world, 6 * LARGE);
+    let files = format!(
+        "ds_files: {{ files: {{ path: {} }} }}",
+        world.path("live").display()
+    );
+    let both = format!(
+        "{files}, ds_small: {{ files: {{ path: {} }} }}",
+        world.path("small").display()
+    );
+    fs::create_dir(world.path("small")).unwrap();
+    world.put("small/one", b"one");
+    world.configure(&[
+        ("interval: PT1S", "interval: PT1S\nworkers: 1"),
+        (&files, &both),
+    ]);
+    let service = Service::start(&world);
+    let log = || fs::read_to_string(world.path("run.log")).unwrap();
+    wait("the first run does not begin", || {
+        log().contains("intent is recorded")
+    });
+    let mut dataset = world.model["datasets"]["ds_files"].clone();
+    dataset["dataset_id"] = "ds_small".into();
+    world.model["datasets"]["ds_small"] = dataset;
+    let mut plan = world.model["plans"]["bp_files"].clone();
+    plan["plan_id"] = "bp_small".into();
+    plan["dataset_ids"] = json!(["ds_small"]);
+    // It may wait for a busy machine.
+    plan["backup_frequency"]["start_window_s"] = json!(3_600);
+    plan["backup_frequency"]["completion_window_s"] = json!(3_600);
+    world.model["plans"]["bp_small"] = plan;
+    world.publish();
+    wait("the other plan waits for the run that is late", || {
+        slots(&world, "bp_small", "success") == 1
+    });
+    assert_eq!(slots(&world, "bp_files", "success"), 0, "it has ended");
+    assert_eq!(service.end().0, Some(0));
 }

@@ -105,26 +105,6 @@ pub(super) fn learn(
     let known = damaged(daemon, place.plan_id, place.kid)?
         .remove(place.location)
         .unwrap_or_default();
-    let points = daemon.store.points(Some(place.plan_id))?;
-    Ok(taught(
-        place,
-        checked,
-        proves,
-        &known,
-        &points,
-        (began, now),
-    ))
-}
-
-/// What a reading between two instants teaches of what is known.
-fn taught(
-    place: Place<'_>,
-    checked: &Checked,
-    proves: Proves<'_>,
-    known: &BTreeSet<String>,
-    points: &[Run],
-    (began, now): (Timestamp, Timestamp),
-) -> Lesson {
     let mut lesson = Lesson::default();
     for (object, why) in &checked.damaged {
         if !known.contains(object) {
@@ -145,8 +125,22 @@ fn taught(
         lesson.changes.push(repaired(place, object));
     }
     if checked.through.is_some() && checked.damaged.is_empty() {
-        return lesson;
+        return Ok(lesson);
     }
+    let points = daemon.store.points(Some(place.plan_id))?;
+    learn_of_points(&mut lesson, place, checked, proves, &points, (began, now));
+    Ok(lesson)
+}
+
+/// What a reading between two instants shows of the recovery points.
+fn learn_of_points(
+    lesson: &mut Lesson,
+    place: Place<'_>,
+    checked: &Checked,
+    proves: Proves<'_>,
+    points: &[Run],
+    (began, now): (Timestamp, Timestamp),
+) {
     for run in points {
         // What was committed since the reading began may be missing from what it listed.
         if run.kid != *place.kid || run.finished_at > began {
@@ -168,7 +162,6 @@ fn taught(
             lesson.changes.push(Change::RunChanged(Box::new(after)));
         }
     }
-    lesson
 }
 
 /// An object is sound again.
@@ -279,14 +272,9 @@ mod tests {
             Timestamp::from_second(200).unwrap(),
         );
         let points = std::slice::from_ref(run);
-        taught(
-            place,
-            checked,
-            Proves::Structure,
-            &BTreeSet::new(),
-            points,
-            span,
-        )
+        let mut lesson = Lesson::default();
+        learn_of_points(&mut lesson, place, checked, Proves::Structure, points, span);
+        lesson
     }
 
     /// A reading lists what there is when it begins: what a backup beside it commits later is not missing.

@@ -322,9 +322,13 @@ fn the_socket_is_the_owners_and_junk_is_refused() {
     assert_eq!(service.end().0, Some(0));
 }
 
-fn get(world: &World, path: &str) -> Value {
+fn ask(world: &World, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    let answer = send(world, &request);
+    send(world, &request)
+}
+
+fn get(world: &World, path: &str) -> Value {
+    let answer = ask(world, path);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
     serde_json::from_str(body).unwrap()
@@ -372,11 +376,9 @@ fn resources_are_what_the_commands_show() {
         slots.len(),
         world.json(0, &["slots"]).as_array().unwrap().len()
     );
-    // A plan that nobody knows is a typing error, not an empty list.
+    // An unknown plan is an error, not an empty list.
     for of_plan in ["slots", "recovery-points"] {
-        let path = format!("/v1/{of_plan}?plan_id=bp_typo");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        let answer = send(&world, &request);
+        let answer = ask(&world, &format!("/v1/{of_plan}?plan_id=bp_typo"));
         assert!(answer.contains("SW1107"), "{answer}");
     }
     let points = pages(&world, "/v1/recovery-points?");

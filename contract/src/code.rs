@@ -251,6 +251,8 @@ codes! {
     NO_PROGRESS = 1119 "no-progress" "an effect was ended because it made no progress";
     SAFETY_POINT_FAILED = 1120 "safety-point-failed" "no recovery point of what a restore would replace can be taken";
     PLAN_SUSPENDED = 1121 "plan-suspended" "a person suspended the schedule of a plan";
+    SIMULATION_UNUSABLE = 1122 "simulation-unusable" "a simulation cannot be played";
+    SIMULATION_BROKEN = 1123 "simulation-broken" "a property does not hold in a simulation";
 
     // 12 source
     CONFIG_UNREADABLE = 1201 "config-unreadable" "the configuration file cannot be read";

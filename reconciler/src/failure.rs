@@ -38,6 +38,7 @@ impl Failure {
             code::CREDENTIALS_IN_URL,
             code::UNKNOWN_OBJECT,
             code::RESTORE_UNFIT,
+            code::SIMULATION_UNUSABLE,
         ];
         let environment = [
             code::RECEIPT_KEY_UNUSABLE,

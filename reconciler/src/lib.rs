@@ -14,6 +14,7 @@ pub mod progress;
 pub mod review;
 pub mod schema;
 pub mod service;
+pub mod simulate;
 pub mod status;
 pub mod store;
 pub mod worker;

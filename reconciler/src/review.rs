@@ -26,7 +26,7 @@ pub struct Objection {
 }
 
 /// The first word of an objection to forgetting a recovery point.
-const FORGET: &str = "forget.";
+pub const FORGET: &str = "forget.";
 
 impl Objection {
     /// Whether it stops a step; forgetting is only shown.

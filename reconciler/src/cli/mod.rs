@@ -9,6 +9,7 @@ mod asked;
 mod meter;
 mod receipts;
 mod show;
+mod simulate;
 mod table;
 
 use std::io::Write as _;
@@ -30,7 +31,6 @@ use crate::control::restore::{Point, Request, Wanted};
 use crate::control::{Daemon, operate, round, timekeeping};
 use crate::failure::Failure;
 use crate::service;
-use crate::store::Store as _;
 use crate::world::cancel::Cancel;
 use crate::world::clock;
 use crate::world::process::signals;
@@ -71,6 +71,8 @@ enum Command {
     Once,
     /// Show what a round would do and why, and what retention would forget; changes nothing
     Plan,
+    /// Play the daemon in a simulated world where git, locations, workers and clocks fail, and check what must hold of every run
+    Simulate(simulate::Arguments),
     /// Show how everything stands
     Status,
     /// List recovery points and failed runs
@@ -225,7 +227,14 @@ enum RestoreMode {
 
 /// Runs one command and says how it ended.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    logs(arguments.format);
+    logs(
+        arguments.format,
+        match arguments.command {
+            // A million lines of a daemon that is made to fail.
+            Command::Simulate(_) => "off",
+            _ => LOGGED,
+        },
+    );
     let status = match carry_out(arguments) {
         Ok(status) => status,
         Err(failure) => {
@@ -236,10 +245,13 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     ExitCode::from(status)
 }
 
+/// What is logged where `SEAWALLD_LOG` says nothing else.
+const LOGGED: &str = "warn,reconciler=info";
+
 /// Logs go to standard error: plain lines for people, JSON for programs; `SEAWALLD_LOG` chooses what is logged.
-fn logs(format: Format) {
+fn logs(format: Format, wanted: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SEAWALLD_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,reconciler=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(wanted));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| Plain(std::io::stderr()))
@@ -279,7 +291,7 @@ impl std::io::Write for Plain {
 
 /// The child processes log as their parent does.
 pub fn child_logs() {
-    logs(Format::Human);
+    logs(Format::Human, LOGGED);
 }
 
 fn tell(failure: &Failure, format: Format) {
@@ -294,9 +306,14 @@ fn tell(failure: &Failure, format: Format) {
 }
 
 fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
-    let config = read(&arguments.config)?;
     let format = arguments.format;
+    // It has a configuration of its own.
+    if let Command::Simulate(arguments) = &arguments.command {
+        return simulate::carry_out(arguments, format);
+    }
+    let config = read(&arguments.config)?;
     match &arguments.command {
+        Command::Simulate(_) => Ok(0),
         Command::Run => forever(config),
         Command::Once => {
             let daemon = Daemon::open(config, stop_on_signal()?)?;

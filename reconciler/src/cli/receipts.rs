@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::control::execute::count;
 use crate::control::{Daemon, policy};
 use crate::failure::Failure;
-use crate::store::Store as _;
 use crate::world::receipts;
 
 #[derive(Debug, Subcommand)]
@@ -49,7 +48,7 @@ pub(super) fn carry_out(
         }
         Some(Command::Export { out }) => {
             let daemon = reading(config)?;
-            let copied = receipts::export(&daemon.log(), &daemon.store, out)?;
+            let copied = receipts::export(&daemon.log(), daemon.store.as_ref(), out)?;
             let told = format!(
                 "{} in {}",
                 count(copied.size, "receipt"),

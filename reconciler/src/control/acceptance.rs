@@ -11,7 +11,7 @@ use super::{Daemon, round};
 use crate::domain::{Outcome, Run};
 use crate::failure::Failure;
 use crate::plan::stamp;
-use crate::store::{Acknowledgement, Change, Store as _};
+use crate::store::{Acknowledgement, Change};
 use crate::world::receipts::Draft;
 
 /// A note longer than this has no place in a receipt.

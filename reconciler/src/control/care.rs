@@ -20,11 +20,10 @@ use super::{Daemon, source};
 use crate::domain::{Execution, ExecutionKind, Outcome, PartRead, PartReading, Run, Verification};
 use crate::failure::Failure;
 use crate::plan::{CatchUp, Check, Overdue, Planned, Points, Verify, stamp};
-use crate::store::{Change, Store as _};
+use crate::store::Change;
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, CatchUpReport, Order};
-use crate::worker::supervisor::{Helper, NoAnswer, Silence};
-use crate::world::clock;
+use crate::worker::supervisor::NoAnswer;
 use crate::world::vault::{Checked, Kind, LocationState, Object, Portion, Reading};
 
 /// A receipt has room for this much about each location.
@@ -67,11 +66,6 @@ pub(super) fn check(
         .map(|(outcome, failure, summary)| answer(outcome, failure, summary))
 }
 
-/// The worker that reads for a step: it ends at the step's deadline, or when the daemon is asked to end.
-fn helper(daemon: &Daemon, planned: &Planned) -> Result<Helper, Silence> {
-    daemon.worker(limit(planned))
-}
-
 fn point(daemon: &Daemon, verify: &Verify) -> Result<Option<Run>, Failure> {
     Ok(daemon.store.point(&verify.backup_id)?)
 }
@@ -87,7 +81,7 @@ fn of_care(daemon: &Daemon, planned: &Planned, kind: ExecutionKind, kid: &Kid) -
         backup_type: None,
         restores: None,
         kid: kid.clone(),
-        started_at: clock::now(),
+        started_at: daemon.now(),
         deadline: planned.deadline,
         epoch: daemon.store.epoch(),
         outcome: None,
@@ -142,8 +136,8 @@ fn check_locations(
         &run.kid,
         verify.locations.iter().cloned(),
     );
-    let vault = match access.and_then(|access| access.vault()) {
-        Ok(vault) => vault,
+    let access = match access {
+        Ok(access) => access,
         Err(failure) => {
             let all = verify.locations.iter();
             seen.unread = all.map(|id| (id.clone(), failure.clone())).collect();
@@ -157,9 +151,9 @@ fn check_locations(
             seen.unread.insert(location.clone(), failure);
             continue;
         }
-        let began = clock::now();
-        let helper = helper(daemon, planned);
-        let checked = match findings::read(&vault, location, portion.clone(), helper) {
+        let began = daemon.now();
+        let limit = limit(daemon, planned);
+        let checked = match findings::read(daemon, &access, location, portion.clone(), limit) {
             Read::Checked(checked) => checked,
             Read::Nothing => {
                 seen.absent.insert(location.clone());
@@ -170,7 +164,7 @@ fn check_locations(
                 continue;
             }
         };
-        let now = clock::now();
+        let now = daemon.now();
         let (plan_id, kid) = (&run.plan_id, &run.kid);
         let place = Place {
             plan_id,
@@ -286,7 +280,7 @@ fn conclude(
     verify: &Verify,
     seen: Seen,
 ) -> Result<Conclusion, Failure> {
-    let now = clock::now();
+    let now = daemon.now();
     let (outcome, failure) = judge(verify, &seen);
     let summary = match outcome {
         Outcome::Success => format!("checked at {}", count(seen.sound.len() as u64, "location")),
@@ -370,20 +364,22 @@ pub(super) fn read_part(
         kid: &step.kid,
         location: &step.location,
     };
-    let began = clock::now();
+    let began = daemon.now();
     let (part, of) = (step.part, step.of);
     let reading = Reading {
         portion: Portion::Part { part, of },
         after: step.begun.as_ref().map(|begun| begun.through.clone()),
-        within: Some(Duration::from_secs(seconds_until(step.makes_way))),
+        within: Some(Duration::from_secs(seconds_until(daemon, step.makes_way))),
     };
-    let helper = helper(daemon, planned);
     let access = Access::new(daemon, &step.plan_id, &step.kid, [step.location.clone()]);
-    let read = match access.and_then(|access| access.vault()) {
-        Ok(vault) => findings::read(&vault, &step.location, reading, helper),
+    let read = match access {
+        Ok(access) => {
+            let limit = limit(daemon, planned);
+            findings::read(daemon, &access, &step.location, reading, limit)
+        }
         Err(failure) => Read::Unread(failure),
     };
-    let now = clock::now();
+    let now = daemon.now();
     let mut changes = Vec::new();
     let (outcome, failure, summary) = match read {
         Read::Checked(checked) => {
@@ -474,9 +470,10 @@ fn told_of_part(step: &Check, checked: &Checked, news: Option<&String>) -> Concl
             );
             (Outcome::Failure, Some(failure), format!("read {what}"))
         }
+        // What was read is sound: making way for a backup is no fault.
         (None, Some(_)) => {
-            let summary = format!("read {what}; the rest follows in the next round");
-            (Outcome::Partial, None, summary)
+            let summary = format!("read {what}; it made way, and goes on in its next turn");
+            (Outcome::Success, None, summary)
         }
         (None, None) => (Outcome::Success, None, format!("read {what}")),
     }
@@ -518,7 +515,7 @@ pub(super) fn record_points(
             continue;
         };
         let word = if are_lost { "lost" } else { "found" };
-        let operation_id = format!("{word}.{}.{}", run.backup_id, stamp(clock::now()));
+        let operation_id = format!("{word}.{}.{}", run.backup_id, stamp(daemon.now()));
         let execution = Execution {
             operation_id,
             backup_id: Some(run.backup_id.clone()),
@@ -526,7 +523,7 @@ pub(super) fn record_points(
         };
         let (verification, message, help) = if are_lost {
             (
-                Verification::Lost { at: clock::now() },
+                Verification::Lost { at: daemon.now() },
                 format!(
                     "recovery point `{}` is at no location any more",
                     run.backup_id
@@ -583,7 +580,7 @@ fn record(
     failure: Failure,
     mut changes: Vec<Change>,
 ) -> Result<Done, Failure> {
-    let now = clock::now();
+    let now = daemon.now();
     let (id, backup_id) = (execution.operation_id.clone(), execution.backup_id.clone());
     begin(daemon, subject, ExecutionKind::Verify, execution)?;
     let mut draft = subject.draft(DecisionType::Verification, Phase::Outcome, &id);
@@ -629,7 +626,7 @@ pub(super) fn bring_forward(
     if let Ok(report) = &copied {
         after_repair(daemon, planned, step, report)?;
     }
-    let now = clock::now();
+    let now = daemon.now();
     let copied = copied.and_then(|report| match report.after.get(&step.location) {
         None | Some(LocationState::InSync) => Ok(report.copied),
         Some(state) => Err(Failure::new(
@@ -707,11 +704,11 @@ fn after_repair(
             .map(|object| object.name)
             .collect();
         let access = Access::new(daemon, &step.plan_id, &step.kid, [location.clone()])?;
-        let helper = helper(daemon, planned);
-        let began = clock::now();
-        let read = findings::read(&access.vault()?, location, Portion::Packs(packs), helper);
+        let began = daemon.now();
+        let limit = limit(daemon, planned);
+        let read = findings::read(daemon, &access, location, Portion::Packs(packs), limit);
         if let Read::Checked(checked) = read {
-            let now = clock::now();
+            let now = daemon.now();
             changes =
                 findings::learn(daemon, place, &checked, Proves::Structure, began, now)?.changes;
             daemon.store.commit(&changes, &[])?;
@@ -728,9 +725,7 @@ pub(super) fn catch_up_child(
     locations: &[LocationId],
 ) -> Result<CatchUpReport, Failure> {
     let access = Access::new(daemon, &step.plan_id, &step.kid, locations.iter().cloned())?;
-    let helper = helper(daemon, planned).map_err(NoAnswer::from);
-    let answer = helper.and_then(|helper| helper.effect(&Order::CatchUp { access }));
-    match answer {
+    match daemon.effect(limit(daemon, planned), &Order::CatchUp { access }) {
         Ok(Answer::CatchUp(report)) => Ok(report),
         Ok(_) => Err(execute::confused()),
         Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => Err(failure),

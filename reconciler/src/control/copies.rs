@@ -11,9 +11,9 @@ use contract::receipt::Checkpoint;
 use super::Daemon;
 use super::locations::{Standing, at, failed, private_folder};
 use crate::failure::Failure;
-use crate::store::{Change, ReceiptCopy, Store as _};
+use crate::store::{Change, ReceiptCopy};
 use crate::world::folder::{Folder, PRIVATE_FILE};
-use crate::world::location::{self, NoReply, Order, Reply, Tail};
+use crate::world::location::{NoReply, Order, Reply, Tail};
 use crate::world::receipts::{self, CopyError, LinesError};
 use crate::world::vault::Place;
 
@@ -185,17 +185,7 @@ fn send(
             })
         })
         .collect::<Result<Vec<_>, Failure>>()?;
-    let replies: Vec<_> = std::thread::scope(|scope| {
-        let asked: Vec<_> = orders
-            .iter()
-            .map(|order| scope.spawn(|| location::ask(order, &|| daemon.stop.is_cancelled())))
-            .collect();
-        let panicked = |_| Err(NoReply::Broken("copying receipts panicked".to_owned()));
-        asked
-            .into_iter()
-            .map(|asked| asked.join().unwrap_or_else(panicked))
-            .collect()
-    });
+    let replies = daemon.effects.at_locations(&orders, &daemon.stop);
     Ok(all.into_iter().zip(replies).collect())
 }
 
@@ -246,7 +236,7 @@ fn lay_out(
         )
     };
     let held = Folder::open(folder).map_err(|why| unusable(&why))?;
-    match receipts::write_lines(&held, &daemon.store, &authority, first, checkpoint) {
+    match receipts::write_lines(&held, daemon.store.as_ref(), &authority, first, checkpoint) {
         Ok(()) => {}
         Err(LinesError::Write(why)) => return Err(unusable(&why)),
         Err(error) => return Err(error.into_copy_error(folder).into()),

@@ -2,8 +2,7 @@
 //! Decides nothing: a step holds every id, limit and deadline. The interesting function is [`execute`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use contract::canonical;
 use contract::code;
@@ -25,11 +24,10 @@ use crate::domain::{
 };
 use crate::failure::Failure;
 use crate::plan::{Backup, Missed, Planned, Step, Verify};
-use crate::store::{Change, Store as _};
+use crate::store::Change;
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, BackupOrder, BackupReport, Judged, Limit, Order};
 use crate::worker::supervisor::NoAnswer;
-use crate::world::clock;
 use crate::world::receipts::{self, Draft};
 use crate::world::vault::{PointTags, Portion};
 
@@ -139,15 +137,15 @@ pub(super) const fn result(outcome: Outcome) -> Result_ {
 }
 
 /// When the worker of a step is ended.
-pub(super) fn limit(planned: &Planned) -> Limit {
+pub(super) fn limit(daemon: &Daemon, planned: &Planned) -> Limit {
     match planned.stall_limit {
         Some(limit) => Limit::Still(Duration::from_secs(limit.get())),
-        None => Limit::Within(Duration::from_secs(seconds_until(planned.deadline))),
+        None => Limit::Within(Duration::from_secs(seconds_until(daemon, planned.deadline))),
     }
 }
 
-pub(super) fn seconds_until(deadline: Timestamp) -> u64 {
-    let left = deadline.duration_since(clock::now()).as_secs();
+pub(super) fn seconds_until(daemon: &Daemon, deadline: Timestamp) -> u64 {
+    let left = deadline.duration_since(daemon.now()).as_secs();
     u64::try_from(left).unwrap_or(0).max(1)
 }
 
@@ -157,7 +155,7 @@ fn record_missed(
     planned: &Planned,
     missed: &Missed,
 ) -> Result<Done, Failure> {
-    let now = clock::now();
+    let now = daemon.now();
     let why = format!("{} without a run", count(missed.count, "slot"));
     let slot = SlotRecord {
         plan_id: missed.plan_id.clone(),
@@ -235,7 +233,7 @@ fn take(
     backup: &Backup,
 ) -> Result<Done, Failure> {
     let subject = Subject::of_point(followed, &backup.plan_id, &backup.dataset_ids);
-    let started_at = clock::now();
+    let started_at = daemon.now();
     let execution = Execution {
         operation_id: planned.operation_id.clone(),
         kind: ExecutionKind::Backup,
@@ -273,7 +271,7 @@ fn conclude(
     let started_at = execution.started_at;
     match answer {
         Ok(report) => {
-            let mut run = point(backup, followed, started_at, &report);
+            let mut run = point(backup, followed, started_at, &report, daemon.now());
             run.overran = run.finished_at > planned.deadline;
             let packs = Portion::Packs(report.outcome.packs);
             took(
@@ -355,14 +353,15 @@ fn ask_until_taken(
 
 /// Waits, unless the daemon is asked to end or no time is left for another try.
 fn rest(daemon: &Daemon, deadline: Timestamp, pause: Duration) -> bool {
-    let until = Instant::now() + pause;
-    while Instant::now() < until {
+    let mut rested = Duration::ZERO;
+    while rested < pause {
         if daemon.stop.is_cancelled() {
             return false;
         }
-        thread::sleep(LOOK);
+        daemon.effects.pause(LOOK);
+        rested += LOOK;
     }
-    !daemon.stop.is_cancelled() && clock::now() < deadline
+    !daemon.stop.is_cancelled() && daemon.now() < deadline
 }
 
 fn ask_for_backup(
@@ -406,7 +405,7 @@ fn ask_for_backup(
             bindings,
             previous,
             spool: spool(daemon, &planned.operation_id)?,
-            limit: limit(planned),
+            limit: limit(daemon, planned),
             full: backup.backup_type == crate::domain::BackupType::Full,
             compression: backup.compression,
             jobs: backup.parallel_jobs,
@@ -422,7 +421,7 @@ fn ask_for_backup(
         Ok(Order::Backup(Box::new(order)))
     };
     let order = ready().map_err(NoAnswer::Failed)?;
-    match daemon.worker(limit(planned))?.effect(&order)? {
+    match daemon.effect(limit(daemon, planned), &order)? {
         Answer::Backup(report) => Ok(*report),
         _ => Err(NoAnswer::Lost(confused())),
     }
@@ -465,6 +464,7 @@ pub(super) fn point(
     followed: &Followed,
     started_at: Timestamp,
     report: &BackupReport,
+    now: Timestamp,
 ) -> Run {
     let outcome = &report.outcome;
     let repository = format!(
@@ -477,7 +477,7 @@ pub(super) fn point(
         dataset_ids: backup.dataset_ids.clone(),
         slot: backup.slot,
         started_at,
-        finished_at: clock::now(),
+        finished_at: now,
         consistent_at: Some(outcome.consistency_point),
         backup_type: backup.backup_type,
         base: None,
@@ -530,7 +530,7 @@ pub(super) fn took(
     let run = source::hold_against_before(daemon, followed, run)?;
     let in_doubt = source::failure_of(&run);
     let subject = Subject::of_point(followed, &backup.plan_id, &backup.dataset_ids);
-    let now = clock::now();
+    let now = daemon.now();
     let mut changes = vec![
         Change::ExecutionEnded {
             operation_id: planned.operation_id.clone(),
@@ -672,7 +672,7 @@ pub(super) fn failed(
     started_at: Timestamp,
     failure: Failure,
 ) -> Result<Done, Failure> {
-    let now = clock::now();
+    let now = daemon.now();
     let partial = [code::VAULT_SOURCE_INCOMPLETE, code::SOURCE_PARTIAL].contains(&failure.code);
     let run = Run {
         backup_id: backup.backup_id.clone(),
@@ -756,8 +756,8 @@ pub(super) fn after_loss(
         ),
         Probe::Present(found) => {
             let judged = recover::left_by(daemon, execution);
-            let mut run = recover::run_of(followed, execution, &found, &judged);
-            run.overran = clock::now() > execution.deadline;
+            let mut run = recover::run_of(followed, execution, &found, &judged, daemon.now());
+            run.overran = daemon.now() > execution.deadline;
             // Which packs the run wrote is not known.
             let all = Portion::All;
             took(daemon, followed, planned, backup, run, &judged, &all)

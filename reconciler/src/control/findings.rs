@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use super::Daemon;
 use crate::domain::{DamagedObject, Run, Verification};
 use crate::failure::Failure;
-use crate::store::{Change, Store as _};
-use crate::worker::supervisor::{Helper, Silence};
-use crate::world::vault::{Checked, Reading, Vault, VaultError};
+use crate::store::Change;
+use crate::worker::Access;
+use crate::worker::protocol::Limit;
+use crate::world::vault::{Checked, Reading, VaultError};
 
 /// What reading one location gave.
 pub(super) enum Read {
@@ -25,18 +26,22 @@ pub(super) enum Read {
 
 /// Reads one location in a worker.
 pub(super) fn read(
-    vault: &Vault,
+    daemon: &Daemon,
+    access: &Access,
     location: &LocationId,
     reading: impl Into<Reading>,
-    helper: Result<Helper, Silence>,
+    limit: Limit,
 ) -> Read {
-    let checked = helper
-        .map_err(VaultError::from)
-        .and_then(|helper| vault.check(location, reading, &helper));
+    let checked = match daemon.worker(limit) {
+        Ok(worker) => daemon
+            .effects
+            .check(&worker, access, location, reading.into()),
+        Err(silence) => Err(VaultError::from(silence).into()),
+    };
     match checked {
-        Ok(checked) => Read::Checked(Box::new(checked)),
-        Err(VaultError::RepositoryAbsent { .. }) => Read::Nothing,
-        Err(error) => Read::Unread(error.into()),
+        Ok(Some(checked)) => Read::Checked(Box::new(checked)),
+        Ok(None) => Read::Nothing,
+        Err(failure) => Read::Unread(failure),
     }
 }
 

@@ -16,11 +16,10 @@ use super::Daemon;
 use crate::config::Config;
 use crate::domain::Run;
 use crate::failure::Failure;
-use crate::store::{Change, LocationIdentity, Store as _};
+use crate::store::{Change, LocationIdentity};
 use crate::world::connector::Binding;
 use crate::world::folder::{Folder, PRIVATE_FOLDER};
-use crate::world::location::{self, At, InFileSystem, Inspected, NoReply, Order, Reply};
-use crate::world::random;
+use crate::world::location::{At, InFileSystem, Inspected, NoReply, Order, Reply};
 use crate::world::receipts::Draft;
 use crate::world::vault::{DEFAULT_PATIENCE, LocationFolder, LocationState, Mark, Place};
 
@@ -150,17 +149,15 @@ fn put_mark(
     if let Some(mark) = found {
         return Ok(Ok(mark));
     }
-    let mark = new_mark(id)?;
+    let mark = new_mark(daemon, id)?;
     let order = Order::Mark {
         at: at(&daemon.config, id)?,
         mark: mark.clone(),
     };
-    Ok(
-        match location::ask(&order, &|| daemon.stop.is_cancelled()) {
-            Ok(Reply::Done) => Ok(mark),
-            other => Err(failed(id, other)),
-        },
-    )
+    Ok(match daemon.at_location(order) {
+        Ok(Reply::Done) => Ok(mark),
+        other => Err(failed(id, other)),
+    })
 }
 
 fn remember(
@@ -192,8 +189,8 @@ fn remember(
     daemon.commit(&[change], vec![draft], now)
 }
 
-fn new_mark(id: &LocationId) -> Result<Mark, Failure> {
-    let identity = random::name().map_err(|error| {
+fn new_mark(daemon: &Daemon, id: &LocationId) -> Result<Mark, Failure> {
+    let identity = daemon.effects.name().map_err(|error| {
         Failure::new(
             code::VAULT_LOCATION_FAILED,
             format!("no random identity for location `{id}` can be drawn: {error}"),
@@ -279,26 +276,14 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
             Ok((id.clone(), order))
         })
         .collect::<Result<BTreeMap<_, _>, Failure>>()?;
-    let stop = || daemon.stop.is_cancelled();
-    let replies: BTreeMap<LocationId, Result<Reply, NoReply>> = std::thread::scope(|scope| {
-        let asked: Vec<_> = orders
-            .iter()
-            .map(|(id, order)| (id.clone(), scope.spawn(|| location::ask(order, &stop))))
-            .collect();
-        asked
-            .into_iter()
-            .map(|(id, asked)| {
-                let panicked = |_| Err(NoReply::Broken("its inspection panicked".to_owned()));
-                (id, asked.join().unwrap_or_else(panicked))
-            })
-            .collect()
-    });
+    let (ids, orders): (Vec<LocationId>, Vec<Order>) = orders.into_iter().unzip();
+    let replies = daemon.effects.at_locations(&orders, &daemon.stop);
     let mut locations = Locations {
         standings: BTreeMap::new(),
         verdicts: BTreeMap::new(),
         known: known(&runs),
     };
-    for (id, reply) in replies {
+    for (id, reply) in ids.into_iter().zip(replies) {
         let mark = identities.get(&id).map(|known| Mark {
             location_id: id.clone(),
             identity: known.identity.clone(),
@@ -549,7 +534,7 @@ fn sources(daemon: &Daemon) -> Vec<(DatasetId, InFileSystem)> {
         return Vec::new();
     }
     let order = Order::Resolve { sources: paths };
-    match location::ask(&order, &|| daemon.stop.is_cancelled()) {
+    match daemon.at_location(order) {
         Ok(Reply::Resolved(found)) => found,
         other => {
             tracing::warn!(

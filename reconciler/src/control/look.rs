@@ -2,6 +2,7 @@
 //! time and under a deadline. Reads only. The interesting function is [`look`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use contract::model::BackupPlan;
 use jiff::Timestamp;
 
 use super::Daemon;
+use super::effects::Effects;
 use super::policy::Followed;
 use crate::config::Config;
 use crate::domain::{
@@ -18,10 +20,9 @@ use crate::domain::{
 };
 use crate::failure::Failure;
 use crate::plan::own_plans;
-use crate::store::Store as _;
 use crate::worker::Access;
 use crate::world::connector;
-use crate::world::vault::{LocationState, Vault};
+use crate::world::vault::LocationState;
 
 /// A location that does not answer within this time is unknown for this round. Listing a repository takes seconds; this keeps
 /// one hung mount from holding a round.
@@ -260,21 +261,27 @@ fn look_at_copies(
             plan_id.clone(),
             unknown(&wanted, policy, "it did not answer in time"),
         );
-        let mut vaults = Vec::new();
+        let mut repositories = Vec::new();
         for (kid, locations) in wanted {
             // The copies of the policy's locations are compared with each other; another location is only listed.
             let (compared, listed): (BTreeSet<_>, BTreeSet<_>) = locations
                 .into_iter()
                 .partition(|location| policy.locations.contains(location));
             let current = kid == policy.encryption_key_ref;
-            vaults.push((kid.clone(), current, open(daemon, policy, &kid, &compared)));
+            let opened = open(daemon, policy, &kid, &compared);
+            repositories.push((kid.clone(), current, opened));
             if !listed.is_empty() {
-                vaults.push((kid.clone(), false, open(daemon, policy, &kid, &listed)));
+                let opened = open(daemon, policy, &kid, &listed);
+                repositories.push((kid.clone(), false, opened));
             }
         }
         let (sender, plan_id) = (sender.clone(), plan_id.clone());
         waiting += 1;
-        std::thread::spawn(move || sender.send((plan_id, look_at(vaults, now))));
+        let effects = Arc::clone(&daemon.effects);
+        daemon.effects.beside(Box::new(move || {
+            let looked = look_at(effects.as_ref(), repositories, now);
+            let _ = sender.send((plan_id, looked));
+        }));
     }
     drop(sender);
     let until = Instant::now() + LOOK_DEADLINE;
@@ -312,7 +319,7 @@ fn each<T>(locations: &BTreeSet<LocationId>, why: &str) -> BTreeMap<LocationId, 
 }
 
 /// A repository that cannot be opened is unknown at each of its locations.
-type Opened = Result<Vault, BTreeMap<LocationId, String>>;
+type Opened = Result<Access, BTreeMap<LocationId, String>>;
 
 fn open(
     daemon: &Daemon,
@@ -320,12 +327,7 @@ fn open(
     kid: &Kid,
     locations: &BTreeSet<LocationId>,
 ) -> Opened {
-    let all = |why: &str| {
-        locations
-            .iter()
-            .map(|id| (id.clone(), why.to_owned()))
-            .collect()
-    };
+    let all = |why: &str| everywhere(locations.iter(), why);
     let unbound = locations
         .iter()
         .find(|id| !daemon.config.locations.contains_key(*id));
@@ -333,16 +335,26 @@ fn open(
         return Err(all(&format!("location `{unbound}` is not bound")));
     }
     Access::new(daemon, &policy.plan_id, kid, locations.iter().cloned())
-        .and_then(|access| access.vault())
         .map_err(|failure| all(&failure.message))
 }
 
-fn look_at(vaults: Vec<(Kid, bool, Opened)>, at: Timestamp) -> Looked {
+fn everywhere<'a>(
+    locations: impl Iterator<Item = &'a LocationId>,
+    why: &str,
+) -> BTreeMap<LocationId, String> {
+    locations.map(|id| (id.clone(), why.to_owned())).collect()
+}
+
+fn look_at(effects: &dyn Effects, repositories: Vec<(Kid, bool, Opened)>, at: Timestamp) -> Looked {
     let mut looked = Looked::default();
-    for (kid, is_current, opened) in vaults {
+    for (kid, is_current, opened) in repositories {
         let seen = looked.repositories.entry(kid).or_default();
-        let vault = match opened {
-            Ok(vault) => vault,
+        let listed = opened.and_then(|access| {
+            let unknown = |failure: Failure| everywhere(access.places.keys(), &failure.message);
+            effects.observe(&access).map_err(unknown)
+        });
+        let locations = match listed {
+            Ok(locations) => locations,
             Err(unknown) => {
                 for (location, why) in unknown {
                     let unknown = Observation::Unknown { why: why.clone() };
@@ -354,7 +366,7 @@ fn look_at(vaults: Vec<(Kid, bool, Opened)>, at: Timestamp) -> Looked {
                 continue;
             }
         };
-        for one in vault.observe().locations {
+        for one in locations {
             let snapshots = one.snapshots;
             let (state, held) = states(one.state, snapshots, at);
             seen.held.insert(one.location.clone(), held);

@@ -9,6 +9,7 @@ pub mod acceptance;
 pub mod care;
 mod copies;
 pub mod doctor;
+pub mod effects;
 pub mod execute;
 mod findings;
 mod judged;
@@ -41,19 +42,20 @@ use jiff::Timestamp;
 use crate::config::{Config, KeySource};
 use crate::failure::Failure;
 use crate::progress::Stage;
-use crate::store::{Change, Store as _};
+use crate::store::{Change, Store};
 use crate::worker::Access;
 use crate::worker::meter::Meter;
-use crate::worker::protocol::Limit;
-use crate::worker::supervisor::{Helper, Silence};
+use crate::worker::protocol::{Answer, Limit, Order};
+use crate::worker::supervisor::{self, Helper, NoAnswer, Silence};
 use crate::world::access::{self, Trusted};
 use crate::world::cancel::Cancel;
-use crate::world::clock;
 use crate::world::connector::Binding;
 use crate::world::keys;
+use crate::world::location::{self, NoReply, Reply};
 use crate::world::receipts::{self, Draft, ReceiptLog};
 use crate::world::store_sqlite::SqliteStore;
 
+use effects::{Effects, Machine};
 use locations::Locations;
 
 /// One process, or a part of its work that can be ended alone.
@@ -82,7 +84,9 @@ pub struct Shared {
     /// The configuration.
     pub config: Config,
     /// The state.
-    pub store: SqliteStore,
+    pub store: Box<dyn Store>,
+    /// Everything else that it sees and has done.
+    pub effects: Arc<dyn Effects>,
     /// The receipts; whoever holds them commits.
     log: Mutex<ReceiptLog>,
     /// What is known of the locations, and whether a round has used it.
@@ -147,9 +151,20 @@ impl Daemon {
     /// Takes the store's lock and reads the receipt log back.
     pub fn open(config: Config, stop: Cancel) -> Result<Self, Failure> {
         let was_open = access::take_state(&config.state)?;
-        let store = SqliteStore::open(&config.store_path())?;
+        let store = Box::new(SqliteStore::open(&config.store_path())?);
+        Self::open_with(config, stop, was_open, store, Arc::new(Machine))
+    }
+
+    /// The same with another store and other effects; whether the state folder was open to others is known already.
+    pub fn open_with(
+        config: Config,
+        stop: Cancel,
+        was_open: Option<Failure>,
+        store: Box<dyn Store>,
+        effects: Arc<dyn Effects>,
+    ) -> Result<Self, Failure> {
         let exposed = was_open.into_iter().chain(exposed(&config)).collect();
-        let daemon = Self::over(config, store, stop, true, exposed)?;
+        let daemon = Self::over(config, store, effects, stop, true, exposed)?;
         for failure in &daemon.exposed {
             tracing::warn!(code = %failure.code, "{}", failure.message);
         }
@@ -160,13 +175,15 @@ impl Daemon {
 
     /// For commands that only read: works beside a running daemon, and records nothing.
     pub fn open_read_only(config: Config) -> Result<Self, Failure> {
-        let store = SqliteStore::open_read_only(&config.store_path())?;
-        Self::over(config, store, Cancel::new(), false, Vec::new())
+        let store = Box::new(SqliteStore::open_read_only(&config.store_path())?);
+        let effects = Arc::new(Machine);
+        Self::over(config, store, effects, Cancel::new(), false, Vec::new())
     }
 
     fn over(
         config: Config,
-        store: SqliteStore,
+        store: Box<dyn Store>,
+        effects: Arc<dyn Effects>,
         stop: Cancel,
         records: bool,
         exposed: Vec<Failure>,
@@ -186,10 +203,11 @@ impl Daemon {
             },
             keys,
         };
-        let log = ReceiptLog::open(&store, key, authority)?;
+        let log = ReceiptLog::open(store.as_ref(), key, authority)?;
         let shared = Shared {
             config,
             store,
+            effects,
             log: Mutex::new(log),
             locations: Mutex::new(None),
             at_work: Mutex::new(BTreeMap::new()),
@@ -240,7 +258,9 @@ impl Daemon {
         drafts: Vec<Draft>,
         at: Timestamp,
     ) -> Result<(), Failure> {
-        Ok(self.log().commit(&self.store, changes, drafts, at)?)
+        Ok(self
+            .log()
+            .commit(self.store.as_ref(), changes, drafts, at)?)
     }
 
     /// Says that this process carries out an operation, until what it gives is dropped. Two of one name never run.
@@ -256,7 +276,7 @@ impl Daemon {
         let operation_id = operation_id.to_owned();
         self.meter.begin(Stage::Waiting);
         let work = Work {
-            since: clock::now(),
+            since: self.now(),
             stop: self.stop.clone(),
             meter: self.meter.clone(),
         };
@@ -295,16 +315,16 @@ impl Daemon {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = self.store.newest_start()?.max(*given);
         for _ in 0..55 {
-            let now = clock::now();
+            let now = self.now();
             // A clock that was set back is no reason to wait: it is told as a condition.
             if newest.is_none_or(|newest| newest < now || newest.duration_since(now).as_secs() > 1)
             {
                 *given = Some(now);
                 return Ok(now);
             }
-            std::thread::sleep(TICK);
+            self.effects.pause(TICK);
         }
-        Ok(clock::now())
+        Ok(self.now())
     }
 
     /// What is known of the locations; they are inspected when nobody did it yet.
@@ -338,6 +358,23 @@ impl Daemon {
     /// A worker for this part of the work, which ends with it and shows how far it is.
     pub fn worker(&self, limit: Limit) -> Result<Helper, Silence> {
         Helper::this_program(limit, self.stop.clone(), self.meter.clone())
+    }
+
+    /// Has a worker take a recovery point or copy.
+    fn effect(&self, limit: Limit, order: &Order) -> Result<Answer, NoAnswer> {
+        let worker = self.worker(limit)?;
+        supervisor::effect(self.effects.ask(&worker, order))
+    }
+
+    /// The time, in whole seconds.
+    pub fn now(&self) -> Timestamp {
+        self.effects.now()
+    }
+
+    /// Has an order done at one location.
+    fn at_location(&self, order: location::Order) -> Result<Reply, NoReply> {
+        let asked = self.effects.at_locations(&[order], &self.stop).pop();
+        asked.unwrap_or_else(|| Err(NoReply::Broken("it gave no answer".to_owned())))
     }
 
     /// Where below each location the copy of the receipt log goes.

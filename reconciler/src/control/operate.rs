@@ -15,8 +15,6 @@ use crate::domain::Observed;
 use crate::failure::Failure;
 use crate::plan::{self, Plan, Planned, Step, Verify};
 use crate::review;
-use crate::store::Store as _;
-use crate::world::clock;
 
 /// A person waits for the check and can stop it; reading every copy may take days, whatever the plan's windows are.
 const LONGEST_CHECK: SignedDuration = SignedDuration::from_hours(366 * 24);
@@ -196,7 +194,7 @@ pub fn policy_of<'f>(followed: &'f Followed, plan_id: &PlanId) -> Result<&'f Bac
 /// A plan that neither the policy nor the catalog knows is a typing error, not an empty list.
 pub fn known(daemon: &Daemon, plan: Option<&PlanId>) -> Result<(), Failure> {
     let Some(plan) = plan else { return Ok(()) };
-    let active = policy::active(daemon, clock::now(), None);
+    let active = policy::active(daemon, daemon.now(), None);
     let in_policy = active.is_ok_and(|it| it.active.model.plans.contains_key(plan));
     if in_policy
         || daemon.store.plans_since()?.contains_key(plan)

@@ -17,9 +17,8 @@ use crate::config::Config;
 use crate::doubt::{self, Clock, Witness};
 use crate::failure::Failure;
 use crate::plan::{self, ActivePolicy, own_plans};
-use crate::store::{Change, Store as _, StoredBundle};
-use crate::world::cancel::Cancel;
-use crate::world::git::{self, Published};
+use crate::store::{Change, StoredBundle};
+use crate::world::git::Published;
 use crate::world::receipts::{Draft, Policy};
 
 /// The bundle in force, and what kept a newer one away.
@@ -92,7 +91,7 @@ pub fn follow(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     if daemon.store.accepted()?.is_some() {
         let _ = active(daemon, now, None);
     }
-    let problem = match published(&daemon.config, &daemon.stop) {
+    let problem = match daemon.effects.published(&daemon.config, &daemon.stop) {
         Err(failure) => Some(failure),
         Ok(published) => consider(daemon, &published, now)?,
     };
@@ -131,7 +130,7 @@ pub fn active(
 /// What would be in force after a look for newer policy; records nothing.
 pub fn peek(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     let stored = daemon.store.accepted()?;
-    let problem = match published(&daemon.config, &daemon.stop) {
+    let problem = match daemon.effects.published(&daemon.config, &daemon.stop) {
         Err(failure) => failure,
         Ok(published) => match peek_at(daemon, &published, stored.as_ref(), now) {
             Err(failure) => failure,
@@ -162,16 +161,6 @@ pub fn peek(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
         },
     };
     active(daemon, now, Some(problem))
-}
-
-fn published(config: &Config, stop: &Cancel) -> Result<Published, Failure> {
-    let stopped = || stop.is_cancelled();
-    Ok(git::published(
-        &config.git,
-        &config.mirror_path(),
-        &config.environment,
-        &stopped,
-    )?)
 }
 
 /// Judges what was not refused before; records nothing.

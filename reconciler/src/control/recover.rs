@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use contract::code;
 use contract::id::{BackupId, Kid, LocationId, PlanId};
 use contract::receipt::{DecisionType, Phase};
+use jiff::Timestamp;
 
 use super::execute::{Subject, checksums, connector_states, decision, describe_point, result};
 use super::policy::Followed;
@@ -17,10 +19,9 @@ use crate::domain::{
     BackupType, Execution, ExecutionKind, Observation, Outcome, Run, RunStatus, Verification,
 };
 use crate::failure::Failure;
-use crate::store::{Change, Store as _};
+use crate::store::Change;
 use crate::worker::Access;
 use crate::worker::protocol::Judged;
-use crate::world::clock;
 use crate::world::connector::{self, Bounds, Cancel, InPlace};
 use crate::world::vault::{AllSnapshots, SnapshotInfo};
 
@@ -125,7 +126,7 @@ fn close_restore(
     if execution.outcome == Some(outcome) {
         return Ok(0);
     }
-    let now = clock::now();
+    let now = daemon.now();
     let mut subject = Subject::of(followed, &execution.plan_id);
     let phase = phase_after(execution);
     if let Some(restores) = &execution.restores {
@@ -277,19 +278,27 @@ fn snapshots(
     locations: Vec<LocationId>,
 ) -> Result<(AllSnapshots, String), String> {
     let access = Access::new(daemon, plan_id, kid, locations).map_err(|failure| failure.message)?;
-    let vault = access.vault().map_err(|failure| failure.message)?;
     let repository = access.repository();
     let (sender, receiver) = channel();
-    std::thread::spawn(move || sender.send(vault.all_snapshots()));
+    let effects = Arc::clone(&daemon.effects);
+    daemon.effects.beside(Box::new(move || {
+        let _ = sender.send(effects.snapshots(&access));
+    }));
     match receiver.recv_timeout(PROBE_DEADLINE) {
         Ok(Ok(all)) => Ok((all, repository)),
-        Ok(Err(error)) => Err(crate::failure::chain(&error)),
+        Ok(Err(failure)) => Err(failure.message),
         Err(_) => Err("the locations did not answer in time".to_owned()),
     }
 }
 
 /// The catalog entry of a recovery point that was found.
-pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged: &Judged) -> Run {
+pub fn run_of(
+    followed: &Followed,
+    execution: &Execution,
+    found: &Found,
+    judged: &Judged,
+    now: Timestamp,
+) -> Run {
     let policy = followed.active.model.plans.get(&execution.plan_id);
     Run {
         backup_id: found.backup_id.clone(),
@@ -303,7 +312,7 @@ pub fn run_of(followed: &Followed, execution: &Execution, found: &Found, judged:
         },
         slot: execution.slot,
         started_at: execution.started_at,
-        finished_at: clock::now(),
+        finished_at: now,
         consistent_at: Some(found.info.time),
         backup_type: execution.backup_type.unwrap_or(BackupType::Incremental),
         base: None,
@@ -339,7 +348,7 @@ pub fn close(
     probe: Probe,
     failure: &Failure,
 ) -> Result<(), Failure> {
-    let now = clock::now();
+    let now = daemon.now();
     let mut subject = Subject::of(followed, &execution.plan_id);
     if !execution.dataset_ids.is_empty() {
         subject.dataset_ids = execution.dataset_ids.iter().cloned().collect();
@@ -351,7 +360,7 @@ pub fn close(
     let (outcome, error) = match probe {
         Probe::Present(found) => {
             let judged = left_by(daemon, execution);
-            let run = run_of(followed, execution, &found, &judged);
+            let run = run_of(followed, execution, &found, &judged, now);
             let run = source::hold_against_before(daemon, followed, run)?;
             describe_point(&mut draft, &run);
             changes.extend(connector_states(&execution.plan_id, &judged));

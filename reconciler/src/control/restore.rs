@@ -27,10 +27,9 @@ use crate::domain::{Execution, ExecutionKind, Outcome, Restores, Run};
 use crate::failure::Failure;
 use crate::plan::stamp;
 use crate::progress::Stage;
-use crate::store::{Change, Store as _};
+use crate::store::Change;
 use crate::worker::Access;
 use crate::worker::protocol::Limit;
-use crate::world::clock;
 use crate::world::connector::{self, Binding, Bounds, Material, Mode, RestoreSummary};
 use crate::world::receipts::Draft;
 use crate::world::vault::{RestoreOutcome, RestoreRequest, VaultError};
@@ -219,7 +218,7 @@ fn refuse(
     draft.result = Some(result(Outcome::Failure));
     draft.error = Some(failure.note());
     describe(&mut draft, request);
-    daemon.commit(&[], vec![draft], clock::now())
+    daemon.commit(&[], vec![draft], daemon.now())
 }
 
 fn carry_out(
@@ -236,7 +235,7 @@ fn carry_out(
     } = &admitted;
     let model = &followed.active.model;
     let policy = model.plans.get(&run.plan_id);
-    let started_at = clock::now();
+    let started_at = daemon.now();
     let execution = Execution {
         operation_id: format!("restore.{restore_id}"),
         kind: ExecutionKind::Restore,
@@ -612,7 +611,7 @@ fn end(
     execution: &Execution,
     worked: &Result<Worked, Failure>,
 ) -> Result<(), Failure> {
-    let now = clock::now();
+    let now = daemon.now();
     let mut draft = receipts.draft(Phase::Outcome, execution);
     let failure = worked.as_ref().err();
     let outcome = match failure {

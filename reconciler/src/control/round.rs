@@ -15,8 +15,7 @@ use crate::failure::Failure;
 use crate::plan::{self, Plan, Planned};
 use crate::review::{self, Objection};
 use crate::status::{self, Status};
-use crate::store::{Change, Store as _};
-use crate::world::clock;
+use crate::store::Change;
 
 /// At least this many plans are worked on at the same time, on the smallest machine too: one of them may hang.
 const WORKERS: usize = 2;
@@ -66,7 +65,7 @@ pub fn round(daemon: &Daemon) -> Result<Round, Failure> {
         tracing::error!(code = %code::PLAN_OBJECTION, operation = %objection.operation_id, "{}", objection.why);
     }
     let done = carry_out(daemon, &followed, &planned, &objections)?;
-    let status = settle(daemon, &followed, clock::now())?;
+    let status = settle(daemon, &followed, daemon.now())?;
     let copy_failures = copy_receipts(daemon);
     Ok(Round {
         now,
@@ -139,14 +138,14 @@ fn work(
 
 /// Looks and plans without doing or recording anything.
 pub fn preview(daemon: &Daemon) -> Result<Preview, Failure> {
-    let now = clock::now();
+    let now = daemon.now();
     let followed = policy::peek(daemon, now)?;
     observe_and_plan(daemon, followed, now)
 }
 
 /// Looks and plans under the bundle in force, without a look at git.
 pub fn stand(daemon: &Daemon) -> Result<Preview, Failure> {
-    let now = clock::now();
+    let now = daemon.now();
     let problem = last_problem(daemon)?;
     let followed = policy::active(daemon, now, problem)?;
     observe_and_plan(daemon, followed, now)

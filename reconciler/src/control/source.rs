@@ -14,7 +14,7 @@ use super::{Daemon, round};
 use crate::collapse;
 use crate::domain::{Outcome, Run};
 use crate::failure::Failure;
-use crate::store::{Acknowledgement, Change, Store as _};
+use crate::store::{Acknowledgement, Change};
 use crate::world::receipts::Draft;
 
 /// Marks the datasets of a run whose source is not what the newest good point before showed.

@@ -11,8 +11,7 @@ use super::{Daemon, operate, round};
 use crate::domain::Suspension;
 use crate::failure::Failure;
 use crate::plan::stamp;
-use crate::store::{Change, Store as _};
-use crate::world::clock;
+use crate::store::Change;
 use crate::world::receipts::Draft;
 
 /// A reason longer than this has no place in a receipt.
@@ -96,7 +95,7 @@ fn record(
     for (name, value) in details {
         draft.details.insert((*name).to_owned(), value.clone());
     }
-    daemon.commit(&[change], vec![draft], clock::now())?;
+    daemon.commit(&[change], vec![draft], daemon.now())?;
     let _ = round::copy_receipts(daemon);
     Ok(())
 }

@@ -10,7 +10,6 @@ use super::{Daemon, round};
 use crate::doubt::Clock;
 use crate::failure::Failure;
 use crate::plan::stamp;
-use crate::world::clock;
 use crate::world::receipts::Draft;
 
 /// The clock and what vouches for it.
@@ -30,7 +29,7 @@ pub struct ClockView {
 
 /// What the clock is worth now.
 pub fn view(daemon: &Daemon) -> Result<ClockView, Failure> {
-    let now = clock::now();
+    let now = daemon.now();
     let followed = policy::active(daemon, now, None)?;
     Ok(viewed(daemon, &followed, now))
 }

@@ -16,12 +16,14 @@ use crate::domain::PlanObserved;
 use crate::failure::Failure;
 use crate::plan::{self, Plan, Planned};
 use crate::review;
-use crate::world::clock;
 
 use super::claims::PlanClaim;
 use super::source::announce;
 use super::view::Follows;
-use super::{Service, TICK, blocking, ended};
+use super::{Service, blocking, ended};
+
+/// How often a look waits for the next second.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What a turn came to.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
     let mut claim = service.claims.plan(plan_id).await;
     let mut looked = look_at(service, plan_id, &mut claim).await?;
     if looked.steps().is_empty() {
-        return Ok(looked.attended());
+        return Ok(looked.attended(service.daemon.now()));
     }
     let worker = if let Ok(worker) = Arc::clone(&service.workers).try_acquire_owned() {
         worker
@@ -70,7 +72,7 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
     let mut held = Some(worker);
     for step in looked.steps() {
         // What was decided before a long run is decided anew after it.
-        is_over = !step.step.is_record() && step.deadline < clock::now();
+        is_over = !step.step.is_record() && step.deadline < service.daemon.now();
         if is_over || service.is_asked_to_end() {
             break;
         }
@@ -83,10 +85,10 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         let followed = Arc::clone(&looked.followed);
         let running = Arc::clone(&service.running).acquire_owned().await;
         let running = running.map_err(|_| ended())?;
-        let overtime = Overtime::of(&step, worker);
+        let overtime = Overtime::of(&step, service.daemon.now(), worker);
         let beside = Arc::clone(service);
-        blocking(move || {
-            let since = clock::now();
+        blocking(&service.daemon, move || {
+            let since = daemon.now();
             let done = execute::execute(&daemon, &followed, &step);
             // Given back where the work is: nobody stops waiting for it before.
             drop(running);
@@ -101,7 +103,7 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
     if !service.is_asked_to_end() {
         looked = look_at(service, plan_id, &mut claim).await?;
     }
-    let mut attended = looked.attended();
+    let mut attended = looked.attended(service.daemon.now());
     if is_over {
         attended.wait = Duration::ZERO;
     }
@@ -121,10 +123,10 @@ struct Overtime {
 }
 
 impl Overtime {
-    fn of(step: &Planned, permit: OwnedSemaphorePermit) -> Self {
+    fn of(step: &Planned, now: Timestamp, permit: OwnedSemaphorePermit) -> Self {
         let permit = Arc::new(Mutex::new(Some(permit)));
         let clock = step.stall_limit.map(|_| {
-            let left = step.deadline.duration_since(clock::now()).as_secs();
+            let left = step.deadline.duration_since(now).as_secs();
             let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
             let held = Arc::clone(&permit);
             tokio::spawn(async move {
@@ -152,11 +154,11 @@ async fn look_at(
     claim: &mut PlanClaim,
 ) -> Result<Looked, Failure> {
     let followed = service.policy().await.ok_or_else(ended)?;
-    let at = later_than(**claim).await;
+    let at = later_than(service, **claim).await;
     **claim = Some(at);
     let _permit = service.looks.acquire().await.map_err(|_| ended())?;
     let (beside, plan_id) = (Arc::clone(service), plan_id.clone());
-    blocking(move || {
+    blocking(&service.daemon, move || {
         let followed = judged_at(&beside, followed, at)?;
         let (seen, follows) = see(&beside.daemon, &followed, &plan_id, at)?;
         beside.view.put(plan_id, seen, follows.clone());
@@ -182,9 +184,9 @@ fn judged_at(
 }
 
 /// A clock that was set back is no reason to wait: that is told as a condition.
-async fn later_than(before: Option<Timestamp>) -> Timestamp {
+async fn later_than(service: &Service, before: Option<Timestamp>) -> Timestamp {
     loop {
-        let now = clock::now();
+        let now = service.daemon.now();
         if before != Some(now) {
             return now;
         }
@@ -223,10 +225,10 @@ impl Looked {
         plan.steps.iter().filter(passed).cloned().collect()
     }
 
-    fn attended(&self) -> Attended {
+    fn attended(&self, now: Timestamp) -> Attended {
         let until = self.follows.plan.waits.iter().filter_map(|wait| wait.until);
         let wait = until.min().map_or(Duration::MAX, |until| {
-            let left = until.duration_since(clock::now()).as_secs();
+            let left = until.duration_since(now).as_secs();
             Duration::from_secs(u64::try_from(left).unwrap_or(0))
         });
         Attended { wait }

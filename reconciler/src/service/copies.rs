@@ -20,6 +20,7 @@ const LAST: Duration = Duration::from_secs(2);
 pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
     loop {
         tokio::select! {
+            biased;
             () = service.asked_to_end() => return Ok(()),
             () = service.recorded.notified() => {}
             // What could not be copied before is tried again.
@@ -27,7 +28,7 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
         }
         tokio::time::sleep(GATHERED).await;
         let daemon = service.daemon.clone();
-        for failure in blocking(move || Ok(round::copy_receipts(&daemon))).await? {
+        for failure in blocking(&service.daemon, move || Ok(round::copy_receipts(&daemon))).await? {
             tracing::warn!(code = %failure.code, "{}", failure.message);
         }
     }
@@ -36,7 +37,7 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
 /// Copies what was recorded last, although everything else ends. A location that hangs is left behind.
 pub(super) async fn last(service: &Service) {
     let daemon = service.daemon.part(Cancel::new(), None);
-    let copied = blocking(move || Ok(round::copy_receipts(&daemon)));
+    let copied = blocking(&service.daemon, move || Ok(round::copy_receipts(&daemon)));
     if tokio::time::timeout(LAST, copied).await.is_err() {
         tracing::warn!("the newest receipts are not at every location yet");
     }

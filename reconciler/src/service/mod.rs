@@ -16,15 +16,13 @@ use std::time::Duration;
 
 use contract::code;
 use tokio::runtime::Builder;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
-use crate::api::server;
+use crate::api::server::{self, Handler};
 use crate::control::policy::Followed;
 use crate::control::{Daemon, locations};
 use crate::failure::Failure;
-use crate::world::cancel::Cancel;
-use crate::world::clock;
 
 use claims::Claims;
 use requests::{MOST_REQUESTS, Requests};
@@ -39,9 +37,6 @@ const MOST_EFFECTS: u32 = 100_000;
 
 /// Plans that are looked at side by side. A look takes milliseconds; one at a location that hangs holds a thread for a minute.
 const LOOKS: usize = 32;
-
-/// How soon a task that waits hears that it is asked to end.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Answers that are on their way when the service ends get this time to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -84,15 +79,27 @@ pub fn run(daemon: Daemon) -> Result<(), Failure> {
             )
         })?;
     // The store ends after the tasks, and not within one.
-    let ended = runtime.block_on(serve(daemon.clone()));
+    let ended = runtime.block_on(async {
+        let listener = server::bind(&daemon.config.socket_path())?;
+        let end = daemon.stop.clone();
+        let answers =
+            |handler| server::listen(listener, handler, async move { end.cancelled().await });
+        serve(daemon.clone(), answers).await
+    });
     // A look at a location that hangs is left behind; it only reads.
     runtime.shutdown_background();
     drop(daemon);
     ended
 }
 
-async fn serve(daemon: Daemon) -> Result<(), Failure> {
-    let listener = server::bind(&daemon.config.socket_path())?;
+/// Serves, with the one who brings what persons ask; the service ends when that one does.
+pub async fn serve<Front>(
+    daemon: Daemon,
+    front: impl FnOnce(Arc<dyn Handler>) -> Front,
+) -> Result<(), Failure>
+where
+    Front: Future<Output = Result<(), Failure>> + Send + 'static,
+{
     let (wake, woken) = mpsc::unbounded_channel();
     let workers = daemon.config.workers();
     let service = Arc::new(Service {
@@ -116,12 +123,9 @@ async fn serve(daemon: Daemon) -> Result<(), Failure> {
     tasks.spawn(scheduler::schedule(Arc::clone(&service), woken));
     tasks.spawn(view::keep(Arc::clone(&service)));
     tasks.spawn(copies::keep(Arc::clone(&service)));
-    let end = service.daemon.stop.clone();
-    let answered = server::listen(listener, Arc::<Service>::clone(&service), async move {
-        cancelled(&end).await;
-    });
-    tasks.spawn(answered);
+    tasks.spawn(front(Arc::<Service>::clone(&service)));
     let ended = tokio::select! {
+        biased;
         () = service.asked_to_end() => Ok(()),
         Some(ended) = tasks.join_next() => ended.unwrap_or_else(|error| Err(panicked(&error))),
     };
@@ -136,14 +140,17 @@ async fn serve(daemon: Daemon) -> Result<(), Failure> {
 
 impl Service {
     async fn asked_to_end(&self) {
-        cancelled(&self.daemon.stop).await;
+        self.daemon.stop.cancelled().await;
     }
 
     /// Makes sure what each location is.
     async fn inspect(&self) -> Result<(), Failure> {
         let _alone = self.inspecting.lock().await;
         let daemon = self.daemon.clone();
-        blocking(move || locations::confirm(&daemon, clock::now())).await
+        blocking(&self.daemon, move || {
+            locations::confirm(&daemon, daemon.now())
+        })
+        .await
     }
 
     fn is_asked_to_end(&self) -> bool {
@@ -158,6 +165,7 @@ impl Service {
     /// Waits; false when the daemon is asked to end.
     async fn rest(&self, length: Duration) -> bool {
         tokio::select! {
+            biased;
             () = self.asked_to_end() => false,
             () = tokio::time::sleep(length) => true,
         }
@@ -167,15 +175,10 @@ impl Service {
     async fn policy(&self) -> Option<Arc<Followed>> {
         let mut active = self.active.subscribe();
         tokio::select! {
+            biased;
             () = self.asked_to_end() => None,
             found = active.wait_for(Option::is_some) => found.ok().and_then(|found| found.clone()),
         }
-    }
-}
-
-async fn cancelled(stop: &Cancel) {
-    while !stop.is_cancelled() {
-        tokio::time::sleep(TICK).await;
     }
 }
 
@@ -189,14 +192,24 @@ fn ended() -> Failure {
 
 /// Runs what blocks where it delays nobody.
 async fn blocking<T: Send + 'static>(
+    daemon: &Daemon,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(panicked(&error)))
+    let (sender, mut receiver) = oneshot::channel();
+    let work = Box::new(move || {
+        // Where its caller is gone, the answer is for none.
+        let _ = sender.send(work());
+    });
+    let ended = daemon.effects.run(work).await;
+    receiver.try_recv().unwrap_or_else(|_| {
+        let why = ended
+            .err()
+            .unwrap_or_else(|| "it gave no answer".to_owned());
+        Err(panicked(&why))
+    })
 }
 
-fn panicked(error: &JoinError) -> Failure {
+fn panicked(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(
         code::EFFECT_PANICKED,
         format!("a task of the service ended: {error}"),

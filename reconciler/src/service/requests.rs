@@ -28,10 +28,8 @@ use crate::control::{
 use crate::failure::Failure;
 use crate::plan::own_plans;
 use crate::status::Status;
-use crate::store::Store as _;
 use crate::worker::meter::Meter;
 use crate::world::cancel::Cancel;
-use crate::world::clock;
 
 use super::claims::PlanClaim;
 use super::scheduler::Wake;
@@ -168,7 +166,7 @@ impl Handler for Service {
             id: ask.id.clone(),
             asked: Some(ask.asked.clone()),
             state: State::Running,
-            asked_at: Some(clock::now()),
+            asked_at: Some(self.daemon.now()),
             requested_by: Some(requested_by.clone()),
             result: None,
             failure: None,
@@ -244,12 +242,14 @@ impl Handler for Service {
 
     async fn status(self: Arc<Self>) -> Result<Status, Failure> {
         let followed = policy_now(&self)?;
-        blocking(move || view::derive(&self, &followed)).await
+        let daemon = self.daemon.clone();
+        blocking(&daemon, move || view::derive(&self, &followed)).await
     }
 
     async fn plans(self: Arc<Self>) -> Result<Vec<PlanView>, Failure> {
         let followed = policy_now(&self)?;
-        blocking(move || {
+        let daemon = self.daemon.clone();
+        blocking(&daemon, move || {
             let status = view::derive(&self, &followed)?;
             let plans = &followed.active.model.plans;
             let shown = status.plans.into_iter().filter_map(|status| {
@@ -275,7 +275,8 @@ impl Handler for Service {
         before: Option<u64>,
         most: u32,
     ) -> Result<Vec<(u64, SlotView)>, Failure> {
-        blocking(move || {
+        let daemon = self.daemon.clone();
+        blocking(&daemon, move || {
             operate::known(&self.daemon, plan.as_ref())?;
             let found = self
                 .daemon
@@ -288,7 +289,8 @@ impl Handler for Service {
     }
 
     async fn points(self: Arc<Self>, plan: Option<PlanId>) -> Result<Vec<RecoveryPoint>, Failure> {
-        blocking(move || {
+        let daemon = self.daemon.clone();
+        blocking(&daemon, move || {
             operate::known(&self.daemon, plan.as_ref())?;
             let found = self.daemon.store.points(plan.as_ref())?;
             Ok(found.into_iter().rev().map(Into::into).collect())
@@ -297,11 +299,16 @@ impl Handler for Service {
     }
 
     async fn point(self: Arc<Self>, id: BackupId) -> Result<Option<RecoveryPoint>, Failure> {
-        blocking(move || Ok(self.daemon.store.point(&id)?.map(Into::into))).await
+        let daemon = self.daemon.clone();
+        blocking(&daemon, move || {
+            Ok(self.daemon.store.point(&id)?.map(Into::into))
+        })
+        .await
     }
 
     async fn receipts(self: Arc<Self>, from: u64, most: u32) -> Result<Vec<ReceiptView>, Failure> {
-        blocking(move || {
+        let daemon = self.daemon.clone();
+        blocking(&daemon, move || {
             let found = self.daemon.store.receipts(from, u64::from(most))?;
             let shown = (from..).zip(found).map(|(sequence, line)| {
                 let envelope = serde_json::from_str(&line).map_err(|error| unwritten(&error))?;
@@ -328,13 +335,15 @@ async fn carry_out(
         Asked::Verify { backup_id } => verify(service, daemon, backup_id).await,
         Asked::Restore { request } => restore_one(service, daemon, request).await,
         Asked::AcceptLoss { backup_id, note } => {
-            answered(move || acceptance::accept(&daemon, &backup_id, &note).map(|run| vec![run]))
-                .await
+            answered(&service.daemon, move || {
+                acceptance::accept(&daemon, &backup_id, &note).map(|run| vec![run])
+            })
+            .await
         }
         Asked::AdoptLocation { location_id } => {
-            let adopted = answered(move || {
+            let adopted = answered(&service.daemon, move || {
                 let actor = daemon.person();
-                locations::adopt(&daemon, &location_id, &actor, clock::now())
+                locations::adopt(&daemon, &location_id, &actor, daemon.now())
             });
             let adopted = adopted.await?;
             // From now on it is used.
@@ -342,11 +351,16 @@ async fn carry_out(
             let _ = service.wake.send(Wake::Locations);
             Ok(adopted)
         }
-        Asked::ConfirmClock {} => answered(move || timekeeping::confirm(&daemon)).await,
+        Asked::ConfirmClock {} => {
+            answered(&service.daemon, move || timekeeping::confirm(&daemon)).await
+        }
         Asked::AcceptSource { dataset_id, note } => {
             // What is known of its points is written again.
             let claims = claims_on(service, &daemon, &dataset_id).await?;
-            let accepted = answered(move || source::accept(&daemon, &dataset_id, &note)).await;
+            let accepted = answered(&service.daemon, move || {
+                source::accept(&daemon, &dataset_id, &note)
+            })
+            .await;
             look_again_at(service, claims.plans);
             accepted
         }
@@ -356,20 +370,25 @@ async fn carry_out(
             reason,
         } => {
             let suspended = plan_id.clone();
-            let suspended =
-                answered(move || suspension::suspend(&daemon, &suspended, until, &reason)).await;
+            let suspended = answered(&service.daemon, move || {
+                suspension::suspend(&daemon, &suspended, until, &reason)
+            })
+            .await;
             let _ = service.wake.send(Wake::Plan(plan_id));
             suspended
         }
         Asked::Resume { plan_id } => {
             let resumed = plan_id.clone();
-            let resumed = answered(move || suspension::resume(&daemon, &resumed)).await;
+            let resumed = answered(&service.daemon, move || {
+                suspension::resume(&daemon, &resumed)
+            })
+            .await;
             let _ = service.wake.send(Wake::Plan(plan_id));
             resumed
         }
         Asked::Doctor {} => {
             service.inspect().await?;
-            answered(move || Ok(doctor::examine(&daemon))).await
+            answered(&service.daemon, move || Ok(doctor::examine(&daemon))).await
         }
     }
 }
@@ -387,9 +406,10 @@ fn unwritten(error: &serde_json::Error) -> Failure {
 }
 
 async fn answered<T: Serialize + Send + 'static>(
+    daemon: &Daemon,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
-    let value = json(blocking(work).await?)?;
+    let value = json(blocking(daemon, work).await?)?;
     Ok(Answer {
         value,
         failure: None,
@@ -426,7 +446,7 @@ async fn waited<T>(daemon: &Daemon, what: impl Future<Output = T>) -> Result<T, 
     };
     tokio::select! {
         biased;
-        () = super::cancelled(&daemon.stop) => Err(was_ended()),
+        () = daemon.stop.cancelled() => Err(was_ended()),
         held = what => Ok(held),
     }
 }
@@ -484,7 +504,7 @@ async fn backup(
     let datasets = operate::policy_of(&followed, &plan_id)?.dataset_ids.clone();
     let data = waited(&daemon, service.claims.data_to_read(&datasets)).await?;
     let wanted = plan_id.clone();
-    let taken = blocking(move || {
+    let taken = blocking(&service.daemon, move || {
         recover::recover_of(&daemon, &followed, |id| *id == wanted)?;
         let now = daemon.fresh_now()?;
         operate::backup_under(&daemon, &followed, &wanted, None, now).map(|done| (now, done))
@@ -506,7 +526,7 @@ async fn verify(
 ) -> Result<Answer, Failure> {
     service.inspect().await?;
     let (beside, under) = (daemon.clone(), policy_now(service)?);
-    let checks = blocking(move || {
+    let checks = blocking(&service.daemon, move || {
         let now = beside.fresh_now()?;
         operate::checks_under(&beside, &under, backup_id.as_ref(), now)
     });
@@ -517,7 +537,7 @@ async fn verify(
         }
         let plans = [check.step.plan_id().clone()];
         let (beside, under) = (daemon.clone(), policy_now(service)?);
-        let checked = blocking(move || {
+        let checked = blocking(&service.daemon, move || {
             let now = beside.fresh_now()?;
             let check = operate::named_at(check, now);
             execute::execute(&beside, &under, &check)
@@ -540,7 +560,7 @@ async fn restore_one(
     service.inspect().await?;
     if request.mode != Wanted::InPlace {
         let followed = policy_now(service)?;
-        return answered(move || {
+        return answered(&service.daemon, move || {
             let now = daemon.fresh_now()?;
             restore::restore_under(&daemon, &followed, &request, now)
         })
@@ -553,7 +573,7 @@ async fn restore_one(
     let live = waited(&daemon, live).await?;
     let followed = Arc::clone(&held.followed);
     let plans: Vec<PlanId> = held.plans.iter().map(|(id, _)| id.clone()).collect();
-    let restored = blocking(move || {
+    let restored = blocking(&service.daemon, move || {
         recover::recover_of(&daemon, &followed, |id| plans.contains(id))?;
         let now = daemon.fresh_now()?;
         restore::restore_under(&daemon, &followed, &request, now).map(|restored| (now, restored))

@@ -54,6 +54,7 @@ pub(super) async fn schedule(
         let due = entries.values().filter(|entry| !entry.is_busy);
         let next = due.map(|entry| entry.next).min();
         tokio::select! {
+            biased;
             () = service.asked_to_end() => break,
             Some(wake) = woken.recv() => {
                 are_locations_known |= wake == Wake::Locations;

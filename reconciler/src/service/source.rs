@@ -11,8 +11,6 @@ use crate::control::policy::{self, Followed};
 use crate::control::recover;
 use crate::failure::Failure;
 use crate::plan::own_plans;
-use crate::store::Store as _;
-use crate::world::clock;
 
 use super::scheduler::Wake;
 use super::{Service, blocking, is_fatal, told};
@@ -21,7 +19,9 @@ use super::{Service, blocking, is_fatal, told};
 pub(super) async fn follow(service: Arc<Service>) -> Result<(), Failure> {
     loop {
         let daemon = service.daemon.clone();
-        let looked = blocking(move || policy::follow(&daemon, clock::now()));
+        let looked = blocking(&service.daemon, move || {
+            policy::follow(&daemon, daemon.now())
+        });
         let after = match looked.await {
             Ok(followed) => {
                 let followed = Arc::new(followed);
@@ -37,6 +37,7 @@ pub(super) async fn follow(service: Arc<Service>) -> Result<(), Failure> {
         }
         let interval = Duration::from_secs(service.daemon.config.interval.get());
         tokio::select! {
+            biased;
             () = service.look_at_source.notified() => {}
             goes_on = service.rest(interval) => if !goes_on {
                 return Ok(());
@@ -61,7 +62,7 @@ async fn look_after_former(
     followed: &Arc<Followed>,
 ) -> Result<(), Failure> {
     let (daemon, under) = (service.daemon.clone(), Arc::clone(followed));
-    let (open, points) = blocking(move || {
+    let (open, points) = blocking(&service.daemon, move || {
         let is_former = |id: &PlanId| own_plans(&under.active).all(|(own, _)| own != id);
         let open = daemon.store.open_executions()?.into_iter();
         let open: BTreeSet<PlanId> = open
@@ -84,7 +85,10 @@ async fn look_after_former(
             continue;
         };
         let (daemon, under) = (service.daemon.clone(), Arc::clone(followed));
-        blocking(move || recover::recover_of(&daemon, &under, |id| *id == plan_id)).await?;
+        blocking(&service.daemon, move || {
+            recover::recover_of(&daemon, &under, |id| *id == plan_id)
+        })
+        .await?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) async fn keep_up(service: Arc<Service>) -> Result<(), Failure> {
         let inspected = match service.inspect().await {
             Ok(()) => {
                 let daemon = service.daemon.clone();
-                blocking(move || usable(&daemon)).await
+                blocking(&service.daemon, move || usable(&daemon)).await
             }
             Err(failure) => Err(failure),
         };

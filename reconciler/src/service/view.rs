@@ -15,8 +15,6 @@ use crate::failure::Failure;
 use crate::plan::{self, Plan, own_plans};
 use crate::review::Objection;
 use crate::status::{self, Light, Status};
-use crate::store::Store as _;
-use crate::world::clock;
 
 use super::{Service, blocking, is_fatal, told};
 
@@ -84,6 +82,7 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
     let mut light = None;
     loop {
         tokio::select! {
+            biased;
             () = service.asked_to_end() => return Ok(()),
             () = service.view.changed.notified() => {}
         }
@@ -92,7 +91,7 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
             continue;
         };
         let beside = Arc::clone(&service);
-        match blocking(move || remember(&beside, &followed)).await {
+        match blocking(&service.daemon, move || remember(&beside, &followed)).await {
             Ok(Some(status)) => tell(&status, &mut light),
             Ok(None) => {}
             Err(failure) if is_fatal(&failure) => return Err(failure),
@@ -124,8 +123,8 @@ fn tell(status: &Status, light: &mut Option<Light>) {
 
 /// The status as of now. A plan that was not looked at yet is unknown.
 pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, Failure> {
-    let now = clock::now();
     let daemon: &Daemon = &service.daemon;
+    let now = daemon.now();
     let source = round::source_of(daemon, followed);
     let before = daemon.store.conditions()?;
     // What began since a plan was looked at, and what ended.

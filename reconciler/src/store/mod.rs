@@ -2,6 +2,7 @@
 //! that tells of it, or not at all. Never decides; never deletes. The trait is [`Store`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use contract::code::{self, Code};
 use contract::digest::Digest;
@@ -252,7 +253,7 @@ impl StoreError {
 }
 
 /// What the daemon remembers. One process holds it; calls block.
-pub trait Store: Send + Sync {
+pub trait Store: fmt::Debug + Send + Sync {
     /// Commits all changes and all receipts in one transaction, or nothing.
     fn commit(&self, changes: &[Change], receipts: &[ReceiptLine]) -> Result<(), StoreError>;
     /// The bundle in force.
@@ -339,4 +340,6 @@ pub trait Store: Send + Sync {
     fn damaged_objects(&self) -> Result<Vec<DamagedObject>, StoreError>;
     /// The number of this life of the process; each opening counts one up.
     fn epoch(&self) -> u64;
+    /// The life of another process that holds the store beside this one; none when this one holds it, or none does.
+    fn running(&self) -> Option<u64>;
 }

@@ -165,24 +165,24 @@ impl Helper {
             }
         }
     }
+}
 
-    /// Has a backup or a copy done.
-    ///
-    /// # Errors
-    /// As the worker answers, or ended.
-    pub fn effect(&self, order: &Order) -> Result<Answer, NoAnswer> {
-        match self.ask(order) {
-            Ok(Answer::Failed {
-                code,
-                message,
-                help,
-            }) => {
-                let code = Code::find(&code).unwrap_or(code::EFFECT_PANICKED);
-                Err(NoAnswer::Failed(Failure::new(code, message, help)))
-            }
-            Ok(answer) => Ok(answer),
-            Err(silence) => Err(silence.into()),
+/// What a worker that was to take a backup or to copy came to.
+///
+/// # Errors
+/// As the worker answered, or ended.
+pub fn effect(asked: Result<Answer, Silence>) -> Result<Answer, NoAnswer> {
+    match asked {
+        Ok(Answer::Failed {
+            code,
+            message,
+            help,
+        }) => {
+            let code = Code::find(&code).unwrap_or(code::EFFECT_PANICKED);
+            Err(NoAnswer::Failed(Failure::new(code, message, help)))
         }
+        Ok(answer) => Ok(answer),
+        Err(silence) => Err(silence.into()),
     }
 }
 

@@ -1,17 +1,16 @@
 //! Owns the token by which a person or a shutdown ends what is under way. Whoever works looks at it; it ends nothing itself.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_util::sync::CancellationToken;
 
 /// Ends the work that holds a clone of it, and all work below it. Once cancelled it stays so.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel {
-    own: Arc<AtomicBool>,
-    above: Option<Arc<Self>>,
+    own: CancellationToken,
+    above: Option<CancellationToken>,
 }
 
 impl Cancel {
-    /// One that nobody has cancelled.
+    /// One that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
@@ -20,26 +19,28 @@ impl Cancel {
     #[must_use]
     pub fn below(&self) -> Self {
         Self {
-            own: Arc::default(),
-            above: Some(Arc::new(self.clone())),
+            own: self.own.child_token(),
+            above: Some(self.own.clone()),
         }
     }
 
     /// Asks everything that holds a clone to end.
     pub fn cancel(&self) {
-        self.own.store(true, Ordering::SeqCst);
+        self.own.cancel();
     }
 
     /// Whether that was asked, of this work or of the whole.
     pub fn is_cancelled(&self) -> bool {
-        self.own.load(Ordering::SeqCst) || self.is_whole_cancelled()
+        self.own.is_cancelled()
+    }
+
+    /// Waits until that is asked.
+    pub async fn cancelled(&self) {
+        self.own.cancelled().await;
     }
 
     /// Whether that was asked of the whole that this work is a part of.
     pub fn is_whole_cancelled(&self) -> bool {
-        match &self.above {
-            Some(above) => above.is_cancelled(),
-            None => self.own.load(Ordering::SeqCst),
-        }
+        self.above.as_ref().unwrap_or(&self.own).is_cancelled()
     }
 }

@@ -49,10 +49,17 @@ const LAW: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "simulate",
+        &[
+            "api", "config", "control", "domain", "failure", "progress", "review", "service",
+            "status", "store", "worker", "world",
+        ],
+    ),
+    (
         "cli",
         &[
             "api", "config", "control", "domain", "failure", "plan", "progress", "service",
-            "status", "store", "worker", "world",
+            "simulate", "status", "store", "worker", "world",
         ],
     ),
 ];

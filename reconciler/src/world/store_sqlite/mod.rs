@@ -148,14 +148,6 @@ impl SqliteStore {
         })
     }
 
-    /// The life of another process that holds the store beside this one; none when this one holds it, or nobody does.
-    pub fn running(&self) -> Option<u64> {
-        match &self.lock {
-            Lock::Held(_) => None,
-            Lock::Beside(path) => is_held(path).then_some(self.epoch),
-        }
-    }
-
     fn texts(&self, doing: &'static str, query: Texts) -> Result<Vec<String>, StoreError> {
         self.runtime.block_on(async {
             query
@@ -357,7 +349,8 @@ impl Store for SqliteStore {
              )
              SELECT newest FROM (
                  SELECT (SELECT body FROM slots
-                         WHERE plan_id = known.plan_id AND first <= ?1 AND ended_at <= ?2
+                         WHERE plan_id = known.plan_id AND first <= ?1
+                             AND (ended_at <= ?2 OR body ->> 'outcome' <> 'missed')
                          ORDER BY first DESC, sequence DESC LIMIT 1) AS newest
                  FROM known WHERE known.plan_id IS NOT NULL
              ) WHERE newest IS NOT NULL",
@@ -605,6 +598,13 @@ impl Store for SqliteStore {
 
     fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    fn running(&self) -> Option<u64> {
+        match &self.lock {
+            Lock::Held(_) => None,
+            Lock::Beside(path) => is_held(path).then_some(self.epoch),
+        }
     }
 }
 

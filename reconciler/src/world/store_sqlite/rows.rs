@@ -349,12 +349,16 @@ async fn run_changed(tx: &mut Tx<'_>, changed: &Run) -> Result<(), StoreError> {
 }
 
 async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError> {
-    // A record of a clock that was ahead of this one does not stand in the way of the slot's own.
+    // That a clock which was ahead of this one missed a slot does not stand in the way of the slot's own record. What ran for it does:
+    // by whichever clock, the slot has had its run.
     let newest: Option<i64> = sqlx::query_scalar(
-        "SELECT last FROM slots WHERE plan_id = ? AND ended_at <= ? ORDER BY last DESC LIMIT 1",
+        "SELECT last FROM slots WHERE plan_id = ?1
+             AND (ended_at <= ?2 OR (body ->> 'outcome' <> 'missed' AND first <= ?3))
+         ORDER BY last DESC LIMIT 1",
     )
     .bind(slot.plan_id.as_str().to_owned())
     .bind(ahead_of(slot.ended_at))
+    .bind(slot.ended_at.as_second())
     .fetch_optional(&mut **tx)
     .await
     .map_err(|error| explain("reading slots", error))?;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use reconciler::worker::SUBCOMMAND;
 use reconciler::worker::protocol::Answer;
-use reconciler::worker::supervisor::Helper;
+use reconciler::worker::supervisor::{self, Helper};
 use reconciler::world::vault::VaultError;
 
 use super::world::World;
@@ -72,7 +72,7 @@ fn a_lock_is_stale_by_the_rule_of_restic(
         arguments: arguments.iter().map(Into::into).collect(),
         ..real
     };
-    let Ok(Answer::Backup(report)) = helper.effect(&order) else {
+    let Ok(Answer::Backup(report)) = supervisor::effect(helper.ask(&order)) else {
         panic!("no recovery point");
     };
     assert_eq!(report.outcome.committed.len(), if is_stale { 2 } else { 1 });

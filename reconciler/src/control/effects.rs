@@ -1,0 +1,145 @@
+//! Owns the border to everything outside the store: the clock, git, the locations, and the workers. The daemon reaches them through
+//! [`Effects`] alone, so that the same daemon runs on a machine and in a simulation. Never decides anything.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contract::id::LocationId;
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::worker::Access;
+use crate::worker::protocol::{Answer, Order};
+use crate::worker::supervisor::{Helper, Silence};
+use crate::world::cancel::Cancel;
+use crate::world::git::{self, Published};
+use crate::world::location::{self, NoReply, Reply};
+use crate::world::vault::{AllSnapshots, Checked, LocationSeen, Reading, VaultError};
+use crate::world::{clock, random};
+
+/// Work that blocks.
+pub type Work = Box<dyn FnOnce() + Send>;
+
+/// What the daemon sees and has done outside its store.
+#[async_trait]
+pub trait Effects: fmt::Debug + Send + Sync {
+    /// The time, in whole seconds.
+    fn now(&self) -> Timestamp;
+    /// Waits.
+    fn pause(&self, length: Duration);
+    /// Runs what blocks where it holds up no task; the reason when it ended without an end of its own.
+    async fn run(&self, work: Work) -> Result<(), String>;
+    /// Runs what may hang beside the caller, who waits for its word and no longer than it wants.
+    fn beside(&self, work: Work);
+    /// A name that is used once.
+    fn name(&self) -> Result<String, String>;
+    /// The published policy.
+    fn published(&self, config: &Config, stop: &Cancel) -> Result<Published, Failure>;
+    /// Has each order done, each at its location and all at the same time; the answers have the order of the orders.
+    fn at_locations(
+        &self,
+        orders: &[location::Order],
+        stop: &Cancel,
+    ) -> Vec<Result<Reply, NoReply>>;
+    /// Lists the locations of a repository and compares them.
+    fn observe(&self, access: &Access) -> Result<Vec<LocationSeen>, Failure>;
+    /// The recovery points of all locations of a repository.
+    fn snapshots(&self, access: &Access) -> Result<AllSnapshots, Failure>;
+    /// Has an order done by a worker.
+    fn ask(&self, worker: &Helper, order: &Order) -> Result<Answer, Silence>;
+    /// Has one location of a repository read by a worker; none when the location does not hold the repository.
+    fn check(
+        &self,
+        worker: &Helper,
+        access: &Access,
+        location: &LocationId,
+        reading: Reading,
+    ) -> Result<Option<Checked>, Failure>;
+}
+
+/// The machine that the process runs on.
+#[derive(Debug)]
+pub struct Machine;
+
+#[async_trait]
+impl Effects for Machine {
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn pause(&self, length: Duration) {
+        std::thread::sleep(length);
+    }
+
+    async fn run(&self, work: Work) -> Result<(), String> {
+        spawn_blocking(work)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    fn beside(&self, work: Work) {
+        std::thread::spawn(work);
+    }
+
+    fn name(&self) -> Result<String, String> {
+        random::name().map_err(|error| error.to_string())
+    }
+
+    fn published(&self, config: &Config, stop: &Cancel) -> Result<Published, Failure> {
+        let stopped = || stop.is_cancelled();
+        Ok(git::published(
+            &config.git,
+            &config.mirror_path(),
+            &config.environment,
+            &stopped,
+        )?)
+    }
+
+    fn at_locations(
+        &self,
+        orders: &[location::Order],
+        stop: &Cancel,
+    ) -> Vec<Result<Reply, NoReply>> {
+        let stop = || stop.is_cancelled();
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = orders
+                .iter()
+                .map(|order| scope.spawn(|| location::ask(order, &stop)))
+                .collect();
+            let panicked = |_| Err(NoReply::Broken("asking the location panicked".to_owned()));
+            asked
+                .into_iter()
+                .map(|asked| asked.join().unwrap_or_else(panicked))
+                .collect()
+        })
+    }
+
+    fn observe(&self, access: &Access) -> Result<Vec<LocationSeen>, Failure> {
+        Ok(access.vault()?.observe().locations)
+    }
+
+    fn snapshots(&self, access: &Access) -> Result<AllSnapshots, Failure> {
+        Ok(access.vault()?.all_snapshots()?)
+    }
+
+    fn ask(&self, worker: &Helper, order: &Order) -> Result<Answer, Silence> {
+        worker.ask(order)
+    }
+
+    fn check(
+        &self,
+        worker: &Helper,
+        access: &Access,
+        location: &LocationId,
+        reading: Reading,
+    ) -> Result<Option<Checked>, Failure> {
+        match access.vault()?.check(location, reading, worker) {
+            Ok(checked) => Ok(Some(checked)),
+            Err(VaultError::RepositoryAbsent { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! Owns playing the real daemon in a simulated world: its service, plan, review, store and receipts, over git, locations and workers that
+//! fail as a script says, in virtual time. The same script is the same run. Never touches a real location, source or repository. The
+//! interesting function is [`play`].
+#![expect(
+    clippy::disallowed_methods,
+    reason = "shell: the daemon under test has a real state folder"
+)]
+
+mod chance;
+mod coroutine;
+mod policy;
+mod properties;
+mod script;
+mod storage;
+mod store;
+mod world;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use contract::code;
+use contract::digest::Digest;
+use jiff::SignedDuration;
+use serde::Serialize;
+use tokio::runtime::Builder;
+
+pub use chance::of_chance;
+pub use script::Script;
+pub use world::Counts;
+
+use properties::Broken;
+use script::{Event, What};
+use store::Fated;
+use world::{Fate, Shared, World};
+
+use crate::api::server::Handler;
+use crate::api::{Ask, Asked, State};
+use crate::control::Daemon;
+use crate::failure::Failure;
+use crate::service;
+use crate::status::Status;
+use crate::world::cancel::Cancel;
+use crate::world::store_sqlite::SqliteStore;
+
+/// A service manager starts a daemon again after this time.
+const STARTS_AGAIN: Duration = Duration::from_secs(5);
+/// Lives that end at once: more in a row, and the daemon does not come back at all.
+const STILLBORN: u32 = 20;
+/// A daemon that is asked to end has ended, and recorded everything, within this time.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// How often in a simulation what retention would forget is held against the world.
+const LOOKS_AT_RETENTION: u64 = 60;
+
+/// What a simulation came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Decided what the script left open.
+    pub seed: u64,
+    /// Virtual seconds.
+    pub seconds: u64,
+    /// What was done.
+    pub counts: Counts,
+    /// Slots that ended: with a point, with a run that left none, without a run.
+    pub slots: (u64, u64, u64),
+    /// Receipts.
+    pub receipts: u64,
+    /// Identifies the run: SHA-256 of its receipts and its counts.
+    pub run: Digest,
+    /// Properties that do not hold.
+    pub broken: Vec<Broken>,
+}
+
+/// What the lives of a daemon share.
+struct Play {
+    world: Shared,
+    /// The next event.
+    next: Mutex<usize>,
+    /// How long the daemon is away after its end.
+    away: Mutex<Duration>,
+    /// Since when it is asked to end.
+    asked_to_end: Mutex<Option<Duration>>,
+    broken: Mutex<Vec<Broken>>,
+    last: Mutex<Option<Status>>,
+    events: Vec<Event>,
+}
+
+/// Why a life of the daemon ended.
+enum Life {
+    /// It was killed.
+    Killed,
+    /// It ended by itself.
+    Ended(Result<(), Failure>),
+}
+
+fn unusable(why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(
+        code::SIMULATION_UNUSABLE,
+        format!("the simulation cannot be played: {why}"),
+        "correct the script; the state folder needs room below the system's folder for temporary files",
+    )
+}
+
+/// A folder in memory where there is one: what the daemon makes durable is given up in the end.
+fn folder() -> std::io::Result<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    let mut named = tempfile::Builder::new();
+    named.prefix("seawall-simulation-");
+    if memory.is_dir() {
+        named.tempdir_in(memory)
+    } else {
+        named.tempdir()
+    }
+}
+
+/// Plays one script to its end.
+pub fn play(script: &Script) -> Result<Report, Failure> {
+    if let Some(fault) = script.fault() {
+        return Err(unusable(&fault));
+    }
+    let folder = folder().map_err(|error| unusable(&error))?;
+    let world = Arc::new(World::new(script)?);
+    let config = world.config(folder.path())?;
+    std::fs::create_dir(&config.state).map_err(|error| unusable(&error))?;
+    let mut events = script.events.clone();
+    events.sort_by_key(|event| event.at);
+    let play = Arc::new(Play {
+        world: Arc::clone(&world),
+        next: Mutex::default(),
+        away: Mutex::default(),
+        asked_to_end: Mutex::default(),
+        broken: Mutex::default(),
+        last: Mutex::default(),
+        events,
+    });
+    let lasts = Duration::from_secs(script.lasts.get());
+    let mut stillborn = 0;
+    while world.elapsed() < lasts && stillborn < STILLBORN {
+        let began = world.elapsed();
+        *lock(&play.away) = STARTS_AGAIN;
+        let daemon = open(&world, config.clone())?;
+        match live(&play, daemon)? {
+            Life::Killed => {}
+            Life::Ended(ended) => play.ended(ended),
+        }
+        let away = *lock(&play.away);
+        stillborn = if world.elapsed() > began {
+            0
+        } else {
+            stillborn + 1
+        };
+        world.pass(away);
+    }
+    if stillborn == STILLBORN {
+        play.broke(
+            "convergence",
+            "the daemon does not start any more".to_owned(),
+        );
+    }
+    report(&play, script, config)
+}
+
+fn open(world: &Shared, config: crate::config::Config) -> Result<Daemon, Failure> {
+    let store = Fated {
+        store: SqliteStore::open(&config.store_path())?,
+        world: Arc::clone(world),
+    };
+    let effects = Arc::<World>::clone(world);
+    Daemon::open_with(config, Cancel::new(), None, Box::new(store), effects)
+}
+
+/// One life of the process, in virtual time.
+fn live(play: &Arc<Play>, daemon: Daemon) -> Result<Life, Failure> {
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .map_err(|error| unusable(&error))?;
+    let world = Arc::clone(&play.world);
+    let life = runtime.block_on(async {
+        world.live();
+        let beside = Arc::clone(play);
+        let shown = daemon.clone();
+        let serves = service::serve(daemon.clone(), move |handler| {
+            events(beside, shown, handler)
+        });
+        let life = tokio::select! {
+            biased;
+            () = world.death.notified() => Life::Killed,
+            ended = serves => Life::Ended(ended),
+        };
+        world.rest();
+        life
+    });
+    // Whatever was under way ends where it waits, as in a process that is killed.
+    drop(runtime);
+    drop(daemon);
+    Ok(life)
+}
+
+fn lock<T>(one: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    one.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Play {
+    fn broke(&self, property: &'static str, what: String) {
+        let at = self.world.elapsed().as_secs();
+        lock(&self.broken).push(Broken { property, at, what });
+    }
+
+    /// The service ended by itself: it was asked to, it could not record, or the script is over.
+    fn ended(&self, ended: Result<(), Failure>) {
+        if let Some(asked) = lock(&self.asked_to_end).take() {
+            let took = self.world.elapsed().saturating_sub(asked);
+            if took > ENDS_WITHIN {
+                let what = format!("it took {} s to end", took.as_secs());
+                self.broke("stopping", what);
+            }
+        }
+        if let Err(failure) = ended {
+            tracing::info!(code = %failure.code, "the daemon ended: {}", failure.message);
+            if failure.code.family() == 11 {
+                self.broke("no panic", failure.to_string());
+            }
+        }
+    }
+}
+
+/// Lets happen what the script says, until it is over.
+async fn events(play: Arc<Play>, daemon: Daemon, handler: Arc<dyn Handler>) -> Result<(), Failure> {
+    let script = &play.world.script;
+    let quiet = Duration::from_secs(script.quiet_from());
+    let lasts = Duration::from_secs(script.lasts.get());
+    let step = Duration::from_secs((script.lasts.get() / LOOKS_AT_RETENTION).max(1));
+    let mut is_quiet = false;
+    loop {
+        let now = play.world.elapsed();
+        if now >= lasts {
+            *lock(&play.last) = Some(handler.status().await?);
+            return Ok(());
+        }
+        if now >= quiet && !is_quiet {
+            is_quiet = true;
+            settle(&play, &handler, now);
+        }
+        let number = *lock(&play.next);
+        let event = play.events.get(number).cloned();
+        let at = event.as_ref().map(|it| Duration::from_secs(it.at.get()));
+        match (event, at) {
+            (Some(event), Some(at)) if at <= now => {
+                *lock(&play.next) = number + 1;
+                happens(&play, &daemon, &handler, &event, number).await?;
+            }
+            (_, at) => {
+                // Looked at on the way, and not at whole steps alone: faults begin and end there.
+                let mut until = (now + step).min(lasts).min(at.unwrap_or(lasts));
+                if now < quiet {
+                    until = until.min(quiet);
+                }
+                tokio::time::sleep(until.saturating_sub(now)).await;
+                properties::retention(&play.world, &daemon)
+                    .await
+                    .into_iter()
+                    .for_each(|broken| lock(&play.broken).push(broken));
+            }
+        }
+    }
+}
+
+/// Nothing goes wrong from here on, and the operators put right what only they can.
+fn settle(play: &Arc<Play>, handler: &Arc<dyn Handler>, now: Duration) {
+    play.world.forget_fates();
+    let ahead = play.world.ahead();
+    play.world.jump(-ahead);
+    ask(handler, "confirms", now.as_secs(), Asked::ConfirmClock {});
+}
+
+fn ask(handler: &Arc<dyn Handler>, who: &str, number: u64, asked: Asked) {
+    let id = format!("{who}-{number}");
+    // What is refused is refused: too much under way, or no policy yet.
+    if let Err(failure) = Arc::clone(handler).ask(Ask { id, asked }, "uid:0".to_owned()) {
+        tracing::info!(code = %failure.code, "refused: {}", failure.message);
+    }
+}
+
+async fn happens(
+    play: &Arc<Play>,
+    daemon: &Daemon,
+    handler: &Arc<dyn Handler>,
+    event: &Event,
+    number: usize,
+) -> Result<(), Failure> {
+    let world = &play.world;
+    let number = number as u64;
+    tracing::info!(event = "simulated", what = ?event.what);
+    let lasts = Duration::from_secs(event.lasts.get());
+    match &event.what {
+        What::PolicyPublished => {
+            world.publish()?;
+            handler.look_at_source();
+        }
+        What::ObjectRots(location) => {
+            world.rot(location);
+        }
+        What::WorkerDies { plan, step } => world.worker_dies(plan, *step),
+        What::WorkerRepeats(plan) => world.worker_repeats(plan),
+        What::Killed => {
+            *lock(&play.away) = STARTS_AGAIN.max(lasts);
+            world.death.notify_one();
+            std::future::pending::<()>().await;
+        }
+        What::KilledAtCommit { number, durable } => {
+            let (durable, dies) = (*durable, true);
+            world.commit_fate(*number, Fate { durable, dies });
+        }
+        What::CommitFails { number, durable } => {
+            let (durable, dies) = (*durable, false);
+            world.commit_fate(*number, Fate { durable, dies });
+        }
+        What::KilledAtPause(number) => world.die_at_pause(*number),
+        What::Stopped => {
+            *lock(&play.away) = STARTS_AGAIN.max(lasts);
+            *lock(&play.asked_to_end) = Some(world.elapsed());
+            daemon.stop.cancel();
+            std::future::pending::<()>().await;
+        }
+        What::SecondDaemon => second_daemon(play, daemon),
+        What::ClockJumps(jump) => world.jump(jump.seconds),
+        What::Backup(plan) => {
+            let plan_id = plan.clone();
+            ask(handler, "backs-up", number, Asked::Backup { plan_id });
+        }
+        What::Verify => {
+            let asked = Asked::Verify { backup_id: None };
+            ask(handler, "verifies", number, asked);
+        }
+        What::Cancel(plan) => {
+            for operation in handler.operations() {
+                if operation.state == State::Running && operation.id.contains(plan.as_str()) {
+                    handler.cancel(&operation.id);
+                }
+            }
+        }
+        What::Suspend(plan) => {
+            let length = SignedDuration::try_from(lasts).unwrap_or_default();
+            let asked = Asked::Suspend {
+                plan_id: plan.clone(),
+                until: daemon.now() + length,
+                reason: "the simulation says so".to_owned(),
+            };
+            ask(handler, "suspends", number, asked);
+        }
+        // These go on for a time, and the world knows.
+        What::GitHangs
+        | What::GitRewinds
+        | What::LocationHangs(_)
+        | What::LocationFails(_)
+        | What::LocationIsStale(_)
+        | What::LocationSeemsEmpty(_)
+        | What::SourceHangs(_)
+        | What::SourceFails(_) => {}
+    }
+    Ok(())
+}
+
+/// Two daemons never work on one state folder.
+fn second_daemon(play: &Play, daemon: &Daemon) {
+    let path = daemon.config.store_path();
+    let opened = std::thread::spawn(move || SqliteStore::open(&path).map(drop)).join();
+    if !matches!(opened, Ok(Err(crate::store::StoreError::Locked { .. }))) {
+        let what = "a second daemon opened the store of one that lives".to_owned();
+        play.broke("one daemon", what);
+    }
+}
+
+fn report(play: &Play, script: &Script, config: crate::config::Config) -> Result<Report, Failure> {
+    let daemon = Daemon::open_read_only(config)?;
+    let mut broken = std::mem::take(&mut *lock(&play.broken));
+    let last = lock(&play.last).take();
+    broken.extend(properties::hold(&play.world, &daemon, last.as_ref())?);
+    let receipts = daemon.store.receipts_size()?;
+    let mut lines = daemon.store.receipts(0, receipts)?;
+    let counts = play.world.counts();
+    lines.push(format!("{counts:?}"));
+    Ok(Report {
+        seed: script.seed,
+        seconds: script.lasts.get(),
+        counts,
+        slots: properties::slots_by_outcome(&daemon)?,
+        receipts,
+        run: Digest::of(lines.join("\n").as_bytes()),
+        broken,
+    })
+}

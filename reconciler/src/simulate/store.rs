@@ -1,0 +1,195 @@
+//! Owns a store whose commits can fail or be the last thing that a process does; everything else is the store's own. The interesting
+//! function is [`Fated::commit`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use contract::code::Code;
+use contract::digest::Digest;
+use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use jiff::Timestamp;
+
+use super::coroutine;
+use super::world::World;
+use crate::domain::{
+    DamagedObject, Execution, PartRead, PartReading, Run, SlotRecord, StoredCondition, Suspension,
+};
+use crate::store::{
+    Acknowledgement, Change, LocationIdentity, ReceiptCopy, ReceiptLine, RefusedBundle, Store,
+    StoreError, StoredBundle,
+};
+
+/// A store in a world.
+#[derive(Debug)]
+pub(super) struct Fated<S> {
+    pub(super) store: S,
+    pub(super) world: Arc<World>,
+}
+
+impl<S: Store> Store for Fated<S> {
+    fn commit(&self, changes: &[Change], receipts: &[ReceiptLine]) -> Result<(), StoreError> {
+        let Some(fate) = self.world.next_commit() else {
+            return self.store.commit(changes, receipts);
+        };
+        if fate.durable {
+            self.store.commit(changes, receipts)?;
+        }
+        if fate.dies {
+            coroutine::die();
+        }
+        Err(StoreError::Unusable {
+            doing: "committing",
+            why: "the simulation lets it fail".to_owned(),
+        })
+    }
+
+    fn accepted(&self) -> Result<Option<StoredBundle>, StoreError> {
+        self.store.accepted()
+    }
+
+    fn last_refusal(&self) -> Result<Option<(Digest, String)>, StoreError> {
+        self.store.last_refusal()
+    }
+
+    fn plans_since(&self) -> Result<BTreeMap<PlanId, Timestamp>, StoreError> {
+        self.store.plans_since()
+    }
+
+    fn slots(&self, plan: Option<&PlanId>) -> Result<Vec<SlotRecord>, StoreError> {
+        self.store.slots(plan)
+    }
+
+    fn slots_before(
+        &self,
+        plan: Option<&PlanId>,
+        before: Option<u64>,
+        most: u32,
+    ) -> Result<Vec<(u64, SlotRecord)>, StoreError> {
+        self.store.slots_before(plan, before, most)
+    }
+
+    fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError> {
+        self.store.last_slots(now)
+    }
+
+    fn runs(&self) -> Result<Vec<Run>, StoreError> {
+        self.store.runs()
+    }
+
+    fn points(&self, plan: Option<&PlanId>) -> Result<Vec<Run>, StoreError> {
+        self.store.points(plan)
+    }
+
+    fn point(&self, id: &BackupId) -> Result<Option<Run>, StoreError> {
+        self.store.point(id)
+    }
+
+    fn newest_run(&self, plan: &PlanId) -> Result<Option<Run>, StoreError> {
+        self.store.newest_run(plan)
+    }
+
+    fn executions(&self) -> Result<Vec<Execution>, StoreError> {
+        self.store.executions()
+    }
+
+    fn open_executions(&self) -> Result<Vec<Execution>, StoreError> {
+        self.store.open_executions()
+    }
+
+    fn executions_of_slots(
+        &self,
+        plan: &PlanId,
+        after: Option<Timestamp>,
+    ) -> Result<Vec<Execution>, StoreError> {
+        self.store.executions_of_slots(plan, after)
+    }
+
+    fn operations_with_error(
+        &self,
+        plan: &PlanId,
+        error: Code,
+        most: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        self.store.operations_with_error(plan, error, most)
+    }
+
+    fn restores(&self) -> Result<Vec<Execution>, StoreError> {
+        self.store.restores()
+    }
+
+    fn newest_start(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.newest_start()
+    }
+
+    fn connector_state(
+        &self,
+        plan: &PlanId,
+        dataset: &DatasetId,
+    ) -> Result<Option<String>, StoreError> {
+        self.store.connector_state(plan, dataset)
+    }
+
+    fn receipts(&self, from: u64, most: u64) -> Result<Vec<String>, StoreError> {
+        self.store.receipts(from, most)
+    }
+
+    fn receipts_size(&self) -> Result<u64, StoreError> {
+        self.store.receipts_size()
+    }
+
+    fn receipt_bytes(&self, size: u64) -> Result<u64, StoreError> {
+        self.store.receipt_bytes(size)
+    }
+
+    fn frontier(&self) -> Result<Option<String>, StoreError> {
+        self.store.frontier()
+    }
+
+    fn receipt_copies(&self) -> Result<BTreeMap<LocationId, ReceiptCopy>, StoreError> {
+        self.store.receipt_copies()
+    }
+
+    fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError> {
+        self.store.conditions()
+    }
+
+    fn location_identities(&self) -> Result<BTreeMap<LocationId, LocationIdentity>, StoreError> {
+        self.store.location_identities()
+    }
+
+    fn refused_bundle(
+        &self,
+        payload: &str,
+        judged_by: &str,
+    ) -> Result<Option<RefusedBundle>, StoreError> {
+        self.store.refused_bundle(payload, judged_by)
+    }
+
+    fn acknowledgements(&self) -> Result<Vec<Acknowledgement>, StoreError> {
+        self.store.acknowledgements()
+    }
+
+    fn suspensions(&self) -> Result<BTreeMap<PlanId, Suspension>, StoreError> {
+        self.store.suspensions()
+    }
+
+    fn parts_read(&self) -> Result<Vec<PartRead>, StoreError> {
+        self.store.parts_read()
+    }
+
+    fn parts_reading(&self) -> Result<Vec<PartReading>, StoreError> {
+        self.store.parts_reading()
+    }
+
+    fn damaged_objects(&self) -> Result<Vec<DamagedObject>, StoreError> {
+        self.store.damaged_objects()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.store.epoch()
+    }
+
+    fn running(&self) -> Option<u64> {
+        self.store.running()
+    }
+}

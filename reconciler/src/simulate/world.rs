@@ -1,0 +1,829 @@
+//! Owns the world of a simulation: its time, git, locations and workers, and what is wrong with each at an instant. It answers the
+//! daemon as a machine would. The interesting function is [`World::take`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contract::code;
+use contract::digest::Digest;
+use contract::id::{LocationId, PlanId};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::coroutine::{self, Coroutine, Said};
+use super::policy::Policy;
+use super::script::{PlanScript, Script, What};
+use super::storage::{Answers, Snapshot, Storage, path};
+use crate::config::Config;
+use crate::control::effects::{Effects, Work};
+use crate::failure::Failure;
+use crate::progress::{Progress, Stage};
+use crate::worker::Access;
+use crate::worker::protocol::{
+    Answer, BackupOrder, BackupReport, CatchUpReport, Judged, Limit, Order,
+};
+use crate::worker::supervisor::{Helper, Silence};
+use crate::world::cancel::Cancel;
+use crate::world::git::{GitError, Published};
+use crate::world::location::{self, Inspected, NoReply, Reply};
+use crate::world::vault::{
+    AllSnapshots, BackupOutcome, Checked, Kind, LocationSeen, LocationState, Mark, PointTags,
+    Reading, SnapshotInfo, SourceCount, VaultError,
+};
+
+/// Writing, copying or reading one object takes this long.
+const OBJECT_TAKES: Duration = Duration::from_secs(1);
+/// A look at a location that hangs is given up after this time, as on a machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How often work that takes long looks at the world.
+const SLICE: Duration = Duration::from_secs(30);
+
+/// The world. Clones of the `Arc` are the same one.
+pub(super) struct World {
+    pub(super) script: Script,
+    pub(super) plans: BTreeMap<PlanId, PlanScript>,
+    state: Mutex<State>,
+    /// The process dies now.
+    pub(super) death: Notify,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+/// What changes.
+struct State {
+    /// Since the beginning, by a clock that does not jump.
+    elapsed: Duration,
+    /// When this life of the process began, by both clocks.
+    life: Option<(Duration, Instant)>,
+    /// What the daemon's clock is ahead, in seconds.
+    ahead: i64,
+    random: fastrand::Rng,
+    policy: Policy,
+    published: Published,
+    before: Option<Published>,
+    marks: BTreeMap<LocationId, Mark>,
+    checkpoints: BTreeMap<LocationId, String>,
+    storage: Storage,
+    /// What was promised: snapshots that a worker told of, by their id.
+    told: BTreeSet<String>,
+    dying: BTreeMap<PlanId, u32>,
+    repeating: BTreeSet<PlanId>,
+    /// What happens to commits and pauses to come.
+    fates: Fates,
+    names: u64,
+    counts: Counts,
+}
+
+/// What is to happen at commits and pauses, counted down.
+#[derive(Debug, Default)]
+struct Fates {
+    commit: Option<(u32, Fate)>,
+    pause: Option<u32>,
+}
+
+/// What happens to a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fate {
+    /// Whether what it commits is durable.
+    pub(super) durable: bool,
+    /// Whether the process dies; otherwise the commit fails.
+    pub(super) dies: bool,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Backups that workers were asked for.
+    pub backups: u64,
+    /// Locations that were read.
+    pub checks: u64,
+    /// Repositories that were brought forward.
+    pub catch_ups: u64,
+    /// Looks at locations.
+    pub looks: u64,
+    /// Commits of the store.
+    pub commits: u64,
+    /// Waits in which virtual time passed.
+    pub pauses: u64,
+    /// Lives of the daemon.
+    pub lives: u64,
+}
+
+/// What one worker has used of its limit.
+struct Spent {
+    all: Duration,
+    still: Duration,
+}
+
+impl World {
+    pub(super) fn new(script: &Script) -> Result<Self, Failure> {
+        let mut policy = Policy::of(script)?;
+        let published = policy.publish(script.begins)?;
+        let state = State {
+            elapsed: Duration::ZERO,
+            life: None,
+            ahead: 0,
+            random: fastrand::Rng::with_seed(script.seed),
+            policy,
+            published,
+            before: None,
+            marks: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            storage: Storage::default(),
+            told: BTreeSet::new(),
+            dying: BTreeMap::new(),
+            repeating: BTreeSet::new(),
+            fates: Fates::default(),
+            names: 0,
+            counts: Counts::default(),
+        };
+        Ok(Self {
+            plans: script.all_plans(),
+            script: script.clone(),
+            state: Mutex::new(state),
+            death: Notify::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn config(&self, folder: &std::path::Path) -> Result<Config, Failure> {
+        self.state().policy.configure(&self.script, folder)
+    }
+
+    /// A life of the process begins, in a runtime whose time is virtual.
+    pub(super) fn live(&self) {
+        let mut state = self.state();
+        state.life = Some((state.elapsed, Instant::now()));
+        state.counts.lives += 1;
+    }
+
+    /// It is over.
+    pub(super) fn rest(&self) {
+        self.elapsed();
+        self.state().life = None;
+    }
+
+    /// Time passes without a process.
+    pub(super) fn pass(&self, length: Duration) {
+        self.state().elapsed += length;
+    }
+
+    /// How long it is since the beginning.
+    pub(super) fn elapsed(&self) -> Duration {
+        let mut state = self.state();
+        // Only the runtime's own thread knows its time; the others run at the instant at which it let them go on.
+        if let (Some((began, at)), Ok(_)) = (state.life, tokio::runtime::Handle::try_current()) {
+            state.elapsed = began + at.elapsed();
+        }
+        state.elapsed
+    }
+
+    /// The daemon's clock.
+    fn clock(&self) -> Timestamp {
+        let elapsed = self.elapsed().as_secs();
+        let ahead = SignedDuration::from_secs(self.state().ahead);
+        let at = self.script.instant(elapsed);
+        at.checked_add(ahead).unwrap_or(at)
+    }
+
+    pub(super) fn jump(&self, seconds: i64) {
+        self.state().ahead += seconds;
+    }
+
+    pub(super) fn ahead(&self) -> i64 {
+        self.state().ahead
+    }
+
+    pub(super) fn publish(&self) -> Result<(), Failure> {
+        let now = self.script.instant(self.elapsed().as_secs());
+        let mut state = self.state();
+        let next = state.policy.publish(now)?;
+        let before = std::mem::replace(&mut state.published, next);
+        state.before = Some(before);
+        Ok(())
+    }
+
+    pub(super) fn rot(&self, location: &LocationId) -> bool {
+        self.state().storage.rot(location)
+    }
+
+    pub(super) fn worker_dies(&self, plan: &PlanId, step: u32) {
+        self.state().dying.insert(plan.clone(), step);
+    }
+
+    pub(super) fn worker_repeats(&self, plan: &PlanId) {
+        self.state().repeating.insert(plan.clone());
+    }
+
+    pub(super) fn commit_fate(&self, number: u32, fate: Fate) {
+        self.state().fates.commit = Some((number.max(1), fate));
+    }
+
+    pub(super) fn die_at_pause(&self, number: u32) {
+        self.state().fates.pause = Some(number.max(1));
+    }
+
+    /// What happens to the commit that begins now.
+    pub(super) fn next_commit(&self) -> Option<Fate> {
+        let mut state = self.state();
+        state.counts.commits += 1;
+        let (left, fate) = state.fates.commit?;
+        if left > 1 {
+            state.fates.commit = Some((left - 1, fate));
+            return None;
+        }
+        state.fates.commit = None;
+        Some(fate)
+    }
+
+    /// No commit and no pause is the last one any more.
+    pub(super) fn forget_fates(&self) {
+        let mut state = self.state();
+        state.fates = Fates::default();
+        state.dying.clear();
+        state.repeating.clear();
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    /// Reads what the repositories hold.
+    pub(super) fn with_storage<T>(&self, read: impl FnOnce(&Storage, &BTreeSet<String>) -> T) -> T {
+        let state = self.state();
+        read(&state.storage, &state.told)
+    }
+
+    /// Something that lasts and goes on now.
+    fn goes_on(&self, is: impl Fn(&What) -> bool) -> bool {
+        let now = self.elapsed().as_secs();
+        let mut events = self.script.events.iter();
+        events.any(|event| event.is_at(now) && is(&event.what))
+    }
+
+    /// How a location answers now.
+    pub(super) fn answers(&self, location: &LocationId) -> Answers {
+        let now = self.elapsed().as_secs();
+        let mut worst = Answers::Truly;
+        for event in self.script.events.iter().filter(|it| it.is_at(now)) {
+            worst = match &event.what {
+                What::LocationHangs(id) if id == location => return Answers::Hangs,
+                What::LocationFails(id) if id == location => Answers::Fails,
+                What::LocationIsStale(id) if id == location && worst.is_reachable() => {
+                    Answers::AsOf(event.at.get())
+                }
+                What::LocationSeemsEmpty(id) if id == location && worst.is_reachable() => {
+                    Answers::Empty
+                }
+                _ => worst,
+            };
+        }
+        worst
+    }
+
+    fn wait(&self, length: Duration, until: Option<&Cancel>) {
+        let dies = {
+            let mut state = self.state();
+            state.counts.pauses += 1;
+            match state.fates.pause {
+                Some(1) => {
+                    state.fates.pause = None;
+                    true
+                }
+                Some(left) => {
+                    state.fates.pause = Some(left - 1);
+                    false
+                }
+                None => false,
+            }
+        };
+        if dies {
+            coroutine::die();
+        }
+        if !coroutine::pause(length, until) {
+            // No process lives yet: its time passes all the same.
+            self.pass(length);
+        }
+    }
+
+    /// Waits while a location hangs, as long as whoever looks has patience.
+    fn patience(&self, locations: impl IntoIterator<Item = LocationId>) {
+        let hangs = |id: &LocationId| self.answers(id) == Answers::Hangs;
+        if locations.into_iter().any(|id| hangs(&id)) {
+            self.wait(PATIENCE, None);
+        }
+    }
+
+    /// One step of a worker; the reason when it is ended in it.
+    fn step(
+        &self,
+        worker: &Helper,
+        spent: &mut Spent,
+        length: Duration,
+        moves: bool,
+    ) -> Result<(), Silence> {
+        let left = match worker.limit {
+            Limit::Within(limit) => limit.saturating_sub(spent.all),
+            Limit::Still(limit) => limit.saturating_sub(spent.still),
+        };
+        self.wait(length.min(left), Some(&worker.cancel));
+        if worker.cancel.is_cancelled() {
+            return Err(Silence::Stopped);
+        }
+        spent.all += length.min(left);
+        spent.still = if moves {
+            Duration::ZERO
+        } else {
+            spent.still + length.min(left)
+        };
+        match worker.limit {
+            Limit::Within(limit) if spent.all >= limit => Err(Silence::Deadline(limit)),
+            Limit::Still(limit) if spent.still >= limit => Err(Silence::Still(limit)),
+            Limit::Within(_) | Limit::Still(_) => {
+                let steps = spent.all.as_secs();
+                let stage = Stage::Reading;
+                worker.meter.hear(Progress {
+                    stage,
+                    steps,
+                    ..Progress::default()
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the worker of a plan dies at this step of its run.
+    fn dies_at(&self, plan: &PlanId) -> Result<(), Silence> {
+        let mut state = self.state();
+        match state.dying.get_mut(plan) {
+            Some(0) => {
+                state.dying.remove(plan);
+                Err(Silence::Died("it was killed: the simulation".to_owned()))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A name that is used once.
+    fn draw(&self, what: &str) -> String {
+        let mut state = self.state();
+        state.names += 1;
+        let text = format!("{what} {} {}", state.names, self.script.seed);
+        Digest::of(text.as_bytes()).to_string()
+    }
+
+    /// Reads the source for as long as the plan's run takes.
+    fn read_source(
+        &self,
+        worker: &Helper,
+        spent: &mut Spent,
+        plan: &PlanId,
+    ) -> Result<Result<(), Failure>, Silence> {
+        let run = self.plans.get(plan).map_or(0, |plan| plan.run.get());
+        let longer = self.state().random.u64(0..=run / 4);
+        let mut left = Duration::from_secs(run + longer);
+        while left > Duration::ZERO {
+            if self.goes_on(|what| matches!(what, What::SourceFails(id) if id == plan)) {
+                let failure = Failure::new(
+                    code::CONNECTOR_IO,
+                    "the source cannot be read: input/output error",
+                    "look at the source",
+                );
+                return Ok(Err(failure));
+            }
+            let hangs = self.goes_on(|what| matches!(what, What::SourceHangs(id) if id == plan));
+            let slice = left.min(SLICE);
+            self.step(worker, spent, slice, !hangs)?;
+            if !hangs {
+                left -= slice;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Takes a recovery point as the vault does: packs to every location that answers, then the snapshot where all packs are.
+    fn take(&self, worker: &Helper, order: &BackupOrder) -> Result<Answer, Silence> {
+        let plan = &order.access.plan;
+        let mut spent = Spent {
+            all: Duration::ZERO,
+            still: Duration::ZERO,
+        };
+        self.dies_at(plan)?;
+        if let Err(failure) = self.read_source(worker, &mut spent, plan)? {
+            return Ok(failed(failure));
+        }
+        self.dies_at(plan)?;
+        let compared = self.compared(&order.access);
+        let usable: Vec<LocationId> = compared
+            .iter()
+            .filter(|(_, (state, _))| {
+                matches!(state, LocationState::InSync | LocationState::Absent)
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        if order.existing && compared.values().all(|(_, held)| held.is_empty()) {
+            let repository = order.access.repository();
+            return Ok(failed(VaultError::RepositoryLost { repository }.into()));
+        }
+        if usable.len() < order.commit {
+            let error = VaultError::QuorumNotMet {
+                usable: usable.len(),
+                wanted: order.commit,
+                why: "the others cannot take it".to_owned(),
+            };
+            return Ok(failed(error.into()));
+        }
+        let count = self.state().random.u32(1..=2);
+        let packs: BTreeSet<String> = (0..count)
+            .map(|_| path(Kind::Pack, self.draw("pack")))
+            .collect();
+        let mut holding = BTreeSet::new();
+        for location in compared.keys() {
+            self.step(worker, &mut spent, OBJECT_TAKES, true)?;
+            self.dies_at(plan)?;
+            if !self.is_writable(&order.access, location) {
+                continue;
+            }
+            let now = self.elapsed().as_secs();
+            for pack in &packs {
+                self.state().storage.write(plan, location, pack, now);
+            }
+            if usable.contains(location) {
+                holding.insert(location.clone());
+            }
+        }
+        if holding.len() < order.commit {
+            let error = VaultError::QuorumNotMet {
+                usable: holding.len(),
+                wanted: order.commit,
+                why: "the others failed meanwhile".to_owned(),
+            };
+            return Ok(failed(error.into()));
+        }
+        let again = self.state().repeating.remove(plan);
+        let mut ended = self.make_visible(worker, &mut spent, order, &packs, &holding)?;
+        if again {
+            ended = self.make_visible(worker, &mut spent, order, &packs, &holding)?;
+        }
+        self.dies_at(plan)?;
+        Ok(ended)
+    }
+
+    /// Writes the snapshot to each location that holds all packs.
+    fn make_visible(
+        &self,
+        worker: &Helper,
+        spent: &mut Spent,
+        order: &BackupOrder,
+        packs: &BTreeSet<String>,
+        holding: &BTreeSet<LocationId>,
+    ) -> Result<Answer, Silence> {
+        let plan = &order.access.plan;
+        let snapshot = self.snapshot(plan, &order.tags, packs);
+        let id = snapshot.info.snapshot_id.clone();
+        let (path, time) = (snapshot.path(), snapshot.info.time);
+        {
+            let mut state = self.state();
+            let made = state.storage.snapshots.entry(plan.clone()).or_default();
+            made.insert(id.clone(), snapshot);
+        }
+        let mut committed = Vec::new();
+        for location in holding {
+            if self.is_writable(&order.access, location) {
+                let now = self.elapsed().as_secs();
+                self.state().storage.write(plan, location, &path, now);
+                committed.push(location.clone());
+            }
+            self.step(worker, spent, OBJECT_TAKES, true)?;
+            self.dies_at(plan)?;
+        }
+        if committed.len() < order.commit {
+            let error = VaultError::CommitIncomplete {
+                snapshot: id,
+                committed,
+                wanted: order.commit,
+            };
+            return Ok(failed(error.into()));
+        }
+        self.state().told.insert(id.clone());
+        let outcome = BackupOutcome {
+            snapshot_id: id,
+            parent: None,
+            consistency_point: time,
+            files: 1,
+            folders: 1,
+            bytes: 1_000,
+            added_bytes: 1_000,
+            source: SourceCount::default(),
+            missing_packs: 0,
+            packs: packs.iter().filter_map(|path| name_of(path)).collect(),
+            locations: Vec::new(),
+            committed,
+            milliseconds: u64::try_from(spent.all.as_millis()).unwrap_or(u64::MAX),
+        };
+        let judged = Judged::default();
+        Ok(Answer::Backup(Box::new(BackupReport { outcome, judged })))
+    }
+
+    fn snapshot(&self, plan: &PlanId, tags: &PointTags, packs: &BTreeSet<String>) -> Snapshot {
+        let snapshot_id = self.draw("snapshot");
+        let now = self.clock();
+        let state = self.state();
+        // What did not change is in the packs of the snapshot before.
+        let made = state.storage.snapshots.get(plan);
+        let newest = made
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter(|one| state.told.contains(&one.info.snapshot_id))
+            .max_by_key(|one| one.info.time);
+        let shared = newest.and_then(|one| one.packs.first().cloned());
+        Snapshot {
+            info: SnapshotInfo {
+                snapshot_id,
+                time: now,
+                hostname: "simulation".to_owned(),
+                paths: Vec::new(),
+                tags: Some(tags.clone()),
+                files: 1,
+                bytes: 1_000,
+                added_bytes: 1_000,
+            },
+            packs: packs.iter().cloned().chain(shared).collect(),
+        }
+    }
+
+    fn is_writable(&self, access: &Access, location: &LocationId) -> bool {
+        !access.aside.contains_key(location) && self.answers(location).is_reachable()
+    }
+
+    fn compared(&self, access: &Access) -> super::storage::Compared {
+        self.state().counts.looks += 1;
+        self.patience(access.places.keys().cloned());
+        let answers: BTreeMap<LocationId, Answers> = access
+            .places
+            .keys()
+            .map(|id| (id.clone(), self.answers(id)))
+            .collect();
+        let of = |id: &LocationId| answers.get(id).copied().unwrap_or(Answers::Hangs);
+        self.state().storage.compare(access, of)
+    }
+
+    /// Copies to each location what it misses.
+    fn catch_up(&self, worker: &Helper, access: &Access) -> Result<Answer, Silence> {
+        let mut spent = Spent {
+            all: Duration::ZERO,
+            still: Duration::ZERO,
+        };
+        let compared = self.compared(access);
+        let mut report = CatchUpReport {
+            after: BTreeMap::new(),
+            copied: (0, 0),
+            repaired: BTreeMap::new(),
+        };
+        for (location, (state, _)) in &compared {
+            if !matches!(state, LocationState::Lagging { .. }) {
+                continue;
+            }
+            let mut left = 0;
+            for path in Storage::missing(&compared, location) {
+                self.step(worker, &mut spent, OBJECT_TAKES, true)?;
+                let is_sound =
+                    self.state()
+                        .storage
+                        .is_sound_somewhere(&access.plan, &compared, &path);
+                if !self.is_writable(access, location) || !is_sound {
+                    left += 1;
+                    continue;
+                }
+                let now = self.elapsed().as_secs();
+                self.state()
+                    .storage
+                    .write(&access.plan, location, &path, now);
+                report.copied.0 += 1;
+                report.copied.1 += 1_000;
+                let damaged = access.damaged.get(location);
+                if damaged.is_some_and(|damaged| damaged.contains(&path)) {
+                    let repaired = report.repaired.entry(location.clone()).or_default();
+                    repaired.insert(path);
+                }
+            }
+            let after = match left {
+                0 => LocationState::InSync,
+                missing => LocationState::Lagging {
+                    missing,
+                    bytes: missing * 1_000,
+                    why: "not all could be copied".to_owned(),
+                },
+            };
+            report.after.insert(location.clone(), after);
+        }
+        Ok(Answer::CatchUp(report))
+    }
+
+    fn at_location(&self, order: &location::Order) -> Result<Reply, NoReply> {
+        let at = match order {
+            location::Order::Inspect { at, .. }
+            | location::Order::Mark { at, .. }
+            | location::Order::CopyReceipts { at, .. } => at,
+            location::Order::Resolve { .. } => return Ok(Reply::Resolved(Vec::new())),
+        };
+        let id = &at.location_id;
+        match self.answers(id) {
+            Answers::Hangs => return Err(NoReply::Silent),
+            Answers::Fails => return Ok(Reply::Failed("input/output error".to_owned())),
+            Answers::Truly | Answers::AsOf(_) | Answers::Empty => {}
+        }
+        let mut state = self.state();
+        match order {
+            location::Order::Mark { mark, .. } => {
+                state.marks.insert(id.clone(), mark.clone());
+                Ok(Reply::Done)
+            }
+            location::Order::CopyReceipts { from, .. } => {
+                let note = std::fs::read_to_string(from.join("checkpoint"))
+                    .map_err(|error| NoReply::Broken(error.to_string()))?;
+                state.checkpoints.insert(id.clone(), note);
+                Ok(Reply::Copied("simulated".to_owned()))
+            }
+            location::Order::Inspect { .. } | location::Order::Resolve { .. } => {
+                let number = self.script.locations().iter().position(|one| one == id);
+                Ok(Reply::Inspected(Box::new(Inspected {
+                    folder: (1, number.unwrap_or(0) as u64),
+                    in_file_system: None,
+                    mark: state.marks.get(id).cloned(),
+                    mark_problem: None,
+                    checkpoint: state.checkpoints.get(id).cloned(),
+                    checkpoint_problem: None,
+                    holds_known: true,
+                    unwritable: None,
+                })))
+            }
+        }
+    }
+}
+
+fn name_of(path: &str) -> Option<String> {
+    crate::world::vault::Object::at(path).map(|object| object.name)
+}
+
+fn failed(failure: Failure) -> Answer {
+    Answer::Failed {
+        code: failure.code.to_string(),
+        message: failure.message,
+        help: failure.help,
+    }
+}
+
+#[async_trait]
+impl Effects for World {
+    fn now(&self) -> Timestamp {
+        self.clock()
+    }
+
+    fn pause(&self, length: Duration) {
+        self.wait(length, None);
+    }
+
+    async fn run(&self, work: Work) -> Result<(), String> {
+        let work = Coroutine::new(work).map_err(|error| error.to_string())?;
+        loop {
+            self.elapsed();
+            match work.proceed() {
+                Said::Ended(ended) => return ended,
+                Said::Pauses(length, None) => tokio::time::sleep(length).await,
+                Said::Pauses(length, Some(until)) => tokio::select! {
+                    biased;
+                    () = until.cancelled() => {}
+                    () = tokio::time::sleep(length) => {}
+                },
+                Said::Dies => {
+                    self.death.notify_one();
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
+    fn beside(&self, work: Work) {
+        work();
+    }
+
+    fn name(&self) -> Result<String, String> {
+        Ok(self.draw("name").chars().take(32).collect())
+    }
+
+    fn published(&self, config: &Config, stop: &Cancel) -> Result<Published, Failure> {
+        if self.goes_on(|what| *what == What::GitHangs) {
+            let deadline = config.git.deadline.get();
+            self.wait(Duration::from_secs(deadline), Some(stop));
+            let (url, seconds) = (config.git.url.clone(), deadline);
+            return Err(GitError::Deadline { url, seconds }.into());
+        }
+        self.wait(Duration::from_secs(1), Some(stop));
+        let rewinds = self.goes_on(|what| *what == What::GitRewinds);
+        let state = self.state();
+        let shown = state.before.as_ref().filter(|_| rewinds);
+        Ok(shown.unwrap_or(&state.published).clone())
+    }
+
+    fn at_locations(
+        &self,
+        orders: &[location::Order],
+        _stop: &Cancel,
+    ) -> Vec<Result<Reply, NoReply>> {
+        let asked = orders.iter().filter_map(|order| match order {
+            location::Order::Inspect { at, .. }
+            | location::Order::Mark { at, .. }
+            | location::Order::CopyReceipts { at, .. } => Some(at.location_id.clone()),
+            location::Order::Resolve { .. } => None,
+        });
+        self.patience(asked);
+        orders.iter().map(|order| self.at_location(order)).collect()
+    }
+
+    fn observe(&self, access: &Access) -> Result<Vec<LocationSeen>, Failure> {
+        Ok(Storage::seen(self.compared(access)))
+    }
+
+    fn snapshots(&self, access: &Access) -> Result<AllSnapshots, Failure> {
+        let compared = self.compared(access);
+        Ok(self.state().storage.all_snapshots(&access.plan, &compared))
+    }
+
+    fn ask(&self, worker: &Helper, order: &Order) -> Result<Answer, Silence> {
+        match order {
+            Order::Backup(order) => {
+                self.state().counts.backups += 1;
+                self.take(worker, order)
+            }
+            Order::CatchUp { access } => {
+                self.state().counts.catch_ups += 1;
+                self.catch_up(worker, access)
+            }
+            Order::Location(_) => Err(Silence::Died("the simulation restores nothing".to_owned())),
+        }
+    }
+
+    fn check(
+        &self,
+        worker: &Helper,
+        access: &Access,
+        location: &LocationId,
+        reading: Reading,
+    ) -> Result<Option<Checked>, Failure> {
+        self.state().counts.checks += 1;
+        self.patience([location.clone()]);
+        let unread = |silence: Silence| Failure::from(VaultError::from(silence));
+        let mut spent = Spent {
+            all: Duration::ZERO,
+            still: Duration::ZERO,
+        };
+        let Reading {
+            portion,
+            after,
+            within,
+        } = reading;
+        let packs = self
+            .state()
+            .storage
+            .to_read(&access.plan, location, &portion, after.as_ref());
+        let (mut read, mut through) = (Vec::new(), None);
+        for (number, pack) in packs.iter().enumerate() {
+            self.step(worker, &mut spent, OBJECT_TAKES, true)
+                .map_err(unread)?;
+            if !self.is_writable(access, location) {
+                let silence = Silence::Died("input/output error".to_owned());
+                return Err(unread(silence));
+            }
+            read.push(pack.clone());
+            let is_last = number + 1 == packs.len();
+            if !is_last && within.is_some_and(|within| spent.all >= within) {
+                through = name_of(pack);
+                break;
+            }
+        }
+        if !self.is_writable(access, location) {
+            return Err(unread(Silence::Died("input/output error".to_owned())));
+        }
+        let state = self.state();
+        Ok(state.storage.check(access, location, &read, through))
+    }
+}
+
+/// The world as the daemon holds it.
+pub(super) type Shared = Arc<World>;

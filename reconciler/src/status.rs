@@ -178,6 +178,7 @@ pub fn status(
         observed,
         plan,
         objections,
+        newest: objective::Newest::of(active, observed, now),
         now,
     };
     let plans: Vec<PlanStatus> = own::plans(active)
@@ -185,7 +186,7 @@ pub fn status(
             let (condition, code, why) = judging.of_plan(plan_id, policy);
             PlanStatus {
                 condition: condition_of(Some(plan_id), condition, code, why, before, now),
-                newest: objective::newest(active, observed, policy, now).map(|run| told(run, now)),
+                newest: judging.newest.of_plan(policy).map(|run| told(run, now)),
                 rpo_s: objective::strictest(active, policy),
                 next_due: plan
                     .waits
@@ -357,12 +358,12 @@ pub fn stored(status: &Status) -> Vec<StoredCondition> {
 type Judgement = (Word, Option<Code>, String);
 
 /// What the conditions are derived from.
-#[derive(Clone, Copy)]
 struct Judging<'a> {
     active: &'a ActivePolicy,
     observed: &'a Observed,
     plan: &'a Plan,
     objections: &'a [Objection],
+    newest: objective::Newest<'a>,
     now: Timestamp,
 }
 
@@ -416,7 +417,10 @@ impl Judging<'_> {
                 all.push((Word::Stalled, Some(code::PLAN_OBJECTION), why));
             }
         }
-        if let Some(why) = objective::missed(self.active, self.observed, policy, self.now) {
+        let missed = self
+            .newest
+            .missed(self.active, self.observed, policy, self.now);
+        if let Some(why) = missed {
             all.push((Word::Stalled, Some(code::RPO_MISSED), why));
         }
         all
@@ -497,8 +501,7 @@ impl Judging<'_> {
         };
         // A plan's first run is work like any other; an RPO that is missed meanwhile is told above.
         if running().next().is_none() && due().next().is_none() {
-            let without = objective::without_point(self.active, self.observed, policy, self.now);
-            for dataset in without {
+            for dataset in self.newest.lacking(policy) {
                 let why = format!("`{dataset}` has no usable recovery point yet");
                 add(Word::Waiting, code::NEVER_PROTECTED, why);
             }

@@ -1,6 +1,8 @@
 //! Owns the command that plays simulations: which scripts, and how their reports read. The interesting function is [`carry_out`].
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use clap::Args;
 use contract::code;
@@ -21,7 +23,7 @@ pub(super) struct Arguments {
     /// The first seed
     #[arg(long, default_value_t = 1, conflicts_with = "script")]
     seed: u64,
-    /// So many seeds, one after the other
+    /// So many seeds, from the first one on
     #[arg(long, default_value_t = 1, conflicts_with = "script")]
     seeds: u64,
     /// Virtual days of each seed
@@ -43,28 +45,51 @@ pub(super) fn carry_out(arguments: &Arguments, format: Format) -> Result<u8, Fai
         let report = play(&read(path)?)?;
         return shown(&[report], 1, format);
     }
-    let mut broken = Vec::new();
-    let mut seconds = 0;
-    let last = arguments.seed.saturating_add(arguments.seeds);
-    for seed in arguments.seed..last {
-        let report = play(&of_chance(seed, arguments.days))?;
-        seconds += report.seconds;
-        if arguments.seeds == 1 {
-            return shown(&[report], 1, format);
-        }
-        if !report.broken.is_empty() {
-            broken.push(report);
-        }
+    if arguments.seeds == 1 {
+        let report = play(&of_chance(arguments.seed, arguments.days))?;
+        return shown(&[report], 1, format);
     }
+    let broken = seeds(arguments)?;
     let status = shown(&broken, arguments.seeds, format)?;
     if format == Format::Human {
-        let days = seconds / 86_400;
         let (seeds, failed) = (arguments.seeds, broken.len());
+        let days = seeds.saturating_mul(u64::from(arguments.days));
         print(&format!(
             "{seeds} seeds, {days} virtual days: {failed} with a property that does not hold"
         ))?;
     }
     Ok(status)
+}
+
+/// Plays many seeds side by side, and gives the reports of those with a property that does not hold.
+fn seeds(arguments: &Arguments) -> Result<Vec<Report>, Failure> {
+    let last = arguments.seed.saturating_add(arguments.seeds);
+    let next = AtomicU64::new(arguments.seed);
+    let own = || -> Result<Vec<Report>, Failure> {
+        let mut broken = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= last {
+                return Ok(broken);
+            }
+            let report = play(&of_chance(seed, arguments.days))?;
+            if !report.broken.is_empty() {
+                broken.push(report);
+            }
+        }
+    };
+    let side_by_side = std::thread::available_parallelism().map_or(1, usize::from);
+    let ended = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..side_by_side).map(|_| scope.spawn(own)).collect();
+        let joined: Vec<_> = all.into_iter().map(ScopedJoinHandle::join).collect();
+        joined
+    });
+    let mut broken = Vec::new();
+    for one in ended {
+        broken.extend(one.map_err(|_| unusable(&"a simulation panicked"))??);
+    }
+    broken.sort_by_key(|report| report.seed);
+    Ok(broken)
 }
 
 fn shown(reports: &[Report], seeds: u64, format: Format) -> Result<u8, Failure> {

@@ -23,6 +23,9 @@ pub fn hold_against_before(
     followed: &Followed,
     mut run: Run,
 ) -> Result<Run, Failure> {
+    if run.profiles.is_empty() {
+        return Ok(run);
+    }
     let restored = restored(daemon)?;
     let points = daemon.store.points(None)?;
     for (id, profile) in &run.profiles {

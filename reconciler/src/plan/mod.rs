@@ -70,6 +70,14 @@ pub struct Planned {
     pub stall_limit: Option<Seconds>,
 }
 
+impl Planned {
+    /// What it is about, whichever attempt this is: its name without the last part.
+    pub fn subject(&self) -> &str {
+        let parts = self.operation_id.rsplit_once('.');
+        parts.map_or(self.operation_id.as_str(), |(subject, _)| subject)
+    }
+}
+
 /// What a step does. Each is idempotent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "do")]

@@ -1,6 +1,7 @@
 //! Owns one turn of one plan: close what was left open, look, plan, review, carry out what passes, and look again. Nothing of
 //! another plan is touched or waited for, but a free worker. The interesting function is [`attend`].
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         .data_to_read(&datasets.unwrap_or_default())
         .await;
     let mut is_over = false;
+    let mut tried = BTreeSet::new();
     let mut held = Some(worker);
     for step in looked.steps() {
         // What was decided before a long run is decided anew after it.
@@ -81,6 +83,7 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
             // A run before it outlasted its deadline and gave its permit back there.
             None => free_worker(service).await?,
         };
+        tried.insert(step.subject().to_owned());
         let daemon = service.daemon.part(service.daemon.stop.below(), None);
         let followed = Arc::clone(&looked.followed);
         let running = Arc::clone(&service.running).acquire_owned().await;
@@ -104,7 +107,9 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         looked = look_at(service, plan_id, &mut claim).await?;
     }
     let mut attended = looked.attended(service.daemon.now());
-    if is_over {
+    // What became due while the steps ran waits for no interval. What was tried does: it may fail again.
+    let is_new = |step: &Planned| !tried.contains(step.subject());
+    if is_over || looked.steps().iter().any(is_new) {
         attended.wait = Duration::ZERO;
     }
     Ok(attended)

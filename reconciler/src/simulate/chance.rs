@@ -30,8 +30,8 @@ pub fn of_chance(seed: u64, days: u32) -> Script {
         // A Sunday, so that days and weeks begin with it.
         begins: Timestamp::from_second(1_772_323_200).unwrap_or(Timestamp::UNIX_EPOCH),
         lasts: Seconds::new(lasts),
-        interval: Seconds::new(300),
-        look_interval: Seconds::new(900),
+        interval: Seconds::new(900),
+        look_interval: Seconds::new(1_800),
         workers: 8,
         plans,
         events: Vec::new(),

@@ -49,8 +49,10 @@ const STARTS_AGAIN: Duration = Duration::from_secs(5);
 const STILLBORN: u32 = 20;
 /// A daemon that is asked to end has ended, and recorded everything, within this time.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// A published policy of which the daemon is told is in force within this time.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
 /// How often in a simulation what retention would forget is held against the world.
-const LOOKS_AT_RETENTION: u64 = 60;
+const LOOKS_AT_RETENTION: u64 = 24;
 
 /// What a simulation came to.
 #[derive(Debug, Clone, Serialize)]
@@ -295,10 +297,7 @@ async fn happens(
     tracing::info!(event = "simulated", what = ?event.what);
     let lasts = Duration::from_secs(event.lasts.get());
     match &event.what {
-        What::PolicyPublished => {
-            world.publish()?;
-            handler.look_at_source();
-        }
+        What::PolicyPublished => publish(play, handler).await?,
         What::ObjectRots(location) => {
             world.rot(location);
         }
@@ -360,6 +359,26 @@ async fn happens(
         | What::SourceHangs(_)
         | What::SourceFails(_) => {}
     }
+    Ok(())
+}
+
+/// Publishes the next policy and tells the daemon, as a webhook does: it is in force soon after, whatever else goes on.
+async fn publish(play: &Play, handler: &Arc<dyn Handler>) -> Result<(), Failure> {
+    let serial = play.world.publish()?;
+    handler.look_at_source();
+    if !play.world.shows_policy() || play.world.ahead() != 0 {
+        return Ok(());
+    }
+    tokio::time::sleep(IN_FORCE_WITHIN).await;
+    let active = Arc::clone(handler)
+        .status()
+        .await
+        .map(|status| status.serial);
+    if !play.world.shows_policy() || active.as_ref().is_ok_and(|active| *active == serial) {
+        return Ok(());
+    }
+    let what = format!("bundle {serial} is not in force after 2 s: {active:?}");
+    play.broke("policy in force", what);
     Ok(())
 }
 

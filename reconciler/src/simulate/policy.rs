@@ -274,6 +274,11 @@ impl Policy {
         })
     }
 
+    /// The serial of the newest bundle.
+    pub(super) const fn serial(&self) -> u64 {
+        self.serial
+    }
+
     /// The configuration that follows it, with its files in a folder.
     pub(super) fn configure(&self, script: &Script, folder: &Path) -> Result<Config, Failure> {
         let receipt_key = key(RECONCILER)

@@ -365,7 +365,9 @@ pub(super) async fn retention(world: &Shared, daemon: &Daemon) -> Vec<Broken> {
             if objected.contains(name.as_str()) {
                 continue;
             }
-            if let Some(what) = must_stay(&beside, &looked, &forget.plan_id, &forget.backup_id) {
+            let seen = preview.observed.plans.get(&forget.plan_id);
+            let points = seen.map_or(&[] as &[Run], |seen| seen.runs.as_slice());
+            if let Some(what) = must_stay(&beside, points, &forget.plan_id, &forget.backup_id) {
                 let (property, at) = ("unknown never deletes", beside.elapsed().as_secs());
                 let mut found = put.lock().unwrap_or_else(PoisonError::into_inner);
                 found.push(Broken { property, at, what });
@@ -384,7 +386,7 @@ fn answers(world: &World) -> Vec<Answers> {
 
 fn must_stay(
     world: &World,
-    daemon: &Daemon,
+    points: &[Run],
     plan_id: &PlanId,
     backup_id: &BackupId,
 ) -> Option<String> {
@@ -395,7 +397,6 @@ fn must_stay(
             "`{backup_id}` would go while `{away}` does not answer"
         ));
     }
-    let points = daemon.store.points(Some(plan_id)).ok()?;
     let newest = points
         .iter()
         .filter(|run| run.is_verified())

@@ -205,13 +205,19 @@ impl World {
         self.state().ahead
     }
 
-    pub(super) fn publish(&self) -> Result<(), Failure> {
+    /// Publishes the next policy, and gives its serial.
+    pub(super) fn publish(&self) -> Result<u64, Failure> {
         let now = self.script.instant(self.elapsed().as_secs());
         let mut state = self.state();
         let next = state.policy.publish(now)?;
         let before = std::mem::replace(&mut state.published, next);
         state.before = Some(before);
-        Ok(())
+        Ok(state.policy.serial())
+    }
+
+    /// Whether git shows the newest policy now.
+    pub(super) fn shows_policy(&self) -> bool {
+        !self.goes_on(|what| matches!(what, What::GitHangs | What::GitRewinds))
     }
 
     pub(super) fn rot(&self, location: &LocationId) -> bool {

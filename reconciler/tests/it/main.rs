@@ -17,4 +17,5 @@ mod connector;
 mod daemon;
 mod law;
 mod postgres_server;
+mod simulate;
 mod vault;

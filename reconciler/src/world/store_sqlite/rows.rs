@@ -1,6 +1,7 @@
 //! Owns how each change becomes rows and how rows become values again. Never opens or commits anything; what it cannot read
 //! is damage, told with its table. The interesting function is [`apply`].
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use contract::digest::Digest;
@@ -408,17 +409,28 @@ async fn replace_conditions(
     tx: &mut Tx<'_>,
     conditions: &[StoredCondition],
 ) -> Result<(), StoreError> {
-    run(
-        tx,
-        "recording conditions",
-        sqlx::query("DELETE FROM conditions"),
-    )
-    .await?;
+    let doing = "recording conditions";
+    let known: Vec<(String, String)> = sqlx::query_as("SELECT subject, body FROM conditions")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(|error| explain(doing, error))?;
+    let mut gone: BTreeMap<String, String> = known.into_iter().collect();
+    // Of a thousand plans one or two change at a time.
     for condition in conditions {
-        let query = sqlx::query("INSERT INTO conditions (subject, body) VALUES (?, ?)")
-            .bind(condition.subject.clone())
-            .bind(to_json(condition)?);
-        run(tx, "recording conditions", query).await?;
+        let body = to_json(condition)?;
+        if gone.remove(&condition.subject).as_ref() == Some(&body) {
+            continue;
+        }
+        let query = sqlx::query(
+            "INSERT INTO conditions (subject, body) VALUES (?1, ?2)
+             ON CONFLICT (subject) DO UPDATE SET body = ?2",
+        );
+        let query = query.bind(condition.subject.clone()).bind(body);
+        run(tx, doing, query).await?;
+    }
+    for subject in gone.into_keys() {
+        let query = sqlx::query("DELETE FROM conditions WHERE subject = ?").bind(subject);
+        run(tx, doing, query).await?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The real daemon in a simulated world: stories from `fixtures/scripts`, kills at every border, and some seeds. `test.sh` plays many more.
+//! The real daemon in a simulated world: stories from `fixtures/scripts`, kills at every border, and some seeds.
 
 use std::path::Path;
 

@@ -417,7 +417,8 @@ fn absolute(field: &str, path: &Path) -> Result<(), String> {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
+/// Reads ISO 8601.
+pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
     let text = String::deserialize(deserializer)?;
     // The text itself is not shown: it may be a secret in the wrong line.
     text.parse().map_err(|_| {

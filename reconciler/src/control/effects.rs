@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contract::id::LocationId;
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
@@ -58,6 +59,26 @@ pub trait Effects: fmt::Debug + Send + Sync {
         location: &LocationId,
         reading: Reading,
     ) -> Result<Option<Checked>, Failure>;
+}
+
+/// Runs what blocks, and gives what it came to; the reason when it came to nothing.
+pub async fn answer<T: Send + 'static>(
+    effects: &dyn Effects,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let (sender, mut receiver) = oneshot::channel();
+    let ended = effects
+        .run(Box::new(move || {
+            // The caller may be gone, and with it whoever wants the answer.
+            let _ = sender.send(work());
+        }))
+        .await;
+    let silent = |_| {
+        ended
+            .err()
+            .unwrap_or_else(|| "it gave no answer".to_owned())
+    };
+    receiver.try_recv().map_err(silent)
 }
 
 /// The machine that the process runs on.

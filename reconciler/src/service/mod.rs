@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use contract::code;
 use tokio::runtime::Builder;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::api::server::{self, Handler};
 use crate::control::policy::Followed;
-use crate::control::{Daemon, locations};
+use crate::control::{Daemon, effects, locations};
 use crate::failure::Failure;
 
 use claims::Claims;
@@ -153,6 +153,15 @@ impl Service {
         .await
     }
 
+    /// Reads for an answer at the socket, where it holds up no task.
+    async fn read<T: Send + 'static>(
+        self: Arc<Self>,
+        read: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let daemon = self.daemon.clone();
+        blocking(&daemon, move || read(&self)).await
+    }
+
     fn is_asked_to_end(&self) -> bool {
         self.daemon.stop.is_cancelled()
     }
@@ -195,18 +204,9 @@ async fn blocking<T: Send + 'static>(
     daemon: &Daemon,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let (sender, mut receiver) = oneshot::channel();
-    let work = Box::new(move || {
-        // Where its caller is gone, the answer is for none.
-        let _ = sender.send(work());
-    });
-    let ended = daemon.effects.run(work).await;
-    receiver.try_recv().unwrap_or_else(|_| {
-        let why = ended
-            .err()
-            .unwrap_or_else(|| "it gave no answer".to_owned());
-        Err(panicked(&why))
-    })
+    effects::answer(daemon.effects.as_ref(), work)
+        .await
+        .unwrap_or_else(|why| Err(panicked(&why)))
 }
 
 fn panicked(error: &dyn std::fmt::Display) -> Failure {

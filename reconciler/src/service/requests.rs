@@ -242,15 +242,14 @@ impl Handler for Service {
 
     async fn status(self: Arc<Self>) -> Result<Status, Failure> {
         let followed = policy_now(&self)?;
-        let daemon = self.daemon.clone();
-        blocking(&daemon, move || view::derive(&self, &followed)).await
+        self.read(move |service| view::derive(service, &followed))
+            .await
     }
 
     async fn plans(self: Arc<Self>) -> Result<Vec<PlanView>, Failure> {
         let followed = policy_now(&self)?;
-        let daemon = self.daemon.clone();
-        blocking(&daemon, move || {
-            let status = view::derive(&self, &followed)?;
+        self.read(move |service| {
+            let status = view::derive(service, &followed)?;
             let plans = &followed.active.model.plans;
             let shown = status.plans.into_iter().filter_map(|status| {
                 let plan_id = status.condition.plan_id.clone()?;
@@ -275,10 +274,9 @@ impl Handler for Service {
         before: Option<u64>,
         most: u32,
     ) -> Result<Vec<(u64, SlotView)>, Failure> {
-        let daemon = self.daemon.clone();
-        blocking(&daemon, move || {
-            operate::known(&self.daemon, plan.as_ref())?;
-            let found = self
+        self.read(move |service| {
+            operate::known(&service.daemon, plan.as_ref())?;
+            let found = service
                 .daemon
                 .store
                 .slots_before(plan.as_ref(), before, most)?;
@@ -289,27 +287,22 @@ impl Handler for Service {
     }
 
     async fn points(self: Arc<Self>, plan: Option<PlanId>) -> Result<Vec<RecoveryPoint>, Failure> {
-        let daemon = self.daemon.clone();
-        blocking(&daemon, move || {
-            operate::known(&self.daemon, plan.as_ref())?;
-            let found = self.daemon.store.points(plan.as_ref())?;
+        self.read(move |service| {
+            operate::known(&service.daemon, plan.as_ref())?;
+            let found = service.daemon.store.points(plan.as_ref())?;
             Ok(found.into_iter().rev().map(Into::into).collect())
         })
         .await
     }
 
     async fn point(self: Arc<Self>, id: BackupId) -> Result<Option<RecoveryPoint>, Failure> {
-        let daemon = self.daemon.clone();
-        blocking(&daemon, move || {
-            Ok(self.daemon.store.point(&id)?.map(Into::into))
-        })
-        .await
+        self.read(move |service| Ok(service.daemon.store.point(&id)?.map(Into::into)))
+            .await
     }
 
     async fn receipts(self: Arc<Self>, from: u64, most: u32) -> Result<Vec<ReceiptView>, Failure> {
-        let daemon = self.daemon.clone();
-        blocking(&daemon, move || {
-            let found = self.daemon.store.receipts(from, u64::from(most))?;
+        self.read(move |service| {
+            let found = service.daemon.store.receipts(from, u64::from(most))?;
             let shown = (from..).zip(found).map(|(sequence, line)| {
                 let envelope = serde_json::from_str(&line).map_err(|error| unwritten(&error))?;
                 Ok(ReceiptView { sequence, envelope })

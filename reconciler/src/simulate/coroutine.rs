@@ -59,7 +59,7 @@ impl Coroutine {
                 Err(panic) if panic.is::<Killed>() => return,
                 Err(panic) => Err(reason(panic.as_ref())),
             };
-            // Nobody hears it who has killed the process.
+            // A killed process has no receiver any more.
             let _ = last.send(Said::Ended(ended));
         };
         Ok(Self {
@@ -84,7 +84,7 @@ impl Drop for Coroutine {
     fn drop(&mut self) {
         self.go = None;
         if let Some(thread) = self.thread.take() {
-            // It unwinds or has ended; why it did is told already.
+            // It unwinds or has ended, and its result was sent before.
             let _ = thread.join();
         }
     }

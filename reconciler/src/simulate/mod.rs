@@ -49,9 +49,9 @@ const STARTS_AGAIN: Duration = Duration::from_secs(5);
 const STILLBORN: u32 = 20;
 /// A daemon that is asked to end has ended, and recorded everything, within this time.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
-/// A published policy of which the daemon is told is in force within this time.
+/// A policy is in force this long after it was published and the daemon was notified.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
-/// How often in a simulation what retention would forget is held against the world.
+/// How often retention is checked in one simulation.
 const LOOKS_AT_RETENTION: u64 = 24;
 
 /// What a simulation came to.
@@ -298,9 +298,7 @@ async fn happens(
     let lasts = Duration::from_secs(event.lasts.get());
     match &event.what {
         What::PolicyPublished => publish(play, handler).await?,
-        What::ObjectRots(location) => {
-            world.rot(location);
-        }
+        What::ObjectRots(location) => world.rot(location),
         What::WorkerDies { plan, step } => world.worker_dies(plan, *step),
         What::WorkerRepeats(plan) => world.worker_repeats(plan),
         What::Killed => {
@@ -362,7 +360,7 @@ async fn happens(
     Ok(())
 }
 
-/// Publishes the next policy and tells the daemon, as a webhook does: it is in force soon after, whatever else goes on.
+/// Publishes the next policy and notifies the daemon, as a webhook does: it is in force soon after, whatever else is running.
 async fn publish(play: &Play, handler: &Arc<dyn Handler>) -> Result<(), Failure> {
     let serial = play.world.publish()?;
     handler.look_at_source();

@@ -2,21 +2,21 @@
 //! function is [`hold`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use contract::id::{BackupId, PlanId};
 use contract::receipt::{Outcome as Result_, Phase, open_line};
+use contract::seal::CLOCK_SKEW;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::script::PlanScript;
 use super::storage::Answers;
 use super::world::{Shared, World};
-use crate::control::{Daemon, round};
+use crate::control::{Daemon, effects, round};
 use crate::domain::{Run, SlotOutcome, SlotRecord};
 use crate::failure::Failure;
 use crate::status::{Status, Word};
-use contract::seal::CLOCK_SKEW;
 
 /// A property that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -226,7 +226,7 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// No committed point is lost: what a worker told of is in the catalog, and can be read whole somewhere.
+    /// No committed point is lost: what a worker reported is in the catalog, and can be read whole somewhere.
     fn points(&mut self) {
         let broken = self.world.with_storage(|storage, told| {
             let mut broken = Vec::new();
@@ -344,16 +344,16 @@ impl Judge<'_> {
 /// What retention would forget now, held against the world: while a location does not answer truly, nothing of its plans; and never the
 /// newest point that can be read.
 pub(super) async fn retention(world: &Shared, daemon: &Daemon) -> Vec<Broken> {
-    let found: Arc<Mutex<Vec<Broken>>> = Arc::default();
-    let (beside, looked, put) = (Arc::clone(world), daemon.clone(), Arc::clone(&found));
-    let work = Box::new(move || {
+    let (beside, looked) = (Arc::clone(world), daemon.clone());
+    let work = move || {
+        let mut broken = Vec::new();
         let began = answers(&beside);
         let Ok(preview) = round::stand(&looked) else {
-            return;
+            return broken;
         };
         // A fault that began or ended during the look says nothing.
         if answers(&beside) != began {
-            return;
+            return broken;
         }
         let objected: BTreeSet<&str> = preview
             .objections
@@ -369,14 +369,13 @@ pub(super) async fn retention(world: &Shared, daemon: &Daemon) -> Vec<Broken> {
             let points = seen.map_or(&[] as &[Run], |seen| seen.runs.as_slice());
             if let Some(what) = must_stay(&beside, points, &forget.plan_id, &forget.backup_id) {
                 let (property, at) = ("unknown never deletes", beside.elapsed().as_secs());
-                let mut found = put.lock().unwrap_or_else(PoisonError::into_inner);
-                found.push(Broken { property, at, what });
+                broken.push(Broken { property, at, what });
             }
         }
-    });
-    let _ = daemon.effects.run(work).await;
-    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-    std::mem::take(&mut *found)
+        broken
+    };
+    let broken = effects::answer(daemon.effects.as_ref(), work).await;
+    broken.unwrap_or_default()
 }
 
 fn answers(world: &World) -> Vec<Answers> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::duration::Seconds;
 use contract::id::{LocationId, PlanId};
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One simulation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +164,32 @@ const fn is_zero(length: &Seconds) -> bool {
 }
 
 impl What {
+    /// The location that it is about, where it is about one.
+    const fn location(&self) -> Option<&LocationId> {
+        match self {
+            Self::LocationHangs(id)
+            | Self::LocationFails(id)
+            | Self::LocationIsStale(id)
+            | Self::LocationSeemsEmpty(id)
+            | Self::ObjectRots(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The plan that it is about, where it is about one.
+    const fn plan(&self) -> Option<&PlanId> {
+        match self {
+            Self::SourceHangs(id)
+            | Self::SourceFails(id)
+            | Self::WorkerRepeats(id)
+            | Self::WorkerDies { plan: id, .. }
+            | Self::Backup(id)
+            | Self::Cancel(id)
+            | Self::Suspend(id) => Some(id),
+            _ => None,
+        }
+    }
+
     /// Whether it goes on for a time.
     pub(super) const fn is_lasting(&self) -> bool {
         matches!(
@@ -199,21 +225,15 @@ impl What {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 mod iso {
-    use super::{Deserialize as _, Deserializer, Seconds, Serializer};
+    use super::{Seconds, Serializer};
+
+    pub(super) use crate::config::duration as deserialize;
 
     pub(super) fn serialize<S: Serializer>(
         length: &Seconds,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(length)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Seconds, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wanted = "not a duration, expected one as in `PT15M` or `P1D`";
-        text.parse().map_err(|_| serde::de::Error::custom(wanted))
     }
 }
 
@@ -229,31 +249,21 @@ impl Event {
 
     /// What of it concerns a plan: all of it, where it names no other plan and none of the plan's locations.
     pub(super) fn concerns(&self, plan_id: &PlanId, plan: &PlanScript) -> bool {
-        match &self.what {
-            What::GitHangs
-            | What::GitRewinds
-            | What::PolicyPublished
-            | What::SecondDaemon
-            | What::Verify => false,
-            What::LocationHangs(id)
-            | What::LocationFails(id)
-            | What::LocationIsStale(id)
-            | What::LocationSeemsEmpty(id)
-            | What::ObjectRots(id) => plan.locations.contains(id),
-            What::SourceHangs(id)
-            | What::SourceFails(id)
-            | What::WorkerRepeats(id)
-            | What::WorkerDies { plan: id, .. }
-            | What::Backup(id)
-            | What::Cancel(id)
-            | What::Suspend(id) => id == plan_id,
-            What::Killed
-            | What::KilledAtCommit { .. }
-            | What::KilledAtPause(_)
-            | What::CommitFails { .. }
-            | What::Stopped
-            | What::ClockJumps(_) => true,
+        if let Some(location) = self.what.location() {
+            return plan.locations.contains(location);
         }
+        if let Some(named) = self.what.plan() {
+            return named == plan_id;
+        }
+        matches!(
+            self.what,
+            What::Killed
+                | What::KilledAtCommit { .. }
+                | What::KilledAtPause(_)
+                | What::CommitFails { .. }
+                | What::Stopped
+                | What::ClockJumps(_)
+        )
     }
 }
 
@@ -314,22 +324,11 @@ impl Script {
             }
         }
         for event in &self.events {
-            let unknown = match &event.what {
-                What::LocationHangs(id)
-                | What::LocationFails(id)
-                | What::LocationIsStale(id)
-                | What::LocationSeemsEmpty(id)
-                | What::ObjectRots(id) => !locations.contains(id),
-                What::SourceHangs(id)
-                | What::SourceFails(id)
-                | What::WorkerRepeats(id)
-                | What::WorkerDies { plan: id, .. }
-                | What::Backup(id)
-                | What::Cancel(id)
-                | What::Suspend(id) => !plans.contains_key(id),
-                _ => false,
-            };
-            if unknown {
+            let location = event.what.location();
+            let plan = event.what.plan();
+            if location.is_some_and(|id| !locations.contains(id))
+                || plan.is_some_and(|id| !plans.contains_key(id))
+            {
                 return Some(format!(
                     "{:?} names what the script does not have",
                     event.what

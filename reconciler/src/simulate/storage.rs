@@ -11,7 +11,7 @@ use crate::world::vault::{
 };
 
 /// Bytes of every object.
-const OBJECT_BYTES: u64 = 1_000;
+pub(super) const OBJECT_BYTES: u64 = 1_000;
 
 /// The locations, and what each holds of the repository of each plan.
 #[derive(Debug, Default)]
@@ -22,8 +22,8 @@ pub(super) struct Storage {
 }
 
 /// What a location holds of one repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Held {
+#[derive(Debug, Default)]
+struct Held {
     /// Paths, each with the second at which it was written.
     objects: BTreeMap<String, u64>,
     rotten: BTreeSet<String>,
@@ -80,9 +80,8 @@ impl Answers {
 pub(super) type Compared = BTreeMap<LocationId, (LocationState, BTreeSet<String>)>;
 
 impl Storage {
-    pub(super) fn held(&self, plan: &PlanId, location: &LocationId) -> Held {
-        let key = (plan.clone(), location.clone());
-        self.held.get(&key).cloned().unwrap_or_default()
+    fn held(&self, plan: &PlanId, location: &LocationId) -> Option<&Held> {
+        self.held.get(&(plan.clone(), location.clone()))
     }
 
     pub(super) fn write(&mut self, plan: &PlanId, location: &LocationId, path: &str, now: u64) {
@@ -92,18 +91,16 @@ impl Storage {
         held.rotten.remove(path);
     }
 
-    /// Lets an object at a location rot: the one in the middle of its names, so that it is the same one each time. False when it holds
-    /// none.
-    pub(super) fn rot(&mut self, location: &LocationId) -> bool {
+    /// Lets an object at a location rot, where it holds any: the one in the middle of its names, so that it is the same one each time.
+    pub(super) fn rot(&mut self, location: &LocationId) {
         let mut all = self.held.iter_mut().filter(|((_, at), _)| at == location);
         let Some((_, held)) = all.find(|(_, held)| held.packs().next().is_some()) else {
-            return false;
+            return;
         };
         let packs: Vec<String> = held.packs().cloned().collect();
         if let Some(pack) = packs.get(packs.len() / 2) {
             held.rotten.insert(pack.clone());
         }
-        true
     }
 
     /// What a location shows when it is listed; the reason when it shows nothing.
@@ -116,23 +113,24 @@ impl Storage {
         if let Some(state) = access.aside.get(location) {
             return Err(state.clone());
         }
-        let held = self.held(&access.plan, location).objects.into_iter();
-        let mut shown: BTreeSet<String> = match answers {
-            Answers::Truly => held.map(|(path, _)| path).collect(),
-            Answers::AsOf(second) => held
-                .filter(|(_, written)| *written <= second)
-                .map(|(path, _)| path)
-                .collect(),
-            Answers::Empty => BTreeSet::new(),
+        // What was written until then is shown.
+        let until = match answers {
+            Answers::Truly => Some(u64::MAX),
+            Answers::AsOf(second) => Some(second),
+            Answers::Empty => None,
             Answers::Fails | Answers::Hangs => {
                 let why = answers.why_not().to_owned();
                 return Err(LocationState::Unknown { why });
             }
         };
-        if let Some(damaged) = access.damaged.get(location) {
-            shown.retain(|path| !damaged.contains(path));
-        }
-        Ok(shown)
+        let damaged = access.damaged.get(location);
+        let held = self.held(&access.plan, location).into_iter();
+        let objects = held.flat_map(|held| &held.objects);
+        let shown = objects
+            .filter(|(_, written)| until.is_some_and(|until| **written <= until))
+            .map(|(path, _)| path)
+            .filter(|path| damaged.is_none_or(|damaged| !damaged.contains(*path)));
+        Ok(shown.cloned().collect())
     }
 
     /// Lists the locations of a repository and compares them.
@@ -234,7 +232,8 @@ impl Storage {
         path: &str,
     ) -> bool {
         compared.iter().any(|(location, (_, held))| {
-            held.contains(path) && !self.held(plan, location).rotten.contains(path)
+            let rotten = self.held(plan, location).map(|held| &held.rotten);
+            held.contains(path) && rotten.is_none_or(|rotten| !rotten.contains(path))
         })
     }
 
@@ -246,10 +245,7 @@ impl Storage {
         read: &[String],
         through: Option<String>,
     ) -> Option<Checked> {
-        let held = self.held(&access.plan, location);
-        if held.objects.is_empty() {
-            return None;
-        }
+        let held = self.held(&access.plan, location)?;
         let known = access.damaged.get(location).cloned().unwrap_or_default();
         let mut checked = Checked {
             packs: read.len() as u64,
@@ -306,7 +302,8 @@ impl Storage {
                 .unwrap_or_default();
             portion.holds(&name) && after.is_none_or(|after| name > *after)
         };
-        held.packs().filter(is_wanted).cloned().collect()
+        let packs = held.into_iter().flat_map(Held::packs);
+        packs.filter(is_wanted).cloned().collect()
     }
 
     /// Locations of a plan that hold a snapshot whole.

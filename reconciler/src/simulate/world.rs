@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::coroutine::{self, Coroutine, Said};
 use super::policy::Policy;
 use super::script::{PlanScript, Script, What};
-use super::storage::{Answers, Storage};
+use super::storage::{Answers, Compared, Storage};
 use workers::{Spent, name_of};
 
 use crate::config::Config;
@@ -36,6 +36,7 @@ use crate::world::vault::{AllSnapshots, Checked, LocationSeen, Mark, Reading, Va
 const OBJECT_TAKES: Duration = Duration::from_secs(1);
 /// A look at a location that hangs is given up after this time, as on a machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+
 /// The world. Clones of the `Arc` are the same one.
 pub(super) struct World {
     pub(super) script: Script,
@@ -66,7 +67,7 @@ struct State {
     marks: BTreeMap<LocationId, Mark>,
     checkpoints: BTreeMap<LocationId, String>,
     storage: Storage,
-    /// What was promised: snapshots that a worker told of, by their id.
+    /// Snapshots that a worker reported, by their id.
     told: BTreeSet<String>,
     dying: BTreeMap<PlanId, u32>,
     repeating: BTreeSet<PlanId>,
@@ -208,8 +209,8 @@ impl World {
         !self.goes_on(|what| matches!(what, What::GitHangs | What::GitRewinds))
     }
 
-    pub(super) fn rot(&self, location: &LocationId) -> bool {
-        self.state().storage.rot(location)
+    pub(super) fn rot(&self, location: &LocationId) {
+        self.state().storage.rot(location);
     }
 
     pub(super) fn worker_dies(&self, plan: &PlanId, step: u32) {
@@ -312,9 +313,9 @@ impl World {
     }
 
     /// Waits while a location hangs, as long as whoever looks has patience.
-    fn patience(&self, locations: impl IntoIterator<Item = LocationId>) {
-        let hangs = |id: &LocationId| self.answers(id) == Answers::Hangs;
-        if locations.into_iter().any(|id| hangs(&id)) {
+    fn patience<'a>(&self, locations: impl IntoIterator<Item = &'a LocationId>) {
+        let mut locations = locations.into_iter();
+        if locations.any(|id| self.answers(id) == Answers::Hangs) {
             self.wait(PATIENCE, None);
         }
     }
@@ -331,9 +332,9 @@ impl World {
         !access.aside.contains_key(location) && self.answers(location).is_reachable()
     }
 
-    fn compared(&self, access: &Access) -> super::storage::Compared {
+    fn compared(&self, access: &Access) -> Compared {
         self.state().counts.looks += 1;
-        self.patience(access.places.keys().cloned());
+        self.patience(access.places.keys());
         let answers: BTreeMap<LocationId, Answers> = access
             .places
             .keys()
@@ -344,11 +345,8 @@ impl World {
     }
 
     fn at_location(&self, order: &location::Order) -> Result<Reply, NoReply> {
-        let at = match order {
-            location::Order::Inspect { at, .. }
-            | location::Order::Mark { at, .. }
-            | location::Order::CopyReceipts { at, .. } => at,
-            location::Order::Resolve { .. } => return Ok(Reply::Resolved(Vec::new())),
+        let Some(at) = order.at() else {
+            return Ok(Reply::Resolved(Vec::new()));
         };
         let id = &at.location_id;
         match self.answers(id) {
@@ -442,13 +440,8 @@ impl Effects for World {
         orders: &[location::Order],
         _stop: &Cancel,
     ) -> Vec<Result<Reply, NoReply>> {
-        let asked = orders.iter().filter_map(|order| match order {
-            location::Order::Inspect { at, .. }
-            | location::Order::Mark { at, .. }
-            | location::Order::CopyReceipts { at, .. } => Some(at.location_id.clone()),
-            location::Order::Resolve { .. } => None,
-        });
-        self.patience(asked);
+        let at = orders.iter().filter_map(location::Order::at);
+        self.patience(at.map(|at| &at.location_id));
         orders.iter().map(|order| self.at_location(order)).collect()
     }
 
@@ -483,7 +476,7 @@ impl Effects for World {
         reading: Reading,
     ) -> Result<Option<Checked>, Failure> {
         self.state().counts.checks += 1;
-        self.patience([location.clone()]);
+        self.patience([location]);
         let unread = |silence: Silence| Failure::from(VaultError::from(silence));
         let mut spent = Spent::default();
         let Reading {

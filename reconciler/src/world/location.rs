@@ -191,6 +191,16 @@ pub enum NoReply {
 }
 
 impl Order {
+    /// The location that it is about; none for live data.
+    pub const fn at(&self) -> Option<&At> {
+        match self {
+            Self::Inspect { at, .. } | Self::Mark { at, .. } | Self::CopyReceipts { at, .. } => {
+                Some(at)
+            }
+            Self::Resolve { .. } => None,
+        }
+    }
+
     fn patience(&self) -> Duration {
         match self {
             Self::Inspect { at, .. } | Self::Mark { at, .. } => at.patience,

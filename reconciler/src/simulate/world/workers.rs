@@ -8,7 +8,7 @@ use contract::code;
 use contract::id::{LocationId, PlanId};
 
 use super::super::script::What;
-use super::super::storage::{Snapshot, Storage, path};
+use super::super::storage::{OBJECT_BYTES, Snapshot, Storage, path};
 use super::{OBJECT_TAKES, World};
 use crate::failure::Failure;
 use crate::progress::{Progress, Stage};
@@ -290,7 +290,7 @@ impl World {
                     .storage
                     .write(&access.plan, location, &path, now);
                 report.copied.0 += 1;
-                report.copied.1 += 1_000;
+                report.copied.1 += OBJECT_BYTES;
                 let damaged = access.damaged.get(location);
                 if damaged.is_some_and(|damaged| damaged.contains(&path)) {
                     let repaired = report.repaired.entry(location.clone()).or_default();
@@ -301,7 +301,7 @@ impl World {
                 0 => LocationState::InSync,
                 missing => LocationState::Lagging {
                     missing,
-                    bytes: missing * 1_000,
+                    bytes: missing * OBJECT_BYTES,
                     why: "not all could be copied".to_owned(),
                 },
             };

@@ -29,6 +29,7 @@ stage build cargo build --quiet --locked --workspace --release --bins
 target=${CARGO_TARGET_DIR:-target}
 stage breaks scripts/breaks --dry
 stage tests cargo nextest run --locked --workspace --release --no-fail-fast "$@"
+stage simulate "$target/release/seawalld" simulate --seed 1 --seeds 60 --days 1
 stage rules "$target/release/seawall" test --coverage-min 100
 for fuzzed in parse reference check; do stage "fuzz $fuzzed" scripts/fuzz "$fuzzed" 5; done
 stage schemas "$target/release/seawall" schema --out schemas --check

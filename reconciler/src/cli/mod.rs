@@ -307,16 +307,12 @@ fn tell(failure: &Failure, format: Format) {
 
 fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
     let format = arguments.format;
-    // It has a configuration of its own.
-    if let Command::Simulate(arguments) = &arguments.command {
-        return simulate::carry_out(arguments, format);
-    }
-    let config = read(&arguments.config)?;
+    let config = || read(&arguments.config);
     match &arguments.command {
-        Command::Simulate(_) => Ok(0),
-        Command::Run => forever(config),
+        Command::Simulate(arguments) => simulate::carry_out(arguments, format),
+        Command::Run => forever(config()?),
         Command::Once => {
-            let daemon = Daemon::open(config, stop_on_signal()?)?;
+            let daemon = Daemon::open(config()?, stop_on_signal()?)?;
             let round = round::round(&daemon)?;
             if let Some(problem) = &round.followed.problem {
                 tell(problem, format);
@@ -324,9 +320,10 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             show::round(&round, format)?;
             Ok(round.exit_status())
         }
-        Command::Plan => planned(config, format),
+        Command::Plan => planned(config()?, format),
         Command::Status => {
             // A daemon that cannot tell is no reason to tell nothing.
+            let config = config()?;
             let running = Client::reach(&config.socket_path());
             if let Some(status) = running.and_then(|client| client.status().ok()) {
                 show::status(&status, format)?;
@@ -339,68 +336,68 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             Ok(u8::from(status.is_stalled()))
         }
         Command::Catalog { plan } => {
-            let daemon = reading(config)?;
+            let daemon = reading(config()?)?;
             let mut runs = daemon.store.runs()?;
             operate::known(&daemon, plan.as_ref())?;
             runs.retain(|run| plan.as_ref().is_none_or(|plan| run.plan_id == *plan));
             show::catalog(&runs, format).map(|()| 0)
         }
         Command::Slots { plan } => {
-            let daemon = reading(config)?;
+            let daemon = reading(config()?)?;
             operate::known(&daemon, plan.as_ref())?;
             let slots = daemon.store.slots(plan.as_ref())?;
             show::slots(&slots, format).map(|()| 0)
         }
         Command::Backup { plan } => {
             let plan_id = plan.clone();
-            asked::carry_out(config, Asked::Backup { plan_id }, format)
+            asked::carry_out(config()?, Asked::Backup { plan_id }, format)
         }
         Command::Verify { backup_id } => {
             let backup_id = backup_id.clone();
-            asked::carry_out(config, Asked::Verify { backup_id }, format)
+            asked::carry_out(config()?, Asked::Verify { backup_id }, format)
         }
         Command::AcceptLoss { backup_id, note } => {
             let (backup_id, note) = (backup_id.clone(), note.clone());
-            asked::carry_out(config, Asked::AcceptLoss { backup_id, note }, format)
+            asked::carry_out(config()?, Asked::AcceptLoss { backup_id, note }, format)
         }
-        Command::Suspend(arguments) => asked::carry_out(config, suspension(arguments), format),
+        Command::Suspend(arguments) => asked::carry_out(config()?, suspension(arguments), format),
         Command::Resume { plan } => {
             let plan_id = plan.clone();
-            asked::carry_out(config, Asked::Resume { plan_id }, format)
+            asked::carry_out(config()?, Asked::Resume { plan_id }, format)
         }
         Command::Restore(arguments) => {
             let request = request(arguments)?;
-            asked::carry_out(config, Asked::Restore { request }, format)
+            asked::carry_out(config()?, Asked::Restore { request }, format)
         }
         Command::Operations => {
             // Without a daemon nothing is under way.
-            let all = Client::reach(&config.socket_path())
+            let all = Client::reach(&config()?.socket_path())
                 .map_or(Ok(Vec::new()), |client| client.operations())?;
             show::operations(&all, format).map(|()| 0)
         }
-        Command::Watch { operation } => watch(&config, operation, format),
-        Command::Cancel { operation } => cancel(&config, operation),
-        Command::Receipts { command } => receipts::carry_out(config, command.as_ref(), format),
+        Command::Watch { operation } => watch(&config()?, operation, format),
+        Command::Cancel { operation } => cancel(&config()?, operation),
+        Command::Receipts { command } => receipts::carry_out(config()?, command.as_ref(), format),
         Command::Location {
             command: LocationCommand::Adopt { location },
         } => {
             let location_id = location.clone();
-            asked::carry_out(config, Asked::AdoptLocation { location_id }, format)
+            asked::carry_out(config()?, Asked::AdoptLocation { location_id }, format)
         }
         Command::Clock { command: None } => {
-            let view = timekeeping::view(&reading(config)?)?;
+            let view = timekeeping::view(&reading(config()?)?)?;
             show::clock(&view, format).map(|()| 0)
         }
         Command::Clock {
             command: Some(ClockCommand::Confirm),
-        } => asked::carry_out(config, Asked::ConfirmClock {}, format),
+        } => asked::carry_out(config()?, Asked::ConfirmClock {}, format),
         Command::Source {
             command: SourceCommand::Accept { dataset, note },
         } => {
             let (dataset_id, note) = (dataset.clone(), note.clone());
-            asked::carry_out(config, Asked::AcceptSource { dataset_id, note }, format)
+            asked::carry_out(config()?, Asked::AcceptSource { dataset_id, note }, format)
         }
-        Command::Doctor => asked::carry_out(config, Asked::Doctor {}, format),
+        Command::Doctor => asked::carry_out(config()?, Asked::Doctor {}, format),
     }
 }
 

@@ -148,8 +148,11 @@ fn read(path: &Path) -> Result<Script, Failure> {
     use std::io::Read as _;
     let file = std::fs::File::open(path).map_err(|error| unusable(&error))?;
     let mut text = String::new();
-    file.take(LONGEST_SCRIPT)
+    file.take(LONGEST_SCRIPT + 1)
         .read_to_string(&mut text)
         .map_err(|error| unusable(&error))?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > LONGEST_SCRIPT) {
+        return Err(unusable(&"it is longer than 1 MiB"));
+    }
     serde_saphyr::from_str(&text).map_err(|error| unusable(&error))
 }

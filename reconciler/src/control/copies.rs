@@ -83,10 +83,7 @@ impl Older {
 /// Copies the log to every location whose copy is older: only what it misses, where it is as it was left.
 pub(super) fn copy(daemon: &Daemon) -> Result<Vec<Failure>, Failure> {
     // Children copy what lies in one folder, so that another copy must not lay out its own meanwhile.
-    let _alone = daemon
-        .copying
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = daemon.alone(&daemon.copying);
     let mut failures = Vec::new();
     let (checkpoint, note) = daemon.log().checkpoint();
     let older = older(daemon, checkpoint.size, &mut failures)?;

@@ -30,7 +30,7 @@ pub mod timekeeping;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use contract::code;
@@ -57,6 +57,9 @@ use crate::world::store_sqlite::SqliteStore;
 
 use effects::{Effects, Machine};
 use locations::Locations;
+
+/// How often who waits for another, or for the next second, looks again.
+const TICK: Duration = Duration::from_millis(20);
 
 /// One process, or a part of its work that can be ended alone.
 #[derive(Debug, Clone)]
@@ -311,20 +314,38 @@ impl Daemon {
     /// An instant later than every effect so far, and than every other one given, so that ids that are derived from it are new. Waits
     /// a second at most for each who asks at the same time.
     pub fn fresh_now(&self) -> Result<Timestamp, Failure> {
-        const TICK: Duration = Duration::from_millis(20);
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = self.store.newest_start()?.max(*given);
         for _ in 0..55 {
-            let now = self.now();
-            // A clock that was set back is no reason to wait: it is told as a condition.
-            if newest.is_none_or(|newest| newest < now || newest.duration_since(now).as_secs() > 1)
-            {
-                *given = Some(now);
-                return Ok(now);
+            if let Some(fresh) = self.give_now()? {
+                return Ok(fresh);
             }
             self.effects.pause(TICK);
         }
         Ok(self.now())
+    }
+
+    /// This instant, if it is later than all that were given.
+    fn give_now(&self) -> Result<Option<Timestamp>, Failure> {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = self.store.newest_start()?.max(*given);
+        let now = self.now();
+        // A clock that was set back is no reason to wait: it is told as a condition.
+        let is_fresh =
+            newest.is_none_or(|newest| newest < now || newest.duration_since(now).as_secs() > 1);
+        if is_fresh {
+            *given = Some(now);
+        }
+        Ok(is_fresh.then_some(now))
+    }
+
+    /// Holds what one does at a time and takes long. Who waits for it lets time pass.
+    fn alone<'lock>(&self, lock: &'lock Mutex<()>) -> MutexGuard<'lock, ()> {
+        loop {
+            match lock.try_lock() {
+                Ok(held) => return held,
+                Err(TryLockError::Poisoned(held)) => return held.into_inner(),
+                Err(TryLockError::WouldBlock) => self.effects.pause(TICK),
+            }
+        }
     }
 
     /// What is known of the locations; they are inspected when nobody did it yet.

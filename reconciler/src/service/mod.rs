@@ -217,9 +217,10 @@ fn panicked(error: &dyn std::fmt::Display) -> Failure {
     )
 }
 
-/// Without a store or a receipt log nothing may be done: who restarts us begins with a look at what was left.
+/// Without a store or a receipt log nothing may be done: the next start begins with a look at what was left. A record that the store
+/// refuses for one plan ends nothing: nothing was recorded, and the other plans go on.
 fn is_fatal(failure: &Failure) -> bool {
-    [13, 17].contains(&failure.code.family())
+    [13, 17].contains(&failure.code.family()) && failure.code != code::SLOT_RECORDED
 }
 
 /// Tells a failure that ends nothing.

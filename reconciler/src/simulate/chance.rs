@@ -21,7 +21,7 @@ pub fn of_chance(seed: u64, days: u32) -> Script {
     let mut plans = BTreeMap::new();
     for name in ["bp_a", "bp_b", "bp_c"].iter().take(random.usize(1..=3)) {
         if let Ok(id) = name.parse::<PlanId>() {
-            plans.insert(id, plan(&mut random, &locations));
+            plans.insert(id, plan(&mut random, lasts, &locations));
         }
     }
     let mut script = Script {
@@ -55,7 +55,7 @@ pub fn of_chance(seed: u64, days: u32) -> Script {
     script
 }
 
-fn plan(random: &mut Rng, locations: &[LocationId]) -> PlanScript {
+fn plan(random: &mut Rng, lasts: u64, locations: &[LocationId]) -> PlanScript {
     let every = pick(random, &[900, 3_600, 3_600, 10_800])
         .copied()
         .unwrap_or(3_600);
@@ -74,7 +74,8 @@ fn plan(random: &mut Rng, locations: &[LocationId]) -> PlanScript {
         locations: chosen,
         checked: random.bool(),
         retries: random.u32(0..=2),
-        read_every: Seconds::new(DAY / 2),
+        // Within half of the quiet time, so that what rotted before is found and repaired before the end is judged.
+        read_every: Seconds::new(lasts / 12),
     }
 }
 

@@ -26,11 +26,11 @@ use serde::Serialize;
 use tokio::runtime::Builder;
 
 pub use chance::of_chance;
-pub use script::Script;
+pub use script::{Script, What};
 pub use world::Counts;
 
 use properties::Broken;
-use script::{Event, What};
+use script::Event;
 use store::Fated;
 use world::{Fate, Shared, World};
 
@@ -40,6 +40,7 @@ use crate::control::Daemon;
 use crate::failure::Failure;
 use crate::service;
 use crate::status::Status;
+use crate::store::Store as _;
 use crate::world::cancel::Cancel;
 use crate::world::store_sqlite::SqliteStore;
 
@@ -67,6 +68,8 @@ pub struct Report {
     pub slots: (u64, u64, u64),
     /// Receipts.
     pub receipts: u64,
+    /// The commits at which it was killed, or which failed: the kinds of their changes.
+    pub struck: Vec<String>,
     /// Identifies the run: SHA-256 of its receipts and its counts.
     pub run: Digest,
     /// Properties that do not hold.
@@ -140,7 +143,15 @@ pub fn play(script: &Script) -> Result<Report, Failure> {
     while world.elapsed() < lasts && stillborn < STILLBORN {
         let began = world.elapsed();
         *lock(&play.away) = STARTS_AGAIN;
-        let daemon = open(&world, config.clone())?;
+        let daemon = match open(&world, config.clone()) {
+            Ok(daemon) => daemon,
+            // What the first one needs is the simulation's own; what a later one needs, an earlier one left.
+            Err(failure) if world.counts().lives == 0 => return Err(failure),
+            Err(failure) => {
+                play.broke("starts again", failure.to_string());
+                break;
+            }
+        };
         match live(&play, daemon)? {
             Life::Killed => {}
             Life::Ended(ended) => play.ended(ended),
@@ -188,7 +199,7 @@ fn live(play: &Arc<Play>, daemon: Daemon) -> Result<Life, Failure> {
         });
         let life = tokio::select! {
             biased;
-            () = world.death.notified() => Life::Killed,
+            () = world.killed() => Life::Killed,
             ended = serves => Life::Ended(ended),
         };
         world.rest();
@@ -295,7 +306,11 @@ async fn happens(
     let world = &play.world;
     let number = number as u64;
     tracing::info!(event = "simulated", what = ?event.what);
-    let lasts = Duration::from_secs(event.lasts.get());
+    if !event.what.is_fate() {
+        world.happens(event);
+    }
+    // Over when the script says so, even where a daemon that was away comes to it late.
+    let lasts = Duration::from_secs(event.until().get()).saturating_sub(world.elapsed());
     match &event.what {
         What::PolicyPublished => publish(play, handler).await?,
         What::ObjectRots(location) => world.rot(location),
@@ -303,7 +318,7 @@ async fn happens(
         What::WorkerRepeats(plan) => world.worker_repeats(plan),
         What::Killed => {
             *lock(&play.away) = STARTS_AGAIN.max(lasts);
-            world.death.notify_one();
+            world.kill();
             std::future::pending::<()>().await;
         }
         What::KilledAtCommit { number, durable } => {
@@ -391,20 +406,33 @@ fn second_daemon(play: &Play, daemon: &Daemon) {
 }
 
 fn report(play: &Play, script: &Script, config: crate::config::Config) -> Result<Report, Failure> {
-    let daemon = Daemon::open_read_only(config)?;
     let mut broken = std::mem::take(&mut *lock(&play.broken));
-    let last = lock(&play.last).take();
-    broken.extend(properties::hold(&play.world, &daemon, last.as_ref())?);
-    let receipts = daemon.store.receipts_size()?;
-    let mut lines = daemon.store.receipts(0, receipts)?;
+    let store = SqliteStore::open_read_only(&config.store_path())?;
+    let receipts = store.receipts_size()?;
+    let mut lines = store.receipts(0, receipts)?;
     let counts = play.world.counts();
     lines.push(format!("{counts:?}"));
+    let slots = properties::slots_by_outcome(&store)?;
+    drop(store);
+    match Daemon::open_read_only(config) {
+        Ok(daemon) => {
+            let last = lock(&play.last).take();
+            broken.extend(properties::hold(&play.world, &daemon, last.as_ref())?);
+        }
+        // Nothing can be judged by a log that does not hold.
+        Err(failure) => broken.push(Broken {
+            property: "receipts",
+            at: play.world.elapsed().as_secs(),
+            what: failure.to_string(),
+        }),
+    }
     Ok(Report {
         seed: script.seed,
         seconds: script.lasts.get(),
         counts,
-        slots: properties::slots_by_outcome(&daemon)?,
+        slots,
         receipts,
+        struck: play.world.struck(),
         run: Digest::of(lines.join("\n").as_bytes()),
         broken,
     })

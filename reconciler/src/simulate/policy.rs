@@ -132,6 +132,9 @@ fn plan_of(id: &str, plan: &PlanScript) -> (Value, Value) {
     (policy, dataset)
 }
 
+/// A silence that lasts longer puts the clock in doubt. Scripts of chance let the daemon be away, and set its clock, for less.
+const STALENESS_S: u64 = 43_200;
+
 fn dataset_of(plan: &str) -> String {
     format!("ds_{plan}")
 }
@@ -160,7 +163,7 @@ fn model(script: &Script) -> Result<Model, Failure> {
         datasets.insert(dataset_of(id.as_str()), dataset);
         let tier_id = tier_of(plan);
         let tier = json!({
-            "tier_id": tier_id, "rank": 1, "survives": [], "staleness_limit_s": plan.read_every,
+            "tier_id": tier_id, "rank": 1, "survives": [], "staleness_limit_s": STALENESS_S.max(plan.read_every.get()),
             "verification": {"every_s": plan.read_every, "portion_percent": 100}
         });
         tiers.insert(tier_id, tier);

@@ -10,13 +10,14 @@ use contract::seal::CLOCK_SKEW;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::script::PlanScript;
+use super::script::{Event, PlanScript, What};
 use super::storage::Answers;
 use super::world::{Shared, World};
 use crate::control::{Daemon, effects, round};
 use crate::domain::{Run, SlotOutcome, SlotRecord};
 use crate::failure::Failure;
 use crate::status::{Status, Word};
+use crate::store::Store;
 
 /// A property that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,8 +35,12 @@ struct Judge<'a> {
     world: &'a World,
     daemon: &'a Daemon,
     points: Vec<Run>,
+    happened: Vec<Event>,
     broken: Vec<Broken>,
 }
+
+/// A clock that was ahead is in doubt until time has caught up, or a person says that it is right; in seconds.
+const CLOCK_IN_DOUBT_FOR: u64 = 2 * 86_400;
 
 /// Everything that does not hold at the end of a run.
 pub(super) fn hold(
@@ -47,6 +52,7 @@ pub(super) fn hold(
         world,
         daemon,
         points: daemon.store.points(None)?,
+        happened: world.happened(),
         broken: Vec::new(),
     };
     judge.slots()?;
@@ -70,9 +76,9 @@ fn counted(newest_first: impl Iterator<Item = SlotRecord>) -> Vec<SlotRecord> {
     kept
 }
 
-pub(super) fn slots_by_outcome(daemon: &Daemon) -> Result<(u64, u64, u64), Failure> {
+pub(super) fn slots_by_outcome(store: &dyn Store) -> Result<(u64, u64, u64), Failure> {
     let mut all = (0, 0, 0);
-    for slot in daemon.store.slots(None)? {
+    for slot in store.slots(None)? {
         match slot.outcome {
             SlotOutcome::Success => all.0 += slot.count,
             SlotOutcome::Failure => all.1 += slot.count,
@@ -160,13 +166,16 @@ impl Judge<'_> {
     fn is_excused(&self, id: &PlanId, plan: &PlanScript, at: i64) -> bool {
         let (every, window) = (plan.every.get(), plan.window.get());
         let reach = i64::try_from(every + 2 * window).unwrap_or(i64::MAX);
-        let mut events = self.world.script.events.iter();
         // The first slot begins with the daemon, and may be over before.
         at < i64::try_from(every).unwrap_or(0)
-            || events.any(|event| {
-                let lasts = event.lasts.get() + event.what.strikes_within();
+            || self.happened.iter().any(|event| {
+                let doubted = match event.what {
+                    What::ClockJumps(_) => CLOCK_IN_DOUBT_FOR,
+                    _ => 0,
+                };
                 let from = i64::try_from(event.at.get()).unwrap_or(i64::MAX);
-                let until = i64::try_from(event.at.get() + lasts).unwrap_or(i64::MAX);
+                let until = event.until().get().saturating_add(doubted);
+                let until = i64::try_from(until).unwrap_or(i64::MAX);
                 event.concerns(id, plan) && at + reach >= from && at <= until.saturating_add(reach)
             })
     }

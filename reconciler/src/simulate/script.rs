@@ -192,6 +192,11 @@ impl What {
 
     /// Whether it goes on for a time.
     pub(super) const fn is_lasting(&self) -> bool {
+        self.is_outside() || matches!(self, Self::Killed | Self::Stopped | Self::Suspend(_))
+    }
+
+    /// Whether it goes on outside of the daemon, and so whether or not one runs.
+    pub(super) const fn is_outside(&self) -> bool {
         matches!(
             self,
             Self::GitHangs
@@ -202,24 +207,19 @@ impl What {
                 | Self::LocationSeemsEmpty(_)
                 | Self::SourceHangs(_)
                 | Self::SourceFails(_)
-                | Self::Killed
-                | Self::Stopped
-                | Self::Suspend(_)
         )
     }
 
-    /// What waits for a commit, a pause or a run strikes some time after it was laid out, in seconds.
-    pub(super) const fn strikes_within(&self) -> u64 {
-        match self {
+    /// Whether it waits for a commit, a pause or a run, and strikes then.
+    pub(super) const fn is_fate(&self) -> bool {
+        matches!(
+            self,
             Self::KilledAtCommit { .. }
-            | Self::KilledAtPause(_)
-            | Self::CommitFails { .. }
-            | Self::WorkerDies { .. }
-            | Self::WorkerRepeats(_) => 86_400,
-            // A clock that was ahead is in doubt until time has caught up, or a person says that it is right.
-            Self::ClockJumps(_) => 2 * 86_400,
-            _ => 0,
-        }
+                | Self::KilledAtPause(_)
+                | Self::CommitFails { .. }
+                | Self::WorkerDies { .. }
+                | Self::WorkerRepeats(_)
+        )
     }
 }
 
@@ -257,12 +257,7 @@ impl Event {
         }
         matches!(
             self.what,
-            What::Killed
-                | What::KilledAtCommit { .. }
-                | What::KilledAtPause(_)
-                | What::CommitFails { .. }
-                | What::Stopped
-                | What::ClockJumps(_)
+            What::Killed | What::Stopped | What::ClockJumps(_)
         )
     }
 }

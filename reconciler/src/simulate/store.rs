@@ -19,6 +19,23 @@ use crate::store::{
     StoreError, StoredBundle,
 };
 
+/// What a commit is about: the kinds of its changes, each once.
+fn border(changes: &[Change]) -> String {
+    let mut kinds: Vec<String> = Vec::new();
+    for change in changes {
+        let told = format!("{change:?}");
+        let end = told.find(|letter: char| !letter.is_alphanumeric());
+        let kind = told.get(..end.unwrap_or(told.len())).unwrap_or_default();
+        if !kinds.iter().any(|known| known == kind) {
+            kinds.push(kind.to_owned());
+        }
+    }
+    if kinds.is_empty() {
+        kinds.push("receipts alone".to_owned());
+    }
+    kinds.join(" + ")
+}
+
 /// A store in a world.
 #[derive(Debug)]
 pub(super) struct Fated<S> {
@@ -28,7 +45,7 @@ pub(super) struct Fated<S> {
 
 impl<S: Store> Store for Fated<S> {
     fn commit(&self, changes: &[Change], receipts: &[ReceiptLine]) -> Result<(), StoreError> {
-        let Some(fate) = self.world.next_commit() else {
+        let Some(fate) = self.world.next_commit(|| border(changes)) else {
             return self.store.commit(changes, receipts);
         };
         if fate.durable {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contract::digest::Digest;
+use contract::duration::Seconds;
 use contract::id::{LocationId, PlanId};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 use super::coroutine::{self, Coroutine, Said};
 use super::policy::Policy;
-use super::script::{PlanScript, Script, What};
+use super::script::{Event, PlanScript, Script, What};
 use super::storage::{Answers, Compared, Storage};
 use workers::{Spent, name_of};
 
@@ -43,7 +44,7 @@ pub(super) struct World {
     pub(super) plans: BTreeMap<PlanId, PlanScript>,
     state: Mutex<State>,
     /// The process dies now.
-    pub(super) death: Notify,
+    death: Notify,
 }
 
 impl fmt::Debug for World {
@@ -56,6 +57,8 @@ impl fmt::Debug for World {
 struct State {
     /// Since the beginning, by a clock that does not jump.
     elapsed: Duration,
+    /// Whether this life of the process is over, and nothing of it may go on.
+    is_dead: bool,
     /// When this life of the process began, by both clocks.
     life: Option<(Duration, Instant)>,
     /// What the daemon's clock is ahead, in seconds.
@@ -75,6 +78,10 @@ struct State {
     fates: Fates,
     names: u64,
     counts: Counts,
+    /// The commits that a fate struck, by what they were about.
+    struck: Vec<String>,
+    /// What went wrong, when it did.
+    happened: Vec<Event>,
 }
 
 /// What is to happen at commits and pauses, counted down.
@@ -112,12 +119,22 @@ pub struct Counts {
     pub lives: u64,
 }
 
+impl State {
+    /// What waited for its moment strikes now.
+    fn strikes(&mut self, what: What) {
+        let at = Seconds::new(self.elapsed.as_secs());
+        let lasts = Seconds::new(0);
+        self.happened.push(Event { at, lasts, what });
+    }
+}
+
 impl World {
     pub(super) fn new(script: &Script) -> Result<Self, Failure> {
         let mut policy = Policy::of(script)?;
         let published = policy.publish(script.begins)?;
         let state = State {
             elapsed: Duration::ZERO,
+            is_dead: false,
             life: None,
             ahead: 0,
             random: fastrand::Rng::with_seed(script.seed),
@@ -133,6 +150,8 @@ impl World {
             fates: Fates::default(),
             names: 0,
             counts: Counts::default(),
+            struck: Vec::new(),
+            happened: Vec::new(),
         };
         Ok(Self {
             plans: script.all_plans(),
@@ -154,7 +173,21 @@ impl World {
     pub(super) fn live(&self) {
         let mut state = self.state();
         state.life = Some((state.elapsed, Instant::now()));
+        state.is_dead = false;
         state.counts.lives += 1;
+    }
+
+    /// The process is killed: nothing of it goes on.
+    pub(super) fn kill(&self) {
+        self.state().is_dead = true;
+        self.death.notify_one();
+    }
+
+    /// Waits until it is.
+    pub(super) async fn killed(&self) {
+        while !self.state().is_dead {
+            self.death.notified().await;
+        }
     }
 
     /// It is over.
@@ -165,7 +198,27 @@ impl World {
 
     /// Time passes without a process.
     pub(super) fn pass(&self, length: Duration) {
-        self.state().elapsed += length;
+        let mut state = self.state();
+        // A process that was not there when it was to be stopped is stopped later.
+        let at = Seconds::new(state.elapsed.as_secs());
+        let lasts = Seconds::new(length.as_secs());
+        let what = What::Stopped;
+        state.happened.push(Event { at, lasts, what });
+        state.elapsed += length;
+    }
+
+    /// Something of the script happens: what a daemon is needed for, later than the script says where none ran.
+    pub(super) fn happens(&self, event: &Event) {
+        let mut event = event.clone();
+        if !event.what.is_outside() {
+            event.at = Seconds::new(self.elapsed().as_secs());
+        }
+        self.state().happened.push(event);
+    }
+
+    /// What went wrong so far, when it did.
+    pub(super) fn happened(&self) -> Vec<Event> {
+        self.state().happened.clone()
     }
 
     /// How long it is since the beginning.
@@ -230,7 +283,7 @@ impl World {
     }
 
     /// What happens to the commit that begins now.
-    pub(super) fn next_commit(&self) -> Option<Fate> {
+    pub(super) fn next_commit(&self, border: impl FnOnce() -> String) -> Option<Fate> {
         let mut state = self.state();
         state.counts.commits += 1;
         let (left, fate) = state.fates.commit?;
@@ -239,6 +292,7 @@ impl World {
             return None;
         }
         state.fates.commit = None;
+        state.struck.push(border());
         Some(fate)
     }
 
@@ -248,6 +302,10 @@ impl World {
         state.fates = Fates::default();
         state.dying.clear();
         state.repeating.clear();
+    }
+
+    pub(super) fn struck(&self) -> Vec<String> {
+        self.state().struck.clone()
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -397,6 +455,10 @@ impl Effects for World {
         let work = Coroutine::new(work).map_err(|error| error.to_string())?;
         loop {
             self.elapsed();
+            // What died holds what it held, and whoever waited for that would wait for ever.
+            if self.state().is_dead {
+                std::future::pending::<()>().await;
+            }
             match work.proceed() {
                 Said::Ended(ended) => return ended,
                 Said::Pauses(length, None) => tokio::time::sleep(length).await,
@@ -406,7 +468,7 @@ impl Effects for World {
                     () = tokio::time::sleep(length) => {}
                 },
                 Said::Dies => {
-                    self.death.notify_one();
+                    self.kill();
                     std::future::pending::<()>().await;
                 }
             }

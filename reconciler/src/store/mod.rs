@@ -175,6 +175,8 @@ pub struct ReceiptCopy {
 /// A receipt of the log: its line, and the instant that it carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptLine {
+    /// Its place in the log, counted from 0: the next one, or nothing is committed.
+    pub position: u64,
     /// One line of `receipts.jsonl`, without its LF.
     pub line: String,
     /// Its `created_at`.
@@ -212,6 +214,14 @@ pub enum StoreError {
         /// The difference.
         why: String,
     },
+    /// A receipt would get a place in the log that is not the next.
+    #[error("a receipt was sealed as number {position} of the log, which has {size} of them")]
+    NotNext {
+        /// Its place, counted from 0.
+        position: u64,
+        /// How many there are.
+        size: u64,
+    },
     /// A slot would get a second terminal record.
     #[error("slot `{slot}` of plan `{plan}` has its terminal record already")]
     SlotRecorded {
@@ -232,6 +242,7 @@ impl StoreError {
             Self::Unusable { .. } => code::STORE_UNUSABLE,
             Self::Damaged { .. } => code::STORE_DAMAGED,
             Self::Migration { .. } => code::STORE_MIGRATION,
+            Self::NotNext { .. } => code::LOG_END_UNKNOWN,
             Self::SlotRecorded { .. } => code::SLOT_RECORDED,
         }
     }
@@ -247,6 +258,7 @@ impl StoreError {
                 "keep the file for a look, restore the state folder, or begin with an empty one"
             }
             Self::Migration { .. } => "run the version that wrote it, or a newer one",
+            Self::NotNext { .. } => "start it again; it reads the log as it is stored",
             Self::SlotRecorded { .. } => "report this as a bug; nothing was recorded twice",
         }
     }

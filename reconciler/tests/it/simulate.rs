@@ -1,8 +1,9 @@
 //! The real daemon in a simulated world: stories from `fixtures/scripts`, kills at every border, and some seeds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use reconciler::simulate::{Report, Script, of_chance, play};
+use reconciler::simulate::{Report, Script, What, of_chance, play};
 
 fn story(name: &str) -> Script {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/scripts");
@@ -21,7 +22,9 @@ fn every_script_is_a_story_that_holds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/scripts");
     let known = [
         "check-makes-way",
+        "clock-set-back-before-the-first",
         "clock-set-back",
+        "commit-fails-beside-a-run",
         "hung-for-three-hours",
         "killed-and-stopped",
         "locations-come-and-go",
@@ -47,6 +50,33 @@ fn a_plan_that_hangs_for_three_hours_costs_a_hundred_others_nothing() {
 #[test]
 fn a_slot_that_had_its_run_has_one_record_when_the_clock_is_set_back() {
     holds(&story("clock-set-back"));
+}
+
+/// Found by a simulation (seed 54, 1 day): the store refused a record that every look asked for, and the daemon ended each time.
+#[test]
+fn a_slot_before_the_first_gets_its_record_beside_one_that_has_not_come_yet() {
+    let report = holds(&story("clock-set-back-before-the-first"));
+    assert_eq!(report.counts.lives, 1, "the daemon lives on");
+    // Of both plans, from 22 h of the day before until 11 h.
+    // The one that the corrected clock went past is missed.
+    assert_eq!(report.slots, (26, 0, 2));
+}
+
+/// Found by a simulation: what was under way recorded its end by a log that had moved on, and no daemon could start on it any more.
+#[test]
+fn a_commit_of_unknown_outcome_is_the_last_of_its_process() {
+    let script = story("commit-fails-beside-a-run");
+    for number in (5..=COMMITS).step_by(4) {
+        let mut script = script.clone();
+        for event in &mut script.events {
+            if let What::CommitFails { number: own, .. } = &mut event.what {
+                *own = number;
+            }
+        }
+        let report = play(&script).unwrap();
+        assert!(report.broken.is_empty(), "{number}: {:#?}", report.broken);
+        assert_eq!(report.struck.len(), 1, "{number} strikes");
+    }
 }
 
 /// Found by a simulation: the receipt of a check that made way was refused, and the daemon ended with it.
@@ -89,6 +119,7 @@ const COMMITS: u32 = 40;
 
 #[test]
 fn a_kill_at_any_commit_loses_nothing() {
+    let mut borders: BTreeMap<String, u32> = BTreeMap::new();
     for number in 1..=COMMITS {
         for durable in [false, true] {
             let event =
@@ -96,7 +127,25 @@ fn a_kill_at_any_commit_loses_nothing() {
             let report = play(&short(&event)).unwrap();
             assert!(report.broken.is_empty(), "{event}: {:#?}", report.broken);
             assert_eq!(report.counts.lives, 2, "{event} strikes");
+            *borders.entry(report.struck.join("; ")).or_default() += 1;
         }
+    }
+    for (border, kills) in &borders {
+        println!("| {border} | {kills} |");
+    }
+    // Every kind of commit that a plan with a check makes.
+    for border in [
+        "BundleAccepted",
+        "LocationIdentity",
+        "ExecutionStarted",
+        "ExecutionEnded + RunEnded",
+        "RunChanged",
+        "ExecutionEnded + SlotEnded",
+        "Conditions",
+        "ReceiptsCopied",
+    ] {
+        let is_hit = borders.keys().any(|hit| hit.starts_with(border));
+        assert!(is_hit, "no kill at `{border}`: {borders:?}");
     }
 }
 

@@ -74,6 +74,11 @@ impl World {
         match state.dying.get_mut(plan) {
             Some(0) => {
                 state.dying.remove(plan);
+                let what = What::WorkerDies {
+                    plan: plan.clone(),
+                    step: 0,
+                };
+                state.strikes(what);
                 Err(Silence::Died("it was killed: the simulation".to_owned()))
             }
             Some(left) => {
@@ -169,7 +174,14 @@ impl World {
             };
             return Ok(failed(error.into()));
         }
-        let again = self.state().repeating.remove(plan);
+        let again = {
+            let mut state = self.state();
+            let again = state.repeating.remove(plan);
+            if again {
+                state.strikes(What::WorkerRepeats(plan.clone()));
+            }
+            again
+        };
         let mut ended = self.make_visible(worker, &mut spent, order, &packs, &holding)?;
         if again {
             ended = self.make_visible(worker, &mut spent, order, &packs, &holding)?;

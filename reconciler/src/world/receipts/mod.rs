@@ -273,7 +273,8 @@ impl ReceiptLog {
         (checkpoint, note)
     }
 
-    /// Seals the drafts in order and commits them with the changes: all of it or nothing.
+    /// Seals the drafts in order and commits them with the changes: all of it or nothing. After a commit that failed and is stored all
+    /// the same, the store takes no more: each line says its place, and that is taken.
     pub fn commit(
         &mut self,
         store: &dyn Store,
@@ -293,6 +294,7 @@ impl ReceiptLog {
             let line = receipt.seal(&self.key).map_err(refused)?;
             ledger.push(&receipt, line.leaf).map_err(refused)?;
             lines.push(ReceiptLine {
+                position: receipt.log_index,
                 line: line.text,
                 at,
             });

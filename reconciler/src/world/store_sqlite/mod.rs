@@ -15,7 +15,7 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{SqlSafeStr as _, Sqlite, Transaction};
+use sqlx::{SqlSafeStr as _, Sqlite, SqliteExecutor, Transaction};
 use tokio::runtime::Runtime;
 
 use contract::code::Code;
@@ -480,13 +480,7 @@ impl Store for SqliteStore {
     }
 
     fn receipts_size(&self) -> Result<u64, StoreError> {
-        self.runtime.block_on(async {
-            let row = sqlx::query("SELECT coalesce(max(position) + 1, 0) FROM receipts")
-                .fetch_one(&self.pool)
-                .await
-                .map_err(|error| rows::explain("counting receipts", error))?;
-            number(&row, 0, "receipts")
-        })
+        self.runtime.block_on(next_place(&self.pool))
     }
 
     fn receipt_bytes(&self, size: u64) -> Result<u64, StoreError> {
@@ -608,20 +602,36 @@ impl Store for SqliteStore {
     }
 }
 
+/// The place of the next receipt.
+async fn next_place(stored: impl SqliteExecutor<'_>) -> Result<u64, StoreError> {
+    let row = sqlx::query("SELECT coalesce(max(position) + 1, 0) FROM receipts")
+        .fetch_one(stored)
+        .await
+        .map_err(|error| rows::explain("counting receipts", error))?;
+    number(&row, 0, "receipts")
+}
+
 async fn append(
     transaction: &mut Transaction<'_, Sqlite>,
     receipts: &[ReceiptLine],
 ) -> Result<(), StoreError> {
+    if receipts.is_empty() {
+        return Ok(());
+    }
+    let mut size = next_place(&mut **transaction).await?;
     for receipt in receipts {
-        sqlx::query(
-            "INSERT INTO receipts (position, at, line)
-             VALUES ((SELECT coalesce(max(position) + 1, 0) FROM receipts), ?, ?)",
-        )
-        .bind(receipt.at.as_second())
-        .bind(&receipt.line)
-        .execute(&mut **transaction)
-        .await
-        .map_err(|error| rows::explain("appending a receipt", error))?;
+        let position = receipt.position;
+        if position != size {
+            return Err(StoreError::NotNext { position, size });
+        }
+        sqlx::query("INSERT INTO receipts (position, at, line) VALUES (?, ?, ?)")
+            .bind(rows::signed(position))
+            .bind(receipt.at.as_second())
+            .bind(&receipt.line)
+            .execute(&mut **transaction)
+            .await
+            .map_err(|error| rows::explain("appending a receipt", error))?;
+        size += 1;
     }
     Ok(())
 }

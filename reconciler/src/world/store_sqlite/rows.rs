@@ -350,11 +350,11 @@ async fn run_changed(tx: &mut Tx<'_>, changed: &Run) -> Result<(), StoreError> {
 }
 
 async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError> {
-    // That a clock which was ahead of this one missed a slot does not stand in the way of the slot's own record. What ran for it does:
-    // by whichever clock, the slot has had its run.
+    // As a look sees it (`last_slots`): that a clock which was ahead of this one missed a slot does not stand in the way of the slot's
+    // own record. What ran for it does: by whichever clock, the slot has had its run. Slots that have not come yet stand in no way.
     let newest: Option<i64> = sqlx::query_scalar(
         "SELECT last FROM slots WHERE plan_id = ?1
-             AND (ended_at <= ?2 OR (body ->> 'outcome' <> 'missed' AND first <= ?3))
+             AND first <= ?3 AND (ended_at <= ?2 OR body ->> 'outcome' <> 'missed')
          ORDER BY last DESC LIMIT 1",
     )
     .bind(slot.plan_id.as_str().to_owned())

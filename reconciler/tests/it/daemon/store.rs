@@ -59,8 +59,9 @@ fn run(status: RunStatus, bytes: u64) -> Change {
     }))
 }
 
-fn line(text: &str) -> ReceiptLine {
+fn line(position: u64, text: &str) -> ReceiptLine {
     ReceiptLine {
+        position,
         line: text.to_owned(),
         at: at(5),
     }
@@ -75,7 +76,7 @@ fn scratch() -> (tempfile::TempDir, SqliteStore) {
 #[test]
 fn a_second_holder_is_refused_and_a_reader_is_let_in() {
     let (folder, store) = scratch();
-    store.commit(&[slot(1, 1)], &[line("one")]).unwrap();
+    store.commit(&[slot(1, 1)], &[line(0, "one")]).unwrap();
     let path = folder.path().join("state/store.sqlite");
     assert!(matches!(
         SqliteStore::open(&path),
@@ -93,10 +94,10 @@ fn a_second_holder_is_refused_and_a_reader_is_let_in() {
 fn a_slot_ends_once_and_what_fails_leaves_nothing() {
     let (_folder, store) = scratch();
     store.commit(&[slot(10, 30)], &[]).unwrap();
-    for (first, last) in [(10, 10), (20, 40), (30, 30), (5, 5)] {
+    for (first, last) in [(10, 10), (20, 40), (30, 30), (5, 15)] {
         let refused = store.commit(
             &[run(RunStatus::Success, 1), slot(first, last)],
-            &[line("x")],
+            &[line(0, "x")],
         );
         assert!(
             matches!(refused, Err(StoreError::SlotRecorded { .. })),
@@ -108,8 +109,24 @@ fn a_slot_ends_once_and_what_fails_leaves_nothing() {
         "the run of a failed commit is not there"
     );
     assert!(store.receipts(0, 9).unwrap().is_empty());
-    store.commit(&[slot(31, 31)], &[line("y")]).unwrap();
+    store.commit(&[slot(31, 31)], &[line(0, "y")]).unwrap();
     assert_eq!(store.receipts(0, 9).unwrap(), ["y"]);
+}
+
+#[test]
+fn a_receipt_gets_the_next_place_or_none() {
+    let (_folder, store) = scratch();
+    store.commit(&[], &[line(0, "a"), line(1, "b")]).unwrap();
+    for places in [[1, 2], [3, 4], [2, 2], [2, 4]] {
+        let refused = store.commit(&[slot(1, 1)], &places.map(|place| line(place, "x")));
+        assert!(
+            matches!(refused, Err(StoreError::NotNext { size: 2 | 3, .. })),
+            "{places:?}: {refused:?}"
+        );
+    }
+    assert!(store.slots(None).unwrap().is_empty());
+    store.commit(&[slot(1, 1)], &[line(2, "c")]).unwrap();
+    assert_eq!(store.receipts(0, 9).unwrap(), ["a", "b", "c"]);
 }
 
 #[test]

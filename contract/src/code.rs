@@ -273,6 +273,7 @@ codes! {
 
     API_UNREACHABLE = 1216 "api-unreachable" "the running daemon does not answer on its socket";
     API_REFUSED = 1217 "api-refused" "the running daemon does not take the request";
+    TCP_UNUSABLE = 1218 "tcp-unusable" "the daemon cannot answer on TCP as it is configured";
 
     // 13 store
     STORE_LOCKED = 1301 "store-locked" "another process holds the state store";

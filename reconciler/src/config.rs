@@ -2,6 +2,7 @@
 //! number, and never opens what it names. The interesting function is [`parse`].
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,9 @@ pub struct Config {
     /// Where live data is, by dataset.
     #[serde(default)]
     pub datasets: BTreeMap<DatasetId, Binding>,
+    /// Where strangers may ask; at the socket in the state folder alone when absent.
+    #[serde(default)]
+    pub tcp: Option<Tcp>,
     /// A PKCS#8 PEM file; the trust root must list its public half in the role `reconciler`.
     pub receipt_key: PathBuf,
 }
@@ -110,6 +114,28 @@ pub struct GitSsh {
     /// The server's host keys, as `ssh-keyscan` prints them; the daemon user's own file when absent.
     #[serde(default)]
     pub known_hosts: Option<PathBuf>,
+}
+
+/// What is answered on TCP. Without encryption: a proxy that terminates TLS stands before it, or it listens on loopback.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tcp {
+    /// An address and a port, such as `127.0.0.1:8437`.
+    pub listen: SocketAddr,
+    /// A file that holds the secret of the git host's webhook; `POST /v1/webhook` wakes the source. One trailing newline is dropped.
+    #[serde(default)]
+    pub webhook_secret_file: Option<PathBuf>,
+    /// A file that holds a token; whoever sends it may read what the API gives. One trailing newline is dropped.
+    #[serde(default)]
+    pub read_token_file: Option<PathBuf>,
+}
+
+impl Tcp {
+    /// The files that hold secrets.
+    pub fn secret_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let token = self.read_token_file.iter();
+        self.webhook_secret_file.iter().chain(token)
+    }
 }
 
 /// What is trusted from the start.
@@ -323,6 +349,17 @@ fn check(config: &Config) -> Result<(), String> {
     check_git(&config.git)?;
     absolute("state", &config.state)?;
     absolute("receipt_key", &config.receipt_key)?;
+    if let Some(tcp) = &config.tcp {
+        if tcp.webhook_secret_file.is_none() && tcp.read_token_file.is_none() {
+            return Err(
+                "`tcp` needs a `webhook_secret_file`, a `read_token_file` or both: it answers nothing without"
+                    .to_owned(),
+            );
+        }
+        for file in tcp.secret_files() {
+            absolute("a secret file of `tcp`", file)?;
+        }
+    }
     for (id, location) in &config.locations {
         absolute(&format!("locations.{id}.path"), &location.path)?;
         if let Some(patience) = location.patience

@@ -3,6 +3,7 @@
 
 pub mod client;
 mod openapi;
+pub mod remote;
 pub mod resources;
 pub mod server;
 

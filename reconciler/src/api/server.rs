@@ -112,13 +112,9 @@ pub fn bind(path: &Path) -> Result<UnixListener, Failure> {
     Ok(listener)
 }
 
-/// Answers until `end`.
-pub async fn listen(
-    listener: UnixListener,
-    handler: Arc<dyn Handler>,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Failure> {
-    let router = Router::new()
+/// What can be read.
+pub(super) fn reads() -> Router<Shared> {
+    Router::new()
         .route("/v1/openapi.json", get(description))
         .route("/v1/status", get(status))
         .route("/v1/plans", get(plans))
@@ -127,16 +123,31 @@ pub async fn listen(
         .route("/v1/recovery-points", get(points))
         .route("/v1/recovery-points/{backup_id}", get(point))
         .route("/v1/receipts", get(receipts))
-        .route("/v1/source/look", post(look_at_source))
-        .route("/v1/operations", get(operations).post(ask))
+        .route("/v1/operations", get(operations))
         .route("/v1/operations/{id}", get(operation))
         .route("/v1/operations/{id}/events", get(events))
-        .route("/v1/operations/{id}/cancel", post(cancel))
+}
+
+/// Refuses whatever else is asked for.
+pub(super) fn refusing(router: Router) -> Router {
+    router
         .fallback(unknown)
         .method_not_allowed_fallback(no_such_method)
+}
+
+/// Answers until `end`.
+pub async fn listen(
+    listener: UnixListener,
+    handler: Arc<dyn Handler>,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Failure> {
+    let all = reads()
+        .route("/v1/source/look", post(look_at_source))
+        .route("/v1/operations", post(ask))
+        .route("/v1/operations/{id}/cancel", post(cancel))
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
-        .with_state(handler)
-        .into_make_service_with_connect_info::<Peer>();
+        .with_state(handler);
+    let router = refusing(all).into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, router)
         .with_graceful_shutdown(end)
         .await
@@ -532,7 +543,7 @@ fn shown<T: Serialize>(result: Result<T, Failure>) -> Response {
     }
 }
 
-fn refused(status: StatusCode, failure: &Failure) -> Response {
+pub(super) fn refused(status: StatusCode, failure: &Failure) -> Response {
     let problem = Problem {
         kind: format!("urn:seawall:{}", failure.code),
         title: failure.code.summary().to_owned(),

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::policy;
 use super::{Daemon, locations, round};
+use crate::config::Tcp;
 use crate::domain::Observation;
 use crate::failure::Failure;
 use crate::status::Word;
 use crate::world::connector::{self, Bounds, Cancel};
-use crate::world::{clock, keys};
+use crate::world::{clock, keys, secret};
 
 /// A look at one source ends after this time: a check-up is watched by a person.
 const SOURCE_DEADLINE: Duration = Duration::from_secs(20);
@@ -79,6 +80,15 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
         findings.push(match keys::load(kid, source) {
             Ok(_) => well(format!("key {kid}"), "its source gives it"),
             Err(error) => ill(format!("key {kid}"), error.into()),
+        });
+    }
+    for file in daemon.config.tcp.iter().flat_map(Tcp::secret_files) {
+        findings.push(match secret::read_shared(file) {
+            Ok(_) => well(
+                "tcp",
+                format!("the secret in `{}` can be read", file.display()),
+            ),
+            Err(failure) => ill("tcp", failure),
         });
     }
     for (id, binding) in &daemon.config.datasets {

@@ -39,7 +39,7 @@ use contract::receipt::{Authority, Origin};
 use contract::seal::PublicKey;
 use jiff::Timestamp;
 
-use crate::config::{Config, KeySource};
+use crate::config::{Config, KeySource, Tcp};
 use crate::failure::Failure;
 use crate::progress::Stage;
 use crate::store::{Change, Store};
@@ -137,7 +137,8 @@ fn exposed(config: &Config) -> Vec<Failure> {
     let secrets = key_files
         .chain(database)
         .chain(git.credentials.iter().map(|it| &it.password_file))
-        .chain(git.ssh.iter().map(|it| &it.key));
+        .chain(git.ssh.iter().map(|it| &it.key))
+        .chain(config.tcp.iter().flat_map(Tcp::secret_files));
     files.extend(secrets.map(|path| (path, Trusted::Secret)));
     let settings = git
         .ca_file

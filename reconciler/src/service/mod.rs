@@ -19,10 +19,13 @@ use tokio::runtime::Builder;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::api::remote::Remote;
 use crate::api::server::{self, Handler};
+use crate::config::Tcp;
 use crate::control::policy::Followed;
 use crate::control::{Daemon, effects, locations};
 use crate::failure::Failure;
+use crate::world::cancel::Cancel;
 
 use claims::Claims;
 use requests::{MOST_REQUESTS, Requests};
@@ -40,6 +43,9 @@ const LOOKS: usize = 32;
 
 /// Answers that are on their way when the service ends get this time to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The pause before TCP is tried again: a person corrects what is wrong, or another process ends.
+const LISTENS_AGAIN: Duration = Duration::from_mins(1);
 
 /// What the tasks share.
 struct Service {
@@ -81,15 +87,34 @@ pub fn run(daemon: Daemon) -> Result<(), Failure> {
     // The store ends after the tasks, and not within one.
     let ended = runtime.block_on(async {
         let listener = server::bind(&daemon.config.socket_path())?;
-        let end = daemon.stop.clone();
-        let answers =
-            |handler| server::listen(listener, handler, async move { end.cancelled().await });
+        let (tcp, end) = (daemon.config.tcp.clone(), daemon.stop.clone());
+        let answers = |handler: Arc<dyn Handler>| async move {
+            if let Some(tcp) = tcp {
+                tokio::spawn(answer_on_tcp(tcp, Arc::clone(&handler), end.clone()));
+            }
+            server::listen(listener, handler, async move { end.cancelled().await }).await
+        };
         serve(daemon.clone(), answers).await
     });
     // A look at a location that hangs is left behind; it only reads.
     runtime.shutdown_background();
     drop(daemon);
     ended
+}
+
+/// Answers on TCP until the daemon is asked to end. What keeps it from listening costs nothing else.
+async fn answer_on_tcp(config: Tcp, handler: Arc<dyn Handler>, stop: Cancel) {
+    loop {
+        match Remote::bind(&config).await {
+            Ok(remote) => return remote.listen(handler, stop.cancelled()).await,
+            Err(failure) => told(&failure),
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LISTENS_AGAIN) => {}
+        }
+    }
 }
 
 /// Serves, with the one who brings what persons ask; the service ends when that one does.

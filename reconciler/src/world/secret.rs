@@ -3,10 +3,20 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::path::Path;
 
+use contract::code;
 use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// A shorter secret can be guessed.
+const SHORTEST_SHARED: usize = 16;
+
+/// A secret that people copy from one form into another is a line.
+const LONGEST_SHARED: usize = 4 << 10;
 
 /// How much is read at a time: most orders fit.
 const CHUNK: usize = 64 << 10;
@@ -155,6 +165,27 @@ pub fn read_file(path: &std::path::Path, limit: usize) -> io::Result<Secret> {
     }
     bytes.truncate(length);
     Ok(Secret(bytes))
+}
+
+/// Reads a secret that others outside of this machine know, too: a line of a file.
+pub fn read_shared(path: &Path) -> Result<Secret, Failure> {
+    let failed = |why: String| {
+        Failure::new(
+            code::TCP_UNUSABLE,
+            format!("the secret in `{}` cannot be used: {why}", path.display()),
+            "write a random one, for example with `openssl rand -hex 32`, into a file of the daemon's user with mode 0600",
+        )
+    };
+    let mut found = read_file(path, LONGEST_SHARED).map_err(|error| failed(error.to_string()))?;
+    if let Some(line) = found.bytes().strip_suffix(b"\n") {
+        found.truncate(line.len());
+    }
+    if found.bytes().len() < SHORTEST_SHARED {
+        return Err(failed(format!(
+            "it is shorter than {SHORTEST_SHARED} bytes"
+        )));
+    }
+    Ok(found)
 }
 
 /// Reads a line that [`to_line`] wrote.

@@ -38,7 +38,7 @@ const LAW: &[(&str, &[&str])] = &[
     (
         "api",
         &[
-            "control", "domain", "failure", "progress", "schema", "status", "world",
+            "config", "control", "domain", "failure", "progress", "schema", "status", "world",
         ],
     ),
     (

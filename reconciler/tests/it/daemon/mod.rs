@@ -23,6 +23,7 @@ mod store;
 mod story;
 mod strangers;
 mod surroundings;
+mod tcp;
 mod trees;
 mod truth;
 mod vanished;

@@ -225,6 +225,7 @@ codes! {
     POINT_LOST = 1018 "point-lost" "a recovery point of the catalog is at no location any more";
     CHECK_OVERDUE = 1019 "check-overdue" "a location was not read again before its next check was due";
     LOCATION_DAMAGED = 1020 "location-damaged" "a location holds damaged objects that no other location can replace";
+    POLICY_UNHEEDED = 1021 "policy-unheeded" "the policy says what this version of the daemon does not do";
     RPO_MISSED = 1025 "rpo-missed" "the newest usable recovery point of a dataset is older than its RPO";
     NO_PLAN = 1026 "no-plan" "the policy has no backup plan for this reconciler";
     DATASET_UNCOVERED = 1027 "dataset-uncovered" "no backup plan covers a dataset that policy wants backed up";

@@ -22,6 +22,8 @@ use crate::failure::Failure;
 use crate::plan::{ActivePolicy, Plan};
 use crate::review::Objection;
 
+pub use own::unheeded;
+
 /// The word of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub enum Word {
@@ -281,6 +283,10 @@ fn whole_of(judging: &Judging<'_>, source: &Source, before: &[StoredCondition]) 
             );
             add(Word::Stalled, code::CLOCK_WRONG, why);
         }
+    }
+    // No person is needed, and what nothing keeps is not green.
+    if let Some(why) = own::unheeded(&active.model) {
+        add(Word::Waiting, code::POLICY_UNHEEDED, why);
     }
     for (code, why) in own::unprotected(active) {
         add(Word::Stalled, code, why);

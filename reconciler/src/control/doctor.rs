@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use contract::code::{self, Code};
-use contract::model::{DataRetention, Model};
 use serde::{Deserialize, Serialize};
 
 use super::policy;
@@ -15,7 +14,7 @@ use super::{Daemon, locations, round};
 use crate::config::Tcp;
 use crate::domain::Observation;
 use crate::failure::Failure;
-use crate::status::Word;
+use crate::status::{self, Word};
 use crate::world::connector::{self, Bounds, Cancel};
 use crate::world::{clock, keys, secret};
 
@@ -159,10 +158,10 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
                 )
             });
             findings.extend(promises::broken(&daemon.config, &followed.active));
-            let unheeded = unheeded(&followed.active.model);
-            if !unheeded.is_empty() {
-                let told = format!("this version does not act on {}", unheeded.join(", "));
-                findings.push(well("policy ahead of the daemon", told));
+            if let Some(why) = status::unheeded(&followed.active.model) {
+                let help = "keep that by other means, or take it out of the policy";
+                let failure = Failure::new(code::POLICY_UNHEEDED, why, help);
+                findings.push(ill("policy", failure));
             }
             for (plan_id, policy) in crate::plan::own_plans(&followed.active) {
                 let lacks = super::look::lacks(&daemon.config, &followed, policy);
@@ -208,27 +207,6 @@ fn status_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
             findings.push(ill(subject, Failure::new(code, &condition.why, help)));
         }
     }
-}
-
-/// What a policy says that is proven and shown, and that no step of this version takes into account.
-fn unheeded(model: &Model) -> Vec<&'static str> {
-    let purges = |law: &DataRetention| law.archive_after_s.is_some() || law.purge_after_s.is_some();
-    let environment = &model.environment;
-    [
-        (
-            environment.delete_budget.is_some(),
-            "`delete_budget`: nothing is deleted",
-        ),
-        (!model.settings.alerts.is_empty(), "alert policies"),
-        (
-            model.settings.data_retention.values().any(purges),
-            "`archive_after` and `purge_after` of live data",
-        ),
-        (!model.standbys.is_empty(), "standbys"),
-    ]
-    .into_iter()
-    .filter_map(|(is_said, what)| is_said.then_some(what))
-    .collect()
 }
 
 fn location_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {

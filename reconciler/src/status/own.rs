@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use contract::code::{self, Code};
 use contract::id::{DatasetId, PlanId};
-use contract::model::{BackupPlan, Eligibility};
+use contract::model::{BackupPlan, DataRetention, Eligibility, Model};
 
 use crate::plan::{ActivePolicy, own_plans, split_plans};
 
@@ -45,4 +45,27 @@ pub(super) fn unprotected(active: &ActivePolicy) -> Vec<(Code, String)> {
         found.push((code::DATASET_UNCOVERED, why));
     }
     found
+}
+
+/// What a policy says that is proven and shown, and that no step of this version takes into account.
+pub fn unheeded(model: &Model) -> Option<String> {
+    let purges = |law: &DataRetention| law.archive_after_s.is_some() || law.purge_after_s.is_some();
+    let said = [
+        (
+            model.environment.delete_budget.is_some(),
+            "`delete_budget` (nothing is deleted)",
+        ),
+        (!model.settings.alerts.is_empty(), "alert policies"),
+        (
+            model.settings.data_retention.values().any(purges),
+            "`archive_after` and `purge_after` of live data",
+        ),
+        (!model.standbys.is_empty(), "standbys"),
+    ];
+    let said = said.into_iter();
+    let unheeded: Vec<&str> = said
+        .filter_map(|(is_said, what)| is_said.then_some(what))
+        .collect();
+    let is_any = !unheeded.is_empty();
+    is_any.then(|| format!("this version does not act on {}", unheeded.join(", ")))
 }

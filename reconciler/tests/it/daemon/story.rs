@@ -155,9 +155,9 @@ fn a_run_that_failed_is_tried_again_as_often_as_the_plan_says() {
     );
 }
 
-/// Policy may be ahead of the daemon; whoever asks is told, and nobody has to find out.
+/// Policy may be ahead of the daemon: that is a failure of the check-up, and a condition.
 #[test]
-fn what_policy_asks_for_and_nobody_does_is_told() {
+fn what_policy_says_and_the_daemon_does_not_do_is_shown() {
     let mut world = World::new();
     assert!(!world.expect(0, &["doctor"]).contains("does not act on"));
     // What it heeds is not told.
@@ -167,8 +167,15 @@ fn what_policy_asks_for_and_nobody_does_is_told() {
     world.model["environment"]["delete_budget"] =
         serde_json::json!({"points": 1, "within_s": 86_400});
     world.publish();
-    let said = world.expect(0, &["doctor"]);
+    let said = world.expect(1, &["doctor"]);
     assert!(said.contains("does not act on `delete_budget`"), "{said}");
+    assert!(said.contains("SW1021"), "{said}");
+    // Everything else goes on, and it is not green.
+    world.json(0, &["once"]);
+    let status = world.json(0, &["status"]);
+    assert_eq!(status["whole"][0]["code"], "SW1021", "{status}");
+    assert_eq!(status["plans"][0]["condition"]["condition"], "Ready");
+    assert_eq!(status["light"], "yellow", "{status}");
 }
 
 #[test]

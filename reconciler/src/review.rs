@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{CopyState, Observation, Observed, PlanObserved};
+use crate::domain::{CopyState, Observation, Observed, PlanObserved, Run};
 use crate::plan::{
     ActivePolicy, Backup, CatchUp, Check, Forget, Missed, Overdue, Plan, Points, Step, Verify,
 };
@@ -430,36 +430,42 @@ fn forgetting(
         by_plan.entry(&forget.plan_id).or_default().push(forget);
     }
     for (plan_id, forgets) in by_plan {
-        let gone: BTreeSet<&BackupId> = forgets.iter().map(|forget| &forget.backup_id).collect();
-        for forget in &forgets {
-            let why = match subject(active, observed, plan_id) {
-                Err(why) => Some(why),
-                Ok(subject) => may_go(&forget.backup_id, &gone, &subject, active.standing, now),
-            };
-            if let Some(why) = why {
-                objections.push(Objection {
-                    operation_id: format!("{FORGET}{}", forget.backup_id),
-                    plan_id: plan_id.clone(),
-                    why,
-                });
+        let mut object = |forget: &Forget, why: String| {
+            objections.push(Objection {
+                operation_id: format!("{FORGET}{}", forget.backup_id),
+                plan_id: plan_id.clone(),
+                why,
+            });
+        };
+        let judged = subject(active, observed, plan_id).and_then(|subject| {
+            nothing_goes(&subject, active.standing, now).map_or(Ok(()), Err)?;
+            Ok(subject)
+        });
+        let subject = match judged {
+            Ok(subject) => subject,
+            Err(why) => {
+                for forget in forgets {
+                    object(forget, why.clone());
+                }
+                continue;
+            }
+        };
+        let gone = forgets.iter().map(|forget| &forget.backup_id).collect();
+        let staying = Staying::of(subject.seen, &gone, now);
+        for forget in forgets {
+            if let Some(why) = may_go(&forget.backup_id, &staying, subject.policy, now) {
+                object(forget, why);
             }
         }
     }
     objections
 }
 
-/// Why a point must stay; none when nothing speaks for it.
-fn may_go(
-    id: &BackupId,
-    gone: &BTreeSet<&BackupId>,
-    subject: &Subject<'_>,
-    standing: Standing,
-    now: Timestamp,
-) -> Option<String> {
-    let told = |why: &str| Some(why.to_owned());
+/// Why no point of a plan may go.
+fn nothing_goes(subject: &Subject<'_>, standing: Standing, now: Timestamp) -> Option<String> {
     let Subject { policy, seen, .. } = subject;
     if standing == Standing::Stale {
-        return told("the bundle in force is stale");
+        return Some("the bundle in force is stale".to_owned());
     }
     for location in &policy.locations {
         match seen.copies.get(location) {
@@ -475,10 +481,60 @@ fn may_go(
             | None => return Some(format!("location `{location}` is not known to be in sync")),
         }
     }
-    if let Some((dataset, _)) = seen.in_doubt(now).first_key_value() {
-        return Some(format!("the source of `{dataset}` is in doubt"));
+    let in_doubt = seen.in_doubt(now);
+    let (dataset, _) = in_doubt.first_key_value()?;
+    Some(format!("the source of `{dataset}` is in doubt"))
+}
+
+/// What would stay when some points went, counted once for all of them.
+struct Staying<'a> {
+    points: BTreeMap<&'a BackupId, &'a Run>,
+    /// How many verified ones, and the instant of the newest.
+    verified: usize,
+    newest_verified: Option<Timestamp>,
+    /// What those that stay cannot be read without, through however many others, those that would go among them; and one of those
+    /// that need it.
+    needed: BTreeMap<&'a BackupId, &'a BackupId>,
+}
+
+impl<'a> Staying<'a> {
+    fn of(seen: &'a PlanObserved, gone: &BTreeSet<&BackupId>, now: Timestamp) -> Self {
+        let points: BTreeMap<&BackupId, &Run> =
+            seen.points().map(|run| (&run.backup_id, run)).collect();
+        let (mut verified, mut newest_verified, mut needed) = (0, None, BTreeMap::new());
+        for run in seen.points().filter(|run| !gone.contains(&run.backup_id)) {
+            if run.is_verified() && run.is_good() && run.is_of_known_time(now) {
+                verified += 1;
+                newest_verified = newest_verified.max(Some(run.instant()));
+            }
+            let mut at = Some(run);
+            // What is known to be needed has had its own bases looked at.
+            while let Some(base) = at.and_then(|run| run.base.as_ref()) {
+                if needed.contains_key(base) {
+                    break;
+                }
+                needed.insert(base, &run.backup_id);
+                at = points.get(base).copied();
+            }
+        }
+        Self {
+            points,
+            verified,
+            newest_verified,
+            needed,
+        }
     }
-    let Some(point) = seen.point(id) else {
+}
+
+/// Why a point must stay; none when nothing speaks for it.
+fn may_go(
+    id: &BackupId,
+    staying: &Staying<'_>,
+    policy: &BackupPlan,
+    now: Timestamp,
+) -> Option<String> {
+    let told = |why: &str| Some(why.to_owned());
+    let Some(point) = staying.points.get(id) else {
         return told("the catalog has no such recovery point");
     };
     let class = &policy.retention;
@@ -486,47 +542,19 @@ fn may_go(
     if age < class.min_duration_s.signed() || age < class.immutable_for_s.signed() {
         return told("it is younger than a floor allows");
     }
-    if let Some(other) = needed_by(id, gone, seen) {
+    if let Some(other) = staying.needed.get(id) {
         return Some(format!("`{other}` cannot be read without it"));
     }
-    let remaining = seen.points().filter(|run| {
-        run.is_verified()
-            && run.is_good()
-            && run.is_of_known_time(now)
-            && !gone.contains(&run.backup_id)
-    });
-    let newer_stays = remaining.clone().any(|run| run.instant() > point.instant());
-    if !newer_stays {
+    if staying.newest_verified <= Some(point.instant()) {
         return told("no newer verified recovery point would stay");
     }
     if point.is_verified() {
         let floor = usize::try_from(class.min_versions).unwrap_or(usize::MAX);
-        if remaining.count() < floor {
+        if staying.verified < floor {
             return told("fewer verified recovery points than `min_versions` would stay");
         }
     } else if !point.is_suspect() {
         return told("nobody knows whether it is good");
     }
     None
-}
-
-/// A point that stays and cannot be read without this one, through however many others, those that would go among them.
-fn needed_by<'a>(
-    id: &BackupId,
-    gone: &BTreeSet<&BackupId>,
-    seen: &'a PlanObserved,
-) -> Option<&'a BackupId> {
-    let mut staying = seen
-        .points()
-        .filter(|run| !gone.contains(&run.backup_id) && run.base.is_some());
-    staying.find_map(|run| {
-        let (mut at, mut met) = (run, BTreeSet::new());
-        while let Some(base) = at.base.as_ref().filter(|base| met.insert(*base)) {
-            if base == id {
-                return Some(&run.backup_id);
-            }
-            at = seen.point(base)?;
-        }
-        None
-    })
 }

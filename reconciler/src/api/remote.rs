@@ -23,6 +23,7 @@ use hyper_util::service::TowerToHyperService;
 use sha2::Sha256;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 use super::server::{self, Handler};
 use crate::config::Tcp;
@@ -34,6 +35,13 @@ const MOST_CONNECTIONS: usize = 64;
 
 /// The head of a request, and the body of a webhook, are sent within this time, or the connection is closed.
 const SENT_WITHIN: Duration = Duration::from_secs(10);
+
+/// One request and its answer take this long at most: a reader that stops reading holds no place for ever. Streams of events are begun
+/// again by their readers.
+const LONGEST_ANSWER: Duration = Duration::from_mins(1);
+
+/// Answers that are on their way when the daemon ends get this time to arrive.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// GitHub caps its payloads at this size, and others send less.
 const LARGEST_PAYLOAD: usize = 25 << 20;
@@ -59,6 +67,16 @@ struct Secrets {
     reading: Option<Arc<Secret>>,
 }
 
+impl Secrets {
+    fn read(config: &Tcp) -> Result<Self, Failure> {
+        let read = |path: &Option<PathBuf>| path.as_deref().map(secret::read_shared).transpose();
+        Ok(Self {
+            webhook: read(&config.webhook_secret_file)?.map(Arc::new),
+            reading: read(&config.read_token_file)?.map(Arc::new),
+        })
+    }
+}
+
 /// The listener on TCP and what it answers.
 #[derive(Debug)]
 pub struct Remote {
@@ -76,11 +94,17 @@ struct Hook {
 impl Remote {
     /// Listens where the configuration says.
     pub async fn bind(config: &Tcp) -> Result<Self, Failure> {
-        let read = |path: &Option<PathBuf>| path.as_deref().map(secret::read_shared).transpose();
-        let secrets = Secrets {
-            webhook: read(&config.webhook_secret_file)?.map(Arc::new),
-            reading: read(&config.read_token_file)?.map(Arc::new),
-        };
+        let files = config.clone();
+        // A file may be on a mount that hangs.
+        let secrets = tokio::task::spawn_blocking(move || Secrets::read(&files));
+        let secrets = secrets.await.map_err(|error| {
+            let help = "look at the limits of this process";
+            Failure::new(
+                code::TCP_UNUSABLE,
+                format!("a secret cannot be read: {error}"),
+                help,
+            )
+        })??;
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
             Failure::new(
                 code::TCP_UNUSABLE,
@@ -95,16 +119,18 @@ impl Remote {
     pub async fn listen(self, handler: Arc<dyn Handler>, end: impl Future<Output = ()> + Send) {
         let router = router(handler, &self.secrets);
         let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let mut connections = JoinSet::new();
         let mut end = pin!(end);
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut end => return,
+                () = &mut end => break,
+                Some(_ended) = connections.join_next() => continue,
                 accepted = self.listener.accept() => accepted,
             };
             match (accepted, Arc::clone(&free).try_acquire_owned()) {
                 (Ok((stream, _)), Ok(place)) => {
-                    tokio::spawn(answer(stream, router.clone(), place));
+                    connections.spawn(answer(stream, router.clone(), place));
                 }
                 // Too many already: whoever it is asks again.
                 (Ok(_), Err(_)) => {}
@@ -114,20 +140,21 @@ impl Remote {
                 }
             }
         }
+        let all = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_ANSWERS, all).await;
+        connections.shutdown().await;
     }
 }
 
 /// One request and its answer.
 async fn answer(stream: TcpStream, router: Router, place: OwnedSemaphorePermit) {
-    let ended = http1::Builder::new()
+    let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SENT_WITHIN)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await;
-    if let Err(error) = ended {
-        tracing::debug!("a connection ended early: {error}");
-    }
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // However it ended, nobody here can do anything about it.
+    let _ = tokio::time::timeout(LONGEST_ANSWER, served).await;
     drop(place);
 }
 
@@ -193,8 +220,19 @@ async fn webhook(State(hook): State<Hook>, headers: HeaderMap, body: Body) -> Re
     }
 }
 
-/// Whether the sender knows the secret; none when the body cannot be read. It is read to its end and kept nowhere.
+/// Whether the sender knows the secret; none when the body cannot be read. It is kept nowhere.
 async fn is_vouched_for(headers: &HeaderMap, body: Body, secret: &Secret) -> Option<bool> {
+    // Nothing is read for one who proves nothing.
+    if let Some(given) = headers.get(GITLAB_TOKEN) {
+        return Some(is_same(given.as_bytes(), secret));
+    }
+    let signed = SIGNATURES.iter().find_map(|(name, before)| {
+        let value = headers.get(*name)?.to_str().ok()?;
+        value.strip_prefix(before)?.parse::<Digest>().ok()
+    });
+    let Some(signed) = signed else {
+        return Some(false);
+    };
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.bytes()).ok()?;
     let mut read = 0_usize;
     let mut frames = body.into_data_stream();
@@ -206,14 +244,7 @@ async fn is_vouched_for(headers: &HeaderMap, body: Body, secret: &Secret) -> Opt
         }
         mac.update(&frame);
     }
-    if let Some(given) = headers.get(GITLAB_TOKEN) {
-        return Some(is_same(given.as_bytes(), secret));
-    }
-    let signed = SIGNATURES.iter().find_map(|(name, before)| {
-        let value = headers.get(*name)?.to_str().ok()?;
-        value.strip_prefix(before)?.parse::<Digest>().ok()
-    });
-    Some(signed.is_some_and(|signed| mac.verify_slice(signed.as_bytes()).is_ok()))
+    Some(mac.verify_slice(signed.as_bytes()).is_ok())
 }
 
 /// Compares digests: how long that takes says nothing about the secret.

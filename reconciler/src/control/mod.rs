@@ -98,6 +98,8 @@ pub struct Shared {
     at_work: Mutex<BTreeMap<String, Work>>,
     /// The newest instant that was given to anybody.
     given: Mutex<Option<Timestamp>>,
+    /// One at a time waits for one.
+    asking: Mutex<()>,
     /// One at a time lays out the receipts to copy.
     copying: Mutex<()>,
     /// Whether this process holds the store and may write to locations.
@@ -216,6 +218,7 @@ impl Daemon {
             locations: Mutex::new(None),
             at_work: Mutex::new(BTreeMap::new()),
             given: Mutex::new(None),
+            asking: Mutex::new(()),
             copying: Mutex::new(()),
             records,
             exposed,
@@ -315,13 +318,17 @@ impl Daemon {
     /// An instant later than every effect so far, and than every other one given, so that ids that are derived from it are new. Waits
     /// a second at most for each who asks at the same time.
     pub fn fresh_now(&self) -> Result<Timestamp, Failure> {
+        // One after the other, so that each has a second of its own to wait for.
+        let _alone = self.alone(&self.asking);
         for _ in 0..55 {
             if let Some(fresh) = self.give_now()? {
                 return Ok(fresh);
             }
             self.effects.pause(TICK);
         }
-        Ok(self.now())
+        let now = self.now();
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        Ok(now)
     }
 
     /// This instant, if it is later than all that were given.

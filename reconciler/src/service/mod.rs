@@ -89,10 +89,14 @@ pub fn run(daemon: Daemon) -> Result<(), Failure> {
         let listener = server::bind(&daemon.config.socket_path())?;
         let (tcp, end) = (daemon.config.tcp.clone(), daemon.stop.clone());
         let answers = |handler: Arc<dyn Handler>| async move {
+            // Ended with this task, whatever ends it.
+            let mut strangers = JoinSet::new();
             if let Some(tcp) = tcp {
-                tokio::spawn(answer_on_tcp(tcp, Arc::clone(&handler), end.clone()));
+                strangers.spawn(answer_on_tcp(tcp, Arc::clone(&handler), end.clone()));
             }
-            server::listen(listener, handler, async move { end.cancelled().await }).await
+            server::listen(listener, handler, async move { end.cancelled().await }).await?;
+            strangers.join_all().await;
+            Ok(())
         };
         serve(daemon.clone(), answers).await
     });

@@ -139,10 +139,17 @@ fn conclude(
     };
     entry.is_busy = false;
     let wait = match attended {
-        Ok(attended) => attended.wait,
+        Ok(attended) => {
+            service.view.turn_ended(plan_id, None);
+            attended.wait
+        }
         Err(failure) if is_fatal(&failure) => return Err(failure),
         Err(failure) => {
             told(&failure);
+            // What ends with the daemon is no fault of the plan.
+            if !service.is_asked_to_end() {
+                service.view.turn_ended(plan_id, Some(&failure));
+            }
             service.look_interval()
         }
     };
@@ -154,6 +161,7 @@ fn conclude(
         now + wait
     };
     if !is_ours {
+        service.view.turn_ended(plan_id, None);
         entries.remove(plan_id);
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::control::policy::Followed;
 use crate::control::{Daemon, round};
 use crate::domain::{Execution, Observed, PlanObserved, Run};
 use crate::failure::Failure;
-use crate::plan::{self, Plan, own_plans};
+use crate::plan::{self, Plan, Stall, own_plans};
 use crate::review::Objection;
 use crate::status::{self, Light, Status};
 
@@ -39,6 +39,8 @@ pub(super) struct View {
 struct Known {
     observed: Observed,
     follows: BTreeMap<PlanId, Follows>,
+    /// Plans whose last turn came to no end of its own.
+    failed: BTreeMap<PlanId, Stall>,
 }
 
 impl View {
@@ -52,6 +54,28 @@ impl View {
         known.follows.insert(plan_id, follows);
         drop(known);
         self.look_again();
+    }
+
+    /// How a turn of a plan ended. What was seen before it stands no more where it failed: the plan is shown as stalled until a turn
+    /// ends well.
+    pub(super) fn turn_ended(&self, plan_id: &PlanId, failure: Option<&Failure>) {
+        let mut known = self.lock();
+        let is_news = match failure {
+            None => known.failed.remove(plan_id).is_some(),
+            Some(failure) => {
+                let stall = Stall {
+                    plan_id: plan_id.clone(),
+                    code: failure.code,
+                    why: format!("its last turn failed: {}", failure.message),
+                };
+                known.failed.insert(plan_id.clone(), stall);
+                true
+            }
+        };
+        drop(known);
+        if is_news {
+            self.look_again();
+        }
     }
 
     /// Something changed that the status depends on.
@@ -70,6 +94,7 @@ impl View {
         let mut known = self.lock();
         known.observed.plans.retain(|id, _| kept.contains(id));
         known.follows.retain(|id, _| kept.contains(id));
+        known.failed.retain(|id, _| kept.contains(id));
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -104,7 +129,8 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
 fn remember(service: &Service, followed: &Followed) -> Result<Option<Status>, Failure> {
     let is_known = {
         let known = service.view.lock();
-        own_plans(&followed.active).all(|(id, _)| known.follows.contains_key(id))
+        own_plans(&followed.active)
+            .all(|(id, _)| known.follows.contains_key(id) || known.failed.contains_key(id))
     };
     if !is_known {
         return Ok(None);
@@ -145,6 +171,7 @@ pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, F
             objections.extend(follows.objections.iter().cloned());
         }
     }
+    plan.stalled.extend(known.failed.values().cloned());
     known.observed.running = Some(daemon.store.epoch());
     for (plan_id, seen) in &mut known.observed.plans {
         seen.open = open.remove(plan_id).unwrap_or_default();

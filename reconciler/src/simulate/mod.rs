@@ -39,7 +39,7 @@ use crate::api::{Ask, Asked, State};
 use crate::control::Daemon;
 use crate::failure::Failure;
 use crate::service;
-use crate::status::Status;
+use crate::status::{Status, Word};
 use crate::store::Store as _;
 use crate::world::cancel::Cancel;
 use crate::world::store_sqlite::SqliteStore;
@@ -162,7 +162,10 @@ pub fn play(script: &Script) -> Result<Report, Failure> {
         } else {
             stillborn + 1
         };
-        world.pass(away);
+        // After the end nothing is away.
+        if world.elapsed() < lasts {
+            world.pass(away);
+        }
     }
     if stillborn == STILLBORN {
         play.broke(
@@ -275,7 +278,33 @@ async fn events(play: Arc<Play>, daemon: Daemon, handler: Arc<dyn Handler>) -> R
                     .await
                     .into_iter()
                     .for_each(|broken| lock(&play.broken).push(broken));
+                unseen(&play, &handler).await;
             }
+        }
+    }
+}
+
+/// A plan that cannot be looked at is not shown as ready.
+async fn unseen(play: &Play, handler: &Arc<dyn Handler>) {
+    let unseen = play.world.unseen();
+    if unseen.is_empty() {
+        return;
+    }
+    // Without a policy nothing is shown.
+    let Ok(status) = Arc::clone(handler).status().await else {
+        return;
+    };
+    for condition in status.plans.iter().map(|plan| &plan.condition) {
+        let is_unseen = condition
+            .plan_id
+            .as_ref()
+            .is_some_and(|id| unseen.contains(id));
+        if is_unseen && condition.condition == Word::Ready {
+            let what = format!(
+                "{:?} is shown as ready, and cannot be looked at",
+                condition.plan_id
+            );
+            play.broke("nothing green unchecked", what);
         }
     }
 }
@@ -370,7 +399,8 @@ async fn happens(
         | What::LocationIsStale(_)
         | What::LocationSeemsEmpty(_)
         | What::SourceHangs(_)
-        | What::SourceFails(_) => {}
+        | What::SourceFails(_)
+        | What::LookPanics(_) => {}
     }
     Ok(())
 }

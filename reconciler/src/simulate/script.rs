@@ -107,6 +107,8 @@ pub enum What {
     SourceHangs(PlanId),
     /// The source of a plan answers with errors.
     SourceFails(PlanId),
+    /// Every look at what a plan has at its locations ends in a panic.
+    LookPanics(PlanId),
     /// The worker of a plan's next run dies at one of its steps.
     WorkerDies {
         /// The plan.
@@ -181,6 +183,7 @@ impl What {
         match self {
             Self::SourceHangs(id)
             | Self::SourceFails(id)
+            | Self::LookPanics(id)
             | Self::WorkerRepeats(id)
             | Self::WorkerDies { plan: id, .. }
             | Self::Backup(id)
@@ -207,6 +210,7 @@ impl What {
                 | Self::LocationSeemsEmpty(_)
                 | Self::SourceHangs(_)
                 | Self::SourceFails(_)
+                | Self::LookPanics(_)
         )
     }
 

@@ -211,7 +211,9 @@ impl World {
     pub(super) fn happens(&self, event: &Event) {
         let mut event = event.clone();
         if !event.what.is_outside() {
+            let until = event.until().get();
             event.at = Seconds::new(self.elapsed().as_secs());
+            event.lasts = Seconds::new(until.saturating_sub(event.at.get()));
         }
         self.state().happened.push(event);
     }
@@ -323,6 +325,20 @@ impl World {
         let now = self.elapsed().as_secs();
         let mut events = self.script.events.iter();
         events.any(|event| event.is_at(now) && is(&event.what))
+    }
+
+    /// Plans that could not be looked at for longer than the daemon leaves between two looks.
+    pub(super) fn unseen(&self) -> BTreeSet<PlanId> {
+        let now = self.elapsed().as_secs();
+        let before = now.saturating_sub(self.script.look_interval.get() + PATIENCE.as_secs());
+        let events = self.script.events.iter();
+        events
+            .filter(|event| event.is_at(now) && event.is_at(before))
+            .filter_map(|event| match &event.what {
+                What::LookPanics(plan) => Some(plan.clone()),
+                _ => None,
+            })
+            .collect()
     }
 
     /// How a location answers now.
@@ -508,6 +524,9 @@ impl Effects for World {
     }
 
     fn observe(&self, access: &Access) -> Result<Vec<LocationSeen>, Failure> {
+        if self.goes_on(|what| matches!(what, What::LookPanics(id) if *id == access.plan)) {
+            std::panic::resume_unwind(Box::new("the simulation lets it panic"));
+        }
         Ok(Storage::seen(self.compared(access)))
     }
 

@@ -176,6 +176,9 @@ pub fn read_shared(path: &Path) -> Result<Secret, Failure> {
             "write a random one, for example with `openssl rand -hex 32`, into a file of the daemon's user with mode 0600",
         )
     };
+    if !path.metadata().is_ok_and(|found| found.is_file()) {
+        return Err(failed("it is no file".to_owned()));
+    }
     let mut found = read_file(path, LONGEST_SHARED).map_err(|error| failed(error.to_string()))?;
     if let Some(line) = found.bytes().strip_suffix(b"\n") {
         found.truncate(line.len());

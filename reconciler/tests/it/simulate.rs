@@ -28,6 +28,7 @@ fn every_script_is_a_story_that_holds() {
         "hung-for-three-hours",
         "killed-and-stopped",
         "locations-come-and-go",
+        "look-panics",
     ];
     let mut found: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -50,6 +51,14 @@ fn a_plan_that_hangs_for_three_hours_costs_a_hundred_others_nothing() {
 #[test]
 fn a_slot_that_had_its_run_has_one_record_when_the_clock_is_set_back() {
     holds(&story("clock-set-back"));
+}
+
+/// What was seen before says nothing any more.
+#[test]
+fn a_plan_that_cannot_be_looked_at_is_not_ready() {
+    let report = holds(&story("look-panics"));
+    assert_eq!(report.counts.lives, 1, "the daemon lives on");
+    assert_eq!((report.slots.1, report.slots.2), (0, 0), "{report:?}");
 }
 
 /// Found by a simulation (seed 54, 1 day): the store refused a record that every look asked for, and the daemon ended each time.

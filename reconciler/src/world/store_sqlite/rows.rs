@@ -355,7 +355,7 @@ async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError
     let newest: Option<i64> = sqlx::query_scalar(
         "SELECT last FROM slots WHERE plan_id = ?1
              AND first <= ?3 AND (ended_at <= ?2 OR body ->> 'outcome' <> 'missed')
-         ORDER BY last DESC LIMIT 1",
+         ORDER BY first DESC, sequence DESC LIMIT 1",
     )
     .bind(slot.plan_id.as_str().to_owned())
     .bind(ahead_of(slot.ended_at))

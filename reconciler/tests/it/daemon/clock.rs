@@ -1,7 +1,7 @@
 //! A clock that is wrong, in both directions: nothing is written off by it, what was written ahead of the time stands in no slot's
 //! way, and a person's word about it is a receipt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::calendar::Zones;
 use contract::code;
@@ -9,11 +9,13 @@ use contract::receipt::{
     Authority, CLOCK, CLOCK_CONFIRMED, CLOCK_IN_DOUBT, DecisionType, Origin, Outcome, Phase,
 };
 use jiff::{SignedDuration, Timestamp};
+use reconciler::control::Daemon;
 use reconciler::domain::{SlotOutcome, SlotRecord};
 use reconciler::doubt::{Clock, Witness, judge};
 use reconciler::plan::{ActivePolicy, plan};
 use reconciler::review::review;
 use reconciler::store::{Change, Store as _};
+use reconciler::world::cancel::Cancel;
 use reconciler::world::receipts::{Draft, ReceiptLog};
 use reconciler::world::store_sqlite::SqliteStore;
 
@@ -347,4 +349,21 @@ fn a_jump_back_is_asked_about() {
     assert_eq!(world.json(0, &["status"])["light"], "green");
     assert_eq!(confirmations(&world), 1);
     world.json(0, &["once"]);
+}
+
+/// Operations are named after their instants: none is given twice, however many ask in the same second.
+#[test]
+fn whoever_asks_at_the_same_time_gets_an_instant_of_their_own() {
+    let world = World::new();
+    let path = world.path("seawalld.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let config = reconciler::config::parse(&text, &path).unwrap();
+    let daemon = Daemon::open(config, Cancel::new()).unwrap();
+    let given: BTreeSet<Timestamp> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| daemon.fresh_now().unwrap()))
+            .collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(given.len(), 4, "{given:?}");
 }

@@ -113,6 +113,39 @@ fn a_slot_ends_once_and_what_fails_leaves_nothing() {
     assert_eq!(store.receipts(0, 9).unwrap(), ["y"]);
 }
 
+/// What a clock that was ahead missed is superseded by what came after it, even once time has come so far.
+#[test]
+fn what_a_clock_missed_that_was_ahead_stands_in_no_slots_way() {
+    let (_folder, store) = scratch();
+    let hour = |hour: i64| hour * 3_600;
+    let ended = |first: i64, last: i64, outcome, ended_at: i64| {
+        Change::SlotEnded(SlotRecord {
+            plan_id: "bp".parse().unwrap(),
+            first: at(hour(first)),
+            last: at(hour(last)),
+            count: u64::try_from(last - first + 1).unwrap(),
+            outcome,
+            backup_id: None,
+            why: None,
+            ended_at: at(ended_at),
+        })
+    };
+    let (missed, failed) = (SlotOutcome::Missed, SlotOutcome::Failure);
+    store
+        .commit(&[ended(11, 16, missed, hour(16) + 1_800)], &[])
+        .unwrap();
+    // The clock is set back, the slot has its run, and the daemon is away until the time of the record.
+    store
+        .commit(&[ended(11, 11, failed, hour(11) + 60)], &[])
+        .unwrap();
+    let now = hour(16) + 2_400;
+    let newest = store.last_slots(at(now)).unwrap();
+    assert_eq!(newest["bp"].last, at(hour(11)));
+    store.commit(&[ended(12, 16, missed, now)], &[]).unwrap();
+    let again = store.commit(&[ended(16, 16, failed, now)], &[]);
+    assert!(matches!(again, Err(StoreError::SlotRecorded { .. })));
+}
+
 #[test]
 fn a_receipt_gets_the_next_place_or_none() {
     let (_folder, store) = scratch();

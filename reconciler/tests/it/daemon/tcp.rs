@@ -20,7 +20,7 @@ const TOKEN: &str = "a token of the tests, and of nothing else";
 struct Reached {
     world: World,
     address: SocketAddr,
-    _service: Service,
+    service: Service,
 }
 
 /// A port that was free a moment ago.
@@ -52,7 +52,7 @@ fn reached() -> Reached {
     Reached {
         world,
         address,
-        _service: service,
+        service,
     }
 }
 
@@ -189,7 +189,15 @@ fn silent_strangers_hold_nothing_for_long() {
         reached.hook(&signed, PAYLOAD).starts_with("HTTP/1.1 202")
     });
     assert!(took < Duration::from_secs(20), "{took:?}");
-    drop(silent);
+    // Nor do they hold up an end.
+    let waits = TcpStream::connect(reached.address).unwrap();
+    let Reached { world, service, .. } = reached;
+    let (status, took) = service.end();
+    assert_eq!(status, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let log = std::fs::read_to_string(world.path("run.log")).unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+    drop((silent, waits));
 }
 
 /// The daemon does its work, says what is wrong, and listens as soon as it can.
@@ -222,7 +230,7 @@ fn what_cannot_be_used_is_refused_and_found() {
     std::fs::write(world.path("token"), "too short\n").unwrap();
     std::fs::remove_file(world.path("webhook")).unwrap();
     let found = world.json(1, &["doctor"]);
-    let ill: Vec<&Value> = found["findings"]
+    let ill: Vec<&Value> = found
         .as_array()
         .unwrap()
         .iter()

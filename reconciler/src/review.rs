@@ -438,7 +438,7 @@ fn forgetting(
             });
         };
         let judged = subject(active, observed, plan_id).and_then(|subject| {
-            nothing_goes(&subject, active.standing, now).map_or(Ok(()), Err)?;
+            points_may_go(&subject, active.standing, now)?;
             Ok(subject)
         });
         let subject = match judged {
@@ -461,11 +461,11 @@ fn forgetting(
     objections
 }
 
-/// Why no point of a plan may go.
-fn nothing_goes(subject: &Subject<'_>, standing: Standing, now: Timestamp) -> Option<String> {
+/// Whether points of a plan may be forgotten at all.
+fn points_may_go(subject: &Subject<'_>, standing: Standing, now: Timestamp) -> Result<(), String> {
     let Subject { policy, seen, .. } = subject;
     if standing == Standing::Stale {
-        return Some("the bundle in force is stale".to_owned());
+        return Err("the active bundle is stale".to_owned());
     }
     for location in &policy.locations {
         match seen.copies.get(location) {
@@ -478,12 +478,14 @@ fn nothing_goes(subject: &Subject<'_>, standing: Standing, now: Timestamp) -> Op
                 | Observation::Absent { .. }
                 | Observation::Unknown { .. },
             )
-            | None => return Some(format!("location `{location}` is not known to be in sync")),
+            | None => return Err(format!("location `{location}` is not known to be in sync")),
         }
     }
     let in_doubt = seen.in_doubt(now);
-    let (dataset, _) = in_doubt.first_key_value()?;
-    Some(format!("the source of `{dataset}` is in doubt"))
+    match in_doubt.first_key_value() {
+        None => Ok(()),
+        Some((dataset, _)) => Err(format!("the source of `{dataset}` is in doubt")),
+    }
 }
 
 /// What would stay when some points went, counted once for all of them.

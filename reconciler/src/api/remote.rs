@@ -153,7 +153,7 @@ async fn answer(stream: TcpStream, router: Router, place: OwnedSemaphorePermit) 
         .header_read_timeout(SENT_WITHIN)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // However it ended, nobody here can do anything about it.
+    // A connection that fails is its client's concern: it asks again.
     let _ = tokio::time::timeout(LONGEST_ANSWER, served).await;
     drop(place);
 }

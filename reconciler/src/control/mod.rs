@@ -58,7 +58,7 @@ use crate::world::store_sqlite::SqliteStore;
 use effects::{Effects, Machine};
 use locations::Locations;
 
-/// How often who waits for another, or for the next second, looks again.
+/// How often a thread that waits for a lock, or for the next second, checks again.
 const TICK: Duration = Duration::from_millis(20);
 
 /// One process, or a part of its work that can be ended alone.
@@ -336,7 +336,7 @@ impl Daemon {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = self.store.newest_start()?.max(*given);
         let now = self.now();
-        // A clock that was set back is no reason to wait: it is told as a condition.
+        // A clock that was set back is not a reason to wait: a condition reports it.
         let is_fresh =
             newest.is_none_or(|newest| newest < now || newest.duration_since(now).as_secs() > 1);
         if is_fresh {
@@ -345,7 +345,7 @@ impl Daemon {
         Ok(is_fresh.then_some(now))
     }
 
-    /// Holds what one does at a time and takes long. Who waits for it lets time pass.
+    /// Takes a lock that is held for long. Waiting for it lets simulated time pass.
     fn alone<'lock>(&self, lock: &'lock Mutex<()>) -> MutexGuard<'lock, ()> {
         loop {
             match lock.try_lock() {

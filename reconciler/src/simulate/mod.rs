@@ -50,7 +50,7 @@ const STARTS_AGAIN: Duration = Duration::from_secs(5);
 const STILLBORN: u32 = 20;
 /// A daemon that is asked to end has ended, and recorded everything, within this time.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
-/// A policy is in force this long after it was published and the daemon was notified.
+/// A policy is active within this time after it was published and the daemon was notified.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
 /// How often retention is checked in one simulation.
 const LOOKS_AT_RETENTION: u64 = 24;
@@ -405,7 +405,7 @@ async fn happens(
     Ok(())
 }
 
-/// Publishes the next policy and notifies the daemon, as a webhook does: it is in force soon after, whatever else is running.
+/// Publishes the next policy and notifies the daemon, as a webhook does: it is active soon after, whatever else is running.
 async fn publish(play: &Play, handler: &Arc<dyn Handler>) -> Result<(), Failure> {
     let serial = play.world.publish()?;
     handler.look_at_source();
@@ -420,8 +420,8 @@ async fn publish(play: &Play, handler: &Arc<dyn Handler>) -> Result<(), Failure>
     if !play.world.shows_policy() || active.as_ref().is_ok_and(|active| *active == serial) {
         return Ok(());
     }
-    let what = format!("bundle {serial} is not in force after 2 s: {active:?}");
-    play.broke("policy in force", what);
+    let what = format!("bundle {serial} is not active after 2 s: {active:?}");
+    play.broke("policy active", what);
     Ok(())
 }
 

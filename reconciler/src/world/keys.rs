@@ -83,10 +83,7 @@ pub fn load(kid: &Kid, source: &KeySource) -> Result<Secret, KeyError> {
         place: place.clone(),
         why,
     };
-    let mut key = found.map_err(failed)?;
-    if let Some(text) = key.bytes().strip_suffix(b"\n") {
-        key.truncate(text.len());
-    }
+    let key = found.map_err(failed)?.without_newline();
     if key.bytes().is_empty() {
         return Err(failed("it is empty".to_owned()));
     }

@@ -31,9 +31,13 @@ impl Secret {
         &self.0
     }
 
-    /// How many of them count, from the first on.
-    pub fn truncate(&mut self, length: usize) {
-        self.0.truncate(length);
+    /// The same without one trailing newline, which editors and `echo` leave.
+    #[must_use]
+    pub fn without_newline(mut self) -> Self {
+        if self.0.ends_with(b"\n") {
+            self.0.pop();
+        }
+        self
     }
 }
 
@@ -179,10 +183,9 @@ pub fn read_shared(path: &Path) -> Result<Secret, Failure> {
     if !path.metadata().is_ok_and(|found| found.is_file()) {
         return Err(failed("it is no file".to_owned()));
     }
-    let mut found = read_file(path, LONGEST_SHARED).map_err(|error| failed(error.to_string()))?;
-    if let Some(line) = found.bytes().strip_suffix(b"\n") {
-        found.truncate(line.len());
-    }
+    let found = read_file(path, LONGEST_SHARED)
+        .map_err(|error| failed(error.to_string()))?
+        .without_newline();
     if found.bytes().len() < SHORTEST_SHARED {
         return Err(failed(format!(
             "it is shorter than {SHORTEST_SHARED} bytes"

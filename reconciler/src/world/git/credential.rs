@@ -76,11 +76,9 @@ fn host(url: &str) -> &str {
 }
 
 fn password(file: &Path) -> Result<Secret, GitError> {
-    let mut password =
-        secret::read_file(file, MAX_PASSWORD_BYTES).map_err(|error| unusable(file, &error))?;
-    if let Some(text) = password.bytes().strip_suffix(b"\n") {
-        password.truncate(text.len());
-    }
+    let password = secret::read_file(file, MAX_PASSWORD_BYTES)
+        .map_err(|error| unusable(file, &error))?
+        .without_newline();
     let text = password.bytes();
     if text.is_empty() || text.iter().any(|byte| b"\n\r\0".contains(byte)) {
         return Err(unusable(file, &"it is not one line of text"));

@@ -340,7 +340,7 @@ impl Store for SqliteStore {
 
     fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError> {
         // One step in the index for each plan, and one or a few for its newest record.
-        let query = sqlx::query_scalar(
+        let query = sqlx::query_scalar(concat!(
             "WITH RECURSIVE known (plan_id) AS (
                  SELECT min(plan_id) FROM slots
                  UNION ALL
@@ -348,13 +348,11 @@ impl Store for SqliteStore {
                  FROM known WHERE known.plan_id IS NOT NULL
              )
              SELECT newest FROM (
-                 SELECT (SELECT body FROM slots
-                         WHERE plan_id = known.plan_id AND first <= ?1
-                             AND (ended_at <= ?2 OR body ->> 'outcome' <> 'missed')
-                         ORDER BY first DESC, sequence DESC LIMIT 1) AS newest
-                 FROM known WHERE known.plan_id IS NOT NULL
+                 SELECT (",
+            rows::newest_slot!("body", "known.plan_id"),
+            ") AS newest FROM known WHERE known.plan_id IS NOT NULL
              ) WHERE newest IS NOT NULL",
-        );
+        ));
         let newest = self.slots_of(query.bind(now.as_second()).bind(rows::ahead_of(now)))?;
         Ok(newest
             .into_iter()

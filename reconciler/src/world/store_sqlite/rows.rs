@@ -349,20 +349,31 @@ async fn run_changed(tx: &mut Tx<'_>, changed: &Run) -> Result<(), StoreError> {
     run(tx, "recording a check", query).await
 }
 
+/// The newest record of a plan as of ?1; ?2 is the second after which a clock was ahead of that. That such a clock missed a slot does not
+/// count: the slot's own record is yet to come. A run counts by whichever clock, and slots that are yet to begin do not. What a turn
+/// plans by and what a commit is refused by is this one query.
+macro_rules! newest_slot {
+    ($column:literal, $plan:literal) => {
+        concat!(
+            "SELECT ",
+            $column,
+            " FROM slots WHERE plan_id = ",
+            $plan,
+            " AND first <= ?1 AND (ended_at <= ?2 OR body ->> 'outcome' <> 'missed')
+             ORDER BY first DESC, sequence DESC LIMIT 1"
+        )
+    };
+}
+pub(super) use newest_slot;
+
 async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError> {
-    // As a look sees it (`last_slots`): that a clock which was ahead of this one missed a slot does not stand in the way of the slot's
-    // own record. What ran for it does: by whichever clock, the slot has had its run. Slots that have not come yet stand in no way.
-    let newest: Option<i64> = sqlx::query_scalar(
-        "SELECT last FROM slots WHERE plan_id = ?1
-             AND first <= ?3 AND (ended_at <= ?2 OR body ->> 'outcome' <> 'missed')
-         ORDER BY first DESC, sequence DESC LIMIT 1",
-    )
-    .bind(slot.plan_id.as_str().to_owned())
-    .bind(ahead_of(slot.ended_at))
-    .bind(slot.ended_at.as_second())
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(|error| explain("reading slots", error))?;
+    let newest: Option<i64> = sqlx::query_scalar(newest_slot!("last", "?3"))
+        .bind(slot.ended_at.as_second())
+        .bind(ahead_of(slot.ended_at))
+        .bind(slot.plan_id.as_str().to_owned())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(|error| explain("reading slots", error))?;
     if newest.is_some_and(|newest| slot.first.as_second() <= newest) {
         return Err(StoreError::SlotRecorded {
             plan: slot.plan_id.clone(),

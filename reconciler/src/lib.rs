@@ -1,5 +1,5 @@
 //! Makes reality match an accepted bundle and keeps the evidence; the binary is `seawalld`. [`plan`](plan::plan) and
-//! [`review`](review::review) are pure; effects are in [`control`], [`cli`] and [`world`].
+//! [`review`](review::review) are pure, as is [`operation`]; effects are in [`control`], [`cli`] and [`world`].
 
 pub mod api;
 pub mod cli;
@@ -9,6 +9,7 @@ pub mod control;
 pub mod domain;
 pub mod doubt;
 pub mod failure;
+pub mod operation;
 pub mod plan;
 pub mod progress;
 pub mod review;
@@ -17,5 +18,6 @@ pub mod service;
 pub mod simulate;
 pub mod status;
 pub mod store;
+pub mod words;
 pub mod worker;
 pub mod world;

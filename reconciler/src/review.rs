@@ -187,7 +187,7 @@ impl Subject<'_> {
                 "slot `{first}` is not the next one without a record"
             ));
         }
-        let unknown = self.seen.open.iter().filter_map(|execution| execution.slot);
+        let unknown = self.seen.open.iter().filter_map(|operation| operation.slot);
         if unknown
             .into_iter()
             .any(|slot| slot >= first && slot <= last)
@@ -259,8 +259,8 @@ fn backup_is_sound(
     {
         return Err("its recovery point exists already".to_owned());
     }
-    let running = |execution: &crate::domain::Execution| {
-        execution.backup_id.as_ref() == Some(&backup.backup_id)
+    let running = |operation: &crate::domain::Operation| {
+        operation.backup_id.as_ref() == Some(&backup.backup_id)
     };
     if subject.seen.open.iter().any(running) {
         return Err("the outcome of an earlier run of it is unknown".to_owned());

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{
-    CopyState, Execution, ExecutionKind, Observation, Observed, PlanObserved, Run, SlotOutcome,
-    StoredCondition,
+    CopyState, Observation, Observed, Operation, OperationKind, PlanObserved, Run, SlotOutcome,
+    State, StoredCondition,
 };
 use crate::doubt::Clock;
 use crate::failure::Failure;
@@ -530,13 +530,13 @@ impl Judging<'_> {
     }
 
     /// Whether a run goes on past its window. What had to end there is about to.
-    fn overruns(&self, open: &Execution) -> bool {
-        open.kind == ExecutionKind::Backup && open.deadline < self.now
+    fn overruns(&self, open: &Operation) -> bool {
+        open.kind == OperationKind::Backup && open.deadline < self.now
     }
 
     /// Whether the process that began an effect is still there to end it.
-    fn is_running(&self, open: &Execution) -> bool {
-        open.outcome.is_none() && self.observed.running == Some(open.epoch)
+    fn is_running(&self, open: &Operation) -> bool {
+        open.state == State::Running && self.observed.running == Some(open.epoch)
     }
 }
 

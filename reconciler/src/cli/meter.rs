@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::control::execute::{bytes, count};
 use crate::progress::{Pace, Stage};
+use crate::words::{bytes, count};
 use crate::worker::meter::Meter;
 
 /// How often a line is written where none is written over.

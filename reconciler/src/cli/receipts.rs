@@ -11,9 +11,9 @@ use serde_json::json;
 use super::table::Table;
 use super::{Format, json, print, reading};
 use crate::config::Config;
-use crate::control::execute::count;
 use crate::control::{Daemon, policy};
 use crate::failure::Failure;
+use crate::words::count;
 use crate::world::receipts;
 
 #[derive(Debug, Subcommand)]

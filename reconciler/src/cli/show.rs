@@ -7,7 +7,7 @@ use super::table::{Colour, Table, coloured};
 use super::{Format, json, print};
 use crate::api::{Operation, State};
 use crate::control::doctor::Finding;
-use crate::control::execute::{Done, bytes, count};
+use crate::control::execute::Done;
 use crate::control::restore::Restored;
 use crate::control::round::{Preview, Round};
 use crate::control::timekeeping::ClockView;
@@ -15,6 +15,7 @@ use crate::domain::{Outcome, Run, SlotRecord, Suspension, Verification};
 use crate::failure::Failure;
 use crate::plan::Plan;
 use crate::status::{Light, Status, Word};
+use crate::words::{bytes, count};
 
 type Shown = Result<(), Failure>;
 

@@ -5,14 +5,12 @@ use contract::code;
 use contract::id::BackupId;
 use contract::receipt::{DecisionType, Phase};
 
-use super::execute::result;
 use super::look::POINT_GONE;
 use super::{Daemon, round};
-use crate::domain::{Outcome, Run};
+use crate::domain::{Acknowledgement, Change, Draft, Outcome, Run};
 use crate::failure::Failure;
+use crate::operation::result;
 use crate::plan::stamp;
-use crate::store::{Acknowledgement, Change};
-use crate::world::receipts::Draft;
 
 /// A note longer than this has no place in a receipt.
 const NOTE: usize = 1_000;

@@ -1,33 +1,30 @@
 //! Owns the steps that look after recovery points already taken: reading them again, recording which are gone, and catching a
 //! location up. Never takes or forgets a point. The interesting functions are [`check`], [`read_part`] and [`bring_forward`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contract::code;
 use contract::id::{Kid, LocationId};
-use contract::receipt::{DecisionType, Phase};
 use jiff::Timestamp;
 
-use super::execute::{
-    self, Done, Subject, begin, bytes, count, describe_point, ended, late, limit, result,
-    seconds_until, slot_operation, slot_receipt,
-};
+use super::Daemon;
+use super::execute::{self, Done, limit, seconds_until, until};
 use super::findings::{self, Place, Proves, Read};
 use super::policy::Followed;
 use super::recover;
-use super::{Daemon, source};
-use crate::domain::{Execution, ExecutionKind, Outcome, PartRead, PartReading, Run, Verification};
+use crate::domain::{
+    Change, Operation, OperationKind, Outcome, PartRead, PartReading, Run, State, Verification,
+};
 use crate::failure::Failure;
+use crate::operation::check::{self, Seen};
+use crate::operation::{Ending, Subject};
 use crate::plan::{CatchUp, Check, Overdue, Planned, Points, Verify, stamp};
-use crate::store::Change;
+use crate::words::{bytes, count};
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, CatchUpReport, Order};
 use crate::worker::supervisor::NoAnswer;
 use crate::world::vault::{Checked, Kind, LocationState, Object, Portion, Reading};
-
-/// A receipt has room for this much about each location.
-const DETAIL: usize = 400;
 
 /// Reads a recovery point's repository again at every location of the step.
 pub(super) fn check(
@@ -46,7 +43,7 @@ pub(super) fn check(
         failure,
         summary,
     };
-    let Some(run) = point(daemon, verify)? else {
+    let Some(run) = daemon.store.point(&verify.backup_id)? else {
         let failure = Failure::new(
             code::PRECONDITION_FAILED,
             format!("the catalog has no recovery point `{}`", verify.backup_id),
@@ -54,24 +51,25 @@ pub(super) fn check(
         );
         return Ok(answer(Outcome::Failure, Some(failure), String::new()));
     };
-    let subject = Subject::of_point(followed, &verify.plan_id, &run.dataset_ids);
-    let execution = of_care(daemon, planned, ExecutionKind::Verify, &run.kid);
-    let execution = Execution {
+    let subject = followed.subject_of(&verify.plan_id, &run.dataset_ids);
+    let mut operation = Operation {
         backup_id: Some(verify.backup_id.clone()),
-        ..execution
+        ..of_care(daemon, planned, OperationKind::Verify, &run.kid)
     };
-    begin(daemon, &subject, ExecutionKind::Verify, execution)?;
+    daemon.begin(&mut operation, &subject, until(planned.deadline))?;
     let seen = check_locations(daemon, planned, verify, &run, portion)?;
-    conclude(daemon, &subject, planned, verify, seen)
-        .map(|(outcome, failure, summary)| answer(outcome, failure, summary))
+    let now = daemon.now();
+    // As it is now: what the locations showed is remembered already.
+    let run = daemon.store.point(&verify.backup_id)?;
+    let ending = check::checked(verify, &seen, run, planned.deadline, now);
+    let (outcome, failure) = (ending.outcome, ending.failure.clone());
+    daemon.end(&mut operation, &subject, ending, now)?;
+    tracing::info!(point = "checked", "the check is recorded");
+    Ok(answer(outcome, failure, seen.summary(outcome)))
 }
 
-fn point(daemon: &Daemon, verify: &Verify) -> Result<Option<Run>, Failure> {
-    Ok(daemon.store.point(&verify.backup_id)?)
-}
-
-fn of_care(daemon: &Daemon, planned: &Planned, kind: ExecutionKind, kid: &Kid) -> Execution {
-    Execution {
+fn of_care(daemon: &Daemon, planned: &Planned, kind: OperationKind, kid: &Kid) -> Operation {
+    Operation {
         operation_id: planned.operation_id.clone(),
         kind,
         plan_id: planned.step.plan_id().clone(),
@@ -84,40 +82,9 @@ fn of_care(daemon: &Daemon, planned: &Planned, kind: ExecutionKind, kid: &Kid) -
         started_at: daemon.now(),
         deadline: planned.deadline,
         epoch: daemon.store.epoch(),
-        outcome: None,
+        state: State::Ready,
         ended_at: None,
         error: None,
-    }
-}
-
-/// What a recovery point is at each location.
-#[derive(Debug, Default)]
-struct Seen {
-    sound: BTreeSet<LocationId>,
-    damaged: BTreeMap<LocationId, String>,
-    absent: BTreeSet<LocationId>,
-    unread: BTreeMap<LocationId, Failure>,
-    /// Damage that nobody knew of, the point's own and other.
-    news: Vec<String>,
-}
-
-impl Seen {
-    /// One word for each location, for receipts and people.
-    fn told(&self) -> BTreeMap<&LocationId, String> {
-        let sound = self.sound.iter().map(|id| (id, "sound".to_owned()));
-        let absent = self
-            .absent
-            .iter()
-            .map(|id| (id, "does not hold it".to_owned()));
-        let damaged = self
-            .damaged
-            .iter()
-            .map(|(id, why)| (id, format!("damaged: {why}")));
-        let unread = self
-            .unread
-            .iter()
-            .map(|(id, why)| (id, format!("not read: {} {}", why.code, why.message)));
-        sound.chain(absent).chain(damaged).chain(unread).collect()
     }
 }
 
@@ -225,130 +192,6 @@ fn part_read(
     }
 }
 
-type Conclusion = (Outcome, Option<Failure>, String);
-
-/// Damage is a failure, wherever it is; a location that was not read, or does not hold the point, makes it partial; a point
-/// that every location lacks is lost.
-fn judge(verify: &Verify, seen: &Seen) -> (Outcome, Option<Failure>) {
-    let id = &verify.backup_id;
-    let told = |outcome, code, message: String, help: &str| {
-        (outcome, Some(Failure::new(code, message, help)))
-    };
-    if let Some((location, why)) = seen.damaged.first_key_value() {
-        let message = format!("recovery point `{id}` is damaged: location `{location}`: {why}");
-        let help = "restore from another location or point; `seawalld once` repairs the location from a sound one, and a new backup stores again what no location has";
-        return told(Outcome::Failure, code::CHECK_FAILED, message, help);
-    }
-    if let Some(first) = seen.news.first() {
-        let help = "`seawalld once` repairs the location from a sound one; `seawalld catalog` shows which recovery points suffer";
-        let message = format!("the check found damage: {first}");
-        return told(Outcome::Failure, code::CHECK_FAILED, message, help);
-    }
-    if seen.sound.len() >= verify.enough {
-        return (Outcome::Success, None);
-    }
-    if seen.sound.is_empty() && seen.unread.is_empty() {
-        let message = format!("recovery point `{id}` is at no location any more");
-        let help = "find out who removed it and bring it back, or restore another point; a new backup protects the data again";
-        return told(Outcome::Failure, code::POINT_LOST, message, help);
-    }
-    let missing: Vec<String> = seen
-        .told()
-        .into_iter()
-        .filter(|(location, _)| !seen.sound.contains(*location))
-        .map(|(location, what)| format!("location `{location}` {what}"))
-        .collect();
-    let outcome = if seen.sound.is_empty() {
-        Outcome::Failure
-    } else {
-        Outcome::Partial
-    };
-    let message = format!(
-        "recovery point `{id}` was checked at {} of {}: {}",
-        seen.sound.len(),
-        count(verify.locations.len() as u64, "location"),
-        missing.join("; ")
-    );
-    let help = "repair the locations that are named, let them catch up, and verify again";
-    told(outcome, code::CHECK_INCOMPLETE, message, help)
-}
-
-fn conclude(
-    daemon: &Daemon,
-    subject: &Subject,
-    planned: &Planned,
-    verify: &Verify,
-    seen: Seen,
-) -> Result<Conclusion, Failure> {
-    let now = daemon.now();
-    let (outcome, failure) = judge(verify, &seen);
-    let summary = match outcome {
-        Outcome::Success => format!("checked at {}", count(seen.sound.len() as u64, "location")),
-        Outcome::Partial | Outcome::Failure | Outcome::Unknown => "check is no success".to_owned(),
-    };
-    let mut changes = vec![Change::ExecutionEnded {
-        operation_id: planned.operation_id.clone(),
-        outcome,
-        error: failure.as_ref().map(|failure| failure.code.to_string()),
-        at: now,
-    }];
-    let mut draft = subject.draft(
-        DecisionType::Verification,
-        Phase::Outcome,
-        &planned.operation_id,
-    );
-    if let Some(mut run) = point(daemon, verify)? {
-        describe_point(&mut draft, &run);
-        let is_lost = failure
-            .as_ref()
-            .is_some_and(|failure| failure.code == code::POINT_LOST);
-        if is_lost && !run.is_lost() && covers(verify, &run) {
-            run.verification = Verification::Lost { at: now };
-            changes.push(Change::RunChanged(Box::new(run)));
-        }
-    }
-    draft.result = Some(result(outcome));
-    draft.error = failure.as_ref().map(Failure::note);
-    for (location, what) in seen.told() {
-        draft.details.insert(
-            format!("location_{location}"),
-            what.chars().take(DETAIL).collect(),
-        );
-    }
-    let mut drafts = vec![draft];
-    if let Some(slot) = verify.ends_slot {
-        // Whatever else was found: the slot has its point where enough locations hold it sound.
-        let missing = failure.clone().filter(|_| seen.sound.len() < verify.enough);
-        let mut run = point(daemon, verify)?;
-        if let Some(run) = run
-            .as_mut()
-            .filter(|run| !run.overran && now > planned.deadline)
-        {
-            run.overran = true;
-            changes.push(Change::RunChanged(Box::new(run.clone())));
-        }
-        // A point of a source in doubt ends its slot, and not well.
-        let in_doubt = run.as_ref().and_then(source::failure_of);
-        let failure = missing.or(in_doubt);
-        let late = run.as_ref().and_then(late);
-        let slot = (&verify.plan_id, slot, &verify.backup_id);
-        let record = ended(slot, failure.as_ref(), late, now);
-        let id = slot_operation(&verify.plan_id, record.first);
-        drafts.push(slot_receipt(subject, &id, &record, failure.as_ref()));
-        changes.push(Change::SlotEnded(record));
-    }
-    daemon.commit(&changes, drafts, now)?;
-    tracing::info!(point = "checked", "the check is recorded");
-    Ok((outcome, failure, summary))
-}
-
-/// Whether the check read every location that the catalog names: only then is a point lost that it did not find.
-fn covers(verify: &Verify, run: &Run) -> bool {
-    run.storage_locations
-        .keys()
-        .all(|location| verify.locations.contains(location))
-}
-
 /// Reads the part of a repository that is due at one location, or the next piece of it.
 pub(super) fn read_part(
     daemon: &Daemon,
@@ -356,9 +199,9 @@ pub(super) fn read_part(
     planned: &Planned,
     step: &Check,
 ) -> Result<Done, Failure> {
-    let subject = Subject::of(followed, &step.plan_id);
-    let execution = of_care(daemon, planned, ExecutionKind::Verify, &step.kid);
-    begin(daemon, &subject, ExecutionKind::Verify, execution)?;
+    let subject = followed.subject(&step.plan_id);
+    let mut operation = of_care(daemon, planned, OperationKind::Verify, &step.kid);
+    daemon.begin(&mut operation, &subject, until(planned.deadline))?;
     let place = Place {
         plan_id: &step.plan_id,
         kid: &step.kid,
@@ -419,28 +262,12 @@ pub(super) fn read_part(
         }
         Read::Unread(failure) => (Outcome::Failure, Some(failure), String::new()),
     };
-    changes.push(Change::ExecutionEnded {
-        operation_id: planned.operation_id.clone(),
-        outcome,
-        error: failure.as_ref().map(|failure| failure.code.to_string()),
-        at: now,
-    });
-    let mut draft = subject.draft(
-        DecisionType::Verification,
-        Phase::Outcome,
-        &planned.operation_id,
-    );
-    draft.result = Some(result(outcome));
-    draft.error = failure.as_ref().map(Failure::note);
-    let details = [
-        ("location", step.location.to_string()),
-        ("part", format!("{part} of {of}")),
-        ("read", summary.clone()),
-    ];
-    for (name, value) in details {
-        draft.details.insert(name.to_owned(), value);
-    }
-    daemon.commit(&changes, vec![draft], now)?;
+    let mut ending = Ending::new(outcome, failure.clone());
+    ending.changes = changes;
+    ending.say("location", &step.location);
+    ending.say("part", format!("{part} of {of}"));
+    ending.say("read", &summary);
+    daemon.end(&mut operation, &subject, ending, now)?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
         kind: planned.step.kind().to_owned(),
@@ -452,7 +279,11 @@ pub(super) fn read_part(
     })
 }
 
-fn told_of_part(step: &Check, checked: &Checked, news: Option<&String>) -> Conclusion {
+fn told_of_part(
+    step: &Check,
+    checked: &Checked,
+    news: Option<&String>,
+) -> (Outcome, Option<Failure>, String) {
     let what = format!(
         "{} ({}) of part {} of {} at location `{}`",
         count(checked.packs, "pack"),
@@ -494,9 +325,9 @@ pub(super) fn record_overdue(
         ),
         "let `seawalld run` run and the location answer; `seawalld status` shows what keeps it",
     );
-    let execution = of_care(daemon, planned, ExecutionKind::Verify, &overdue.kid);
-    let subject = Subject::of(followed, &overdue.plan_id);
-    record(daemon, &subject, planned, execution, failure, Vec::new())
+    let operation = of_care(daemon, planned, OperationKind::Verify, &overdue.kid);
+    let subject = followed.subject(&overdue.plan_id);
+    record(daemon, &subject, planned, operation, failure, Vec::new())
 }
 
 /// Records recovery points that are gone, or there again.
@@ -507,7 +338,7 @@ pub(super) fn record_points(
     points: &Points,
     are_lost: bool,
 ) -> Result<Done, Failure> {
-    let subject = Subject::of(followed, &points.plan_id);
+    let subject = followed.subject(&points.plan_id);
     let mut last = None;
     for id in &points.backup_ids {
         let run = daemon.store.point(id)?;
@@ -516,10 +347,10 @@ pub(super) fn record_points(
         };
         let word = if are_lost { "lost" } else { "found" };
         let operation_id = format!("{word}.{}.{}", run.backup_id, stamp(daemon.now()));
-        let execution = Execution {
+        let operation = Operation {
             operation_id,
             backup_id: Some(run.backup_id.clone()),
-            ..of_care(daemon, planned, ExecutionKind::Verify, &run.kid)
+            ..of_care(daemon, planned, OperationKind::Verify, &run.kid)
         };
         let (verification, message, help) = if are_lost {
             (
@@ -547,7 +378,7 @@ pub(super) fn record_points(
             daemon,
             &subject,
             planned,
-            execution,
+            operation,
             failure,
             vec![change],
         )?);
@@ -576,29 +407,20 @@ fn record(
     daemon: &Daemon,
     subject: &Subject,
     planned: &Planned,
-    execution: Execution,
+    mut operation: Operation,
     failure: Failure,
-    mut changes: Vec<Change>,
+    changes: Vec<Change>,
 ) -> Result<Done, Failure> {
     let now = daemon.now();
-    let (id, backup_id) = (execution.operation_id.clone(), execution.backup_id.clone());
-    begin(daemon, subject, ExecutionKind::Verify, execution)?;
-    let mut draft = subject.draft(DecisionType::Verification, Phase::Outcome, &id);
-    draft.backup_id.clone_from(&backup_id);
-    draft.result = Some(result(Outcome::Failure));
-    draft.error = Some(failure.note());
-    changes.push(Change::ExecutionEnded {
-        operation_id: id,
-        outcome: Outcome::Failure,
-        error: Some(failure.code.to_string()),
-        at: now,
-    });
-    daemon.commit(&changes, vec![draft], now)?;
+    daemon.begin(&mut operation, subject, until(planned.deadline))?;
+    let mut ending = Ending::new(Outcome::Failure, Some(failure.clone()));
+    ending.changes = changes;
+    daemon.end(&mut operation, subject, ending, now)?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
         kind: planned.step.kind().to_owned(),
         plan_id: subject.plan_id.clone(),
-        backup_id,
+        backup_id: operation.backup_id,
         outcome: Outcome::Failure,
         failure: Some(failure),
         summary: String::new(),
@@ -612,9 +434,9 @@ pub(super) fn bring_forward(
     planned: &Planned,
     step: &CatchUp,
 ) -> Result<Done, Failure> {
-    let subject = Subject::of(followed, &step.plan_id);
-    let execution = of_care(daemon, planned, ExecutionKind::CatchUp, &step.kid);
-    begin(daemon, &subject, ExecutionKind::CatchUp, execution)?;
+    let subject = followed.subject(&step.plan_id);
+    let mut operation = of_care(daemon, planned, OperationKind::CatchUp, &step.kid);
+    daemon.begin(&mut operation, &subject, until(planned.deadline))?;
     let locations: Vec<LocationId> = followed
         .active
         .model
@@ -642,32 +464,14 @@ pub(super) fn bring_forward(
         }
         Err(failure) => (Outcome::Failure, Some(failure.clone()), String::new()),
     };
-    let mut changes = vec![Change::ExecutionEnded {
-        operation_id: planned.operation_id.clone(),
-        outcome,
-        error: failure.as_ref().map(|failure| failure.code.to_string()),
-        at: now,
-    }];
-    changes.extend(recover::held_now(
-        daemon,
-        &step.plan_id,
-        &step.kid,
-        &locations,
-    )?);
-    let id = &planned.operation_id;
-    let mut draft = subject.draft(DecisionType::CatchUp, Phase::Outcome, id);
-    draft.result = Some(result(outcome));
-    draft.error = failure.as_ref().map(Failure::note);
-    draft
-        .details
-        .insert("location".to_owned(), step.location.to_string());
+    let mut ending = Ending::new(outcome, failure.clone());
+    ending.changes = recover::held_now(daemon, &step.plan_id, &step.kid, &locations)?;
+    ending.say("location", &step.location);
     if let Ok((objects, moved)) = &copied {
-        draft
-            .details
-            .insert("objects".to_owned(), objects.to_string());
-        draft.details.insert("bytes".to_owned(), moved.to_string());
+        ending.say("objects", objects);
+        ending.say("bytes", moved);
     }
-    daemon.commit(&changes, vec![draft], now)?;
+    daemon.end(&mut operation, &subject, ending, now)?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
         kind: planned.step.kind().to_owned(),

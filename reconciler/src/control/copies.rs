@@ -10,8 +10,8 @@ use contract::receipt::Checkpoint;
 
 use super::Daemon;
 use super::locations::{Standing, at, failed, private_folder};
+use crate::domain::{Change, ReceiptCopy};
 use crate::failure::Failure;
-use crate::store::{Change, ReceiptCopy};
 use crate::world::folder::{Folder, PRIVATE_FILE};
 use crate::world::location::{NoReply, Order, Reply, Tail};
 use crate::world::receipts::{self, CopyError, LinesError};

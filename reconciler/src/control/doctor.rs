@@ -107,7 +107,7 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
         }
         findings.push(match seen.bytes {
             Observation::Known { value, .. } => {
-                let size = super::execute::bytes(value);
+                let size = crate::words::bytes(value);
                 well(subject, format!("{} source of {size}", binding.kind()))
             }
             Observation::Absent { .. } => ill(

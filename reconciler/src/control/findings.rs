@@ -7,9 +7,8 @@ use contract::id::{BackupId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 
 use super::Daemon;
-use crate::domain::{DamagedObject, Run, Verification};
+use crate::domain::{Change, DamagedObject, Run, Verification};
 use crate::failure::Failure;
-use crate::store::Change;
 use crate::worker::Access;
 use crate::worker::protocol::Limit;
 use crate::world::vault::{Checked, Reading, VaultError};

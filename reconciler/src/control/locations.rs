@@ -14,13 +14,11 @@ use jiff::Timestamp;
 
 use super::Daemon;
 use crate::config::Config;
-use crate::domain::Run;
+use crate::domain::{Change, Draft, LocationIdentity, Run};
 use crate::failure::Failure;
-use crate::store::{Change, LocationIdentity};
 use crate::world::connector::Binding;
 use crate::world::folder::{Folder, PRIVATE_FOLDER};
 use crate::world::location::{At, InFileSystem, Inspected, NoReply, Order, Reply};
-use crate::world::receipts::Draft;
 use crate::world::vault::{DEFAULT_PATIENCE, LocationFolder, LocationState, Mark, Place};
 
 /// Recovery points by which a location is recognised that was used before it had a mark. One is enough; retention may have

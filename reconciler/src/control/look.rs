@@ -16,7 +16,7 @@ use super::effects::Effects;
 use super::policy::Followed;
 use crate::config::Config;
 use crate::domain::{
-    CopyState, Execution, Lack, Observation, Observed, PlanObserved, RepositoryObserved, Run,
+    CopyState, Lack, Observation, Observed, Operation, PlanObserved, RepositoryObserved, Run,
 };
 use crate::failure::Failure;
 use crate::plan::own_plans;
@@ -55,11 +55,11 @@ fn look_at_plans(
     for run in daemon.store.points(only)? {
         runs.entry(run.plan_id.clone()).or_default().push(run);
     }
-    let mut open: BTreeMap<PlanId, Vec<Execution>> = BTreeMap::new();
-    for execution in daemon.store.open_executions()? {
-        open.entry(execution.plan_id.clone())
+    let mut open: BTreeMap<PlanId, Vec<Operation>> = BTreeMap::new();
+    for operation in daemon.store.open_operations()? {
+        open.entry(operation.plan_id.clone())
             .or_default()
-            .push(execution);
+            .push(operation);
     }
     let mut suspended = daemon.store.suspensions()?;
     let acknowledged = acknowledged(daemon)?;
@@ -91,7 +91,7 @@ fn look_at_plans(
             last_outcome: last.as_ref().map(|slot| slot.outcome),
             last_why: last.and_then(|slot| slot.why),
             runs,
-            attempts: attempts(&daemon.store.executions_of_slots(plan_id, ended_through)?),
+            attempts: attempts(&daemon.store.operations_of_slots(plan_id, ended_through)?),
             recorded: recorded(daemon, plan_id)?,
             suspended: suspended.remove(plan_id).filter(|it| it.until > now),
             acknowledged: acknowledged.clone(),
@@ -114,10 +114,10 @@ fn wanted_plans<'a>(
     own_plans(&followed.active).filter(move |(id, _)| only.is_none_or(|only| only == *id))
 }
 
-fn attempts(executions: &[Execution]) -> BTreeMap<contract::id::BackupId, u32> {
+fn attempts(operations: &[Operation]) -> BTreeMap<contract::id::BackupId, u32> {
     let mut attempts = BTreeMap::new();
-    for execution in executions {
-        if let Some(id) = &execution.backup_id {
+    for operation in operations {
+        if let Some(id) = &operation.backup_id {
             *attempts.entry(id.clone()).or_insert(0) += 1;
         }
     }

@@ -21,7 +21,6 @@ mod queue;
 pub mod recover;
 pub mod restore;
 pub mod round;
-mod slot_end;
 pub mod source;
 mod spool;
 pub mod suspension;
@@ -40,9 +39,11 @@ use contract::seal::PublicKey;
 use jiff::Timestamp;
 
 use crate::config::{Config, KeySource, Tcp};
+use crate::domain::{Change, Draft, Operation};
 use crate::failure::Failure;
+use crate::operation::{self, Details, Ending, Event, Subject};
 use crate::progress::Stage;
-use crate::store::{Change, Store};
+use crate::store::Store;
 use crate::worker::Access;
 use crate::worker::meter::Meter;
 use crate::worker::protocol::{Answer, Limit, Order};
@@ -52,7 +53,7 @@ use crate::world::cancel::Cancel;
 use crate::world::connector::Binding;
 use crate::world::keys;
 use crate::world::location::{self, NoReply, Reply};
-use crate::world::receipts::{self, Draft, ReceiptLog};
+use crate::world::receipts::{self, ReceiptLog};
 use crate::world::store_sqlite::SqliteStore;
 
 use effects::{Effects, Machine};
@@ -268,6 +269,47 @@ impl Daemon {
         Ok(self
             .log()
             .commit(self.store.as_ref(), changes, drafts, at)?)
+    }
+
+    /// Takes an operation one step on: its next state, and everything that is recorded with it.
+    fn advance(
+        &self,
+        operation: &mut Operation,
+        subject: &Subject,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let next = operation::transition(operation, subject, event, now)?;
+        self.commit(&next.changes, next.drafts, now)?;
+        *operation = next.operation;
+        Ok(())
+    }
+
+    /// Records and signs the intent, before anything happens.
+    fn begin(
+        &self,
+        operation: &mut Operation,
+        subject: &Subject,
+        mut details: Details,
+    ) -> Result<(), Failure> {
+        if let Some(by) = &self.requested_by {
+            details.insert("requested_by".to_owned(), by.clone());
+        }
+        let at = operation.started_at;
+        self.advance(operation, subject, Event::Begin(details), at)?;
+        tracing::info!(point = "intent", "intent is recorded");
+        Ok(())
+    }
+
+    /// Records how an operation ended.
+    fn end(
+        &self,
+        operation: &mut Operation,
+        subject: &Subject,
+        ending: Ending,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        self.advance(operation, subject, Event::End(Box::new(ending)), now)
     }
 
     /// Says that this process carries out an operation, until what it gives is dropped. Two of one name never run.

@@ -4,6 +4,7 @@
 use contract::calendar::Zones;
 use contract::code;
 use contract::digest::Digest;
+use contract::id::{DatasetId, PlanId};
 use contract::receipt::{Bundle, DecisionType, Outcome, Phase};
 use contract::seal::{
     self, Accepted, Expect, LastAccepted, Novelty, Pin, Refusal, Sealed, Standing, TrustRoot,
@@ -14,12 +15,12 @@ use jiff::Timestamp;
 use super::Daemon;
 use super::judged::{Judged, Question};
 use crate::config::Config;
+use crate::domain::{Change, Draft, ReceiptPolicy, StoredBundle};
 use crate::doubt::{self, Clock, Witness};
 use crate::failure::Failure;
+use crate::operation::Subject;
 use crate::plan::{self, ActivePolicy, own_plans};
-use crate::store::{Change, StoredBundle};
 use crate::world::git::Published;
-use crate::world::receipts::{Draft, Policy};
 
 /// The bundle in force, and what kept a newer one away.
 #[derive(Debug)]
@@ -41,12 +42,36 @@ pub struct Followed {
     /// The trust root that it was judged by.
     pub root: TrustRoot,
     /// What receipts say of it.
-    pub receipts: Policy,
+    pub receipts: ReceiptPolicy,
     /// Why the newest published files are not in force, or could not be looked at.
     pub problem: Option<Failure>,
 }
 
 impl Followed {
+    /// What the receipts of an operation of a plan have in common.
+    pub fn subject(&self, plan_id: &PlanId) -> Subject {
+        let policy = self.active.model.plans.get(plan_id);
+        let datasets = policy.map(|policy| policy.dataset_ids.iter().cloned().collect());
+        Subject {
+            policy: self.receipts.clone(),
+            plane: policy.map(|policy| policy.plane),
+            plan_id: plan_id.clone(),
+            dataset_ids: datasets.unwrap_or_default(),
+        }
+    }
+
+    /// The same of one that takes, reads or restores some of the plan's datasets.
+    pub fn subject_of<'d>(
+        &self,
+        plan_id: &PlanId,
+        dataset_ids: impl IntoIterator<Item = &'d DatasetId>,
+    ) -> Subject {
+        Subject {
+            dataset_ids: dataset_ids.into_iter().cloned().collect(),
+            ..self.subject(plan_id)
+        }
+    }
+
     /// Whether the verdicts on the clock and on the bundle's age are still the same. They say how far anything may be followed, so
     /// that nothing is decided by older ones.
     pub fn holds_at(&self, newest_receipt: Option<Timestamp>, now: Timestamp) -> bool {
@@ -417,7 +442,7 @@ fn followed(
         issued_at: statement.issued_at,
         expires_at: statement.expires_at,
         root: verified.root().clone(),
-        receipts: Policy {
+        receipts: ReceiptPolicy {
             bundle: Some(Bundle {
                 serial: statement.serial,
                 payload: stored.payload,

@@ -14,24 +14,23 @@ use contract::code;
 use contract::duration::Seconds;
 use contract::id::{BackupId, DatasetId};
 use contract::model::Action;
-use contract::receipt::{DecisionType, Phase};
+use contract::receipt::{DecisionType, POINT_BEFORE, Phase};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::execute::{self, Subject, bytes, result};
 use super::policy::{self, Followed};
 use super::spool::spool;
 use super::{Daemon, locations, recover, round};
-use crate::domain::{Execution, ExecutionKind, Outcome, Restores, Run};
+use crate::domain::{Draft, Operation, OperationKind, Outcome, Restores, Run, State};
 use crate::failure::Failure;
+use crate::operation::{Details, Ending, result};
 use crate::plan::stamp;
 use crate::progress::Stage;
-use crate::store::Change;
+use crate::words::{bytes, count};
 use crate::worker::Access;
 use crate::worker::protocol::Limit;
 use crate::world::connector::{self, Binding, Bounds, Material, Mode, RestoreSummary};
-use crate::world::receipts::Draft;
 use crate::world::vault::{RestoreOutcome, RestoreRequest, VaultError};
 
 pub use safety::Before;
@@ -217,7 +216,7 @@ fn refuse(
     draft.restore_id = Some(restore_id.to_owned());
     draft.result = Some(result(Outcome::Failure));
     draft.error = Some(failure.note());
-    describe(&mut draft, request);
+    draft.details = described(request);
     daemon.commit(&[], vec![draft], daemon.now())
 }
 
@@ -236,9 +235,9 @@ fn carry_out(
     let model = &followed.active.model;
     let policy = model.plans.get(&run.plan_id);
     let started_at = daemon.now();
-    let execution = Execution {
+    let mut operation = Operation {
         operation_id: format!("restore.{restore_id}"),
-        kind: ExecutionKind::Restore,
+        kind: OperationKind::Restore,
         plan_id: run.plan_id.clone(),
         dataset_ids: BTreeSet::from([request.dataset.clone()]),
         backup_id: Some(run.backup_id.clone()),
@@ -255,36 +254,34 @@ fn carry_out(
             .checked_add(SignedDuration::try_from(LONGEST_RESTORE).unwrap_or(SignedDuration::MAX))
             .unwrap_or(Timestamp::MAX),
         epoch: daemon.store.epoch(),
-        outcome: None,
+        state: State::Ready,
         ended_at: None,
         error: None,
     };
-    let receipts = Receipts {
-        subject: Subject {
-            policy: followed.receipts.clone(),
-            plane: policy.map(|policy| policy.plane),
-            plan_id: run.plan_id.clone(),
-            dataset_ids: vec![request.dataset.clone()],
-        },
-        restore_id,
-        request,
-        before,
-        objective: model
-            .datasets
-            .get(&request.dataset)
-            .map(|dataset| dataset.rto_s),
-    };
-    let _at_work = daemon.works_on(&execution.operation_id)?;
-    begin(daemon, &receipts, &execution)?;
+    let subject = followed.subject_of(&run.plan_id, [&request.dataset]);
+    let mut details = described(request);
+    if let Some(before) = before {
+        details.insert(POINT_BEFORE.to_owned(), before.to_string());
+    }
+    let _at_work = daemon.works_on(&operation.operation_id)?;
+    daemon.begin(&mut operation, &subject, details.clone())?;
     let jobs = policy.map_or(1, |policy| policy.parallel_jobs);
-    let staging = spool(daemon, &execution.operation_id);
+    let staging = spool(daemon, &operation.operation_id);
     let worked = staging.and_then(|staging| {
         let bounds = Bounds::within(LONGEST_RESTORE, daemon.stop.clone()).with_jobs(jobs);
         let worked = stage_and_apply(daemon, request, &admitted, &staging, &bounds);
         let _ = std::fs::remove_dir_all(&staging);
         worked
     });
-    end(daemon, &receipts, &execution, &worked)?;
+    let now = daemon.now();
+    let dataset = model.datasets.get(&request.dataset);
+    let objective = dataset.map(|dataset| dataset.rto_s);
+    let ending = ended(&operation, &worked, details, objective, now);
+    if let Ok(worked) = &worked {
+        // A newer point may have been passed over.
+        operation.backup_id = Some(worked.run.backup_id.clone());
+    }
+    daemon.end(&mut operation, &subject, ending, now)?;
     let worked = worked?;
     Ok(Restored {
         restore_id: admitted.restore_id,
@@ -333,7 +330,7 @@ fn approved(followed: &Followed, request: &Request, runs: &[Run]) -> Result<(), 
                 "restoring `{}` {} needs {} by approval policy `{}`",
                 request.dataset,
                 request.mode.as_str().replace('_', " "),
-                execute::count(u64::from(policy.approvals), "approval"),
+                count(u64::from(policy.approvals), "approval"),
                 policy.approval_id
             ),
             "restore with `--mode export-only` or `side-by-side` where that needs none, or lower the policy by a signed bundle",
@@ -548,41 +545,12 @@ fn written_below(binding: &Binding, mode: &Mode) -> Option<PathBuf> {
     }
 }
 
-struct Receipts<'r> {
-    subject: Subject,
-    restore_id: &'r str,
-    request: &'r Request,
-    before: Option<&'r Before>,
-    /// How long it may take by the dataset's recovery time objective.
-    objective: Option<Seconds>,
-}
-
-impl Receipts<'_> {
-    fn draft(&self, phase: Phase, execution: &Execution) -> Draft {
-        let mut draft = self
-            .subject
-            .draft(DecisionType::Restore, phase, &execution.operation_id);
-        draft.restore_id = Some(self.restore_id.to_owned());
-        draft.backup_id.clone_from(&execution.backup_id);
-        describe(&mut draft, self.request);
-        if let Some(before) = self.before {
-            let details = &mut draft.details;
-            details.insert(
-                contract::receipt::POINT_BEFORE.to_owned(),
-                before.to_string(),
-            );
-        }
-        draft
-    }
-}
-
 /// What a receipt says of a request.
-fn describe(draft: &mut Draft, request: &Request) {
-    let mut tell = |name: &str, value: String| {
-        draft.details.insert(name.to_owned(), value);
-    };
-    tell("mode", request.mode.as_str().to_owned());
-    tell(
+fn described(request: &Request) -> Details {
+    let mut details = Details::new();
+    let mut say = |name: &str, value: String| details.insert(name.to_owned(), value);
+    say("mode", request.mode.as_str().to_owned());
+    say(
         "point",
         match &request.point {
             Point::Latest => "latest".to_owned(),
@@ -591,82 +559,67 @@ fn describe(draft: &mut Draft, request: &Request) {
         },
     );
     if let Some(target) = &request.target {
-        tell("target", target.chars().take(1_000).collect());
+        say("target", target.chars().take(1_000).collect());
     }
+    details
 }
 
-fn begin(daemon: &Daemon, receipts: &Receipts<'_>, execution: &Execution) -> Result<(), Failure> {
-    let mut draft = receipts.draft(Phase::Intent, execution);
-    if let Some(who) = &daemon.requested_by {
-        draft.details.insert("requested_by".to_owned(), who.clone());
-    }
-    let changes = [Change::ExecutionStarted(execution.clone())];
-    let at = execution.started_at;
-    daemon.commit(&changes, vec![draft], at)
-}
-
-fn end(
-    daemon: &Daemon,
-    receipts: &Receipts<'_>,
-    execution: &Execution,
+/// How a restore ended, held against the dataset's recovery time objective.
+fn ended(
+    operation: &Operation,
     worked: &Result<Worked, Failure>,
-) -> Result<(), Failure> {
-    let now = daemon.now();
-    let mut draft = receipts.draft(Phase::Outcome, execution);
-    let failure = worked.as_ref().err();
-    let outcome = match failure {
-        None => Outcome::Success,
-        Some(_) => Outcome::Failure,
-    };
-    if let Ok(Worked {
-        run,
+    details: Details,
+    objective: Option<Seconds>,
+    now: Timestamp,
+) -> Ending {
+    let Worked {
         outcome: served,
         skipped,
         summary,
-    }) = worked
-    {
-        draft.backup_id = Some(run.backup_id.clone());
-        for (index, one) in skipped.iter().take(SKIPPED_TOLD).enumerate() {
-            let why: String = one.why.chars().take(400).collect();
-            let told = format!("{}: {why}", one.backup_id);
-            draft.details.insert(format!("skipped_{index:02}"), told);
+        ..
+    } = match worked {
+        Ok(worked) => worked,
+        Err(failure) => {
+            let ending = Ending::new(Outcome::Failure, Some(failure.clone()));
+            return Ending { details, ..ending };
         }
-        let passed: Vec<&str> = summary
-            .checks
-            .iter()
-            .map(|check| check.name.as_str())
-            .collect();
-        let details = [
-            ("location", served.location.to_string()),
-            ("restored_to", summary.target.clone()),
-            ("items", summary.items.to_string()),
-            ("bytes", summary.bytes.to_string()),
-            ("checks_passed", passed.join(", ")),
-        ];
-        for (name, value) in details {
-            draft
-                .details
-                .insert(name.to_owned(), value.chars().take(1_000).collect());
-        }
-        let took = now.duration_since(execution.started_at).as_secs();
-        let took = Seconds::new(u64::try_from(took).unwrap_or(0));
-        if let Some(objective) = receipts.objective.filter(|objective| took > *objective) {
-            let missed = format!("it took {took}, the recovery time objective is {objective}");
-            tracing::warn!(event = "rto_missed", "{missed}");
-            draft.details.insert("rto_missed".to_owned(), missed);
-        }
-        if let Some(kept) = &summary.kept {
-            draft.details.insert("kept".to_owned(), kept.clone());
-        }
-        tracing::info!(items = summary.items, size = %bytes(summary.bytes), "restored");
+    };
+    let mut ending = Ending {
+        details,
+        ..Ending::new(Outcome::Success, None)
+    };
+    for (index, one) in skipped.iter().take(SKIPPED_TOLD).enumerate() {
+        let why: String = one.why.chars().take(400).collect();
+        ending.say(
+            &format!("skipped_{index:02}"),
+            format!("{}: {why}", one.backup_id),
+        );
     }
-    draft.result = Some(result(outcome));
-    draft.error = failure.map(Failure::note);
-    let changes = [Change::ExecutionEnded {
-        operation_id: execution.operation_id.clone(),
-        outcome,
-        error: failure.map(|failure| failure.code.to_string()),
-        at: now,
-    }];
-    daemon.commit(&changes, vec![draft], now)
+    let passed: Vec<&str> = summary
+        .checks
+        .iter()
+        .map(|check| check.name.as_str())
+        .collect();
+    let said = [
+        ("location", served.location.to_string()),
+        ("restored_to", summary.target.clone()),
+        ("items", summary.items.to_string()),
+        ("bytes", summary.bytes.to_string()),
+        ("checks_passed", passed.join(", ")),
+    ];
+    for (name, value) in said {
+        ending.say(name, value.chars().take(1_000).collect::<String>());
+    }
+    let took = now.duration_since(operation.started_at).as_secs();
+    let took = Seconds::new(u64::try_from(took).unwrap_or(0));
+    if let Some(objective) = objective.filter(|objective| took > *objective) {
+        let missed = format!("it took {took}, the recovery time objective is {objective}");
+        tracing::warn!(event = "rto_missed", "{missed}");
+        ending.say("rto_missed", missed);
+    }
+    if let Some(kept) = &summary.kept {
+        ending.say("kept", kept);
+    }
+    tracing::info!(items = summary.items, size = %bytes(summary.bytes), "restored");
+    ending
 }

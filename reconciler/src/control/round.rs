@@ -10,12 +10,11 @@ use super::execute::{self, Done};
 use super::policy::{self, Followed};
 use super::queue::{Busy, Queue};
 use super::{Daemon, copies, locations, look, recover};
-use crate::domain::Observed;
+use crate::domain::{Change, Observed};
 use crate::failure::Failure;
 use crate::plan::{self, Plan, Planned};
 use crate::review::{self, Objection};
 use crate::status::{self, Status};
-use crate::store::Change;
 
 /// At least this many plans are worked on at the same time, on the smallest machine too: one of them may hang.
 const WORKERS: usize = 2;

@@ -12,10 +12,8 @@ use jiff::Timestamp;
 use super::policy::{self, Followed};
 use super::{Daemon, round};
 use crate::collapse;
-use crate::domain::{Outcome, Run};
+use crate::domain::{Acknowledgement, Change, Draft, Outcome, Run, State};
 use crate::failure::Failure;
-use crate::store::{Acknowledgement, Change};
-use crate::world::receipts::Draft;
 
 /// Marks the datasets of a run whose source is not what the newest good point before showed.
 pub fn hold_against_before(
@@ -61,30 +59,18 @@ pub fn hold_against_before(
 /// When each dataset was last restored in place, or may have been.
 pub fn restored(daemon: &Daemon) -> Result<BTreeMap<DatasetId, Timestamp>, Failure> {
     let mut restored = BTreeMap::new();
-    for execution in daemon.store.restores()? {
-        let Some(restores) = execution.restores.filter(|it| it.in_place) else {
+    for operation in daemon.store.restores()? {
+        let Some(restores) = operation.restores.filter(|it| it.in_place) else {
             continue;
         };
-        if execution.outcome == Some(Outcome::Failure) {
+        if operation.state == State::Ended(Outcome::Failure) {
             continue;
         }
-        let at = execution.ended_at.unwrap_or(execution.started_at);
+        let at = operation.ended_at.unwrap_or(operation.started_at);
         let newest = restored.entry(restores.dataset_id).or_insert(at);
         *newest = at.max(*newest);
     }
     Ok(restored)
-}
-
-/// What a point of a collapsed source is for whoever watches: kept, and no success.
-pub fn failure_of(run: &Run) -> Option<Failure> {
-    let (dataset, why) = run.collapsed.first_key_value()?;
-    Some(Failure::new(
-        code::SOURCE_COLLAPSED,
-        format!("the source of `{dataset}` is in doubt: {why}"),
-        format!(
-            "mount or repair it; if it is as it should be, `seawalld source accept {dataset}`, and for an append-only file that was rewritten raise `append_only_epoch` in the binding"
-        ),
-    ))
 }
 
 /// Records that a person says a source is what it should be: the points of it count from now on.

@@ -8,11 +8,9 @@ use jiff::Timestamp;
 
 use super::policy::{self, Followed};
 use super::{Daemon, operate, round};
-use crate::domain::Suspension;
+use crate::domain::{Change, Draft, Suspension};
 use crate::failure::Failure;
 use crate::plan::stamp;
-use crate::store::Change;
-use crate::world::receipts::Draft;
 
 /// A reason longer than this has no place in a receipt.
 const REASON: usize = 1_000;

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::{self, Followed};
 use super::{Daemon, round};
+use crate::domain::Draft;
 use crate::doubt::Clock;
 use crate::failure::Failure;
 use crate::plan::stamp;
-use crate::world::receipts::Draft;
 
 /// The clock and what vouches for it.
 #[derive(Debug, Clone, Serialize, Deserialize)]

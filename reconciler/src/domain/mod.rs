@@ -1,19 +1,25 @@
 //! Values that the pure core, the store and the service speak of. No I/O, no clock, no adapter.
 
+mod change;
 mod condition;
-mod execution;
 mod observed;
+mod operation;
 mod reading;
+mod receipt;
 mod run;
 mod slot;
 mod source;
 mod suspension;
 
+pub use change::{
+    Acknowledgement, Change, LocationIdentity, ReceiptCopy, RefusedBundle, StoredBundle,
+};
 pub use condition::StoredCondition;
-pub use execution::{Execution, ExecutionKind, Outcome, Restores};
 pub use observed::{CopyState, Lack, Observation, Observed, PlanObserved, RepositoryObserved};
+pub use operation::{InPlace, Operation, OperationKind, Outcome, Restores, State};
 pub use reading::{DamagedObject, PartRead, PartReading};
+pub use receipt::{Draft, ReceiptPolicy};
 pub use run::{BackupType, Run, RunStatus, Verification};
 pub use slot::{SlotOutcome, SlotRecord};
-pub use source::{FileSum, Manifest, SourceProfile};
+pub use source::{FileSum, Manifest, SourceProfile, SourceReport};
 pub use suspension::Suspension;

@@ -7,7 +7,7 @@ use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Execution, PartRead, PartReading, Run, SlotOutcome, Suspension};
+use super::{Operation, PartRead, PartReading, Run, SlotOutcome, Suspension};
 
 /// Something seen in the world. `Unknown` never authorises anything that destroys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +58,8 @@ pub struct PlanObserved {
     pub last_why: Option<String>,
     /// Every run that left a recovery point, oldest first; then the newest run, where that left none.
     pub runs: Vec<Run>,
-    /// Executions without an outcome, or whose outcome is unknown.
-    pub open: Vec<Execution>,
+    /// Operations without an outcome, or whose outcome is unknown.
+    pub open: Vec<Operation>,
     /// Backups of each slot without its terminal record that were begun, for the number of the next attempt.
     pub attempts: BTreeMap<BackupId, u32>,
     /// Operations that recorded an overdue check.

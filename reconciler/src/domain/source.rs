@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use contract::digest::Digest;
+use contract::id::DatasetId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Size and SHA-256 of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,4 +33,22 @@ pub struct SourceProfile {
     /// Files that were read; of a database, files of its dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entries: Option<u64>,
+}
+
+/// What the connectors reported of the sources that were read. It lies in the spool before the snapshot passes the gate, so that
+/// a point whose process was killed is recorded as whole as any other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceReport {
+    /// For the connectors' next run.
+    pub states: BTreeMap<DatasetId, Option<Value>>,
+    /// Checksums of what connectors made.
+    pub manifests: BTreeMap<DatasetId, Manifest>,
+    /// What each source was.
+    #[serde(default)]
+    pub profiles: BTreeMap<DatasetId, SourceProfile>,
+    /// Datasets whose source a person must look at before a point of it is good, and why.
+    #[serde(default)]
+    pub doubts: BTreeMap<DatasetId, String>,
+    /// What a reader of the receipt should know.
+    pub notes: Vec<String>,
 }

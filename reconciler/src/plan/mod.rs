@@ -1,5 +1,5 @@
 //! Owns what a round will do and why, derived from the bundle in force, what was observed, and the time. Never looks at a
-//! clock, a file or a random number, and leaves no choice to execution. The interesting function is [`plan`].
+//! clock, a file or a random number, and leaves no choice to operation. The interesting function is [`plan`].
 
 mod checks;
 mod forget;
@@ -54,7 +54,7 @@ pub struct Plan {
     pub would_forget: Vec<Forget>,
 }
 
-/// One step with everything that its execution needs.
+/// One step with everything that its operation needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Planned {
     /// `<kind>.<subject>.<attempt>`; the same plan always gives the same.
@@ -82,7 +82,7 @@ impl Planned {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Step {
-    /// Record slots that did not run. Precondition: none of them has a record or an open execution.
+    /// Record slots that did not run. Precondition: none of them has a record or an open operation.
     RecordMissed(Missed),
     /// Take the recovery point of a slot, check it, end the slot. Precondition: the slot is open and has no point.
     Backup(Backup),
@@ -343,7 +343,7 @@ pub fn split(active: &ActivePolicy) -> Vec<Stall> {
         .collect()
 }
 
-/// Derives what this round does. Planning again on the state that its execution reaches gives no step.
+/// Derives what this round does. Planning again on the state that its operation reaches gives no step.
 pub fn plan(active: &ActivePolicy, observed: &Observed, now: Timestamp) -> Plan {
     let mut all = Plan::empty(now);
     // A check yields to whichever backup of ours starts next.

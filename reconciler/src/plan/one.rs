@@ -14,7 +14,7 @@ use super::{
     points,
 };
 use crate::domain::{
-    BackupType, CopyState, Execution, ExecutionKind, Observation, Outcome, PlanObserved, Run,
+    BackupType, CopyState, Observation, Operation, OperationKind, Outcome, PlanObserved, Run, State,
 };
 use crate::doubt::Clock;
 
@@ -176,11 +176,11 @@ fn slot_steps(context: &Context<'_>, mine: &mut Mine) {
         mine.wait(policy, "the next slot".to_owned(), None, until);
         return;
     };
-    // An execution whose outcome nobody knows may have served its slot: that slot and the ones after it are left alone.
+    // An operation whose outcome nobody knows may have served its slot: that slot and the ones after it are left alone.
     let unknown = seen
         .open
         .iter()
-        .filter_map(|execution| execution.slot)
+        .filter_map(|operation| operation.slot)
         .min();
     let mut run_of_missed: Vec<Timestamp> = Vec::new();
     for slot in &open.older {
@@ -208,14 +208,14 @@ fn slot_steps(context: &Context<'_>, mine: &mut Mine) {
 }
 
 /// Checks and restores read, and stand in no backup's way.
-fn backups_open(seen: &PlanObserved) -> impl Iterator<Item = &Execution> {
+fn backups_open(seen: &PlanObserved) -> impl Iterator<Item = &Operation> {
     let open = seen.open.iter();
-    open.filter(|execution| execution.kind == ExecutionKind::Backup)
+    open.filter(|operation| operation.kind == OperationKind::Backup)
 }
 
 /// Whether no backup runs, and what began before was probed in vain.
 fn all_lost(seen: &PlanObserved) -> bool {
-    backups_open(seen).all(|execution| execution.outcome == Some(Outcome::Unknown))
+    backups_open(seen).all(|operation| operation.state == State::Ended(Outcome::Unknown))
 }
 
 /// Whether as many locations as a run needs hold all that can be seen. One that holds nothing yet does not count: its

@@ -64,7 +64,7 @@ async fn look_after_former(
     let (daemon, under) = (service.daemon.clone(), Arc::clone(followed));
     let (open, points) = blocking(&service.daemon, move || {
         let is_former = |id: &PlanId| own_plans(&under.active).all(|(own, _)| own != id);
-        let open = daemon.store.open_executions()?.into_iter();
+        let open = daemon.store.open_operations()?.into_iter();
         let open: BTreeSet<PlanId> = open
             .map(|it| it.plan_id)
             .filter(|id| is_former(id))

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::control::policy::Followed;
 use crate::control::{Daemon, round};
-use crate::domain::{Execution, Observed, PlanObserved, Run};
+use crate::domain::{Observed, Operation, PlanObserved, Run};
 use crate::failure::Failure;
 use crate::plan::{self, Plan, Stall, own_plans};
 use crate::review::Objection;
@@ -154,8 +154,8 @@ pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, F
     let source = round::source_of(daemon, followed);
     let before = daemon.store.conditions()?;
     // What began since a plan was looked at, and what ended.
-    let mut open: BTreeMap<PlanId, Vec<Execution>> = BTreeMap::new();
-    for one in daemon.store.open_executions()? {
+    let mut open: BTreeMap<PlanId, Vec<Operation>> = BTreeMap::new();
+    for one in daemon.store.open_operations()? {
         open.entry(one.plan_id.clone()).or_default().push(one);
     }
     let mut suspended = daemon.store.suspensions()?;

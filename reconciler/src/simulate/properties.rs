@@ -14,7 +14,7 @@ use super::script::{Event, PlanScript, What};
 use super::storage::Answers;
 use super::world::{Shared, World};
 use crate::control::{Daemon, effects, round};
-use crate::domain::{Run, SlotOutcome, SlotRecord};
+use crate::domain::{OperationKind, Outcome, Run, SlotOutcome, SlotRecord, State};
 use crate::failure::Failure;
 use crate::status::{Status, Word};
 use crate::store::Store;
@@ -304,7 +304,7 @@ impl Judge<'_> {
                 self.broke("convergence", what);
             }
         }
-        for one in self.daemon.store.open_executions()? {
+        for one in self.daemon.store.open_operations()? {
             let what = format!("`{}` is open at the end", one.operation_id);
             self.broke("convergence", what);
         }
@@ -323,22 +323,22 @@ impl Judge<'_> {
         let settled = script.quiet_from() + (script.lasts.get() - script.quiet_from()) / 2;
         let settled = script.instant(settled);
         let end = script.instant(script.lasts.get());
-        for one in self.daemon.store.executions()? {
+        for one in self.daemon.store.operations()? {
             // The end of the simulation ends what is under way.
             if one.ended_at.is_none_or(|at| at >= end) {
                 continue;
             }
-            let is_good = one.outcome == Some(crate::domain::Outcome::Success);
+            let is_good = one.state == State::Ended(Outcome::Success);
             if one.started_at >= settled && !is_good {
                 let what = format!(
                     "`{}` ended as {} after everything had settled: {}",
                     one.operation_id,
-                    one.outcome.map_or("", crate::domain::Outcome::as_str),
+                    one.state.outcome().map_or("", Outcome::as_str),
                     one.error.as_deref().unwrap_or_default()
                 );
                 self.broke("convergence", what);
             }
-            if one.started_at >= settled && one.kind == crate::domain::ExecutionKind::CatchUp {
+            if one.started_at >= settled && one.kind == OperationKind::CatchUp {
                 let what = format!(
                     "`{}` was needed after everything had settled",
                     one.operation_id

@@ -12,12 +12,10 @@ use jiff::Timestamp;
 use super::coroutine;
 use super::world::World;
 use crate::domain::{
-    DamagedObject, Execution, PartRead, PartReading, Run, SlotRecord, StoredCondition, Suspension,
+    Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
+    ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
 };
-use crate::store::{
-    Acknowledgement, Change, LocationIdentity, ReceiptCopy, ReceiptLine, RefusedBundle, Store,
-    StoreError, StoredBundle,
-};
+use crate::store::{ReceiptLine, Store, StoreError};
 
 /// What a commit is about: the kinds of its changes, each once.
 fn border(changes: &[Change]) -> String {
@@ -105,20 +103,20 @@ impl<S: Store> Store for Fated<S> {
         self.store.newest_run(plan)
     }
 
-    fn executions(&self) -> Result<Vec<Execution>, StoreError> {
-        self.store.executions()
+    fn operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.store.operations()
     }
 
-    fn open_executions(&self) -> Result<Vec<Execution>, StoreError> {
-        self.store.open_executions()
+    fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.store.open_operations()
     }
 
-    fn executions_of_slots(
+    fn operations_of_slots(
         &self,
         plan: &PlanId,
         after: Option<Timestamp>,
-    ) -> Result<Vec<Execution>, StoreError> {
-        self.store.executions_of_slots(plan, after)
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.store.operations_of_slots(plan, after)
     }
 
     fn operations_with_error(
@@ -130,7 +128,7 @@ impl<S: Store> Store for Fated<S> {
         self.store.operations_with_error(plan, error, most)
     }
 
-    fn restores(&self) -> Result<Vec<Execution>, StoreError> {
+    fn restores(&self) -> Result<Vec<Operation>, StoreError> {
         self.store.restores()
     }
 

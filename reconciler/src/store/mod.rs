@@ -1,176 +1,18 @@
 //! Owns what the daemon remembers and the border to where it is kept: a [`Change`] is committed together with the receipt
 //! that tells of it, or not at all. Never decides; never deletes. The trait is [`Store`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use contract::code::{self, Code};
 use contract::digest::Digest;
-use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
-use contract::seal::Serial;
+use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
 
 use crate::domain::{
-    DamagedObject, Execution, Outcome, PartRead, PartReading, Run, SlotRecord, StoredCondition,
-    Suspension,
+    Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
+    ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
 };
-
-/// An accepted bundle with everything that opening it again needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredBundle {
-    /// Its serial.
-    pub serial: Serial,
-    /// SHA-256 of the statement's payload.
-    pub payload: Digest,
-    /// Version of the newest trust root then.
-    pub root_version: u64,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
-    /// `bundle.dsse.json`.
-    pub envelope: Vec<u8>,
-    /// `bundle.json`.
-    pub bundle: Vec<u8>,
-    /// `provenance.json`.
-    pub provenance: Vec<u8>,
-    /// The root chain, in order.
-    pub roots: Vec<Vec<u8>>,
-    /// The plans that it has for this reconciler.
-    pub plans: BTreeSet<PlanId>,
-    /// Those whose slots begin with its acceptance: new ones, and those with other slots or more datasets than before.
-    pub begins: BTreeSet<PlanId>,
-}
-
-/// What marks the place that a location is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocationIdentity {
-    /// The location.
-    pub location_id: LocationId,
-    /// Its random id.
-    pub identity: String,
-    /// When it was first seen there.
-    pub first_seen: Timestamp,
-}
-
-/// A bundle that was judged and refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedBundle {
-    /// What was refused.
-    pub payload: String,
-    /// What it was judged by; under anything else it is judged again.
-    pub judged_by: String,
-    /// When.
-    pub at: Timestamp,
-    /// Why, as JSON.
-    pub failure: String,
-}
-
-/// A condition that a person cleared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acknowledgement {
-    /// What the condition is about: a plan, a dataset, a recovery point, or the daemon.
-    pub subject: String,
-    /// Which kind of condition.
-    pub kind: String,
-    /// When.
-    pub at: Timestamp,
-    /// Who.
-    pub actor: String,
-    /// Why, in that person's words.
-    pub note: String,
-}
-
-/// One thing to remember.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// A bundle is in force from now on; plans not known before, and those that it says, begin now.
-    BundleAccepted(Box<StoredBundle>),
-    /// A bundle was refused; the same refusal is told once.
-    BundleRefused {
-        /// What was refused, by a digest of its files.
-        digest: Digest,
-        /// The code of the refusal.
-        code: String,
-        /// When.
-        at: Timestamp,
-    },
-    /// An effect is about to begin.
-    ExecutionStarted(Execution),
-    /// It ended, or an unknown one was resolved.
-    ExecutionEnded {
-        /// Which one.
-        operation_id: String,
-        /// How.
-        outcome: Outcome,
-        /// The code of its failure.
-        error: Option<String>,
-        /// When.
-        at: Timestamp,
-    },
-    /// A run ended; replaces a failed run of the same id, never one that left a point.
-    RunEnded(Box<Run>),
-    /// A recovery point was checked, or reached more locations.
-    RunChanged(Box<Run>),
-    /// A slot, or a run of missed ones, ended.
-    SlotEnded(SlotRecord),
-    /// What a connector wants to be told at the next run.
-    ConnectorState {
-        /// The plan.
-        plan_id: PlanId,
-        /// The dataset.
-        dataset_id: DatasetId,
-        /// Canonical JSON; none forgets what was kept.
-        state: Option<String>,
-    },
-    /// All conditions as they stand now.
-    Conditions(Vec<StoredCondition>),
-    /// A part of a repository was read to its end at a location; replaces what was known of that part.
-    PartRead(PartRead),
-    /// A reading made way before its end; the next one goes on there.
-    PartReading(PartReading),
-    /// An object is damaged or missing at a location; the first finding is kept.
-    ObjectDamaged(DamagedObject),
-    /// It is sound there again.
-    ObjectRepaired {
-        /// The plan.
-        plan_id: PlanId,
-        /// The repository's key.
-        kid: Kid,
-        /// The location.
-        location_id: LocationId,
-        /// Its path in the repository.
-        object: String,
-    },
-    /// A location was marked, or a person accepted another mark.
-    LocationIdentity(LocationIdentity),
-    /// A bundle was refused for a reason that its own bytes give.
-    BundleJudged(RefusedBundle),
-    /// A person cleared a condition.
-    Acknowledged(Acknowledgement),
-    /// No scheduled backup of a plan begins for a time.
-    Suspended(Suspension),
-    /// The schedule of a plan counts again.
-    Resumed(PlanId),
-    /// The receipts that are committed with it, and all before, lead to this state of the log.
-    Frontier {
-        /// How many lines the log has then.
-        size: u64,
-        /// The state, signed.
-        sealed: String,
-    },
-    /// The receipt log was copied to a location.
-    ReceiptsCopied(ReceiptCopy),
-}
-
-/// The copy of the receipt log at a location, as it was left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceiptCopy {
-    /// The location.
-    pub location_id: LocationId,
-    /// Lines in it.
-    pub size: u64,
-    /// What identifies the file and its state; another value means that somebody else wrote to it.
-    pub seen: String,
-}
 
 /// A receipt of the log: its line, and the instant that it carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -293,16 +135,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn point(&self, id: &BackupId) -> Result<Option<Run>, StoreError>;
     /// The run of a plan that began last, however it ended.
     fn newest_run(&self, plan: &PlanId) -> Result<Option<Run>, StoreError>;
-    /// All executions, oldest first. Grows for ever.
-    fn executions(&self) -> Result<Vec<Execution>, StoreError>;
-    /// Executions without an outcome, or of an unknown one, oldest first.
-    fn open_executions(&self) -> Result<Vec<Execution>, StoreError>;
+    /// All operations, oldest first. Grows for ever.
+    fn operations(&self) -> Result<Vec<Operation>, StoreError>;
+    /// Operations without an outcome, or of an unknown one, oldest first.
+    fn open_operations(&self) -> Result<Vec<Operation>, StoreError>;
     /// Backups that were begun for slots of a plan after an instant, or for any, oldest first.
-    fn executions_of_slots(
+    fn operations_of_slots(
         &self,
         plan: &PlanId,
         after: Option<Timestamp>,
-    ) -> Result<Vec<Execution>, StoreError>;
+    ) -> Result<Vec<Operation>, StoreError>;
     /// The newest operations of a plan that ended with a code, at most so many.
     fn operations_with_error(
         &self,
@@ -311,8 +153,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         most: u32,
     ) -> Result<Vec<String>, StoreError>;
     /// Restores, oldest first.
-    fn restores(&self) -> Result<Vec<Execution>, StoreError>;
-    /// When the newest execution began.
+    fn restores(&self) -> Result<Vec<Operation>, StoreError>;
+    /// When the newest operation began.
     fn newest_start(&self) -> Result<Option<Timestamp>, StoreError>;
     /// What a connector wants to be told.
     fn connector_state(

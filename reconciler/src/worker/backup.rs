@@ -12,7 +12,8 @@ use contract::id::DatasetId;
 use jiff::Timestamp;
 
 use super::Access;
-use super::protocol::{BackupOrder, BackupReport, CatchUpReport, Judged, Limit};
+use super::protocol::{BackupOrder, BackupReport, CatchUpReport, Limit, keep_report};
+use crate::domain::SourceReport;
 use crate::failure::Failure;
 use crate::progress::{Gauge, Stage};
 use crate::world::cancel::Cancel;
@@ -78,10 +79,10 @@ pub(super) fn take_backup(
             Expect::Maybe
         },
     };
-    let mut judged = Judged {
+    let mut judged = SourceReport {
         manifests,
         profiles,
-        ..Judged::default()
+        ..SourceReport::default()
     };
     let mut refused: Option<Failure> = None;
     let mut vault = order.access.vault()?;
@@ -110,8 +111,7 @@ pub(super) fn take_backup(
                 }
             }
         }
-        judged
-            .keep(&order.spool)
+        keep_report(&judged, &order.spool)
             .map_err(|error| format!("the spool cannot be written: {error}"))
     });
     match (outcome, refused) {

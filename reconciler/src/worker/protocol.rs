@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Access;
-use crate::domain::{Manifest, SourceProfile};
+use crate::domain::SourceReport;
 use crate::progress::Progress;
 use crate::world::connector::Binding;
 use crate::world::vault::{
@@ -80,46 +80,28 @@ pub struct BackupReport {
     /// What the vault did.
     pub outcome: BackupOutcome,
     /// What the connectors said.
-    pub judged: Judged,
+    pub judged: SourceReport,
 }
 
-/// What the connectors said of the sources that were read. It lies in the spool before the snapshot passes the gate, so that
-/// a point whose process was killed is recorded as whole as any other.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Judged {
-    /// For the connectors' next run.
-    pub states: BTreeMap<DatasetId, Option<Value>>,
-    /// Checksums of what connectors made.
-    pub manifests: BTreeMap<DatasetId, Manifest>,
-    /// What each source was.
-    #[serde(default)]
-    pub profiles: BTreeMap<DatasetId, SourceProfile>,
-    /// Datasets whose source a person must look at before a point of it is good, and why.
-    #[serde(default)]
-    pub doubts: BTreeMap<DatasetId, String>,
-    /// What a reader of the receipt should know.
-    pub notes: Vec<String>,
+/// The file in a run's spool that keeps what the connectors reported.
+fn report_in(spool: &Path) -> PathBuf {
+    spool.join("judged.json")
 }
 
-impl Judged {
-    fn file(spool: &Path) -> PathBuf {
-        spool.join("judged.json")
-    }
+/// Keeps it before the snapshot passes the gate.
+pub(super) fn keep_report(report: &SourceReport, spool: &Path) -> std::io::Result<()> {
+    let mut file = File::create(report_in(spool))?;
+    file.write_all(&serde_json::to_vec(report)?)?;
+    file.sync_all()
+}
 
-    pub(super) fn keep(&self, spool: &Path) -> std::io::Result<()> {
-        let mut file = File::create(Self::file(spool))?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()
-    }
-
-    /// What a killed run left in its spool. Without it the point is still good, but the next run reads more than it would
-    /// have to, and a restore holds the content against the repository's checksums alone.
-    pub fn left_in(spool: &Path) -> Self {
-        std::fs::read(Self::file(spool))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
-    }
+/// What a killed run left in its spool. Without it the point is still good, but the next run reads more than it would have to,
+/// and a restore holds the content against the repository's checksums alone.
+pub fn report_left_in(spool: &Path) -> SourceReport {
+    std::fs::read(report_in(spool))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
 }
 
 /// What catching up did.

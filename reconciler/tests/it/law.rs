@@ -10,11 +10,13 @@ const LAW: &[(&str, &[&str])] = &[
     ("failure", &[]),
     ("progress", &[]),
     ("schema", &[]),
+    ("words", &[]),
     // The pure core.
     ("collapse", &["domain"]),
     ("doubt", &[]),
     ("plan", &["domain", "doubt"]),
     ("review", &["domain", "plan"]),
+    ("operation", &["domain", "failure", "plan", "words"]),
     (
         "status",
         &["domain", "doubt", "failure", "plan", "review", "schema"],
@@ -31,8 +33,21 @@ const LAW: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "collapse", "config", "domain", "doubt", "failure", "plan", "progress", "review",
-            "schema", "status", "store", "worker", "world",
+            "collapse",
+            "config",
+            "domain",
+            "doubt",
+            "failure",
+            "operation",
+            "plan",
+            "progress",
+            "review",
+            "schema",
+            "status",
+            "store",
+            "words",
+            "worker",
+            "world",
         ],
     ),
     (
@@ -59,7 +74,7 @@ const LAW: &[(&str, &[&str])] = &[
         "cli",
         &[
             "api", "config", "control", "domain", "failure", "plan", "progress", "service",
-            "simulate", "status", "store", "worker", "world",
+            "simulate", "status", "store", "words", "worker", "world",
         ],
     ),
 ];
@@ -162,6 +177,33 @@ fn every_part_knows_what_the_law_allows() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// Nothing begins or ends an operation but its transition, so that nothing acts without an intent or ends twice.
+#[test]
+fn operations_begin_and_end_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = walkdir::WalkDir::new(&root).into_iter().map(Result::unwrap);
+    let made: BTreeSet<String> = files
+        .filter(|entry| entry.path().extension().is_some_and(|it| it == "rs"))
+        .filter(|entry| {
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            text.contains("Change::OperationBegun") || text.contains("Change::OperationEnded")
+        })
+        .map(|entry| {
+            entry
+                .path()
+                .strip_prefix(&root)
+                .unwrap()
+                .display()
+                .to_string()
+        })
+        .collect();
+    let expected = ["operation/mod.rs", "world/store_sqlite/rows.rs"];
+    assert_eq!(
+        made.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
 }
 
 /// Circles between parts: `config` holds the values that `world` is set up with, and names those of its connectors.

@@ -16,6 +16,7 @@
 mod connector;
 mod daemon;
 mod law;
+mod operation;
 mod postgres_server;
 mod simulate;
 mod vault;

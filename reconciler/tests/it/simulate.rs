@@ -146,10 +146,10 @@ fn a_kill_at_any_commit_loses_nothing() {
     for border in [
         "BundleAccepted",
         "LocationIdentity",
-        "ExecutionStarted",
-        "ExecutionEnded + RunEnded",
+        "OperationBegun",
+        "OperationEnded + RunEnded",
         "RunChanged",
-        "ExecutionEnded + SlotEnded",
+        "OperationEnded + SlotEnded",
         "Conditions",
         "ReceiptsCopied",
     ] {

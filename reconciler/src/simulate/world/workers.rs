@@ -10,10 +10,11 @@ use contract::id::{LocationId, PlanId};
 use super::super::script::What;
 use super::super::storage::{OBJECT_BYTES, Snapshot, Storage, path};
 use super::{OBJECT_TAKES, World};
+use crate::domain::SourceReport;
 use crate::failure::Failure;
 use crate::progress::{Progress, Stage};
 use crate::worker::Access;
-use crate::worker::protocol::{Answer, BackupOrder, BackupReport, CatchUpReport, Judged, Limit};
+use crate::worker::protocol::{Answer, BackupOrder, BackupReport, CatchUpReport, Limit};
 use crate::worker::supervisor::{Helper, Silence};
 use crate::world::vault::{
     BackupOutcome, Kind, LocationState, PointTags, SnapshotInfo, SourceCount, VaultError,
@@ -242,7 +243,7 @@ impl World {
             committed,
             milliseconds: u64::try_from(spent.all.as_millis()).unwrap_or(u64::MAX),
         };
-        let judged = Judged::default();
+        let judged = SourceReport::default();
         Ok(Answer::Backup(Box::new(BackupReport { outcome, judged })))
     }
 

@@ -33,8 +33,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::domain::Manifest;
-use crate::domain::Observation;
+use crate::domain::{InPlace, Manifest, Observation};
 pub use crate::world::cancel::Cancel;
 use crate::world::folder::Identity;
 pub use binding::{
@@ -217,7 +216,7 @@ pub enum Mode {
     ExportOnly { folder: PathBuf },
     /// Usable beside the original: a folder, a database file, or the name of a new database on the same server.
     SideBySide { target: String },
-    /// Over the original, which is kept aside under a name with `restore_id`. Only for approved executions.
+    /// Over the original, which is kept aside under a name with `restore_id`. Only for approved operations.
     InPlace { restore_id: String },
 }
 
@@ -233,18 +232,6 @@ pub struct RestoreSummary {
     /// Where an in-place restore kept what it replaced.
     pub kept: Option<String>,
     pub notes: Vec<String>,
-}
-
-/// What can be seen of an in-place restore.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InPlace {
-    /// The live data are the restored ones, the old ones are kept here.
-    Done { kept: String },
-    /// The live data are the restored ones, the old ones are not put aside yet.
-    Exchanged,
-    /// The live data are the old ones; this is what was left beside them.
-    NotDone { left: String },
 }
 
 /// One check and how it ended.

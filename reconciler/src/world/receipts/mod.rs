@@ -7,93 +7,21 @@ mod copies;
 use std::path::Path;
 
 use contract::code::{self, Code};
-use contract::digest::Digest;
 use contract::hidden;
-use contract::id::{BackupId, DatasetId, PlanId};
-use contract::model::Plane;
 use contract::receipt::{
-    Authority, Bundle, CLOCK, CLOCK_IN_DOUBT, Checkpoint, DecisionType, ErrorNote, Frontier,
-    Ledger, Outcome, Phase, Receipt, ReceiptFault, Slots, open_line,
+    Authority, CLOCK, CLOCK_IN_DOUBT, Checkpoint, Frontier, Ledger, Phase, Receipt, ReceiptFault,
+    open_line,
 };
 use contract::seal::PrivateKey;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 
-use crate::store::{Change, ReceiptLine, Store, StoreError};
+use crate::domain::{Change, Draft, ReceiptPolicy};
+use crate::store::{ReceiptLine, Store, StoreError};
 use crate::world::secret;
 
 pub use copies::{
     Copied, CopyError, LinesError, append, export, put, read_note, size_of_copy, write_lines,
 };
-
-/// The policy that receipts are written under.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Policy {
-    /// The bundle in force.
-    pub bundle: Option<Bundle>,
-    /// Identity of its input files.
-    pub snapshot_hash: Option<Digest>,
-    /// Its versions.
-    pub version_ids: Vec<String>,
-}
-
-/// What a receipt will say; the log adds its place, its link and its signature.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    /// What it is about.
-    pub decision_type: DecisionType,
-    /// Where in the life of an effect it stands.
-    pub phase: Phase,
-    /// The operation.
-    pub operation_id: String,
-    /// How it ended; none on an intent.
-    pub result: Option<Outcome>,
-    /// Who acted.
-    pub actor: String,
-    /// The plane acted on.
-    pub plane: Option<Plane>,
-    /// The plan.
-    pub plan_id: Option<PlanId>,
-    /// The datasets.
-    pub dataset_ids: Vec<DatasetId>,
-    /// The recovery point.
-    pub backup_id: Option<BackupId>,
-    /// The restore.
-    pub restore_id: Option<String>,
-    /// The slots that ended.
-    pub slots: Option<Slots>,
-    /// What went wrong.
-    pub error: Option<ErrorNote>,
-    /// Digests of what proves it.
-    pub evidence: BTreeMap<String, Digest>,
-    /// What else a reader wants to know.
-    pub details: BTreeMap<String, String>,
-    /// The policy that was decided under; the one in force where nothing is said.
-    pub policy: Option<Policy>,
-}
-
-impl Draft {
-    /// A receipt with nothing but its kind, phase and operation.
-    pub fn new(decision_type: DecisionType, phase: Phase, operation_id: &str) -> Self {
-        Self {
-            decision_type,
-            phase,
-            operation_id: operation_id.to_owned(),
-            result: None,
-            actor: String::new(),
-            plane: None,
-            plan_id: None,
-            dataset_ids: Vec::new(),
-            backup_id: None,
-            restore_id: None,
-            slots: None,
-            error: None,
-            evidence: BTreeMap::new(),
-            details: BTreeMap::new(),
-            policy: None,
-        }
-    }
-}
 
 /// Why the log does not take a receipt.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +88,7 @@ pub struct ReceiptLog {
     ledger: Ledger,
     /// How many lines the newest state that is stored covers.
     stored: u64,
-    policy: Policy,
+    policy: ReceiptPolicy,
     clock_in_doubt: bool,
 }
 
@@ -241,13 +169,13 @@ impl ReceiptLog {
             authority,
             ledger,
             stored,
-            policy: Policy::default(),
+            policy: ReceiptPolicy::default(),
             clock_in_doubt: false,
         })
     }
 
     /// Receipts from now on are written under this policy.
-    pub fn follow(&mut self, policy: Policy) {
+    pub fn follow(&mut self, policy: ReceiptPolicy) {
         self.policy = policy;
     }
 

@@ -23,12 +23,10 @@ use contract::digest::Digest;
 use contract::id::{BackupId, DatasetId, LocationId, PlanId};
 
 use crate::domain::{
-    DamagedObject, Execution, PartRead, PartReading, Run, SlotRecord, StoredCondition, Suspension,
+    Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
+    ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
 };
-use crate::store::{
-    Acknowledgement, Change, LocationIdentity, ReceiptCopy, ReceiptLine, RefusedBundle, Store,
-    StoreError, StoredBundle,
-};
+use crate::store::{ReceiptLine, Store, StoreError};
 use rows::{damaged, from_json, instant, number, unusable};
 
 /// Every migration in order. A migration that was released is never edited: an existing state is upgraded by the ones after.
@@ -165,8 +163,8 @@ impl SqliteStore {
         from_json(&self.texts("reading the catalog", query)?, "runs")
     }
 
-    fn executions_of(&self, query: Texts) -> Result<Vec<Execution>, StoreError> {
-        from_json(&self.texts("reading executions", query)?, "executions")
+    fn operations_of(&self, query: Texts) -> Result<Vec<Operation>, StoreError> {
+        from_json(&self.texts("reading operations", query)?, "executions")
     }
 }
 
@@ -393,24 +391,24 @@ impl Store for SqliteStore {
         Ok(self.runs_of(query.bind(plan.to_string()))?.pop())
     }
 
-    fn executions(&self) -> Result<Vec<Execution>, StoreError> {
-        self.executions_of(sqlx::query_scalar(
+    fn operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.operations_of(sqlx::query_scalar(
             "SELECT body FROM executions ORDER BY sequence",
         ))
     }
 
-    fn open_executions(&self) -> Result<Vec<Execution>, StoreError> {
-        self.executions_of(sqlx::query_scalar(
+    fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.operations_of(sqlx::query_scalar(
             "SELECT body FROM executions WHERE outcome IS NULL OR outcome = 'unknown'
              ORDER BY sequence",
         ))
     }
 
-    fn executions_of_slots(
+    fn operations_of_slots(
         &self,
         plan: &PlanId,
         after: Option<Timestamp>,
-    ) -> Result<Vec<Execution>, StoreError> {
+    ) -> Result<Vec<Operation>, StoreError> {
         // Instants are written in one form, in which they sort as text.
         let after = after.map_or_else(String::new, |after| after.to_string());
         let query = sqlx::query_scalar(
@@ -418,7 +416,7 @@ impl Store for SqliteStore {
              WHERE kind = 'backup' AND slot IS NOT NULL AND plan_id = ? AND slot > ?
              ORDER BY slot, sequence",
         );
-        self.executions_of(query.bind(plan.to_string()).bind(after))
+        self.operations_of(query.bind(plan.to_string()).bind(after))
     }
 
     fn operations_with_error(
@@ -432,11 +430,11 @@ impl Store for SqliteStore {
              ORDER BY sequence DESC LIMIT ?",
         );
         let query = query.bind(plan.to_string()).bind(error.to_string());
-        self.texts("reading executions", query.bind(i64::from(most)))
+        self.texts("reading operations", query.bind(i64::from(most)))
     }
 
-    fn restores(&self) -> Result<Vec<Execution>, StoreError> {
-        self.executions_of(sqlx::query_scalar(
+    fn restores(&self) -> Result<Vec<Operation>, StoreError> {
+        self.operations_of(sqlx::query_scalar(
             "SELECT body FROM executions WHERE kind = 'restore' ORDER BY sequence",
         ))
     }
@@ -445,7 +443,7 @@ impl Store for SqliteStore {
         let query = sqlx::query_scalar(
             "SELECT started_at FROM executions ORDER BY started_at DESC LIMIT 1",
         );
-        let newest = self.texts("reading executions", query)?.pop();
+        let newest = self.texts("reading operations", query)?.pop();
         newest
             .map(|at| at.parse().map_err(|error| damaged("executions", &error)))
             .transpose()

@@ -14,11 +14,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
 use crate::domain::{
-    DamagedObject, Execution, Outcome, PartRead, PartReading, Run, SlotRecord, StoredCondition,
+    Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, Outcome, PartRead,
+    PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, State, StoredBundle, StoredCondition,
 };
-use crate::store::{
-    Acknowledgement, Change, LocationIdentity, ReceiptCopy, RefusedBundle, StoreError, StoredBundle,
-};
+use crate::store::StoreError;
 
 /// Whoever may push can have bundles refused without end. A forgotten one is only judged again.
 const REFUSED_BUNDLES_KEPT: i64 = 1_000;
@@ -36,13 +35,13 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
                 .bind(at.as_second());
             run(tx, "recording a refusal", query).await
         }
-        Change::ExecutionStarted(execution) => {
+        Change::OperationBegun(operation) => {
             let query = sqlx::query("INSERT INTO executions (operation_id, body) VALUES (?, ?)")
-                .bind(&execution.operation_id)
-                .bind(to_json(execution)?);
+                .bind(&operation.operation_id)
+                .bind(to_json(operation)?);
             run(tx, "recording an intent", query).await
         }
-        Change::ExecutionEnded {
+        Change::OperationEnded {
             operation_id,
             outcome,
             error,
@@ -294,25 +293,22 @@ async fn ended(
         .bind(operation_id.to_owned())
         .fetch_optional(&mut **tx)
         .await
-        .map_err(|error| explain("reading an execution", error))?
+        .map_err(|error| explain("reading an operation", error))?
         .ok_or_else(|| damaged("executions", &format!("`{operation_id}` has no intent")))?;
     let body: String = get(&row, "body")?;
-    let mut execution: Execution = one(&body, "executions")?;
+    let mut operation: Operation = one(&body, "executions")?;
     // Exactly one outcome follows an intent; only an unknown one is closed later, once.
-    if execution
-        .outcome
-        .is_some_and(|known| known != Outcome::Unknown)
-    {
+    if !operation.state.is_open() {
         return Err(damaged(
             "executions",
             &format!("`{operation_id}` has its outcome already"),
         ));
     }
-    execution.outcome = Some(outcome);
-    execution.ended_at = Some(at);
-    execution.error = error.map(str::to_owned);
+    operation.state = State::Ended(outcome);
+    operation.ended_at = Some(at);
+    operation.error = error.map(str::to_owned);
     let query = sqlx::query("UPDATE executions SET body = ? WHERE operation_id = ?")
-        .bind(to_json(&execution)?)
+        .bind(to_json(&operation)?)
         .bind(operation_id.to_owned());
     run(tx, "recording an outcome", query).await
 }

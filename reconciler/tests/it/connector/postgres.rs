@@ -10,11 +10,10 @@ use std::time::Duration;
 use contract::code;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use reconciler::domain::Manifest;
-use reconciler::domain::Observation;
+use reconciler::domain::{InPlace, Manifest, Observation};
 use reconciler::world::connector::{
-    self, Binding, Bounds, Cancel, Check, InPlace, Material, Mode, PostgresBinding, Target,
-    ValidationQuery, Verdict,
+    self, Binding, Bounds, Cancel, Check, Material, Mode, PostgresBinding, Target, ValidationQuery,
+    Verdict,
 };
 
 use crate::postgres_server::{Server, Session};

@@ -15,12 +15,12 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use reconciler::domain::Outcome as Ended;
 use reconciler::domain::{
-    BackupType, Execution, ExecutionKind, Restores, Run, RunStatus, SlotOutcome, SlotRecord,
-    Verification,
+    BackupType, Change, Draft, Operation, OperationKind, Restores, Run, RunStatus, SlotOutcome,
+    SlotRecord, State, Verification,
 };
 use reconciler::plan::backup_id;
-use reconciler::store::{Change, Store as _};
-use reconciler::world::receipts::{Draft, LogError, ReceiptLog};
+use reconciler::store::Store as _;
+use reconciler::world::receipts::{LogError, ReceiptLog};
 use reconciler::world::store_sqlite::SqliteStore;
 
 use super::world::{World, key};
@@ -233,8 +233,8 @@ fn an_altered_log_is_never_copied() {
     );
 }
 
-fn execution(number: usize, kind: ExecutionKind, slot: Option<i64>, plan: &str) -> Execution {
-    Execution {
+fn operation(number: usize, kind: OperationKind, slot: Option<i64>, plan: &str) -> Operation {
+    Operation {
         operation_id: format!("op.{number}"),
         kind,
         plan_id: plan.parse().unwrap(),
@@ -242,7 +242,7 @@ fn execution(number: usize, kind: ExecutionKind, slot: Option<i64>, plan: &str) 
         backup_id: Some(format!("{plan}.20261120T000000Z").parse().unwrap()),
         slot: slot.map(at),
         backup_type: None,
-        restores: (kind == ExecutionKind::Restore).then(|| Restores {
+        restores: (kind == OperationKind::Restore).then(|| Restores {
             restore_id: "rs".to_owned(),
             dataset_id: "ds".parse().unwrap(),
             in_place: true,
@@ -251,7 +251,7 @@ fn execution(number: usize, kind: ExecutionKind, slot: Option<i64>, plan: &str) 
         started_at: at(1_000 + i64::try_from(number).unwrap()),
         deadline: at(9_000),
         epoch: 1,
-        outcome: None,
+        state: State::Running,
         ended_at: None,
         error: None,
     }
@@ -299,13 +299,13 @@ const PLANS: [&str; 3] = ["bp_a", "bp_b", "bp_c"];
 fn remember(store: &SqliteStore, number: usize, (second_plan, kind, slot, outcome, code): Entry) {
     let plan = PLANS[usize::from(second_plan)];
     let kind = [
-        ExecutionKind::Backup,
-        ExecutionKind::Verify,
-        ExecutionKind::CatchUp,
-        ExecutionKind::Restore,
+        OperationKind::Backup,
+        OperationKind::Verify,
+        OperationKind::CatchUp,
+        OperationKind::Restore,
     ][usize::from(kind % 4)];
-    let one = execution(number, kind, slot, plan);
-    store.commit(&[Change::ExecutionStarted(one)], &[]).unwrap();
+    let one = operation(number, kind, slot, plan);
+    store.commit(&[Change::OperationBegun(one)], &[]).unwrap();
     let outcomes = [
         Ended::Success,
         Ended::Partial,
@@ -314,7 +314,7 @@ fn remember(store: &SqliteStore, number: usize, (second_plan, kind, slot, outcom
     ];
     if let Some(outcome) = outcomes.get(usize::from(outcome % 5)) {
         let error = [None, Some("SW1016"), Some("SW1401")][usize::from(code % 3)];
-        let ended = Change::ExecutionEnded {
+        let ended = Change::OperationEnded {
             operation_id: format!("op.{number}"),
             outcome: *outcome,
             error: error.map(str::to_owned),
@@ -342,25 +342,25 @@ proptest! {
         for (number, entry) in entries.into_iter().enumerate() {
             remember(&store, number, entry);
         }
-        let (executions, runs) = (store.executions().unwrap(), store.runs().unwrap());
-        let all = |keep: &dyn Fn(&Execution) -> bool| -> Vec<Execution> {
-            executions.iter().filter(|it| keep(it)).cloned().collect()
+        let (operations, runs) = (store.operations().unwrap(), store.runs().unwrap());
+        let all = |keep: &dyn Fn(&Operation) -> bool| -> Vec<Operation> {
+            operations.iter().filter(|it| keep(it)).cloned().collect()
         };
-        let is_open = |it: &Execution| matches!(it.outcome, None | Some(Ended::Unknown));
-        prop_assert_eq!(store.open_executions().unwrap(), all(&is_open));
-        let restores = |it: &Execution| it.kind == ExecutionKind::Restore;
+        let is_open = |it: &Operation| it.state.is_open();
+        prop_assert_eq!(store.open_operations().unwrap(), all(&is_open));
+        let restores = |it: &Operation| it.kind == OperationKind::Restore;
         prop_assert_eq!(store.restores().unwrap(), all(&restores));
-        let newest = executions.iter().map(|it| it.started_at).max();
+        let newest = operations.iter().map(|it| it.started_at).max();
         prop_assert_eq!(store.newest_start().unwrap(), newest);
         for plan in PLANS {
             let plan = plan.parse().unwrap();
             let mut slots = all(&|it| {
                 it.plan_id == plan
-                    && it.kind == ExecutionKind::Backup
+                    && it.kind == OperationKind::Backup
                     && it.slot.is_some_and(|slot| after.is_none_or(|after| slot > at(after)))
             });
             slots.sort_by_key(|it| it.slot);
-            prop_assert_eq!(store.executions_of_slots(&plan, after.map(at)).unwrap(), slots);
+            prop_assert_eq!(store.operations_of_slots(&plan, after.map(at)).unwrap(), slots);
             let code = code::Code::find("SW1016").unwrap();
             let mut wanted = all(&|it| it.plan_id == plan && it.error.as_deref() == Some("SW1016"));
             wanted.reverse();
@@ -429,26 +429,26 @@ fn failed_slots(store: &SqliteStore, log: &mut ReceiptLog, first: usize, count: 
     for number in first..first + count {
         let second = i64::try_from(number).unwrap() * 300;
         let slot = at(second);
-        let one = Execution {
+        let one = Operation {
             backup_id: Some(backup_id(&"bp_files".parse().unwrap(), slot).unwrap()),
-            ..execution(number, ExecutionKind::Backup, Some(second), "bp_files")
+            ..operation(number, OperationKind::Backup, Some(second), "bp_files")
         };
-        let operation = one.operation_id.clone();
-        let verify = execution(number, ExecutionKind::Verify, None, "bp_files");
-        let verify = Execution {
+        let id = one.operation_id.clone();
+        let verify = operation(number, OperationKind::Verify, None, "bp_files");
+        let verify = Operation {
             operation_id: format!("verify.{number}"),
             ..verify
         };
-        changes.push(Change::ExecutionStarted(Execution {
+        changes.push(Change::OperationBegun(Operation {
             started_at: slot,
             ..one.clone()
         }));
-        changes.push(Change::ExecutionStarted(Execution {
+        changes.push(Change::OperationBegun(Operation {
             started_at: slot,
             ..verify.clone()
         }));
-        for ended in [&operation, &verify.operation_id] {
-            changes.push(Change::ExecutionEnded {
+        for ended in [&id, &verify.operation_id] {
+            changes.push(Change::OperationEnded {
                 operation_id: ended.clone(),
                 outcome: Ended::Failure,
                 error: Some("SW1401".to_owned()),
@@ -470,7 +470,7 @@ fn failed_slots(store: &SqliteStore, log: &mut ReceiptLog, first: usize, count: 
             ended_at: slot,
         }));
         for (kind, operation) in [
-            (DecisionType::Backup, operation),
+            (DecisionType::Backup, id),
             (DecisionType::Verification, verify.operation_id),
         ] {
             drafts.push(Draft::new(kind, Phase::Intent, &operation));

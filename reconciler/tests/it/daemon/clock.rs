@@ -10,13 +10,13 @@ use contract::receipt::{
 };
 use jiff::{SignedDuration, Timestamp};
 use reconciler::control::Daemon;
-use reconciler::domain::{SlotOutcome, SlotRecord};
+use reconciler::domain::{Change, Draft, SlotOutcome, SlotRecord};
 use reconciler::doubt::{Clock, Witness, judge};
 use reconciler::plan::{ActivePolicy, plan};
 use reconciler::review::review;
-use reconciler::store::{Change, Store as _};
+use reconciler::store::Store as _;
 use reconciler::world::cancel::Cancel;
-use reconciler::world::receipts::{Draft, ReceiptLog};
+use reconciler::world::receipts::ReceiptLog;
 use reconciler::world::store_sqlite::SqliteStore;
 
 use super::plans::{at, backup_of, daily, id, mine, run, usual};

@@ -10,8 +10,8 @@ use contract::seal::Standing;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use reconciler::domain::{
-    BackupType, CopyState, Execution, ExecutionKind, Observation, Observed, PlanObserved, Run,
-    RunStatus, SlotOutcome, Suspension, Verification,
+    BackupType, CopyState, Observation, Observed, Operation, OperationKind, PlanObserved, Run,
+    RunStatus, SlotOutcome, State, Suspension, Verification,
 };
 use reconciler::doubt::Clock;
 use reconciler::plan::{ActivePolicy, Forget, Plan, Planned, Step, plan};
@@ -208,10 +208,10 @@ fn carry_out(
     }
 }
 
-pub(super) fn open(backup_id: &BackupId, slot: Timestamp) -> Execution {
-    Execution {
+pub(super) fn open(backup_id: &BackupId, slot: Timestamp) -> Operation {
+    Operation {
         operation_id: format!("backup.{backup_id}.1"),
-        kind: ExecutionKind::Backup,
+        kind: OperationKind::Backup,
         plan_id: id(),
         dataset_ids: BTreeSet::new(),
         backup_id: Some(backup_id.clone()),
@@ -222,7 +222,7 @@ pub(super) fn open(backup_id: &BackupId, slot: Timestamp) -> Execution {
         started_at: slot,
         deadline: slot,
         epoch: 1,
-        outcome: None,
+        state: State::Running,
         ended_at: None,
         error: None,
     }

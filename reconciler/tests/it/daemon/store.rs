@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use reconciler::domain::{
-    BackupType, DamagedObject, Execution, ExecutionKind, Outcome, PartRead, PartReading, Run,
-    RunStatus, SlotOutcome, SlotRecord, Verification,
+    Acknowledgement, BackupType, Change, DamagedObject, LocationIdentity, Operation, OperationKind,
+    Outcome, PartRead, PartReading, RefusedBundle, Run, RunStatus, SlotOutcome, SlotRecord, State,
+    Verification,
 };
-use reconciler::store::{
-    Acknowledgement, Change, LocationIdentity, ReceiptLine, RefusedBundle, Store as _, StoreError,
-};
+use reconciler::store::{ReceiptLine, Store as _, StoreError};
 use reconciler::world::store_sqlite::SqliteStore;
 
 fn at(second: i64) -> Timestamp {
@@ -176,9 +175,9 @@ fn a_recovery_point_is_never_replaced_and_a_failed_run_is() {
 #[test]
 fn an_intent_has_one_outcome_and_only_an_unknown_one_is_resolved() {
     let (_folder, store) = scratch();
-    let started = Change::ExecutionStarted(Execution {
+    let started = Change::OperationBegun(Operation {
         operation_id: "backup.bp.1".to_owned(),
-        kind: ExecutionKind::Backup,
+        kind: OperationKind::Backup,
         plan_id: "bp".parse().unwrap(),
         dataset_ids: BTreeSet::new(),
         backup_id: None,
@@ -189,11 +188,11 @@ fn an_intent_has_one_outcome_and_only_an_unknown_one_is_resolved() {
         started_at: at(1),
         deadline: at(2),
         epoch: 1,
-        outcome: None,
+        state: State::Running,
         ended_at: None,
         error: None,
     });
-    let ended = |outcome| Change::ExecutionEnded {
+    let ended = |outcome| Change::OperationEnded {
         operation_id: "backup.bp.1".to_owned(),
         outcome,
         error: None,

@@ -4,17 +4,12 @@ use contract::id::{BackupId, PlanId};
 use contract::receipt::{DecisionType, Outcome as Result_, Phase, Slots};
 use jiff::Timestamp;
 
-use super::execute::Subject;
-use crate::domain::{Run, SlotOutcome, SlotRecord};
+use super::Subject;
+use crate::domain::{Draft, Run, SlotOutcome, SlotRecord};
 use crate::failure::Failure;
-use crate::world::receipts::Draft;
-
-pub(super) fn slot_operation(plan_id: &PlanId, slot: Timestamp) -> String {
-    format!("slot.{plan_id}.{}", crate::plan::stamp(slot))
-}
 
 /// A slot that a run ended. One that ended well and late says so.
-pub(super) fn ended(
+pub fn slot_ended(
     (plan_id, slot, backup_id): (&PlanId, Timestamp, &BackupId),
     failure: Option<&Failure>,
     late: Option<String>,
@@ -36,8 +31,13 @@ pub(super) fn ended(
     }
 }
 
+/// The operation that the end of a slot is recorded under.
+pub(super) fn slot_operation(slot: &SlotRecord) -> String {
+    format!("slot.{}.{}", slot.plan_id, crate::plan::stamp(slot.first))
+}
+
 /// What is said of a run that did not fit its window.
-pub(super) fn late(run: &Run) -> Option<String> {
+pub fn late(run: &Run) -> Option<String> {
     run.overran.then(|| {
         format!(
             "its run ended at {}, after its completion window",
@@ -46,7 +46,8 @@ pub(super) fn late(run: &Run) -> Option<String> {
     })
 }
 
-pub(super) fn slot_receipt(
+/// The receipt of one slot that a run ended, or of several that were missed.
+pub fn slot_receipt(
     subject: &Subject,
     operation_id: &str,
     slot: &SlotRecord,

@@ -1,4 +1,5 @@
-//! Owns what is known of one effect: its intent, and its outcome once there is one.
+//! Owns what is known of one operation: its intent, its state, and its outcome once there is one. How it gets from one state to the
+//! next is [`crate::operation::transition`].
 
 use std::collections::BTreeSet;
 
@@ -8,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::BackupType;
 
-/// What an execution does.
+/// What an operation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ExecutionKind {
+pub enum OperationKind {
     /// Takes a recovery point.
     Backup,
     /// Reads one again.
@@ -22,7 +23,7 @@ pub enum ExecutionKind {
     Restore,
 }
 
-impl ExecutionKind {
+impl OperationKind {
     /// The word in tables and receipts.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,7 +35,7 @@ impl ExecutionKind {
     }
 }
 
-/// How an execution ended.
+/// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -60,13 +61,50 @@ impl Outcome {
     }
 }
 
+/// Where an operation stands. Stored as the outcome, which an operation that runs has none of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum State {
+    /// It was decided; nothing is recorded yet, and nothing may happen.
+    #[serde(skip)]
+    Ready,
+    /// Its intent is recorded, its outcome is not.
+    #[serde(skip)]
+    Running,
+    /// It ended; an unknown outcome is resolved later, once.
+    Ended(Outcome),
+}
+
+impl State {
+    const fn running() -> Self {
+        Self::Running
+    }
+
+    const fn is_running(&self) -> bool {
+        matches!(self, Self::Running)
+    }
+
+    /// How it ended, if it did.
+    pub const fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Ended(outcome) => Some(outcome),
+            Self::Ready | Self::Running => None,
+        }
+    }
+
+    /// Whether an outcome is still to come: exactly one follows an intent, and an unknown one is resolved once.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Running | Self::Ended(Outcome::Unknown))
+    }
+}
+
 /// One effect: begun with an intent, ended with exactly one outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Execution {
+pub struct Operation {
     /// `<kind>.<subject>.<attempt>`.
     pub operation_id: String,
     /// What it does.
-    pub kind: ExecutionKind,
+    pub kind: OperationKind,
     /// The plan it acts for.
     pub plan_id: PlanId,
     /// The datasets it takes or restores; empty in records of earlier versions, and where it concerns the repository.
@@ -92,9 +130,13 @@ pub struct Execution {
     pub deadline: Timestamp,
     /// Which life of the process began it.
     pub epoch: u64,
-    /// How it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
+    /// Where it stands.
+    #[serde(
+        rename = "outcome",
+        default = "State::running",
+        skip_serializing_if = "State::is_running"
+    )]
+    pub state: State,
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -112,4 +154,22 @@ pub struct Restores {
     pub dataset_id: DatasetId,
     /// Whether it goes over the live data.
     pub in_place: bool,
+}
+
+/// What can be seen of an in-place restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InPlace {
+    /// The live data are the restored ones, the old ones are kept here.
+    Done {
+        /// Its name.
+        kept: String,
+    },
+    /// The live data are the restored ones, the old ones are not put aside yet.
+    Exchanged,
+    /// The live data are the old ones; this is what was left beside them.
+    NotDone {
+        /// Its name.
+        left: String,
+    },
 }

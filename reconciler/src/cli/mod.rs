@@ -28,7 +28,7 @@ use crate::api::{Asked, Operation};
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
-use crate::control::{Daemon, operate, round, timekeeping};
+use crate::control::{Daemon, operate, overview, timekeeping};
 use crate::failure::Failure;
 use crate::service;
 use crate::world::cancel::Cancel;
@@ -313,7 +313,7 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Run => forever(config()?),
         Command::Once => {
             let daemon = Daemon::open(config()?, stop_on_signal()?)?;
-            let round = round::round(&daemon)?;
+            let round = service::once::once(daemon)?;
             if let Some(problem) = &round.followed.problem {
                 tell(problem, format);
             }
@@ -330,8 +330,8 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
                 return Ok(u8::from(status.is_stalled()));
             }
             let daemon = reading(config)?;
-            let preview = round::stand(&daemon)?;
-            let status = round::status_of(&daemon, &preview, clock::now())?;
+            let preview = overview::stand(&daemon)?;
+            let status = overview::status_of(&daemon, &preview, clock::now())?;
             show::status(&status, format)?;
             Ok(u8::from(status.is_stalled()))
         }
@@ -457,7 +457,7 @@ fn cancel(config: &Config, operation: &str) -> Result<u8, Failure> {
 
 fn planned(config: Config, format: Format) -> Result<u8, Failure> {
     let daemon = reading(config)?;
-    let preview = round::preview(&daemon)?;
+    let preview = overview::preview(&daemon)?;
     show::preview(&preview, format)?;
     Ok(match &preview.followed.problem {
         Some(problem) => {

@@ -8,12 +8,13 @@ use super::{Format, json, print};
 use crate::api::{Operation, State};
 use crate::control::doctor::Finding;
 use crate::control::execute::Done;
+use crate::control::overview::Preview;
 use crate::control::restore::Restored;
-use crate::control::round::{Preview, Round};
 use crate::control::timekeeping::ClockView;
 use crate::domain::{Outcome, Run, SlotRecord, Suspension, Verification};
 use crate::failure::Failure;
 use crate::plan::Plan;
+use crate::service::once::Round;
 use crate::status::{Light, Status, Word};
 use crate::words::{bytes, count};
 

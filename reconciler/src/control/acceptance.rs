@@ -6,7 +6,7 @@ use contract::id::BackupId;
 use contract::receipt::{DecisionType, Phase};
 
 use super::look::POINT_GONE;
-use super::{Daemon, round};
+use super::{Daemon, copies};
 use crate::domain::{Acknowledgement, Change, Draft, Outcome, Run};
 use crate::failure::Failure;
 use crate::operation::result;
@@ -53,6 +53,6 @@ pub fn accept(daemon: &Daemon, backup_id: &BackupId, note: &str) -> Result<Run, 
         note,
     });
     daemon.commit(&[change], vec![draft], now)?;
-    let _ = round::copy_receipts(daemon);
+    let _ = copies::copy_receipts(daemon);
     Ok(run)
 }

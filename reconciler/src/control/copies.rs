@@ -80,8 +80,13 @@ impl Older {
     }
 }
 
+/// Copies the log and its checkpoint to every location that can be used, and says which copies failed.
+pub fn copy_receipts(daemon: &Daemon) -> Vec<Failure> {
+    copy(daemon).unwrap_or_else(|failure| vec![failure])
+}
+
 /// Copies the log to every location whose copy is older: only what it misses, where it is as it was left.
-pub(super) fn copy(daemon: &Daemon) -> Result<Vec<Failure>, Failure> {
+fn copy(daemon: &Daemon) -> Result<Vec<Failure>, Failure> {
     // Children copy what lies in one folder, so that another copy must not lay out its own meanwhile.
     let _alone = daemon.alone(&daemon.copying);
     let mut failures = Vec::new();

@@ -10,7 +10,7 @@ use contract::code::{self, Code};
 use serde::{Deserialize, Serialize};
 
 use super::policy;
-use super::{Daemon, locations, round};
+use super::{Daemon, locations, overview};
 use crate::config::Tcp;
 use crate::domain::Observation;
 use crate::failure::Failure;
@@ -145,7 +145,7 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
                     ),
                 )),
             }
-            findings.push(if round::receipt_key_listed(daemon, &followed) {
+            findings.push(if overview::receipt_key_listed(daemon, &followed) {
                 well("receipt key", "the trust root lists it")
             } else {
                 ill(
@@ -182,8 +182,8 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
 /// Whatever makes `status` red under the policy that would be followed is a failure here too, once.
 fn status_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
     let judged = policy::peek(daemon, clock::now())
-        .and_then(|followed| round::observe_and_plan(daemon, followed, clock::now()))
-        .and_then(|preview| round::status_of(daemon, &preview, clock::now()));
+        .and_then(|followed| overview::observe_and_plan(daemon, followed, clock::now()))
+        .and_then(|preview| overview::status_of(daemon, &preview, clock::now()));
     // A policy that cannot be followed is a finding already.
     let Ok(status) = judged else { return };
     let plans = status.plans.iter().map(|plan| &plan.condition);

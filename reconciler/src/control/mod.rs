@@ -1,5 +1,5 @@
 //! Owns the shell around the pure core: it fetches, looks, asks [`crate::plan`] and [`crate::review`], executes and records.
-//! Never decides about policy. The interesting function is [`round::round`].
+//! Never decides about policy. The interesting function is [`execute::execute`].
 #![expect(
     clippy::disallowed_methods,
     reason = "shell: this is where what was planned is carried out"
@@ -7,7 +7,7 @@
 
 pub mod acceptance;
 pub mod care;
-mod copies;
+pub mod copies;
 pub mod doctor;
 pub mod effects;
 pub mod execute;
@@ -16,11 +16,10 @@ mod judged;
 pub mod locations;
 pub mod look;
 pub mod operate;
+pub mod overview;
 pub mod policy;
-mod queue;
 pub mod recover;
 pub mod restore;
-pub mod round;
 pub mod source;
 mod spool;
 pub mod suspension;
@@ -61,6 +60,14 @@ use locations::Locations;
 
 /// How often a thread that waits for a lock, or for the next second, checks again.
 const TICK: Duration = Duration::from_millis(20);
+
+/// A wait notices within this time that it is to end.
+const STOPS_WITHIN: Duration = Duration::from_millis(100);
+
+/// A running daemon looks this often whether a later one has taken its store over, and then ends.
+pub const HOLD_LOOK: Duration = Duration::from_secs(15);
+/// A daemon that took a store over begins after this time: the one before has noticed, and ended its workers.
+const PREDECESSOR_ENDS: Duration = Duration::from_secs(30);
 
 /// One process, or a part of its work that can be ended alone.
 #[derive(Debug, Clone)]
@@ -154,6 +161,15 @@ fn exposed(config: &Config) -> Vec<Failure> {
         .collect()
 }
 
+/// Waits, but not longer than until the process is asked to end.
+fn outlast(effects: &dyn Effects, stop: &Cancel, length: Duration) {
+    let mut waited = Duration::ZERO;
+    while waited < length && !stop.is_cancelled() {
+        effects.pause(STOPS_WITHIN);
+        waited += STOPS_WITHIN;
+    }
+}
+
 impl Daemon {
     /// Takes the store's lock and reads the receipt log back.
     pub fn open(config: Config, stop: Cancel) -> Result<Self, Failure> {
@@ -170,6 +186,15 @@ impl Daemon {
         store: Box<dyn Store>,
         effects: Arc<dyn Effects>,
     ) -> Result<Self, Failure> {
+        if store.took_over() {
+            let seconds = PREDECESSOR_ENDS.as_secs();
+            tracing::warn!(
+                event = "store_taken_over",
+                seconds,
+                "the lock in the state folder is another file than before: whatever holds the old one gets some seconds to end"
+            );
+            outlast(effects.as_ref(), &stop, PREDECESSOR_ENDS);
+        }
         let exposed = was_open.into_iter().chain(exposed(&config)).collect();
         let daemon = Self::over(config, store, effects, stop, true, exposed)?;
         for failure in &daemon.exposed {

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::execute::{self, Done};
 use super::policy::{self, Followed};
-use super::{Daemon, locations, look, recover, round};
+use super::{Daemon, copies, locations, look, recover};
 use crate::domain::Observed;
 use crate::failure::Failure;
 use crate::plan::{self, Plan, Planned, Step, Verify};
@@ -26,7 +26,7 @@ pub fn backup(daemon: &Daemon, plan_id: &PlanId) -> Result<Vec<Done>, Failure> {
     locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
     let done = backup_under(daemon, &followed, plan_id, None, now)?;
-    let _ = round::copy_receipts(daemon);
+    let _ = copies::copy_receipts(daemon);
     Ok(vec![done])
 }
 
@@ -76,7 +76,7 @@ pub fn verify(daemon: &Daemon, wanted: Option<&BackupId>) -> Result<Vec<Done>, F
     for planned in checks_under(daemon, &followed, wanted, now)? {
         done.push(execute::execute(daemon, &followed, &planned)?);
     }
-    let _ = round::copy_receipts(daemon);
+    let _ = copies::copy_receipts(daemon);
     Ok(done)
 }
 

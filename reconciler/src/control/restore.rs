@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 
 use super::policy::{self, Followed};
 use super::spool::spool;
-use super::{Daemon, locations, recover, round};
+use super::{Daemon, copies, locations, recover};
 use crate::domain::{Draft, Operation, OperationKind, Outcome, Restores, Run, State};
 use crate::failure::Failure;
 use crate::operation::{Details, Ending, result};
@@ -151,7 +151,7 @@ pub fn restore(daemon: &Daemon, request: &Request) -> Result<Restored, Failure> 
     locations::confirm(daemon, now)?;
     recover::recover(daemon, &followed)?;
     let restored = restore_under(daemon, &followed, request, now);
-    let _ = round::copy_receipts(daemon);
+    let _ = copies::copy_receipts(daemon);
     restored
 }
 
@@ -461,6 +461,8 @@ fn stage_and_apply(
         folder: &folder,
         manifest: run.manifests.get(held_as),
     };
+    // Reading took long: what is put in place is recorded, or is not put in place.
+    daemon.store.holds()?;
     daemon.meter.begin(Stage::Applying);
     let summary = connector::restore(binding, material, &admitted.mode, bounds)?;
     if let Some(bad) = summary.checks.iter().find(|check| !check.has_passed()) {

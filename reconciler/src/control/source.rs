@@ -10,7 +10,7 @@ use contract::receipt::{DecisionType, Outcome as Result_, Phase, SOURCE_IN_DOUBT
 use jiff::Timestamp;
 
 use super::policy::{self, Followed};
-use super::{Daemon, round};
+use super::{Daemon, copies};
 use crate::collapse;
 use crate::domain::{Acknowledgement, Change, Draft, Outcome, Run, State};
 use crate::failure::Failure;
@@ -113,6 +113,6 @@ pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Vec<Ru
         changes.push(Change::RunChanged(Box::new(run.clone())));
     }
     daemon.commit(&changes, drafts, now)?;
-    let _ = round::copy_receipts(daemon);
+    let _ = copies::copy_receipts(daemon);
     Ok(accepted)
 }

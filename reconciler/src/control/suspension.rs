@@ -7,7 +7,7 @@ use contract::receipt::{DecisionType, Outcome, Phase};
 use jiff::Timestamp;
 
 use super::policy::{self, Followed};
-use super::{Daemon, operate, round};
+use super::{Daemon, copies, operate};
 use crate::domain::{Change, Draft, Suspension};
 use crate::failure::Failure;
 use crate::plan::stamp;
@@ -94,6 +94,6 @@ fn record(
         draft.details.insert((*name).to_owned(), value.clone());
     }
     daemon.commit(&[change], vec![draft], daemon.now())?;
-    let _ = round::copy_receipts(daemon);
+    let _ = copies::copy_receipts(daemon);
     Ok(())
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::policy::{self, Followed};
-use super::{Daemon, round};
+use super::{Daemon, copies};
 use crate::domain::Draft;
 use crate::doubt::Clock;
 use crate::failure::Failure;
@@ -74,6 +74,6 @@ pub fn confirm(daemon: &Daemon) -> Result<Option<ClockView>, Failure> {
     let details = details.map(|(name, value)| (name.to_owned(), value));
     draft.details.extend(details);
     daemon.commit(&[], vec![draft], now)?;
-    let _ = round::copy_receipts(daemon);
+    let _ = copies::copy_receipts(daemon);
     Ok(Some(before))
 }

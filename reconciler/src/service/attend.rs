@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
+use crate::control::execute::Done;
 use crate::control::policy::{self, Followed};
 use crate::control::{Daemon, execute, look, recover};
 use crate::domain::PlanObserved;
@@ -31,6 +32,10 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Attended {
     /// What the plan waits for is then.
     pub(super) wait: Duration,
+    /// What was due.
+    pub(super) follows: Follows,
+    /// What was done of it.
+    pub(super) done: Vec<Done>,
 }
 
 /// What follows from a look at a plan.
@@ -56,6 +61,7 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         let Some(again) = service.claims.try_plan(plan_id) else {
             return Ok(Attended {
                 wait: Duration::ZERO,
+                ..looked.attended(service.daemon.now())
             });
         };
         claim = again;
@@ -69,6 +75,8 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         .claims
         .data_to_read(&datasets.unwrap_or_default())
         .await;
+    let follows = looked.follows.clone();
+    let mut all_done = Vec::new();
     let mut is_over = false;
     let mut tried = BTreeSet::new();
     let mut held = Some(worker);
@@ -90,15 +98,17 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         let running = running.map_err(|_| ended())?;
         let overtime = Overtime::of(&step, service.daemon.now(), worker);
         let beside = Arc::clone(service);
-        blocking(&service.daemon, move || {
+        let done = blocking(&service.daemon, move || {
             let since = daemon.now();
             let done = execute::execute(&daemon, &followed, &step);
             // Given back where the work is: nobody stops waiting for it before.
             drop(running);
-            beside.requests.carried_out(since, &done?);
-            Ok(())
+            let done = done?;
+            beside.requests.carried_out(since, &done);
+            Ok(done)
         })
         .await?;
+        all_done.push(done);
         held = overtime.end();
         service.recorded.notify_one();
     }
@@ -112,7 +122,11 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
     if is_over || looked.steps().iter().any(is_new) {
         attended.wait = Duration::ZERO;
     }
-    Ok(attended)
+    Ok(Attended {
+        follows,
+        done: all_done,
+        ..attended
+    })
 }
 
 async fn free_worker(service: &Service) -> Result<OwnedSemaphorePermit, Failure> {
@@ -236,6 +250,10 @@ impl Looked {
             let left = until.duration_since(now).as_secs();
             Duration::from_secs(u64::try_from(left).unwrap_or(0))
         });
-        Attended { wait }
+        Attended {
+            wait,
+            follows: self.follows.clone(),
+            done: Vec::new(),
+        }
     }
 }

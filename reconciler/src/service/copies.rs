@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::control::round;
+use crate::control::copies;
 use crate::failure::Failure;
 use crate::world::cancel::Cancel;
 
@@ -28,7 +28,8 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
         }
         tokio::time::sleep(GATHERED).await;
         let daemon = service.daemon.clone();
-        for failure in blocking(&service.daemon, move || Ok(round::copy_receipts(&daemon))).await? {
+        for failure in blocking(&service.daemon, move || Ok(copies::copy_receipts(&daemon))).await?
+        {
             tracing::warn!(code = %failure.code, "{}", failure.message);
         }
     }
@@ -37,7 +38,7 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
 /// Copies what was recorded last, although everything else ends. A location that hangs is left behind.
 pub(super) async fn last(service: &Service) {
     let daemon = service.daemon.part(Cancel::new(), None);
-    let copied = blocking(&service.daemon, move || Ok(round::copy_receipts(&daemon)));
+    let copied = blocking(&service.daemon, move || Ok(copies::copy_receipts(&daemon)));
     if tokio::time::timeout(LAST, copied).await.is_err() {
         tracing::warn!("the newest receipts are not at every location yet");
     }

@@ -5,6 +5,7 @@
 mod attend;
 mod claims;
 mod copies;
+pub mod once;
 mod requests;
 mod scheduler;
 mod source;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::code;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -71,19 +72,21 @@ struct Service {
     asked: Arc<Semaphore>,
 }
 
+fn runtime() -> Result<Runtime, Failure> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(DECIDING).enable_all();
+    builder.build().map_err(|error| {
+        Failure::new(
+            code::EFFECT_PANICKED,
+            format!("the service cannot start: {error}"),
+            "look at the limits of this process",
+        )
+    })
+}
+
 /// Serves until the daemon is asked to end, or can record nothing any more.
 pub fn run(daemon: Daemon) -> Result<(), Failure> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(DECIDING)
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::new(
-                code::EFFECT_PANICKED,
-                format!("the service cannot start: {error}"),
-                "look at the limits of this process",
-            )
-        })?;
+    let runtime = runtime()?;
     // The store ends after the tasks, and not within one.
     let ended = runtime.block_on(async {
         let listener = server::bind(&daemon.config.socket_path())?;
@@ -130,28 +133,14 @@ where
     Front: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     let (wake, woken) = mpsc::unbounded_channel();
-    let workers = daemon.config.workers();
-    let service = Arc::new(Service {
-        daemon,
-        workers: Arc::new(Semaphore::new(workers as usize)),
-        running: Arc::new(Semaphore::new(MOST_EFFECTS as usize)),
-        looks: Semaphore::new(LOOKS),
-        active: watch::Sender::new(None),
-        wake,
-        view: View::default(),
-        claims: Claims::default(),
-        recorded: Notify::new(),
-        look_at_source: Notify::new(),
-        inspecting: tokio::sync::Mutex::new(()),
-        requests: Requests::default(),
-        asked: Arc::new(Semaphore::new(MOST_REQUESTS as usize)),
-    });
+    let service = Arc::new(Service::new(daemon, wake));
     let mut tasks = JoinSet::new();
     tasks.spawn(source::follow(Arc::clone(&service)));
     tasks.spawn(upkeep::keep_up(Arc::clone(&service)));
     tasks.spawn(scheduler::schedule(Arc::clone(&service), woken));
     tasks.spawn(view::keep(Arc::clone(&service)));
     tasks.spawn(copies::keep(Arc::clone(&service)));
+    tasks.spawn(upkeep::hold(Arc::clone(&service)));
     tasks.spawn(front(Arc::<Service>::clone(&service)));
     let ended = tokio::select! {
         biased;
@@ -168,6 +157,25 @@ where
 }
 
 impl Service {
+    fn new(daemon: Daemon, wake: mpsc::UnboundedSender<Wake>) -> Self {
+        let workers = daemon.config.workers();
+        Self {
+            daemon,
+            workers: Arc::new(Semaphore::new(workers as usize)),
+            running: Arc::new(Semaphore::new(MOST_EFFECTS as usize)),
+            looks: Semaphore::new(LOOKS),
+            active: watch::Sender::new(None),
+            wake,
+            view: View::default(),
+            claims: Claims::default(),
+            recorded: Notify::new(),
+            look_at_source: Notify::new(),
+            inspecting: tokio::sync::Mutex::new(()),
+            requests: Requests::default(),
+            asked: Arc::new(Semaphore::new(MOST_REQUESTS as usize)),
+        }
+    }
+
     async fn asked_to_end(&self) {
         self.daemon.stop.cancelled().await;
     }

@@ -57,7 +57,7 @@ pub(super) fn announce(service: &Service, followed: &Arc<Followed>) {
 }
 
 /// What is open of a plan that left the policy has nobody else who would close it, and its points nobody who would show them.
-async fn look_after_former(
+pub(super) async fn look_after_former(
     service: &Arc<Service>,
     followed: &Arc<Followed>,
 ) -> Result<(), Failure> {

@@ -9,6 +9,8 @@ use contract::id::LocationId;
 use crate::control::Daemon;
 use crate::failure::Failure;
 
+use crate::control::HOLD_LOOK;
+
 use super::scheduler::Wake;
 use super::{Service, blocking, is_fatal, told};
 
@@ -40,6 +42,15 @@ pub(super) async fn keep_up(service: Arc<Service>) -> Result<(), Failure> {
             return Ok(());
         }
     }
+}
+
+/// Ends the service when a later daemon has taken the store over: nothing that it does could be recorded.
+pub(super) async fn hold(service: Arc<Service>) -> Result<(), Failure> {
+    while service.rest(HOLD_LOOK).await {
+        let daemon = service.daemon.clone();
+        blocking(&service.daemon, move || Ok(daemon.store.holds()?)).await?;
+    }
+    Ok(())
 }
 
 fn usable(daemon: &Daemon) -> Result<BTreeSet<LocationId>, Failure> {

@@ -9,7 +9,7 @@ use contract::id::PlanId;
 use tokio::sync::Notify;
 
 use crate::control::policy::Followed;
-use crate::control::{Daemon, round};
+use crate::control::{Daemon, overview};
 use crate::domain::{Observed, Operation, PlanObserved, Run};
 use crate::failure::Failure;
 use crate::plan::{self, Plan, Stall, own_plans};
@@ -136,7 +136,7 @@ fn remember(service: &Service, followed: &Followed) -> Result<Option<Status>, Fa
         return Ok(None);
     }
     let status = derive(service, followed)?;
-    round::remember(&service.daemon, &status)?;
+    overview::remember(&service.daemon, &status)?;
     Ok(Some(status))
 }
 
@@ -151,7 +151,7 @@ fn tell(status: &Status, light: &mut Option<Light>) {
 pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, Failure> {
     let daemon: &Daemon = &service.daemon;
     let now = daemon.now();
-    let source = round::source_of(daemon, followed);
+    let source = overview::source_of(daemon, followed);
     let before = daemon.store.conditions()?;
     // What began since a plan was looked at, and what ended.
     let mut open: BTreeMap<PlanId, Vec<Operation>> = BTreeMap::new();

@@ -96,7 +96,7 @@ fn what(random: &mut Rng, script: &Script) -> What {
     // What rots at the only place where it is stays so.
     let can_rot = script.plans.values().all(|plan| plan.locations.len() > 1);
     let (number, durable) = (random.u32(1..=30), random.bool());
-    match random.u32(0..22) {
+    match random.u32(0..23) {
         0 => What::GitHangs,
         1 => What::GitRewinds,
         2 => What::PolicyPublished,
@@ -127,6 +127,7 @@ fn what(random: &mut Rng, script: &Script) -> What {
         )
         .cloned()
         .unwrap_or(What::Verify),
+        21 => What::TakenOver,
         _ => What::Suspend(plan),
     }
 }

@@ -24,6 +24,7 @@ use contract::digest::Digest;
 use jiff::SignedDuration;
 use serde::Serialize;
 use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
 
 pub use chance::of_chance;
 pub use script::{Script, What};
@@ -36,7 +37,7 @@ use world::{Fate, Shared, World};
 
 use crate::api::server::Handler;
 use crate::api::{Ask, Asked, State};
-use crate::control::Daemon;
+use crate::control::{Daemon, effects};
 use crate::failure::Failure;
 use crate::service;
 use crate::status::{Status, Word};
@@ -52,6 +53,8 @@ const STILLBORN: u32 = 20;
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// A policy is active within this time after it was published and the daemon was notified.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
+/// A daemon whose store was taken over has ended within this time.
+const SUPERSEDED_ENDS: Duration = Duration::from_secs(30);
 /// How often retention is checked in one simulation.
 const LOOKS_AT_RETENTION: u64 = 24;
 
@@ -87,6 +90,10 @@ struct Play {
     asked_to_end: Mutex<Option<Duration>>,
     broken: Mutex<Vec<Broken>>,
     last: Mutex<Option<Status>>,
+    /// The daemon that took the store over, and since when.
+    successor: Mutex<Option<(JoinHandle<Result<(), Failure>>, Duration)>>,
+    /// Daemons that took the store over. Their store must not be dropped within a task.
+    kept: Mutex<Vec<Daemon>>,
     events: Vec<Event>,
 }
 
@@ -136,6 +143,8 @@ pub fn play(script: &Script) -> Result<Report, Failure> {
         asked_to_end: Mutex::default(),
         broken: Mutex::default(),
         last: Mutex::default(),
+        successor: Mutex::default(),
+        kept: Mutex::default(),
         events,
     });
     let lasts = Duration::from_secs(script.lasts.get());
@@ -181,6 +190,7 @@ fn open(world: &Shared, config: crate::config::Config) -> Result<Daemon, Failure
         store: SqliteStore::open(&config.store_path())?,
         world: Arc::clone(world),
     };
+    world.opened(store.epoch());
     let effects = Arc::<World>::clone(world);
     Daemon::open_with(config, Cancel::new(), None, Box::new(store), effects)
 }
@@ -203,15 +213,57 @@ fn live(play: &Arc<Play>, daemon: Daemon) -> Result<Life, Failure> {
         let life = tokio::select! {
             biased;
             () = world.killed() => Life::Killed,
-            ended = serves => Life::Ended(ended),
+            ended = last_of_all(play, serves) => Life::Ended(ended),
         };
+        lock(&play.successor).take();
         world.rest();
         life
     });
     // Whatever was under way ends where it waits, as in a process that is killed.
     drop(runtime);
+    lock(&play.kept).clear();
     drop(daemon);
     Ok(life)
+}
+
+/// The end of the daemon, or of the last one that took its store over: the ones before end by themselves, and soon.
+async fn last_of_all(
+    play: &Play,
+    serves: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let late = async {
+        loop {
+            let since = lock(&play.successor).as_ref().map(|(_, since)| *since);
+            let age = since.map_or(Duration::ZERO, |since| {
+                play.world.elapsed().saturating_sub(since)
+            });
+            if age > SUPERSEDED_ENDS {
+                return;
+            }
+            tokio::time::sleep(SUPERSEDED_ENDS / 3).await;
+        }
+    };
+    let mut ended = tokio::select! {
+        biased;
+        ended = serves => ended,
+        () = late => {
+            let what = "a daemon goes on after another one took its store over";
+            play.broke("one daemon", what.to_owned());
+            Ok(())
+        }
+    };
+    loop {
+        let Some((next, _)) = lock(&play.successor).take() else {
+            return ended;
+        };
+        if !matches!(&ended, Err(failure) if failure.code == code::STORE_TAKEN_OVER) {
+            tracing::info!(
+                ?ended,
+                "the daemon ended as another one took its store over"
+            );
+        }
+        ended = next.await.map_err(|error| unusable(&error))?;
+    }
 }
 
 fn lock<T>(one: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -366,6 +418,10 @@ async fn happens(
             std::future::pending::<()>().await;
         }
         What::SecondDaemon => second_daemon(play, daemon),
+        What::TakenOver => {
+            taken_over(play, daemon)?;
+            std::future::pending::<()>().await;
+        }
         What::ClockJumps(jump) => world.jump(jump.seconds),
         What::Backup(plan) => {
             let plan_id = plan.clone();
@@ -425,6 +481,25 @@ async fn publish(play: &Play, handler: &Arc<dyn Handler>) -> Result<(), Failure>
     Ok(())
 }
 
+/// A second daemon takes the store over, and from here on the script happens to it.
+fn taken_over(play: &Arc<Play>, daemon: &Daemon) -> Result<(), Failure> {
+    let store = daemon.config.store_path();
+    let file = store.parent().unwrap_or(&store).join("lock");
+    std::fs::remove_file(file).map_err(|error| unusable(&error))?;
+    let (beside, config) = (Arc::clone(play), daemon.config.clone());
+    // A task of its own: that of the first daemon ends with it.
+    let next = tokio::spawn(async move {
+        let world = Arc::clone(&beside.world);
+        let opened = effects::answer(beside.world.as_ref(), move || open(&world, config)).await;
+        let next = opened.map_err(|why| unusable(&why))??;
+        lock(&beside.kept).push(next.clone());
+        let shown = next.clone();
+        service::serve(next, move |handler| events(beside, shown, handler)).await
+    });
+    *lock(&play.successor) = Some((next, play.world.elapsed()));
+    Ok(())
+}
+
 /// Two daemons never work on one state folder.
 fn second_daemon(play: &Play, daemon: &Daemon) {
     let path = daemon.config.store_path();
@@ -437,6 +512,11 @@ fn second_daemon(play: &Play, daemon: &Daemon) {
 
 fn report(play: &Play, script: &Script, config: crate::config::Config) -> Result<Report, Failure> {
     let mut broken = std::mem::take(&mut *lock(&play.broken));
+    broken.extend(play.world.outdated().into_iter().map(|what| Broken {
+        property: "one daemon",
+        at: play.world.elapsed().as_secs(),
+        what,
+    }));
     let store = SqliteStore::open_read_only(&config.store_path())?;
     let receipts = store.receipts_size()?;
     let mut lines = store.receipts(0, receipts)?;

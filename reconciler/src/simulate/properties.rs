@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::script::{Event, PlanScript, What};
 use super::storage::Answers;
 use super::world::{Shared, World};
-use crate::control::{Daemon, effects, round};
+use crate::control::{Daemon, effects, overview};
 use crate::domain::{OperationKind, Outcome, Run, SlotOutcome, SlotRecord, State};
 use crate::failure::Failure;
 use crate::status::{Status, Word};
@@ -357,7 +357,7 @@ pub(super) async fn retention(world: &Shared, daemon: &Daemon) -> Vec<Broken> {
     let work = move || {
         let mut broken = Vec::new();
         let began = answers(&beside);
-        let Ok(preview) = round::stand(&looked) else {
+        let Ok(preview) = overview::stand(&looked) else {
             return broken;
         };
         // A fault that began or ended during the look says nothing.

@@ -140,6 +140,8 @@ pub enum What {
     Stopped,
     /// A second daemon is started on the same state folder.
     SecondDaemon,
+    /// The lock of the state folder is lost, and a second daemon takes it over beside this one.
+    TakenOver,
     /// The clock jumps.
     ClockJumps(Jump),
     /// A person asks for a backup.

@@ -43,12 +43,12 @@ pub(super) struct Fated<S> {
 
 impl<S: Store> Store for Fated<S> {
     fn commit(&self, changes: &[Change], receipts: &[ReceiptLine]) -> Result<(), StoreError> {
-        let Some(fate) = self.world.next_commit(|| border(changes)) else {
-            return self.store.commit(changes, receipts);
-        };
-        if fate.durable {
+        let fate = self.world.next_commit(|| border(changes));
+        if fate.is_none_or(|fate| fate.durable) {
             self.store.commit(changes, receipts)?;
+            self.world.committed(self.store.epoch(), || border(changes));
         }
+        let Some(fate) = fate else { return Ok(()) };
         if fate.dies {
             coroutine::die();
         }
@@ -202,6 +202,14 @@ impl<S: Store> Store for Fated<S> {
 
     fn epoch(&self) -> u64 {
         self.store.epoch()
+    }
+
+    fn holds(&self) -> Result<(), StoreError> {
+        self.store.holds()
+    }
+
+    fn took_over(&self) -> bool {
+        self.store.took_over()
     }
 
     fn running(&self) -> Option<u64> {

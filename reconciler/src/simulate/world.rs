@@ -82,6 +82,10 @@ struct State {
     struck: Vec<String>,
     /// What went wrong, when it did.
     happened: Vec<Event>,
+    /// The newest life that opened the store.
+    newest: u64,
+    /// What an earlier life committed all the same.
+    outdated: Vec<String>,
 }
 
 /// What is to happen at commits and pauses, counted down.
@@ -152,6 +156,8 @@ impl World {
             counts: Counts::default(),
             struck: Vec::new(),
             happened: Vec::new(),
+            newest: 0,
+            outdated: Vec::new(),
         };
         Ok(Self {
             plans: script.all_plans(),
@@ -296,6 +302,29 @@ impl World {
         state.fates.commit = None;
         state.struck.push(border());
         Some(fate)
+    }
+
+    /// A life of the daemon opened the store.
+    pub(super) fn opened(&self, epoch: u64) {
+        self.state().newest = epoch;
+    }
+
+    /// One of them committed something.
+    pub(super) fn committed(&self, epoch: u64, border: impl FnOnce() -> String) {
+        let mut state = self.state();
+        if epoch < state.newest {
+            let told = format!(
+                "life {epoch} committed {} beside {}",
+                border(),
+                state.newest
+            );
+            state.outdated.push(told);
+        }
+    }
+
+    /// What lives committed that were no longer the newest.
+    pub(super) fn outdated(&self) -> Vec<String> {
+        self.state().outdated.clone()
     }
 
     /// No commit and no pause is the last one any more.

@@ -64,6 +64,14 @@ pub enum StoreError {
         /// How many there are.
         size: u64,
     },
+    /// A later life of the process holds it.
+    #[error("life {newest} of the daemon has taken the state store over from life {epoch}")]
+    TakenOver {
+        /// This life.
+        epoch: u64,
+        /// The newest.
+        newest: u64,
+    },
     /// A slot would get a second terminal record.
     #[error("slot `{slot}` of plan `{plan}` has its terminal record already")]
     SlotRecorded {
@@ -85,6 +93,7 @@ impl StoreError {
             Self::Damaged { .. } => code::STORE_DAMAGED,
             Self::Migration { .. } => code::STORE_MIGRATION,
             Self::NotNext { .. } => code::LOG_END_UNKNOWN,
+            Self::TakenOver { .. } => code::STORE_TAKEN_OVER,
             Self::SlotRecorded { .. } => code::SLOT_RECORDED,
         }
     }
@@ -101,6 +110,9 @@ impl StoreError {
             }
             Self::Migration { .. } => "run the version that wrote it, or a newer one",
             Self::NotNext { .. } => "start it again; it reads the log as it is stored",
+            Self::TakenOver { .. } => {
+                "let one unit on one machine start `seawalld`, and keep the state folder on a local disk"
+            }
             Self::SlotRecorded { .. } => "report this as a bug; nothing was recorded twice",
         }
     }
@@ -108,7 +120,7 @@ impl StoreError {
 
 /// What the daemon remembers. One process holds it; calls block.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Commits all changes and all receipts in one transaction, or nothing.
+    /// Commits all changes and all receipts in one transaction, or nothing; nothing, too, when a later life has taken it over.
     fn commit(&self, changes: &[Change], receipts: &[ReceiptLine]) -> Result<(), StoreError>;
     /// The bundle in force.
     fn accepted(&self) -> Result<Option<StoredBundle>, StoreError>;
@@ -192,8 +204,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn parts_reading(&self) -> Result<Vec<PartReading>, StoreError>;
     /// Objects that are damaged or missing now.
     fn damaged_objects(&self) -> Result<Vec<DamagedObject>, StoreError>;
-    /// The number of this life of the process; each opening counts one up.
+    /// The number of this life of the process; each opening counts one up. Nothing is committed once there is a higher one.
     fn epoch(&self) -> u64;
+    /// Fails when a later life has taken the store over.
+    fn holds(&self) -> Result<(), StoreError>;
+    /// Whether the life before may still act: its lock was not the one that this life holds.
+    fn took_over(&self) -> bool;
     /// The life of another process that holds the store beside this one; none when this one holds it, or none does.
     fn running(&self) -> Option<u64>;
 }

@@ -29,6 +29,7 @@ fn every_script_is_a_story_that_holds() {
         "killed-and-stopped",
         "locations-come-and-go",
         "look-panics",
+        "taken-over",
     ];
     let mut found: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -105,6 +106,14 @@ fn locations_that_hang_fail_and_lie_cost_no_point() {
 fn a_daemon_that_is_killed_and_stopped_leaves_nothing_open() {
     let report = holds(&story("killed-and-stopped"));
     assert!(report.counts.lives >= 5, "{report:?}");
+}
+
+/// Two daemons on one store: what the newer one does not know of is not recorded, and everything comes to its end.
+#[test]
+fn a_daemon_whose_store_was_taken_over_records_nothing_and_ends() {
+    let report = holds(&story("taken-over"));
+    let (good, failed, missed) = report.slots;
+    assert_eq!((good, failed, missed), (28, 0, 0), "{report:?}");
 }
 
 /// One plan with checks at two locations, for half a day.

@@ -5,6 +5,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
@@ -15,7 +16,7 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{SqlSafeStr as _, Sqlite, SqliteExecutor, Transaction};
+use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteExecutor, Transaction};
 use tokio::runtime::Runtime;
 
 use contract::code::Code;
@@ -48,6 +49,7 @@ pub struct SqliteStore {
     pool: SqlitePool,
     epoch: u64,
     lock: Lock,
+    took_over: bool,
 }
 
 /// Whose store it is.
@@ -63,6 +65,10 @@ impl SqliteStore {
     /// Opens the store in the folder of `path`, which is made when missing, and takes the lock. A second process is refused.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = take_lock(path)?;
+        let identity = lock
+            .metadata()
+            .map_err(|error| unusable("looking at its lock", &error))?
+            .ino();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -73,7 +79,7 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
-        let (pool, epoch) = runtime.block_on(async {
+        let (pool, epoch, took_over) = runtime.block_on(async {
             let pool = SqlitePoolOptions::new()
                 .max_connections(1)
                 .connect_with(options)
@@ -81,13 +87,15 @@ impl SqliteStore {
                 .map_err(|error| rows::explain("opening it", error))?;
             migrate(&pool).await?;
             let epoch = next_epoch(&pool).await?;
-            Ok::<_, StoreError>((pool, epoch))
+            let took_over = changes_lock(&pool, identity).await?;
+            Ok::<_, StoreError>((pool, epoch, took_over))
         })?;
         Ok(Self {
             runtime,
             pool,
             epoch,
             lock: Lock::Held(lock),
+            took_over,
         })
     }
 
@@ -128,6 +136,7 @@ impl SqliteStore {
             pool,
             epoch,
             lock: Lock::Beside(lock_path(path)),
+            took_over: false,
         })
     }
 
@@ -242,14 +251,49 @@ async fn next_epoch(pool: &SqlitePool) -> Result<u64, StoreError> {
     number(&row, 0, "meta")
 }
 
+/// Remembers which file the lock is on, and tells whether it was another one before. A process that holds the old file is not kept
+/// out by the new one. The number of a file that is held open is not used again.
+async fn changes_lock(pool: &SqlitePool, identity: u64) -> Result<bool, StoreError> {
+    let explain = |error| rows::explain("looking at its lock", error);
+    let before = sqlx::query("SELECT value FROM meta WHERE name = 'lock'")
+        .fetch_optional(pool)
+        .await
+        .map_err(explain)?;
+    let identity = i64::from_ne_bytes(identity.to_ne_bytes());
+    let query = sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ('lock', ?)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    );
+    query.bind(identity).execute(pool).await.map_err(explain)?;
+    let before = before.map(|row| row.try_get::<i64, _>(0).map_err(explain));
+    Ok(before.transpose()?.is_some_and(|before| before != identity))
+}
+
+/// Whether this life is still the newest.
+async fn newest(
+    connection: impl sqlx::Executor<'_, Database = Sqlite>,
+    epoch: u64,
+) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'epoch'")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| rows::explain("reading its epoch", error))?;
+    match number(&row, 0, "meta")? {
+        newest if newest == epoch => Ok(()),
+        newest => Err(StoreError::TakenOver { epoch, newest }),
+    }
+}
+
 impl Store for SqliteStore {
     fn commit(&self, changes: &[Change], receipts: &[ReceiptLine]) -> Result<(), StoreError> {
         self.runtime.block_on(async {
+            // Another process writes nothing between the look at its epoch and the end.
             let mut transaction = self
                 .pool
-                .begin()
+                .begin_with("BEGIN IMMEDIATE")
                 .await
                 .map_err(|error| rows::explain("beginning a transaction", error))?;
+            newest(&mut *transaction, self.epoch).await?;
             // Receipts first: a state of the log is counted over them.
             append(&mut transaction, receipts).await?;
             for change in changes {
@@ -588,6 +632,14 @@ impl Store for SqliteStore {
 
     fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    fn holds(&self) -> Result<(), StoreError> {
+        self.runtime.block_on(newest(&self.pool, self.epoch))
+    }
+
+    fn took_over(&self) -> bool {
+        self.took_over
     }
 
     fn running(&self) -> Option<u64> {

@@ -134,3 +134,37 @@ fn whoever_is_asked_to_end_does_so_at_once_and_says_so(
     // The next one does it.
     world.expect(0, &arguments);
 }
+
+/// Another process takes the store over while a check goes on: what the check found is not recorded, and the newer one closes it.
+#[test]
+fn a_process_whose_store_was_taken_over_records_nothing_more() {
+    let world = backed_up();
+    let (child, works) = frozen(&world, &["verify"]);
+    let before = world.json(0, &["receipts"]).as_array().unwrap().len();
+    world.refused(4, &["backup", "bp_files"]);
+    // Whoever removes the lock takes it away from a process that is still there.
+    fs::remove_file(world.path("state/lock")).unwrap();
+    let begin = Instant::now();
+    let done = world.json(0, &["backup", "bp_files"]);
+    assert_eq!(done[0]["outcome"], "success", "{done}");
+    assert!(
+        begin.elapsed() > Duration::from_secs(20),
+        "it waits for the other to end"
+    );
+    let after = world.json(0, &["receipts"]).as_array().unwrap().len();
+    assert!(after > before, "{before} {after}");
+    kill(works, Signal::SIGCONT).unwrap();
+    assert_eq!(ended(child).0, Some(4));
+    let receipts = world.json(0, &["receipts"]);
+    let receipts = receipts.as_array().unwrap();
+    assert_eq!(receipts.len(), after, "nothing was added");
+    let closed = receipts
+        .iter()
+        .find(|it| it["details"]["probed"].is_string());
+    assert_eq!(closed.unwrap()["decision_type"], "verification");
+    world.expect(0, &["receipts", "verify"]);
+    // The lock is the same file as before again: nothing is waited for.
+    let begin = Instant::now();
+    world.json(0, &["backup", "bp_files"]);
+    assert!(begin.elapsed() < Duration::from_secs(20));
+}

@@ -80,6 +80,7 @@ impl State {
         Self::Running
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
     const fn is_running(&self) -> bool {
         matches!(self, Self::Running)
     }

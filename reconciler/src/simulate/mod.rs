@@ -91,11 +91,14 @@ struct Play {
     broken: Mutex<Vec<Broken>>,
     last: Mutex<Option<Status>>,
     /// The daemon that took the store over, and since when.
-    successor: Mutex<Option<(JoinHandle<Result<(), Failure>>, Duration)>>,
+    successor: Mutex<Option<Successor>>,
     /// Daemons that took the store over. Their store must not be dropped within a task.
     kept: Mutex<Vec<Daemon>>,
     events: Vec<Event>,
 }
+
+/// A daemon that serves, and since when it is there.
+type Successor = (JoinHandle<Result<(), Failure>>, Duration);
 
 /// Why a life of the daemon ended.
 enum Life {

@@ -71,8 +71,13 @@ pub trait Handler: Send + Sync + 'static {
         before: Option<u64>,
         most: u32,
     ) -> Result<Vec<(u64, SlotView)>, Failure>;
-    /// Recovery points, newest first.
-    async fn points(self: Arc<Self>, plan: Option<PlanId>) -> Result<Vec<RecoveryPoint>, Failure>;
+    /// At most so many recovery points, newest first: of all plans or one, those before one of them alone; none where there is no such one.
+    async fn points(
+        self: Arc<Self>,
+        plan: Option<PlanId>,
+        before: Option<BackupId>,
+        most: u32,
+    ) -> Result<Option<Vec<RecoveryPoint>>, Failure>;
     /// One recovery point.
     async fn point(self: Arc<Self>, id: BackupId) -> Result<Option<RecoveryPoint>, Failure>;
     /// Receipts from a number on.
@@ -212,25 +217,22 @@ fn limit(wanted: Option<u32>) -> Result<u32, Failure> {
     }
 }
 
-/// A page of what is all there already. The cursor is the name of the last one before it, and stays right when entries come or go.
-fn page<T>(
-    all: Vec<T>,
-    cursor: Option<&str>,
-    limit: u32,
-    name: impl Fn(&T) -> String,
-) -> Result<Page<T>, Failure> {
-    let begin = match cursor {
-        None => 0,
-        Some(cursor) => all
-            .iter()
-            .position(|one| name(one) == cursor)
-            .map(|at| at + 1)
-            .ok_or_else(unknown_cursor)?,
-    };
-    let mut rest = all.into_iter().skip(begin);
-    let items: Vec<T> = rest.by_ref().take(limit as usize).collect();
-    let next = rest.next().and(items.last().map(name));
-    Ok(Page { items, next })
+/// A page of what was found, each with its cursor: one more than the page shows says that there is another.
+fn page<T>(found: impl IntoIterator<Item = (String, T)>, limit: u32) -> Page<T> {
+    let mut found = found.into_iter();
+    let mut last = None;
+    let items = found
+        .by_ref()
+        .take(limit as usize)
+        .map(|(cursor, one)| {
+            last = Some(cursor);
+            one
+        })
+        .collect();
+    Page {
+        items,
+        next: last.filter(|_| found.next().is_some()),
+    }
 }
 
 /// A cursor that is the number of an entry.
@@ -255,12 +257,14 @@ pub(super) async fn plans(
     let paged = async {
         let Query(paging) = query.map_err(unread)?;
         let limit = limit(paging.limit)?;
-        page(
-            handler.plans().await?,
-            paging.cursor.as_deref(),
-            limit,
-            |plan| plan.plan_id.to_string(),
-        )
+        let all = handler.plans().await?;
+        // Plans are in the order of their names. One that left the policy between two pages is no reason to refuse the second.
+        let after = paging.cursor.unwrap_or_default();
+        let rest = all
+            .into_iter()
+            .map(|plan| (plan.plan_id.to_string(), plan))
+            .filter(|(id, _)| *id > after);
+        Ok(page(rest, limit))
     };
     shown(paged.await)
 }
@@ -291,19 +295,11 @@ pub(super) async fn slots(
         let limit = limit(paging.limit)?;
         let before = number(paging.cursor)?;
         let found = handler.slots(paging.plan_id, before, limit + 1).await?;
-        let more = found.len() > limit as usize;
-        let mut last = None;
-        let shown = found.into_iter().take(limit as usize);
-        let items = shown
-            .map(|(number, slot)| {
-                last = Some(number.to_string());
-                slot
-            })
-            .collect();
-        Ok(Page {
-            items,
-            next: last.filter(|_| more),
-        })
+        let found = found.into_iter();
+        Ok(page(
+            found.map(|(number, slot)| (number.to_string(), slot)),
+            limit,
+        ))
     };
     shown(paged.await)
 }
@@ -319,12 +315,14 @@ pub(super) async fn points(
     let paged = async {
         let Query(paging) = query.map_err(unread)?;
         let limit = limit(paging.limit)?;
-        page(
-            handler.points(paging.plan_id).await?,
-            paging.cursor.as_deref(),
+        let before = paging.cursor.map(|cursor| cursor.parse());
+        let before = before.transpose().map_err(|_| unknown_cursor())?;
+        let found = handler.points(paging.plan_id, before, limit + 1).await?;
+        let found = found.ok_or_else(unknown_cursor)?.into_iter();
+        Ok(page(
+            found.map(|point| (point.backup_id.to_string(), point)),
             limit,
-            |point| point.backup_id.to_string(),
-        )
+        ))
     };
     shown(paged.await)
 }
@@ -357,12 +355,12 @@ pub(super) async fn receipts(
         let Query(paging) = query.map_err(unread)?;
         let limit = limit(paging.limit)?;
         let from = number(paging.cursor)?.unwrap_or(0);
-        let mut items = handler.receipts(from, limit + 1).await?;
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let next = items.last().filter(|_| more);
-        let next = next.map(|last| (last.sequence + 1).to_string());
-        Ok(Page { items, next })
+        let found = handler.receipts(from, limit + 1).await?;
+        let found = found.into_iter();
+        Ok(page(
+            found.map(|line| ((line.sequence + 1).to_string(), line)),
+            limit,
+        ))
     };
     shown(paged.await)
 }

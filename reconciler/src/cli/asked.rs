@@ -89,6 +89,7 @@ impl By {
     ) -> Result<T, Failure> {
         let Some(client) = Client::reach(&self.config.socket_path()) else {
             let daemon = Daemon::open(self.config.clone(), stop_on_signal()?)?;
+            daemon.watch_hold();
             let _shown = Shown::of(daemon.meter.clone());
             return ours(&daemon);
         };

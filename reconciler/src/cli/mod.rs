@@ -313,9 +313,10 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Run => forever(config()?),
         Command::Once => {
             let daemon = Daemon::open(config()?, stop_on_signal()?)?;
+            daemon.watch_hold();
             let round = service::once::once(daemon)?;
-            if let Some(problem) = &round.followed.problem {
-                tell(problem, format);
+            for failure in round.followed.problem.iter().chain(&round.failures) {
+                tell(failure, format);
             }
             show::round(&round, format)?;
             Ok(round.exit_status())

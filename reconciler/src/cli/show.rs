@@ -26,15 +26,16 @@ pub fn round(round: &Round, format: Format) -> Shown {
         return json(&json!({
             "at": round.now,
             "serial": round.followed.serial,
-            "planned": round.plan.steps,
+            "planned": round.due,
             "done": round.done,
             "objections": round.objections,
             "problem": round.followed.problem,
+            "failures": round.failures,
             "copy_failures": round.copy_failures,
             "status": round.status,
         }));
     }
-    if round.plan.steps.is_empty() {
+    if round.due.is_empty() {
         print("nothing to do")?;
     } else {
         done(&round.done, format)?;

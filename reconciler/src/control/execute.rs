@@ -181,13 +181,15 @@ fn take(
     let answer = ask_until_taken(daemon, followed, planned, backup);
     tracing::info!(point = "effect", "the effect has ended");
     let done = taking.conclude(answer);
-    // Kept until its end is recorded: a process that dies before needs what lies in it.
-    let _ = std::fs::remove_dir_all(daemon.config.spool_path().join(&planned.operation_id));
+    // Kept until its end is recorded: whoever closes it later needs what the connectors reported.
+    if !taking.operation.state.is_open() {
+        let _ = std::fs::remove_dir_all(daemon.config.spool_path().join(&planned.operation_id));
+    }
     done
 }
 
 impl Taking<'_> {
-    fn conclude(mut self, answer: Result<BackupReport, NoAnswer>) -> Result<Done, Failure> {
+    fn conclude(&mut self, answer: Result<BackupReport, NoAnswer>) -> Result<Done, Failure> {
         match answer {
             Ok(report) => self.reported(&report),
             Err(NoAnswer::Failed(failure)) if failure.code != code::VAULT_COMMIT_INCOMPLETE => {
@@ -236,7 +238,7 @@ impl Taking<'_> {
         )
     }
 
-    fn reported(self, report: &BackupReport) -> Result<Done, Failure> {
+    fn reported(&mut self, report: &BackupReport) -> Result<Done, Failure> {
         let outcome = &report.outcome;
         let snapshot = Snapshot {
             id: outcome.snapshot_id.clone(),
@@ -252,11 +254,11 @@ impl Taking<'_> {
             ),
         };
         let packs = Portion::Packs(outcome.packs.clone());
-        self.took(&snapshot, &report.judged, &packs)
+        self.took(&snapshot, &report.sources, &packs)
     }
 
     /// The child gave no answer: only a look at the locations tells what happened.
-    fn after_loss(mut self, failure: Failure) -> Result<Done, Failure> {
+    fn after_loss(&mut self, failure: Failure) -> Result<Done, Failure> {
         match self.probe() {
             Probe::Absent => self.left_nothing(failure),
             Probe::Present(found) => {
@@ -278,7 +280,7 @@ impl Taking<'_> {
         }
     }
 
-    fn left_nothing(mut self, failure: Failure) -> Result<Done, Failure> {
+    fn left_nothing(&mut self, failure: Failure) -> Result<Done, Failure> {
         let now = self.daemon.now();
         let ending = backup::left_nothing(&self.operation, &self.subject, &failure, now);
         let outcome = ending.outcome;
@@ -290,7 +292,7 @@ impl Taking<'_> {
     /// Records the recovery point, then checks it where policy wants that: the packs of earlier runs were read when they were
     /// written, and are read again at the tier's cadence.
     fn took(
-        mut self,
+        &mut self,
         snapshot: &Snapshot,
         report: &SourceReport,
         portion: &Portion,

@@ -147,6 +147,7 @@ fn put_mark(
     if let Some(mark) = found {
         return Ok(Ok(mark));
     }
+    daemon.store.holds()?;
     let mark = new_mark(daemon, id)?;
     let order = Order::Mark {
         at: at(&daemon.config, id)?,

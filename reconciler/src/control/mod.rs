@@ -195,6 +195,10 @@ impl Daemon {
             );
             outlast(effects.as_ref(), &stop, PREDECESSOR_ENDS);
         }
+        // A wait that was cut short is begun again by the next process.
+        if !stop.is_cancelled() {
+            store.settle()?;
+        }
         let exposed = was_open.into_iter().chain(exposed(&config)).collect();
         let daemon = Self::over(config, store, effects, stop, true, exposed)?;
         for failure in &daemon.exposed {
@@ -255,6 +259,24 @@ impl Daemon {
             requested_by: None,
             meter: Meter::default(),
         })
+    }
+
+    /// Ends what this process does once a later one has taken its store over.
+    pub fn watch_hold(&self) {
+        let (shared, stop) = (Arc::downgrade(&self.shared), self.stop.clone());
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(HOLD_LOOK);
+                match shared.upgrade().map(|shared| shared.store.holds()) {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => {
+                        tracing::error!(code = %error.code(), "{error}");
+                        return stop.cancel();
+                    }
+                    None => return,
+                }
+            }
+        });
     }
 
     /// The same process for one part of its work, which `stop` ends.
@@ -453,6 +475,10 @@ impl Daemon {
 
     /// A worker for this part of the work, which ends with it and shows how far it is.
     pub fn worker(&self, limit: Limit) -> Result<Helper, Silence> {
+        // What it did could not be recorded.
+        if self.store.holds().is_err() {
+            return Err(Silence::Stopped);
+        }
         Helper::this_program(limit, self.stop.clone(), self.meter.clone())
     }
 

@@ -65,7 +65,9 @@ pub fn recover_of(
             continue;
         }
         close(daemon, followed, &mut operation, probe, &failure)?;
-        let _ = std::fs::remove_dir_all(spool_of(daemon, &operation));
+        if !operation.state.is_open() {
+            let _ = std::fs::remove_dir_all(spool_of(daemon, &operation));
+        }
         closed += 1;
     }
     Ok(closed)
@@ -114,7 +116,9 @@ fn close_restore(
         tracing::warn!(operation = %operation.operation_id, outcome, "{failure}");
     }
     daemon.end(operation, &subject, ending, daemon.now())?;
-    let _ = std::fs::remove_dir_all(spool_of(daemon, operation));
+    if !operation.state.is_open() {
+        let _ = std::fs::remove_dir_all(spool_of(daemon, operation));
+    }
     Ok(1)
 }
 

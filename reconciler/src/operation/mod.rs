@@ -20,7 +20,9 @@ use crate::domain::{
 };
 use crate::failure::Failure;
 
-pub use slot::{late, slot_ended, slot_receipt};
+use slot::{late, slot_ended};
+
+pub use slot::slot_receipt;
 
 /// What else a receipt says, by name.
 pub type Details = BTreeMap<String, String>;

@@ -9,7 +9,7 @@ use crate::domain::{Draft, Run, SlotOutcome, SlotRecord};
 use crate::failure::Failure;
 
 /// A slot that a run ended. One that ended well and late says so.
-pub fn slot_ended(
+pub(super) fn slot_ended(
     (plan_id, slot, backup_id): (&PlanId, Timestamp, &BackupId),
     failure: Option<&Failure>,
     late: Option<String>,
@@ -37,7 +37,7 @@ pub(super) fn slot_operation(slot: &SlotRecord) -> String {
 }
 
 /// What is said of a run that did not fit its window.
-pub fn late(run: &Run) -> Option<String> {
+pub(super) fn late(run: &Run) -> Option<String> {
     run.overran.then(|| {
         format!(
             "its run ended at {}, after its completion window",

@@ -1,5 +1,5 @@
 //! Owns what a round will do and why, derived from the bundle in force, what was observed, and the time. Never looks at a
-//! clock, a file or a random number, and leaves no choice to operation. The interesting function is [`plan`].
+//! clock, a file or a random number, and leaves no choice to whoever carries it out. The interesting function is [`plan`].
 
 mod checks;
 mod forget;
@@ -54,7 +54,7 @@ pub struct Plan {
     pub would_forget: Vec<Forget>,
 }
 
-/// One step with everything that its operation needs.
+/// One step with everything that is needed to carry it out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Planned {
     /// `<kind>.<subject>.<attempt>`; the same plan always gives the same.
@@ -343,7 +343,7 @@ pub fn split(active: &ActivePolicy) -> Vec<Stall> {
         .collect()
 }
 
-/// Derives what this round does. Planning again on the state that its operation reaches gives no step.
+/// Derives what this round does. Planning again on the state that it leads to gives no step.
 pub fn plan(active: &ActivePolicy, observed: &Observed, now: Timestamp) -> Plan {
     let mut all = Plan::empty(now);
     // A check yields to whichever backup of ours starts next.

@@ -17,7 +17,7 @@ use crate::control::{Daemon, execute, look, recover};
 use crate::domain::PlanObserved;
 use crate::failure::Failure;
 use crate::plan::{self, Plan, Planned};
-use crate::review;
+use crate::review::{self, Objection};
 
 use super::claims::PlanClaim;
 use super::source::announce;
@@ -32,9 +32,16 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Attended {
     /// What the plan waits for is then.
     pub(super) wait: Duration,
+}
+
+/// What turns of a plan did, however they ended.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
     /// What was due.
-    pub(super) follows: Follows,
-    /// What was done of it.
+    pub(super) due: Vec<Planned>,
+    /// Steps that the review stopped.
+    pub(super) objections: Vec<Objection>,
+    /// What was carried out.
     pub(super) done: Vec<Done>,
 }
 
@@ -45,10 +52,15 @@ struct Looked {
 }
 
 /// Attends to a plan once.
-pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<Attended, Failure> {
+pub(super) async fn attend(
+    service: &Arc<Service>,
+    plan_id: &PlanId,
+    turns: &mut Turns,
+) -> Result<Attended, Failure> {
     let mut claim = service.claims.plan(plan_id).await;
     let mut looked = look_at(service, plan_id, &mut claim).await?;
     if looked.steps().is_empty() {
+        turns.plans(&looked);
         return Ok(looked.attended(service.daemon.now()));
     }
     let worker = if let Ok(worker) = Arc::clone(&service.workers).try_acquire_owned() {
@@ -61,7 +73,6 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         let Some(again) = service.claims.try_plan(plan_id) else {
             return Ok(Attended {
                 wait: Duration::ZERO,
-                ..looked.attended(service.daemon.now())
             });
         };
         claim = again;
@@ -75,8 +86,7 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
         .claims
         .data_to_read(&datasets.unwrap_or_default())
         .await;
-    let follows = looked.follows.clone();
-    let mut all_done = Vec::new();
+    turns.plans(&looked);
     let mut is_over = false;
     let mut tried = BTreeSet::new();
     let mut held = Some(worker);
@@ -108,7 +118,7 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
             Ok(done)
         })
         .await?;
-        all_done.push(done);
+        turns.done.push(done);
         held = overtime.end();
         service.recorded.notify_one();
     }
@@ -122,11 +132,13 @@ pub(super) async fn attend(service: &Arc<Service>, plan_id: &PlanId) -> Result<A
     if is_over || looked.steps().iter().any(is_new) {
         attended.wait = Duration::ZERO;
     }
-    Ok(Attended {
-        follows,
-        done: all_done,
-        ..attended
-    })
+    Ok(attended)
+}
+
+/// Looks at a plan once more, and does nothing.
+pub(super) async fn look_again(service: &Arc<Service>, plan_id: &PlanId) -> Result<(), Failure> {
+    let mut claim = service.claims.plan(plan_id).await;
+    look_at(service, plan_id, &mut claim).await.map(drop)
 }
 
 async fn free_worker(service: &Service) -> Result<OwnedSemaphorePermit, Failure> {
@@ -233,6 +245,14 @@ fn see(
     Ok((seen, Follows { plan, objections }))
 }
 
+impl Turns {
+    fn plans(&mut self, looked: &Looked) {
+        let Follows { plan, objections } = &looked.follows;
+        self.due.extend(plan.steps.iter().cloned());
+        self.objections.extend(objections.iter().cloned());
+    }
+}
+
 impl Looked {
     /// The steps that the review let pass, in their order.
     fn steps(&self) -> Vec<Planned> {
@@ -250,10 +270,6 @@ impl Looked {
             let left = until.duration_since(now).as_secs();
             Duration::from_secs(u64::try_from(left).unwrap_or(0))
         });
-        Attended {
-            wait,
-            follows: self.follows.clone(),
-            done: Vec::new(),
-        }
+        Attended { wait }
     }
 }

@@ -38,7 +38,11 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
 /// Copies what was recorded last, although everything else ends. A location that hangs is left behind.
 pub(super) async fn last(service: &Service) {
     let daemon = service.daemon.part(Cancel::new(), None);
-    let copied = blocking(&service.daemon, move || Ok(copies::copy_receipts(&daemon)));
+    let copied = blocking(&service.daemon, move || {
+        // The copies belong to the daemon that holds the store now.
+        daemon.store.holds()?;
+        Ok(copies::copy_receipts(&daemon))
+    });
     if tokio::time::timeout(LAST, copied).await.is_err() {
         tracing::warn!("the newest receipts are not at every location yet");
     }

@@ -286,11 +286,24 @@ impl Handler for Service {
         .await
     }
 
-    async fn points(self: Arc<Self>, plan: Option<PlanId>) -> Result<Vec<RecoveryPoint>, Failure> {
+    async fn points(
+        self: Arc<Self>,
+        plan: Option<PlanId>,
+        before: Option<BackupId>,
+        most: u32,
+    ) -> Result<Option<Vec<RecoveryPoint>>, Failure> {
         self.read(move |service| {
-            operate::known(&service.daemon, plan.as_ref())?;
-            let found = service.daemon.store.points(plan.as_ref())?;
-            Ok(found.into_iter().rev().map(Into::into).collect())
+            let daemon = &service.daemon;
+            operate::known(daemon, plan.as_ref())?;
+            if let Some(before) = &before
+                && daemon.store.point(before)?.is_none()
+            {
+                return Ok(None);
+            }
+            let found = daemon
+                .store
+                .points_before(plan.as_ref(), before.as_ref(), most)?;
+            Ok(Some(found.into_iter().map(Into::into).collect()))
         })
         .await
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::failure::Failure;
 use crate::plan::own_plans;
 
-use super::attend::{Attended, attend};
+use super::attend::{Attended, Turns, attend};
 use super::{Service, is_fatal, panicked, told};
 
 /// Why plans are looked at before their time.
@@ -118,7 +118,7 @@ fn begin(
             entry.is_busy = true;
             let (service, plan_id) = (Arc::clone(service), plan_id.clone());
             turns.spawn(async move {
-                let attended = attend(&service, &plan_id).await;
+                let attended = attend(&service, &plan_id, &mut Turns::default()).await;
                 (plan_id, attended)
             });
         }

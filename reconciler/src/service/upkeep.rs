@@ -48,7 +48,11 @@ pub(super) async fn keep_up(service: Arc<Service>) -> Result<(), Failure> {
 pub(super) async fn hold(service: Arc<Service>) -> Result<(), Failure> {
     while service.rest(HOLD_LOOK).await {
         let daemon = service.daemon.clone();
-        blocking(&service.daemon, move || Ok(daemon.store.holds()?)).await?;
+        match blocking(&service.daemon, move || Ok(daemon.store.holds()?)).await {
+            Ok(()) => {}
+            Err(failure) if is_fatal(&failure) => return Err(failure),
+            Err(failure) => told(&failure),
+        }
     }
     Ok(())
 }

@@ -229,43 +229,38 @@ fn live(play: &Arc<Play>, daemon: Daemon) -> Result<Life, Failure> {
     Ok(life)
 }
 
-/// The end of the daemon, or of the last one that took its store over: the ones before end by themselves, and soon.
+/// The end of the daemon, or of the last one that took its store over: those before it end by themselves, and soon.
 async fn last_of_all(
     play: &Play,
     serves: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    let late = async {
-        loop {
-            let since = lock(&play.successor).as_ref().map(|(_, since)| *since);
-            let age = since.map_or(Duration::ZERO, |since| {
-                play.world.elapsed().saturating_sub(since)
-            });
-            if age > SUPERSEDED_ENDS {
-                return;
-            }
-            tokio::time::sleep(SUPERSEDED_ENDS / 3).await;
-        }
-    };
     let mut ended = tokio::select! {
         biased;
         ended = serves => ended,
-        () = late => {
-            let what = "a daemon goes on after another one took its store over";
-            play.broke("one daemon", what.to_owned());
-            Ok(())
-        }
+        () = outlived(play) => Ok(()),
     };
     loop {
-        let Some((next, _)) = lock(&play.successor).take() else {
+        let Some((mut next, _)) = lock(&play.successor).take() else {
             return ended;
         };
-        if !matches!(&ended, Err(failure) if failure.code == code::STORE_TAKEN_OVER) {
-            tracing::info!(
-                ?ended,
-                "the daemon ended as another one took its store over"
-            );
+        ended = tokio::select! {
+            biased;
+            joined = &mut next => joined.map_err(|error| unusable(&error))?,
+            () = outlived(play) => Ok(()),
+        };
+    }
+}
+
+/// Ends when another daemon took the store over so long ago that the one before must have ended.
+async fn outlived(play: &Play) {
+    loop {
+        let since = lock(&play.successor).as_ref().map(|(_, since)| *since);
+        let age = since.map(|since| play.world.elapsed().saturating_sub(since));
+        if age.is_some_and(|age| age > SUPERSEDED_ENDS) {
+            let what = "a superseded daemon does not end";
+            return play.broke("one daemon", what.to_owned());
         }
-        ended = next.await.map_err(|error| unusable(&error))?;
+        tokio::time::sleep(SUPERSEDED_ENDS / 3).await;
     }
 }
 

@@ -95,6 +95,15 @@ impl<S: Store> Store for Fated<S> {
         self.store.points(plan)
     }
 
+    fn points_before(
+        &self,
+        plan: Option<&PlanId>,
+        before: Option<&BackupId>,
+        most: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        self.store.points_before(plan, before, most)
+    }
+
     fn point(&self, id: &BackupId) -> Result<Option<Run>, StoreError> {
         self.store.point(id)
     }
@@ -210,6 +219,10 @@ impl<S: Store> Store for Fated<S> {
 
     fn took_over(&self) -> bool {
         self.store.took_over()
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.store.settle()
     }
 
     fn running(&self) -> Option<u64> {

@@ -65,7 +65,9 @@ pub enum StoreError {
         size: u64,
     },
     /// A later life of the process holds it.
-    #[error("life {newest} of the daemon has taken the state store over from life {epoch}")]
+    #[error(
+        "another `seawalld` process (start {newest}) has taken over the state store; this one is start {epoch}"
+    )]
     TakenOver {
         /// This life.
         epoch: u64,
@@ -143,6 +145,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn runs(&self) -> Result<Vec<Run>, StoreError>;
     /// Runs that left a recovery point, oldest first; of one plan or of all.
     fn points(&self, plan: Option<&PlanId>) -> Result<Vec<Run>, StoreError>;
+    /// At most so many recovery points, newest first; of one plan or of all, those before one of them alone.
+    fn points_before(
+        &self,
+        plan: Option<&PlanId>,
+        before: Option<&BackupId>,
+        most: u32,
+    ) -> Result<Vec<Run>, StoreError>;
     /// The run that left this recovery point.
     fn point(&self, id: &BackupId) -> Result<Option<Run>, StoreError>;
     /// The run of a plan that began last, however it ended.
@@ -210,6 +219,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn holds(&self) -> Result<(), StoreError>;
     /// Whether the life before may still act: its lock was not the one that this life holds.
     fn took_over(&self) -> bool;
+    /// From now on the lock of this life is the one that counts.
+    fn settle(&self) -> Result<(), StoreError>;
     /// The life of another process that holds the store beside this one; none when this one holds it, or none does.
     fn running(&self) -> Option<u64>;
 }

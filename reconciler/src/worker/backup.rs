@@ -79,7 +79,7 @@ pub(super) fn take_backup(
             Expect::Maybe
         },
     };
-    let mut judged = SourceReport {
+    let mut sources = SourceReport {
         manifests,
         profiles,
         ..SourceReport::default()
@@ -90,7 +90,7 @@ pub(super) fn take_backup(
     tracing::info!(step = "archive", "vault reads the sources");
     let outcome = vault.backup(&request, |count| {
         tracing::info!(step = "judge", "connectors judge what was read");
-        judged.notes.extend(count.notes());
+        sources.notes.extend(count.notes());
         for (dataset, one) in std::mem::take(&mut prepared) {
             let binding = order
                 .bindings
@@ -98,11 +98,11 @@ pub(super) fn take_backup(
                 .ok_or_else(|| format!("dataset `{dataset}` lost its binding"))?;
             match judge(&dataset, binding, one, &bounds) {
                 Ok(finished) => {
-                    judged.notes.extend(finished.notes);
+                    sources.notes.extend(finished.notes);
                     if let Some(doubt) = finished.doubt {
-                        judged.doubts.insert(dataset.clone(), doubt);
+                        sources.doubts.insert(dataset.clone(), doubt);
                     }
-                    judged.states.insert(dataset, finished.state);
+                    sources.states.insert(dataset, finished.state);
                 }
                 Err(failure) => {
                     let why = failure.message.clone();
@@ -111,7 +111,7 @@ pub(super) fn take_backup(
                 }
             }
         }
-        keep_report(&judged, &order.spool)
+        keep_report(&sources, &order.spool)
             .map_err(|error| format!("the spool cannot be written: {error}"))
     });
     match (outcome, refused) {
@@ -120,7 +120,7 @@ pub(super) fn take_backup(
         (Err(error), None) => Err(error.into()),
         (Ok(outcome), _) => {
             tracing::info!(step = "committed", snapshot = %outcome.snapshot_id, "recovery point is visible");
-            Ok(BackupReport { outcome, judged })
+            Ok(BackupReport { outcome, sources })
         }
     }
 }

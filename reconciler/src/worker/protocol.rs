@@ -80,7 +80,7 @@ pub struct BackupReport {
     /// What the vault did.
     pub outcome: BackupOutcome,
     /// What the connectors said.
-    pub judged: SourceReport,
+    pub sources: SourceReport,
 }
 
 /// The file in a run's spool that keeps what the connectors reported.

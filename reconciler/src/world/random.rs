@@ -10,3 +10,10 @@ pub fn name() -> io::Result<String> {
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     Ok(Digest::of(&random).to_string().chars().take(32).collect())
 }
+
+/// A number above zero.
+pub fn number() -> io::Result<u32> {
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(u32::from_ne_bytes(random).max(1))
+}

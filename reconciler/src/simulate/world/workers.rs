@@ -243,8 +243,8 @@ impl World {
             committed,
             milliseconds: u64::try_from(spent.all.as_millis()).unwrap_or(u64::MAX),
         };
-        let judged = SourceReport::default();
-        Ok(Answer::Backup(Box::new(BackupReport { outcome, judged })))
+        let sources = SourceReport::default();
+        Ok(Answer::Backup(Box::new(BackupReport { outcome, sources })))
     }
 
     fn snapshot(&self, plan: &PlanId, tags: &PointTags, packs: &BTreeSet<String>) -> Snapshot {

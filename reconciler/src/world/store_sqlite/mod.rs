@@ -5,7 +5,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
@@ -16,7 +16,7 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteExecutor, Transaction};
+use sqlx::{SqlSafeStr as _, Sqlite, SqliteExecutor, Transaction};
 use tokio::runtime::Runtime;
 
 use contract::code::Code;
@@ -28,15 +28,17 @@ use crate::domain::{
     ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
 };
 use crate::store::{ReceiptLine, Store, StoreError};
+use crate::world::random;
 use rows::{damaged, from_json, instant, number, unusable};
 
 /// Every migration in order. A migration that was released is never edited: an existing state is upgraded by the ones after.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "first", include_str!("schema.sql")),
     (2, "memory of checks", include_str!("schema_2.sql")),
     (3, "slots of a wrong clock", include_str!("schema_3.sql")),
     (4, "bounded questions", include_str!("schema_4.sql")),
     (5, "suspensions", include_str!("schema_5.sql")),
+    (6, "pages of points", include_str!("schema_6.sql")),
 ];
 
 /// The newest migration.
@@ -49,6 +51,8 @@ pub struct SqliteStore {
     pool: SqlitePool,
     epoch: u64,
     lock: Lock,
+    /// What identifies the file that the lock is on.
+    token: i64,
     took_over: bool,
 }
 
@@ -65,10 +69,7 @@ impl SqliteStore {
     /// Opens the store in the folder of `path`, which is made when missing, and takes the lock. A second process is refused.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = take_lock(path)?;
-        let identity = lock
-            .metadata()
-            .map_err(|error| unusable("looking at its lock", &error))?
-            .ino();
+        let token = token_of(&lock).map_err(|error| unusable("reading its lock", &error))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -87,7 +88,7 @@ impl SqliteStore {
                 .map_err(|error| rows::explain("opening it", error))?;
             migrate(&pool).await?;
             let epoch = next_epoch(&pool).await?;
-            let took_over = changes_lock(&pool, identity).await?;
+            let took_over = is_another_lock(&pool, token).await?;
             Ok::<_, StoreError>((pool, epoch, took_over))
         })?;
         Ok(Self {
@@ -95,6 +96,7 @@ impl SqliteStore {
             pool,
             epoch,
             lock: Lock::Held(lock),
+            token,
             took_over,
         })
     }
@@ -136,6 +138,7 @@ impl SqliteStore {
             pool,
             epoch,
             lock: Lock::Beside(lock_path(path)),
+            token: 0,
             took_over: false,
         })
     }
@@ -187,6 +190,7 @@ fn take_lock(path: &Path) -> Result<Flock<File>, StoreError> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
         .open(lock_path(path))
         .map_err(|error| unusable("opening its lock", &error))?;
@@ -203,6 +207,9 @@ fn take_lock(path: &Path) -> Result<Flock<File>, StoreError> {
         path: folder.display().to_string(),
     })
 }
+
+/// The file of the lock holds a number and no more.
+const TOKEN: u64 = 32;
 
 /// A `status` that asks whether the lock is held has it for an instant, which must not refuse a process that starts then.
 const LOCK_TRIES: u32 = 5;
@@ -251,22 +258,30 @@ async fn next_epoch(pool: &SqlitePool) -> Result<u64, StoreError> {
     number(&row, 0, "meta")
 }
 
-/// Remembers which file the lock is on, and tells whether it was another one before. A process that holds the old file is not kept
-/// out by the new one. The number of a file that is held open is not used again.
-async fn changes_lock(pool: &SqlitePool, identity: u64) -> Result<bool, StoreError> {
+/// A random number that the file of the lock holds: a file that was removed and made anew has another one. A process that holds the old file
+/// is not kept out by the new one.
+fn token_of(mut lock: &File) -> io::Result<i64> {
+    let mut text = String::new();
+    lock.take(TOKEN).read_to_string(&mut text)?;
+    if let Ok(token) = text.trim_end().parse() {
+        return Ok(token);
+    }
+    let token = i64::from(random::number()?);
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{token}")?;
+    lock.sync_all()?;
+    Ok(token)
+}
+
+/// Whether the lock was on another file before.
+async fn is_another_lock(pool: &SqlitePool, token: i64) -> Result<bool, StoreError> {
     let explain = |error| rows::explain("looking at its lock", error);
-    let before = sqlx::query("SELECT value FROM meta WHERE name = 'lock'")
+    let before: Option<i64> = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'lock'")
         .fetch_optional(pool)
         .await
         .map_err(explain)?;
-    let identity = i64::from_ne_bytes(identity.to_ne_bytes());
-    let query = sqlx::query(
-        "INSERT INTO meta (name, value) VALUES ('lock', ?)
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    );
-    query.bind(identity).execute(pool).await.map_err(explain)?;
-    let before = before.map(|row| row.try_get::<i64, _>(0).map_err(explain));
-    Ok(before.transpose()?.is_some_and(|before| before != identity))
+    Ok(before.is_some_and(|before| before != token))
 }
 
 /// Whether this life is still the newest.
@@ -419,6 +434,35 @@ impl Store for SqliteStore {
             )
             .bind(plan.to_string()),
         })
+    }
+
+    fn points_before(
+        &self,
+        plan: Option<&PlanId>,
+        before: Option<&BackupId>,
+        most: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        // Two questions, because no index serves both.
+        let query = match plan {
+            None => sqlx::query_scalar(
+                "SELECT body FROM runs WHERE is_point = 1
+                 AND (?1 IS NULL OR (started_at, backup_id) <
+                      (SELECT started_at, backup_id FROM runs WHERE backup_id = ?1))
+                 ORDER BY started_at DESC, backup_id DESC LIMIT ?2",
+            )
+            .bind(before.map(ToString::to_string))
+            .bind(most),
+            Some(plan) => sqlx::query_scalar(
+                "SELECT body FROM runs WHERE is_point = 1 AND plan_id = ?1
+                 AND (?2 IS NULL OR (started_at, backup_id) <
+                      (SELECT started_at, backup_id FROM runs WHERE backup_id = ?2))
+                 ORDER BY started_at DESC, backup_id DESC LIMIT ?3",
+            )
+            .bind(plan.to_string())
+            .bind(before.map(ToString::to_string))
+            .bind(most),
+        };
+        self.runs_of(query)
     }
 
     fn point(&self, id: &BackupId) -> Result<Option<Run>, StoreError> {
@@ -640,6 +684,18 @@ impl Store for SqliteStore {
 
     fn took_over(&self) -> bool {
         self.took_over
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "INSERT INTO meta (name, value) VALUES ('lock', ?)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        );
+        let settled = query.bind(self.token).execute(&self.pool);
+        self.runtime
+            .block_on(settled)
+            .map(drop)
+            .map_err(|error| rows::explain("remembering its lock", error))
     }
 
     fn running(&self) -> Option<u64> {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use reconciler::store::Store as _;
+use reconciler::world::store_sqlite::SqliteStore;
 use rstest::rstest;
 use serde_json::Value;
 
@@ -139,7 +141,7 @@ fn whoever_is_asked_to_end_does_so_at_once_and_says_so(
 #[test]
 fn a_process_whose_store_was_taken_over_records_nothing_more() {
     let world = backed_up();
-    let (child, works) = frozen(&world, &["verify"]);
+    let (child, _works) = frozen(&world, &["verify"]);
     let before = world.json(0, &["receipts"]).as_array().unwrap().len();
     world.refused(4, &["backup", "bp_files"]);
     // Whoever removes the lock takes it away from a process that is still there.
@@ -153,8 +155,10 @@ fn a_process_whose_store_was_taken_over_records_nothing_more() {
     );
     let after = world.json(0, &["receipts"]).as_array().unwrap().len();
     assert!(after > before, "{before} {after}");
-    kill(works, Signal::SIGCONT).unwrap();
-    assert_eq!(ended(child).0, Some(4));
+    // It has noticed by then, and ended its worker.
+    let (status, took) = ended(child);
+    assert_eq!(status, Some(4));
+    assert!(took < Duration::from_secs(5), "{took:?}");
     let receipts = world.json(0, &["receipts"]);
     let receipts = receipts.as_array().unwrap();
     assert_eq!(receipts.len(), after, "nothing was added");
@@ -167,4 +171,37 @@ fn a_process_whose_store_was_taken_over_records_nothing_more() {
     let begin = Instant::now();
     world.json(0, &["backup", "bp_files"]);
     assert!(begin.elapsed() < Duration::from_secs(20));
+}
+
+/// The worker of a process that lost the store stores the point of a collapsed source. What the connectors saw is kept for the newer process,
+/// which finds the point and does not take it for a good one.
+#[test]
+fn a_point_of_a_collapsed_source_is_found_and_not_good() {
+    let world = backed_up();
+    fs::rename(world.path("live"), world.path("good")).unwrap();
+    fs::create_dir(world.path("live")).unwrap();
+    fs::write(world.path("live/README"), "a mount point\n").unwrap();
+    let (child, works) = frozen(&world, &["backup", "bp_files"]);
+    let epoch = || {
+        let store = SqliteStore::open_read_only(&world.path("state/store.sqlite"));
+        store.unwrap().epoch()
+    };
+    let before = epoch();
+    fs::remove_file(world.path("state/lock")).unwrap();
+    let mut newer = world
+        .command(&["verify"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while epoch() == before {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    kill(works, Signal::SIGCONT).unwrap();
+    assert_eq!(ended(child).0, Some(4));
+    newer.wait().unwrap();
+    let catalog = world.json(0, &["catalog"]);
+    let found = catalog.as_array().unwrap().last().unwrap();
+    assert_eq!(found["status"], "success", "{catalog}");
+    assert!(found["collapsed"]["ds_files"].is_string(), "{catalog}");
 }

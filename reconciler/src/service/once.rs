@@ -21,6 +21,9 @@ use super::attend::{Turns, attend, look_again};
 use super::source::{announce, look_after_former};
 use super::{Service, blocking, is_fatal, panicked, runtime, view};
 
+/// A plan whose run takes longer than its interval is due again at each end: what is due then is left to the next `once`.
+const TURNS: u32 = 8;
+
 /// What a round did.
 #[derive(Debug)]
 pub struct Round {
@@ -148,7 +151,7 @@ async fn look_at_all(service: &Arc<Service>, followed: &Followed) {
 /// What became due during a long step is done in a further turn.
 async fn attend_until_done(service: &Arc<Service>, plan_id: &PlanId) -> (Turns, Option<Failure>) {
     let mut turns = Turns::default();
-    loop {
+    for _ in 0..TURNS {
         let before = turns.done.len();
         match attend(service, plan_id, &mut turns).await {
             // A turn that did nothing has nothing to do in the next one either.
@@ -164,6 +167,7 @@ async fn attend_until_done(service: &Arc<Service>, plan_id: &PlanId) -> (Turns, 
             }
         }
     }
+    (turns, None)
 }
 
 impl Round {

@@ -205,3 +205,25 @@ fn a_point_of_a_collapsed_source_is_found_and_not_good() {
     assert_eq!(found["status"], "success", "{catalog}");
     assert!(found["collapsed"]["ds_files"].is_string(), "{catalog}");
 }
+
+/// One `once` does what a long run made due, and not only what was due when it began.
+#[test]
+fn once_does_what_became_due_during_a_long_step() {
+    let mut world = World::new();
+    let frequency = &mut world.model["plans"]["bp_files"]["backup_frequency"];
+    for (name, seconds) in [
+        ("every_s", 10),
+        ("start_window_s", 9),
+        ("completion_window_s", 9),
+    ] {
+        assert!(frequency[name].is_u64(), "{name}");
+        frequency[name] = Value::from(seconds);
+    }
+    world.publish();
+    let (child, works) = frozen(&world, &["once"]);
+    std::thread::sleep(Duration::from_secs(11));
+    kill(works, Signal::SIGCONT).unwrap();
+    ended(child);
+    let catalog = world.json(0, &["catalog"]);
+    assert!(catalog.as_array().unwrap().len() > 1, "{catalog}");
+}

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Ask, Asked, Operation, Problem, State};
+use super::{Ask, Asked, OperationState, OperationView, Problem};
 use crate::failure::Failure;
 use crate::status::Status;
 use crate::world::random;
@@ -46,8 +46,8 @@ impl Client {
         &self,
         asked: Asked,
         begun: impl FnOnce(&str),
-        heard: &mut dyn FnMut(&Operation),
-    ) -> Result<Operation, Failure> {
+        heard: &mut dyn FnMut(&OperationView),
+    ) -> Result<OperationView, Failure> {
         let id = random::name().map_err(|error| broken(&error))?;
         let id = format!("req-{id}");
         let ask = Ask {
@@ -55,7 +55,7 @@ impl Client {
             asked,
         };
         let body = serde_json::to_vec(&ask).map_err(|error| broken(&error))?;
-        let begin = self.call::<Operation>(Method::POST, "/v1/operations", body);
+        let begin = self.call::<OperationView>(Method::POST, "/v1/operations", body);
         self.runtime.block_on(begin)?;
         begun(&id);
         let watched = self.watch(&id, heard)?;
@@ -66,8 +66,8 @@ impl Client {
     pub fn watch(
         &self,
         id: &str,
-        heard: &mut dyn FnMut(&Operation),
-    ) -> Result<Option<Operation>, Failure> {
+        heard: &mut dyn FnMut(&OperationView),
+    ) -> Result<Option<OperationView>, Failure> {
         if !super::is_name(id) {
             return Err(unknown(id));
         }
@@ -90,10 +90,10 @@ impl Client {
                     let Some(data) = line.strip_prefix(b"data:") else {
                         continue;
                     };
-                    let operation: Operation =
+                    let operation: OperationView =
                         serde_json::from_slice(data).map_err(|error| broken(&error))?;
                     heard(&operation);
-                    if operation.state != State::Running {
+                    if operation.state != OperationState::Running {
                         return Ok(Some(operation));
                     }
                 }
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// Operations in progress, and those that finished recently.
-    pub fn operations(&self) -> Result<Vec<Operation>, Failure> {
+    pub fn operations(&self) -> Result<Vec<OperationView>, Failure> {
         let call = self.call(Method::GET, "/v1/operations", Vec::new());
         self.runtime.block_on(call)
     }

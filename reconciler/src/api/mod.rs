@@ -1,5 +1,5 @@
 //! Owns what the running daemon and its clients say to each other: HTTP with JSON on a Unix socket in the state folder, which
-//! only the daemon's own user can open. Holds no state. The types are [`Asked`], [`Operation`] and [`Problem`].
+//! only the daemon's own user can open. Holds no state. The types are [`Asked`], [`OperationView`] and [`Problem`].
 
 pub mod client;
 mod openapi;
@@ -99,7 +99,8 @@ pub struct Ask {
 /// How far an operation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+#[schema(as = State)]
+pub enum OperationState {
     /// It waits for what must not run beside it, or works.
     Running,
     /// It ended, and its result is there.
@@ -108,7 +109,7 @@ pub enum State {
     Failed,
 }
 
-impl State {
+impl OperationState {
     /// Of an operation that ended.
     pub const fn of(failure: Option<&Failure>) -> Self {
         match failure {
@@ -120,13 +121,14 @@ impl State {
 
 /// One operation of the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Operation {
+#[schema(as = Operation)]
+pub struct OperationView {
     /// Its name.
     pub id: String,
     /// What was asked for; absent for what policy wants.
     pub asked: Option<Asked>,
     /// How far it is.
-    pub state: State,
+    pub state: OperationState,
     /// When it was asked for.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub asked_at: Option<Timestamp>,

@@ -29,7 +29,7 @@ use tokio::net::UnixListener;
 use utoipa::IntoParams;
 
 use super::resources::{OperationEvent, Page, PlanView, ReceiptView, RecoveryPoint, SlotView};
-use super::{Ask, Operation, Problem, State as OperationState, openapi};
+use super::{Ask, OperationState, OperationView, Problem, openapi};
 use crate::failure::Failure;
 use crate::schema::Id;
 use crate::status::Status;
@@ -51,13 +51,13 @@ const EVENT_EACH: Duration = Duration::from_millis(500);
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Begins what is asked for, once for each name.
-    fn ask(self: Arc<Self>, ask: Ask, requested_by: String) -> Result<Operation, Failure>;
+    fn ask(self: Arc<Self>, ask: Ask, requested_by: String) -> Result<OperationView, Failure>;
     /// Operations in progress, and those that finished recently.
-    fn operations(&self) -> Vec<Operation>;
+    fn operations(&self) -> Vec<OperationView>;
     /// One of them as it is now.
-    fn operation_now(&self, id: &str) -> Option<Operation>;
+    fn operation_now(&self, id: &str) -> Option<OperationView>;
     /// One of them, as soon as it ended, or after a time.
-    async fn operation(self: Arc<Self>, id: String, within: Duration) -> Option<Operation>;
+    async fn operation(self: Arc<Self>, id: String, within: Duration) -> Option<OperationView>;
     /// Asks one to end; false when there is none of this name in progress.
     fn cancel(&self, id: &str) -> bool;
     /// How everything stands.
@@ -374,14 +374,14 @@ pub(super) async fn look_at_source(State(handler): State<Shared>) -> Response {
 }
 
 /// Operations in progress, and those that finished recently.
-#[utoipa::path(get, path = "/v1/operations", tag = "operations", responses((status = 200, body = Vec<Operation>)))]
-pub(super) async fn operations(State(handler): State<Shared>) -> Json<Vec<Operation>> {
+#[utoipa::path(get, path = "/v1/operations", tag = "operations", responses((status = 200, body = Vec<OperationView>)))]
+pub(super) async fn operations(State(handler): State<Shared>) -> Json<Vec<OperationView>> {
     Json(handler.operations())
 }
 
 /// Begins an operation. The same `id` with the same content is the same operation: it is begun once.
 #[utoipa::path(post, path = "/v1/operations", tag = "operations", request_body = Ask,
-    responses((status = 202, body = Operation), (status = 400, body = Problem, content_type = "application/problem+json"),
+    responses((status = 202, body = OperationView), (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "It is longer than 64 KiB")))]
 pub(super) async fn ask(
@@ -427,7 +427,7 @@ pub(super) struct Wait {
 /// One operation, as soon as it ended or after `wait_s`.
 #[utoipa::path(get, path = "/v1/operations/{id}", tag = "operations",
     params(("id" = String, Path, description = "Its name"), Wait),
-    responses((status = 200, body = Operation), (status = 400, body = Problem, content_type = "application/problem+json"),
+    responses((status = 200, body = OperationView), (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn operation(
     State(handler): State<Shared>,
@@ -455,7 +455,7 @@ pub(super) async fn events(State(handler): State<Shared>, Named(id): Named<Strin
     let Some(first) = handler.operation_now(&id) else {
         return refused(StatusCode::NOT_FOUND, &no_operation());
     };
-    let told: Option<Operation> = None;
+    let told: Option<OperationView> = None;
     let begin = (handler, Some(first), told);
     let all = futures_util::stream::unfold(begin, |(handler, now, told)| async move {
         let mut now = now?;

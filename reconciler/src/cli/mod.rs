@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::api::client::Client;
-use crate::api::{Asked, Operation};
+use crate::api::{Asked, OperationView};
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
@@ -435,7 +435,7 @@ fn watch(config: &Config, operation: &str, format: Format) -> Result<u8, Failure
     }
     match (ended, format) {
         (
-            Some(Operation {
+            Some(OperationView {
                 failure: Some(failure),
                 ..
             }),

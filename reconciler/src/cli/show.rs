@@ -5,7 +5,7 @@ use serde_json::json;
 use super::meter;
 use super::table::{Colour, Table, coloured};
 use super::{Format, json, print};
-use crate::api::{Operation, State};
+use crate::api::{OperationState, OperationView};
 use crate::control::doctor::Finding;
 use crate::control::execute::Done;
 use crate::control::overview::Preview;
@@ -282,16 +282,16 @@ fn verdict(run: &Run) -> &'static str {
 }
 
 /// Operations of the running daemon.
-pub fn operations(all: &[Operation], format: Format) -> Shown {
+pub fn operations(all: &[OperationView], format: Format) -> Shown {
     if format == Format::Json {
         return json(&all);
     }
     let mut table = Table::new(&["operation", "state", "since", "by", "progress or failure"]);
     for one in all {
         let state = match one.state {
-            State::Running => "running",
-            State::Succeeded => "succeeded",
-            State::Failed => "failed",
+            OperationState::Running => "running",
+            OperationState::Succeeded => "succeeded",
+            OperationState::Failed => "failed",
         };
         let failure = one.failure.as_ref().map(ToString::to_string);
         let progress = one.progress.as_ref().map(meter::text);

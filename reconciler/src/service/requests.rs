@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::api::resources::{PlanView, ReceiptView, RecoveryPoint, ScheduleView, SlotView};
 use crate::api::server::Handler;
-use crate::api::{Ask, Asked, Operation, State};
+use crate::api::{Ask, Asked, OperationState, OperationView};
 use crate::control::execute::Done;
 use crate::control::policy::Followed;
 use crate::control::restore::{Request, Wanted};
@@ -48,9 +48,9 @@ pub(super) struct Requests(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     running: BTreeMap<String, Running>,
-    ended: VecDeque<Operation>,
+    ended: VecDeque<OperationView>,
     /// What policy wanted and is done.
-    carried_out: VecDeque<Operation>,
+    carried_out: VecDeque<OperationView>,
 }
 
 /// What a request came to. What was done may have failed, and is told all the same.
@@ -61,15 +61,15 @@ struct Answer {
 
 #[derive(Debug)]
 struct Running {
-    operation: Operation,
+    operation: OperationView,
     stop: Cancel,
     meter: Meter,
     ended: watch::Sender<bool>,
 }
 
 impl Running {
-    fn now(&self) -> Operation {
-        Operation {
+    fn now(&self) -> OperationView {
+        OperationView {
             progress: self.meter.pace(),
             ..self.operation.clone()
         }
@@ -77,11 +77,11 @@ impl Running {
 }
 
 /// An operation that policy wants.
-fn of_policy(id: String, work: &Work) -> Operation {
-    Operation {
+fn of_policy(id: String, work: &Work) -> OperationView {
+    OperationView {
         id,
         asked: None,
-        state: State::Running,
+        state: OperationState::Running,
         asked_at: Some(work.since),
         requested_by: None,
         result: None,
@@ -90,7 +90,7 @@ fn of_policy(id: String, work: &Work) -> Operation {
     }
 }
 
-fn keep(queue: &mut VecDeque<Operation>, operation: Operation) {
+fn keep(queue: &mut VecDeque<OperationView>, operation: OperationView) {
     if queue.len() >= REMEMBERED {
         queue.pop_front();
     }
@@ -98,7 +98,7 @@ fn keep(queue: &mut VecDeque<Operation>, operation: Operation) {
 }
 
 impl Known {
-    fn find(&self, id: &str) -> Option<Operation> {
+    fn find(&self, id: &str) -> Option<OperationView> {
         let running = self.running.get(id).map(Running::now);
         let ended = || self.ended.iter().chain(&self.carried_out);
         running.or_else(|| ended().find(|it| it.id == id).cloned())
@@ -122,7 +122,7 @@ impl Requests {
         if let Some(failure) = &failure {
             tracing::error!(request = id, code = %failure.code, "{}", failure.message);
         }
-        running.operation.state = State::of(failure.as_ref());
+        running.operation.state = OperationState::of(failure.as_ref());
         running.operation.result = value;
         running.operation.failure = failure;
         keep(&mut known.ended, running.operation);
@@ -131,10 +131,10 @@ impl Requests {
 
     /// Remembers for a while what was done because policy wants it.
     pub(super) fn carried_out(&self, since: Timestamp, done: &Done) {
-        let operation = Operation {
+        let operation = OperationView {
             id: done.operation_id.clone(),
             asked: None,
-            state: State::of(done.failure.as_ref()),
+            state: OperationState::of(done.failure.as_ref()),
             asked_at: Some(since),
             requested_by: None,
             result: serde_json::to_value(done).ok(),
@@ -147,7 +147,7 @@ impl Requests {
 
 #[async_trait]
 impl Handler for Service {
-    fn ask(self: Arc<Self>, ask: Ask, requested_by: String) -> Result<Operation, Failure> {
+    fn ask(self: Arc<Self>, ask: Ask, requested_by: String) -> Result<OperationView, Failure> {
         let refused = |why: &str, help: &str| Failure::new(code::API_REFUSED, why, help);
         let mut known = self.requests.lock();
         if let Some(known) = known.find(&ask.id) {
@@ -162,10 +162,10 @@ impl Handler for Service {
             let help = "wait for one of them, or end it with `seawalld cancel`";
             return Err(refused("too many requests are under way", help));
         };
-        let operation = Operation {
+        let operation = OperationView {
             id: ask.id.clone(),
             asked: Some(ask.asked.clone()),
-            state: State::Running,
+            state: OperationState::Running,
             asked_at: Some(self.daemon.now()),
             requested_by: Some(requested_by.clone()),
             result: None,
@@ -193,8 +193,8 @@ impl Handler for Service {
         Ok(operation)
     }
 
-    fn operations(&self) -> Vec<Operation> {
-        let mut all: Vec<Operation> = self
+    fn operations(&self) -> Vec<OperationView> {
+        let mut all: Vec<OperationView> = self
             .daemon
             .at_work()
             .into_iter()
@@ -204,22 +204,22 @@ impl Handler for Service {
         all.extend(known.running.values().map(Running::now));
         // Who wants to know what one came to asks for that one.
         let ended = known.ended.iter().chain(&known.carried_out);
-        all.extend(ended.map(|it| Operation {
+        all.extend(ended.map(|it| OperationView {
             result: None,
             ..it.clone()
         }));
         // In progress first, then the newest.
-        all.sort_by_key(|it| (it.state != State::Running, Reverse(it.asked_at)));
+        all.sort_by_key(|it| (it.state != OperationState::Running, Reverse(it.asked_at)));
         all
     }
 
-    fn operation_now(&self, id: &str) -> Option<Operation> {
+    fn operation_now(&self, id: &str) -> Option<OperationView> {
         let at_work = self.daemon.at_work();
         let of_policy = at_work.get(id).map(|work| of_policy(id.to_owned(), work));
         of_policy.or_else(|| self.requests.lock().find(id))
     }
 
-    async fn operation(self: Arc<Self>, id: String, within: Duration) -> Option<Operation> {
+    async fn operation(self: Arc<Self>, id: String, within: Duration) -> Option<OperationView> {
         let ended = {
             let known = self.requests.lock();
             known.running.get(&id).map(|it| it.ended.subscribe())

@@ -36,7 +36,7 @@ use store::Fated;
 use world::{Fate, Shared, World};
 
 use crate::api::server::Handler;
-use crate::api::{Ask, Asked, State};
+use crate::api::{Ask, Asked, OperationState};
 use crate::control::{Daemon, effects};
 use crate::failure::Failure;
 use crate::service;
@@ -431,7 +431,9 @@ async fn happens(
         }
         What::Cancel(plan) => {
             for operation in handler.operations() {
-                if operation.state == State::Running && operation.id.contains(plan.as_str()) {
+                if operation.state == OperationState::Running
+                    && operation.id.contains(plan.as_str())
+                {
                     handler.cancel(&operation.id);
                 }
             }

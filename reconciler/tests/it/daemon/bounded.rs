@@ -525,7 +525,7 @@ fn measured(world: &World, arguments: &[&str]) -> (u128, u128) {
         let output = world.run(arguments);
         assert!(output.status.code() < Some(2), "{output:?}");
         clock.push(begin.elapsed().as_millis());
-        processor.push((spent() - before).as_millis());
+        processor.push(spent().saturating_sub(before).as_millis());
     }
     clock.sort_unstable();
     processor.sort_unstable();

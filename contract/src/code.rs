@@ -283,7 +283,7 @@ codes! {
     STORE_MIGRATION = 1304 "store-migration" "the state store has another version than this program";
     SLOT_RECORDED = 1305 "slot-recorded" "a slot has its terminal record already";
     LOG_END_UNKNOWN = 1306 "log-end-unknown" "this process does not know where the receipt log ends";
-    STORE_TAKEN_OVER = 1307 "store-taken-over" "another daemon has taken the state store over";
+    STORE_TAKEN_OVER = 1307 "store-taken-over" "another daemon has taken over the state store";
 
     // 14 vault
     VAULT_LOCATION_UNREACHABLE = 1401 "location-unreachable" "a location's folder or endpoint is not there";

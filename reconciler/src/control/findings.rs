@@ -88,8 +88,8 @@ pub(super) fn damaged(
     kid: &Kid,
 ) -> Result<BTreeMap<LocationId, BTreeSet<String>>, Failure> {
     let mut all: BTreeMap<LocationId, BTreeSet<String>> = BTreeMap::new();
-    for one in daemon.store.damaged_objects()? {
-        if one.plan_id == *plan_id && one.kid == *kid {
+    for one in daemon.store.damaged_objects(plan_id)? {
+        if one.kid == *kid {
             all.entry(one.location_id).or_default().insert(one.object);
         }
     }

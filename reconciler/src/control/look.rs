@@ -50,7 +50,6 @@ fn look_at_plans(
     now: Timestamp,
 ) -> Result<Observed, Failure> {
     let since = daemon.store.plans_since()?;
-    let mut last = daemon.store.last_slots(now)?;
     let mut runs: BTreeMap<PlanId, Vec<Run>> = BTreeMap::new();
     for run in daemon.store.points(only)? {
         runs.entry(run.plan_id.clone()).or_default().push(run);
@@ -73,7 +72,7 @@ fn look_at_plans(
     for (plan_id, policy) in wanted_plans(followed, only) {
         let mut looked = copies.remove(plan_id).unwrap_or_default();
         remembered(daemon, plan_id, &mut looked.repositories)?;
-        let last = last.remove(plan_id);
+        let last = daemon.store.last_slot(plan_id, now)?;
         // A slot later than now never counts as ended.
         let ended_through = last.as_ref().map(|slot| slot.last.min(now));
         let mut runs = runs.remove(plan_id).unwrap_or_default();
@@ -155,21 +154,18 @@ fn remembered(
     plan_id: &PlanId,
     repositories: &mut BTreeMap<Kid, RepositoryObserved>,
 ) -> Result<(), Failure> {
-    for read in daemon.store.parts_read()? {
-        if let (true, Some(seen)) = (read.plan_id == *plan_id, repositories.get_mut(&read.kid)) {
+    for read in daemon.store.parts_read(plan_id)? {
+        if let Some(seen) = repositories.get_mut(&read.kid) {
             seen.read.push(read);
         }
     }
-    for reading in daemon.store.parts_reading()? {
-        if let (true, Some(seen)) = (
-            reading.plan_id == *plan_id,
-            repositories.get_mut(&reading.kid),
-        ) {
+    for reading in daemon.store.parts_reading(plan_id)? {
+        if let Some(seen) = repositories.get_mut(&reading.kid) {
             seen.reading.push(reading);
         }
     }
-    for one in daemon.store.damaged_objects()? {
-        if let (true, Some(seen)) = (one.plan_id == *plan_id, repositories.get_mut(&one.kid)) {
+    for one in daemon.store.damaged_objects(plan_id)? {
+        if let Some(seen) = repositories.get_mut(&one.kid) {
             let damaged = seen.damaged.entry(one.location_id).or_default();
             damaged.insert(one.object);
         }

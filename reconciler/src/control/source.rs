@@ -1,7 +1,7 @@
 //! Owns holding a run's sources against the point before, and a person's word that a source is what it should be. A point of a
 //! source that collapsed is kept, and never counts as good until then. The interesting function is [`hold_against_before`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::code;
 use contract::duration::Seconds;
@@ -25,35 +25,70 @@ pub fn hold_against_before(
         return Ok(run);
     }
     let restored = restored(daemon)?;
-    let points = daemon.store.points(None)?;
-    for (id, profile) in &run.profiles {
-        let Some(dataset) = followed.active.model.datasets.get(id) else {
+    for (id, before) in newest_before(daemon, followed, &run)? {
+        let (Some(dataset), Some(profile)) = (
+            followed.active.model.datasets.get(&id),
+            run.profiles.get(&id),
+        ) else {
             continue;
         };
-        let before = points
-            .iter()
-            .filter(|before| {
-                before.backup_id != run.backup_id
-                    && !before.collapsed.contains_key(id)
-                    && before.profiles.contains_key(id)
-            })
-            .max_by_key(|before| before.rank(run.finished_at));
-        let Some(before) = before else { continue };
         // What a restore in place brought back is meant to be another source, and to hold less.
-        if restored.get(id).is_some_and(|at| *at >= before.started_at) {
+        if restored.get(&id).is_some_and(|at| *at >= before.started_at) {
             continue;
         }
         let since = run.started_at.duration_since(before.started_at).as_secs();
         let since = Seconds::new(u64::try_from(since).unwrap_or(0));
         let why = before
             .profiles
-            .get(id)
+            .get(&id)
             .and_then(|before| collapse::judge(before, profile, &dataset.sizing, since));
         if let Some(why) = why {
-            run.collapsed.entry(id.clone()).or_insert(why);
+            run.collapsed.entry(id).or_insert(why);
         }
     }
     Ok(run)
+}
+
+/// Points that are read at a time, newest first; the point before is nearly always among the first.
+const POINTS_AT_A_TIME: u32 = 64;
+
+/// The newest good point before a run that shows each of its datasets, of whichever plan. One of a time that cannot be believed
+/// counts only where there is no other.
+fn newest_before(
+    daemon: &Daemon,
+    followed: &Followed,
+    run: &Run,
+) -> Result<BTreeMap<DatasetId, Run>, Failure> {
+    let datasets = &followed.active.model.datasets;
+    let known = run.profiles.keys().filter(|id| datasets.contains_key(*id));
+    let mut wanted: BTreeSet<&DatasetId> = known.collect();
+    let mut found: BTreeMap<DatasetId, Run> = BTreeMap::new();
+    let mut last = None;
+    while !wanted.is_empty() {
+        let page = daemon
+            .store
+            .points_before(None, last.as_ref(), POINTS_AT_A_TIME)?;
+        let Some(oldest) = page.last() else { break };
+        last = Some(oldest.backup_id.clone());
+        for before in page {
+            let shows = |id: &DatasetId| {
+                before.backup_id != run.backup_id
+                    && !before.collapsed.contains_key(id)
+                    && before.profiles.contains_key(id)
+            };
+            let shown: Vec<&DatasetId> = wanted.iter().copied().filter(|id| shows(id)).collect();
+            for id in shown {
+                if before.is_of_known_time(run.finished_at) {
+                    wanted.remove(id);
+                }
+                let rank = |one: &Run| one.rank(run.finished_at);
+                if found.get(id).is_none_or(|best| rank(best) < rank(&before)) {
+                    found.insert(id.clone(), before.clone());
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// When each dataset was last restored in place, or may have been.

@@ -83,8 +83,8 @@ impl<S: Store> Store for Fated<S> {
         self.store.slots_before(plan, before, most)
     }
 
-    fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError> {
-        self.store.last_slots(now)
+    fn last_slot(&self, plan: &PlanId, now: Timestamp) -> Result<Option<SlotRecord>, StoreError> {
+        self.store.last_slot(plan, now)
     }
 
     fn runs(&self) -> Result<Vec<Run>, StoreError> {
@@ -197,16 +197,16 @@ impl<S: Store> Store for Fated<S> {
         self.store.suspensions()
     }
 
-    fn parts_read(&self) -> Result<Vec<PartRead>, StoreError> {
-        self.store.parts_read()
+    fn parts_read(&self, plan: &PlanId) -> Result<Vec<PartRead>, StoreError> {
+        self.store.parts_read(plan)
     }
 
-    fn parts_reading(&self) -> Result<Vec<PartReading>, StoreError> {
-        self.store.parts_reading()
+    fn parts_reading(&self, plan: &PlanId) -> Result<Vec<PartReading>, StoreError> {
+        self.store.parts_reading(plan)
     }
 
-    fn damaged_objects(&self) -> Result<Vec<DamagedObject>, StoreError> {
-        self.store.damaged_objects()
+    fn damaged_objects(&self, plan: &PlanId) -> Result<Vec<DamagedObject>, StoreError> {
+        self.store.damaged_objects(plan)
     }
 
     fn epoch(&self) -> u64 {

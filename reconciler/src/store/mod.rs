@@ -139,8 +139,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         before: Option<u64>,
         most: u32,
     ) -> Result<Vec<(u64, SlotRecord)>, StoreError>;
-    /// The newest terminal record of each plan as of an instant: what a clock wrote that was ahead of it does not count.
-    fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError>;
+    /// The newest terminal record of a plan as of an instant: what a clock wrote that was ahead of it does not count.
+    fn last_slot(&self, plan: &PlanId, now: Timestamp) -> Result<Option<SlotRecord>, StoreError>;
     /// The catalog, oldest first. Grows for ever.
     fn runs(&self) -> Result<Vec<Run>, StoreError>;
     /// Runs that left a recovery point, oldest first; of one plan or of all.
@@ -207,12 +207,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn acknowledgements(&self) -> Result<Vec<Acknowledgement>, StoreError>;
     /// Plans whose schedule a person suspended, those of which the end has come among them.
     fn suspensions(&self) -> Result<BTreeMap<PlanId, Suspension>, StoreError>;
-    /// When each part of each repository was last read at each location.
-    fn parts_read(&self) -> Result<Vec<PartRead>, StoreError>;
-    /// Readings that are not at their end.
-    fn parts_reading(&self) -> Result<Vec<PartReading>, StoreError>;
-    /// Objects that are damaged or missing now.
-    fn damaged_objects(&self) -> Result<Vec<DamagedObject>, StoreError>;
+    /// When each part of a plan's repositories was last read at each location.
+    fn parts_read(&self, plan: &PlanId) -> Result<Vec<PartRead>, StoreError>;
+    /// Readings of a plan's repositories that are not at their end.
+    fn parts_reading(&self, plan: &PlanId) -> Result<Vec<PartReading>, StoreError>;
+    /// Objects of a plan's repositories that are damaged or missing now.
+    fn damaged_objects(&self, plan: &PlanId) -> Result<Vec<DamagedObject>, StoreError>;
     /// The number of this life of the process; each opening counts one up. Nothing is committed once there is a higher one.
     fn epoch(&self) -> u64;
     /// Fails when a later life has taken the store over.

@@ -143,14 +143,20 @@ impl SqliteStore {
         })
     }
 
+    /// Rows of one plan, or of a question that names none.
     fn rows<T>(
         &self,
         doing: &'static str,
         sql: &'static str,
+        plan: Option<&PlanId>,
         read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         self.runtime.block_on(async {
-            let rows = sqlx::query(sql)
+            let mut query = sqlx::query(sql);
+            if let Some(plan) = plan {
+                query = query.bind(plan.to_string());
+            }
+            let rows = query
                 .fetch_all(&self.pool)
                 .await
                 .map_err(|error| rows::explain(doing, error))?;
@@ -395,26 +401,12 @@ impl Store for SqliteStore {
         from_json(&self.texts("reading slots", query)?, "slots")
     }
 
-    fn last_slots(&self, now: Timestamp) -> Result<BTreeMap<PlanId, SlotRecord>, StoreError> {
-        // One step in the index for each plan, and one or a few for its newest record.
-        let query = sqlx::query_scalar(concat!(
-            "WITH RECURSIVE known (plan_id) AS (
-                 SELECT min(plan_id) FROM slots
-                 UNION ALL
-                 SELECT (SELECT min(plan_id) FROM slots WHERE plan_id > known.plan_id)
-                 FROM known WHERE known.plan_id IS NOT NULL
-             )
-             SELECT newest FROM (
-                 SELECT (",
-            rows::newest_slot!("body", "known.plan_id"),
-            ") AS newest FROM known WHERE known.plan_id IS NOT NULL
-             ) WHERE newest IS NOT NULL",
-        ));
-        let newest = self.slots_of(query.bind(now.as_second()).bind(rows::ahead_of(now)))?;
-        Ok(newest
-            .into_iter()
-            .map(|slot| (slot.plan_id.clone(), slot))
-            .collect())
+    fn last_slot(&self, plan: &PlanId, now: Timestamp) -> Result<Option<SlotRecord>, StoreError> {
+        let query = sqlx::query_scalar(rows::newest_slot!("body", "?3"))
+            .bind(now.as_second())
+            .bind(rows::ahead_of(now))
+            .bind(plan.to_string());
+        Ok(self.slots_of(query)?.pop())
     }
 
     fn runs(&self) -> Result<Vec<Run>, StoreError> {
@@ -589,6 +581,7 @@ impl Store for SqliteStore {
         self.rows(
             "reading copies of receipts",
             "SELECT location_id, size, seen FROM receipt_copy",
+            None,
             rows::receipt_copy,
         )
         .map(|all| {
@@ -607,6 +600,7 @@ impl Store for SqliteStore {
         self.rows(
             "reading identities of locations",
             "SELECT location_id, identity, first_seen FROM location_identity",
+            None,
             rows::identity,
         )
         .map(|all| {
@@ -639,6 +633,7 @@ impl Store for SqliteStore {
         self.rows(
             "reading acknowledgements",
             "SELECT subject, kind, at, actor, note FROM acknowledgement ORDER BY id",
+            None,
             rows::acknowledgement,
         )
     }
@@ -650,26 +645,29 @@ impl Store for SqliteStore {
         Ok(all.into_iter().map(|it| (it.plan_id.clone(), it)).collect())
     }
 
-    fn parts_read(&self) -> Result<Vec<PartRead>, StoreError> {
+    fn parts_read(&self, plan: &PlanId) -> Result<Vec<PartRead>, StoreError> {
         self.rows(
             "reading checks",
-            "SELECT * FROM part_read ORDER BY plan_id, kid, location_id, parts, part",
+            "SELECT * FROM part_read WHERE plan_id = ? ORDER BY kid, location_id, parts, part",
+            Some(plan),
             rows::part_read,
         )
     }
 
-    fn parts_reading(&self) -> Result<Vec<PartReading>, StoreError> {
+    fn parts_reading(&self, plan: &PlanId) -> Result<Vec<PartReading>, StoreError> {
         self.rows(
             "reading checks",
-            "SELECT * FROM part_reading ORDER BY plan_id, kid, location_id, parts, part",
+            "SELECT * FROM part_reading WHERE plan_id = ? ORDER BY kid, location_id, parts, part",
+            Some(plan),
             rows::part_reading,
         )
     }
 
-    fn damaged_objects(&self) -> Result<Vec<DamagedObject>, StoreError> {
+    fn damaged_objects(&self, plan: &PlanId) -> Result<Vec<DamagedObject>, StoreError> {
         self.rows(
             "reading damaged objects",
-            "SELECT * FROM damaged_object ORDER BY plan_id, kid, location_id, object",
+            "SELECT * FROM damaged_object WHERE plan_id = ? ORDER BY kid, location_id, object",
+            Some(plan),
             rows::damaged_object,
         )
     }

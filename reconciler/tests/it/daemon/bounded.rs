@@ -424,9 +424,12 @@ fn the_newest_slot_of_each_plan_is_found_beside_many() {
     let others = [ended("bp_a", 7), ended("bp_c", 9)];
     store.commit(&others, &[]).unwrap();
     let newest = |now: Timestamp| -> Vec<(String, i64)> {
-        let last = store.last_slots(now).unwrap();
-        last.into_iter()
-            .map(|(plan, slot)| (plan.to_string(), slot.last.as_second()))
+        let plans = ["bp_a", "bp_b", "bp_c"].into_iter();
+        plans
+            .filter_map(|plan| {
+                let last = store.last_slot(&plan.parse().unwrap(), now).unwrap();
+                last.map(|slot| (plan.to_owned(), slot.last.as_second()))
+            })
             .collect()
     };
     let named = |a, b, c| {

@@ -128,8 +128,8 @@ fn a_slot_later_than_now_never_counts_as_ended() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&folder.path().join("state.sqlite")).unwrap();
     let ended = |now: &str| {
-        let last = store.last_slots(at(now)).unwrap();
-        last.get(&id()).map(|slot| (slot.first, slot.outcome))
+        let last = store.last_slot(&id(), at(now)).unwrap();
+        last.map(|slot| (slot.first, slot.outcome))
     };
     let (missed, success) = (SlotOutcome::Missed, SlotOutcome::Success);
     let first = record(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contract::id::PlanId;
 use jiff::Timestamp;
 use reconciler::domain::{
     Acknowledgement, BackupType, Change, DamagedObject, LocationIdentity, Operation, OperationKind,
@@ -13,6 +14,10 @@ use reconciler::world::store_sqlite::SqliteStore;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
+}
+
+fn bp() -> PlanId {
+    "bp".parse().unwrap()
 }
 
 fn slot(first: i64, last: i64) -> Change {
@@ -138,8 +143,8 @@ fn what_a_clock_missed_that_was_ahead_stands_in_no_slots_way() {
         .commit(&[ended(11, 11, failed, hour(11) + 60)], &[])
         .unwrap();
     let now = hour(16) + 2_400;
-    let newest = store.last_slots(at(now)).unwrap();
-    assert_eq!(newest["bp"].last, at(hour(11)));
+    let newest = store.last_slot(&bp(), at(now)).unwrap();
+    assert_eq!(newest.unwrap().last, at(hour(11)));
     store.commit(&[ended(12, 16, missed, now)], &[]).unwrap();
     let again = store.commit(&[ended(16, 16, failed, now)], &[]);
     assert!(matches!(again, Err(StoreError::SlotRecorded { .. })));
@@ -260,15 +265,17 @@ fn a_part_keeps_its_newest_check_and_damage_its_first_finding() {
     };
     let begun = Change::PartReading(reading.clone());
     store.commit(&[begun], &[]).unwrap();
-    assert_eq!(store.parts_reading().unwrap(), [reading]);
+    assert_eq!(store.parts_reading(&bp()).unwrap(), [reading]);
     let changes: Vec<Change> = reads.iter().cloned().map(Change::PartRead).collect();
     store.commit(&changes, &[]).unwrap();
     assert_eq!(
-        store.parts_read().unwrap(),
+        store.parts_read(&bp()).unwrap(),
         [reads[2].clone(), reads[1].clone()]
     );
+    let other = "bp_other".parse().unwrap();
+    assert!(store.parts_read(&other).unwrap().is_empty());
     assert!(
-        store.parts_reading().unwrap().is_empty(),
+        store.parts_reading(&bp()).unwrap().is_empty(),
         "it came to its end"
     );
     assert!(
@@ -291,9 +298,10 @@ fn a_part_keeps_its_newest_check_and_damage_its_first_finding() {
         .commit(&[Change::ObjectDamaged(first.clone()), again], &[])
         .unwrap();
     assert_eq!(
-        store.damaged_objects().unwrap(),
+        store.damaged_objects(&bp()).unwrap(),
         std::slice::from_ref(&first)
     );
+    assert!(store.damaged_objects(&other).unwrap().is_empty());
     let repaired = Change::ObjectRepaired {
         plan_id: first.plan_id,
         kid: first.kid,
@@ -301,7 +309,7 @@ fn a_part_keeps_its_newest_check_and_damage_its_first_finding() {
         object: first.object,
     };
     store.commit(&[repaired], &[]).unwrap();
-    assert!(store.damaged_objects().unwrap().is_empty());
+    assert!(store.damaged_objects(&bp()).unwrap().is_empty());
 }
 
 #[test]
@@ -361,11 +369,11 @@ fn a_state_of_version_1_is_upgraded_and_keeps_everything() {
     assert_eq!(store.slots(None).unwrap().len(), 1);
     assert_eq!(store.runs().unwrap()[0].bytes, 2);
     assert_eq!(store.epoch(), 2);
-    assert!(store.parts_read().unwrap().is_empty());
+    assert!(store.parts_read(&bp()).unwrap().is_empty());
     store
         .commit(&[Change::PartRead(part(1, 1, 1, true))], &[])
         .unwrap();
     drop(store);
     let again = SqliteStore::open(&path).unwrap();
-    assert_eq!(again.parts_read().unwrap().len(), 1);
+    assert_eq!(again.parts_read(&bp()).unwrap().len(), 1);
 }

@@ -258,7 +258,7 @@ pub(super) async fn plans(
         let Query(paging) = query.map_err(unread)?;
         let limit = limit(paging.limit)?;
         let all = handler.plans().await?;
-        // Plans are in the order of their names. One that left the policy between two pages is no reason to refuse the second.
+        // They are in the order of their ids. One that left the policy between two pages is no reason to refuse the second.
         let after = paging.cursor.unwrap_or_default();
         let rest = all
             .into_iter()

@@ -35,7 +35,7 @@ pub fn round(round: &Round, format: Format) -> Shown {
             "status": round.status,
         }));
     }
-    if round.due.is_empty() {
+    if round.due.is_empty() && round.failures.is_empty() {
         print("nothing to do")?;
     } else {
         done(&round.done, format)?;

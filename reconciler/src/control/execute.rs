@@ -13,7 +13,7 @@ use super::Daemon;
 use super::care::{self, bring_forward, read_part, record_overdue, record_points};
 use super::policy::Followed;
 use super::recover;
-use super::spool::spool;
+use super::spool::{give_back, spool};
 use crate::domain::{
     BackupType, Change, Operation, OperationKind, Outcome, Run, SlotOutcome, SlotRecord,
     SourceReport, State,
@@ -181,10 +181,7 @@ fn take(
     let answer = ask_until_taken(daemon, followed, planned, backup);
     tracing::info!(point = "effect", "the effect has ended");
     let done = taking.conclude(answer);
-    // Kept until its end is recorded: whoever closes it later needs what the connectors reported.
-    if !taking.operation.state.is_open() {
-        let _ = std::fs::remove_dir_all(daemon.config.spool_path().join(&planned.operation_id));
-    }
+    give_back(daemon, &taking.operation);
     done
 }
 

@@ -42,7 +42,7 @@ use crate::domain::{Change, Draft, Operation};
 use crate::failure::Failure;
 use crate::operation::{self, Details, Ending, Event, Subject};
 use crate::progress::Stage;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::worker::Access;
 use crate::worker::meter::Meter;
 use crate::worker::protocol::{Answer, Limit, Order};
@@ -196,9 +196,11 @@ impl Daemon {
             outlast(effects.as_ref(), &stop, PREDECESSOR_ENDS);
         }
         // A wait that was cut short is begun again by the next process.
-        if !stop.is_cancelled() {
-            store.settle()?;
+        if stop.is_cancelled() {
+            let message = "the process is asked to end before it began";
+            return Err(Failure::new(code::RUN_INTERRUPTED, message, "run it again"));
         }
+        store.settle()?;
         let exposed = was_open.into_iter().chain(exposed(&config)).collect();
         let daemon = Self::over(config, store, effects, stop, true, exposed)?;
         for failure in &daemon.exposed {
@@ -206,6 +208,7 @@ impl Daemon {
         }
         // Only who holds the lock can compare: beside a running daemon the copies may be newer than what was just read.
         copies::nothing_was_lost(&daemon)?;
+        spool::sweep(&daemon)?;
         Ok(daemon)
     }
 
@@ -271,7 +274,9 @@ impl Daemon {
                     Some(Ok(())) => {}
                     Some(Err(error)) => {
                         tracing::error!(code = %error.code(), "{error}");
-                        return stop.cancel();
+                        if matches!(error, StoreError::TakenOver { .. }) {
+                            return stop.cancel();
+                        }
                     }
                     None => return,
                 }
@@ -476,8 +481,10 @@ impl Daemon {
     /// A worker for this part of the work, which ends with it and shows how far it is.
     pub fn worker(&self, limit: Limit) -> Result<Helper, Silence> {
         // What it did could not be recorded.
-        if self.store.holds().is_err() {
-            return Err(Silence::Stopped);
+        match self.store.holds() {
+            Ok(()) => {}
+            Err(StoreError::TakenOver { .. }) => return Err(Silence::Stopped),
+            Err(error) => return Err(Silence::Died(error.to_string())),
         }
         Helper::this_program(limit, self.stop.clone(), self.meter.clone())
     }

@@ -11,6 +11,7 @@ use contract::code;
 use contract::id::{Kid, LocationId, PlanId};
 
 use super::policy::Followed;
+use super::spool::give_back;
 use super::{Daemon, source};
 use crate::domain::{Change, Operation, OperationKind, Outcome, Run, SourceReport, State};
 use crate::failure::Failure;
@@ -65,9 +66,7 @@ pub fn recover_of(
             continue;
         }
         close(daemon, followed, &mut operation, probe, &failure)?;
-        if !operation.state.is_open() {
-            let _ = std::fs::remove_dir_all(spool_of(daemon, &operation));
-        }
+        give_back(daemon, &operation);
         closed += 1;
     }
     Ok(closed)
@@ -116,9 +115,8 @@ fn close_restore(
         tracing::warn!(operation = %operation.operation_id, outcome, "{failure}");
     }
     daemon.end(operation, &subject, ending, daemon.now())?;
-    if !operation.state.is_open() {
-        let _ = std::fs::remove_dir_all(spool_of(daemon, operation));
-    }
+    // What was staged there is of no use to anybody.
+    let _ = std::fs::remove_dir_all(spool_of(daemon, operation));
     Ok(1)
 }
 

@@ -78,7 +78,8 @@ fn newest_before(
             };
             let shown: Vec<&DatasetId> = wanted.iter().copied().filter(|id| shows(id)).collect();
             for id in shown {
-                if before.is_of_known_time(run.finished_at) {
+                if before.is_of_known_time(run.finished_at) && before.started_at <= run.finished_at
+                {
                     wanted.remove(id);
                 }
                 let rank = |one: &Run| one.rank(run.finished_at);

@@ -151,7 +151,9 @@ fn point_without_slot(context: &Context<'_>, why: &str, mine: &mut Mine) {
         return;
     }
     let served = |run: &Run| slot <= run.started_at && run.started_at <= now;
-    if seen.runs.iter().any(served) {
+    // One whose outcome is unknown may have left its point, too.
+    let tried = |open: &Operation| open.slot.is_none() && open.started_at >= slot;
+    if seen.runs.iter().any(served) || backups_open(seen).any(tried) {
         return;
     }
     let deadline = after(now, policy.backup_frequency.completion_window_s);

@@ -248,8 +248,17 @@ fn see(
 impl Turns {
     fn plans(&mut self, looked: &Looked) {
         let Follows { plan, objections } = &looked.follows;
-        self.due.extend(plan.steps.iter().cloned());
-        self.objections.extend(objections.iter().cloned());
+        for step in &plan.steps {
+            if self
+                .due
+                .iter()
+                .all(|it| it.operation_id != step.operation_id)
+            {
+                self.due.push(step.clone());
+            }
+        }
+        // As of the last look: what it stops is stopped in each.
+        self.objections.clone_from(objections);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::status::Status;
 
 use super::attend::{Turns, attend, look_again};
 use super::source::{announce, look_after_former};
-use super::{Service, blocking, is_fatal, panicked, runtime, view};
+use super::{Service, blocking, ended, is_fatal, panicked, runtime, view};
 
 /// A plan whose run takes longer than its interval is due again at each end: what is due then is left to the next `once`.
 const TURNS: u32 = 8;
@@ -77,6 +77,12 @@ async fn turns(daemon: Daemon) -> Result<Round, Failure> {
         done.extend(turns.done);
         failures.extend(failure);
     }
+    let is_cut_short = service.is_asked_to_end();
+    if is_cut_short {
+        let daemon = service.daemon.clone();
+        blocking(&service.daemon, move || Ok(daemon.store.holds()?)).await?;
+        failures.push(ended());
+    }
     look_at_all(&service, &followed).await;
     // The verdict on the clock may be another one than at the beginning.
     let now_active = service.active.borrow().clone();
@@ -84,7 +90,10 @@ async fn turns(daemon: Daemon) -> Result<Round, Failure> {
     let beside = Arc::clone(&service);
     let (status, copy_failures) = blocking(&service.daemon, move || {
         let status = view::derive(&beside, &under)?;
-        overview::remember(&beside.daemon, &status)?;
+        // What was not looked at any more is unknown, and not to be remembered as that.
+        if !is_cut_short {
+            overview::remember(&beside.daemon, &status)?;
+        }
         Ok((status, copies::copy_receipts(&beside.daemon)))
     })
     .await?;
@@ -173,9 +182,9 @@ async fn attend_until_done(service: &Arc<Service>, plan_id: &PlanId) -> (Turns, 
 impl Round {
     /// 3 when trust was refused, 4 when policy could not be looked at, 1 when something failed or is stalled, else 0.
     pub fn exit_status(&self) -> u8 {
-        let mut problems = self.followed.problem.iter().chain(&self.failures);
-        if let Some(problem) = problems.next() {
-            return problem.exit_status();
+        let problems = self.followed.problem.iter().chain(&self.failures);
+        if let Some(worst) = problems.map(Failure::exit_status).max() {
+            return worst;
         }
         let failed = self.done.iter().any(|done| done.failure.is_some());
         if failed || !self.objections.is_empty() || self.status.is_stalled() {

@@ -263,7 +263,9 @@ impl Handler for Service {
                     status,
                 })
             });
-            Ok(shown.collect())
+            let mut shown: Vec<PlanView> = shown.collect();
+            shown.sort_by(|a, b| a.plan_id.cmp(&b.plan_id));
+            Ok(shown)
         })
         .await
     }

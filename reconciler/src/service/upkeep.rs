@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use contract::code;
 use contract::id::LocationId;
 
 use crate::control::Daemon;
@@ -50,7 +51,8 @@ pub(super) async fn hold(service: Arc<Service>) -> Result<(), Failure> {
         let daemon = service.daemon.clone();
         match blocking(&service.daemon, move || Ok(daemon.store.holds()?)).await {
             Ok(()) => {}
-            Err(failure) if is_fatal(&failure) => return Err(failure),
+            Err(failure) if failure.code == code::STORE_TAKEN_OVER => return Err(failure),
+            // What is recorded next says whether the store still works.
             Err(failure) => told(&failure),
         }
     }

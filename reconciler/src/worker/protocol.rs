@@ -84,8 +84,10 @@ pub struct BackupReport {
 }
 
 /// The file in a run's spool that keeps what the connectors reported.
+pub const REPORT: &str = "judged.json";
+
 fn report_in(spool: &Path) -> PathBuf {
-    spool.join("judged.json")
+    spool.join(REPORT)
 }
 
 /// Keeps it before the snapshot passes the gate.

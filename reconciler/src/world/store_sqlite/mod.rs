@@ -267,9 +267,10 @@ async fn next_epoch(pool: &SqlitePool) -> Result<u64, StoreError> {
 /// A random number that the file of the lock holds: a file that was removed and made anew has another one. A process that holds the old file
 /// is not kept out by the new one.
 fn token_of(mut lock: &File) -> io::Result<i64> {
-    let mut text = String::new();
-    lock.take(TOKEN).read_to_string(&mut text)?;
-    if let Ok(token) = text.trim_end().parse() {
+    let mut bytes = Vec::new();
+    lock.take(TOKEN).read_to_end(&mut bytes)?;
+    let known = std::str::from_utf8(&bytes).ok();
+    if let Some(token) = known.and_then(|text| text.trim_end().parse().ok()) {
         return Ok(token);
     }
     let token = i64::from(random::number()?);
@@ -434,26 +435,32 @@ impl Store for SqliteStore {
         before: Option<&BackupId>,
         most: u32,
     ) -> Result<Vec<Run>, StoreError> {
-        // Two questions, because no index serves both.
-        let query = match plan {
-            None => sqlx::query_scalar(
+        // Each has an index that it reads as far as the page goes.
+        let query = match (plan, before) {
+            (None, None) => sqlx::query_scalar(
                 "SELECT body FROM runs WHERE is_point = 1
-                 AND (?1 IS NULL OR (started_at, backup_id) <
-                      (SELECT started_at, backup_id FROM runs WHERE backup_id = ?1))
-                 ORDER BY started_at DESC, backup_id DESC LIMIT ?2",
+                 ORDER BY started_at DESC, backup_id DESC LIMIT ?",
+            ),
+            (None, Some(before)) => sqlx::query_scalar(
+                "SELECT body FROM runs WHERE is_point = 1 AND (started_at, backup_id) <
+                     (SELECT started_at, backup_id FROM runs WHERE backup_id = ?)
+                 ORDER BY started_at DESC, backup_id DESC LIMIT ?",
             )
-            .bind(before.map(ToString::to_string))
-            .bind(most),
-            Some(plan) => sqlx::query_scalar(
-                "SELECT body FROM runs WHERE is_point = 1 AND plan_id = ?1
-                 AND (?2 IS NULL OR (started_at, backup_id) <
-                      (SELECT started_at, backup_id FROM runs WHERE backup_id = ?2))
-                 ORDER BY started_at DESC, backup_id DESC LIMIT ?3",
+            .bind(before.to_string()),
+            (Some(plan), None) => sqlx::query_scalar(
+                "SELECT body FROM runs WHERE is_point = 1 AND plan_id = ?
+                 ORDER BY started_at DESC, backup_id DESC LIMIT ?",
+            )
+            .bind(plan.to_string()),
+            (Some(plan), Some(before)) => sqlx::query_scalar(
+                "SELECT body FROM runs WHERE is_point = 1 AND plan_id = ? AND (started_at, backup_id) <
+                     (SELECT started_at, backup_id FROM runs WHERE backup_id = ?)
+                 ORDER BY started_at DESC, backup_id DESC LIMIT ?",
             )
             .bind(plan.to_string())
-            .bind(before.map(ToString::to_string))
-            .bind(most),
+            .bind(before.to_string()),
         };
+        let query = query.bind(most);
         self.runs_of(query)
     }
 

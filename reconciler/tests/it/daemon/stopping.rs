@@ -204,6 +204,12 @@ fn a_point_of_a_collapsed_source_is_found_and_not_good() {
     let found = catalog.as_array().unwrap().last().unwrap();
     assert_eq!(found["status"], "success", "{catalog}");
     assert!(found["collapsed"]["ds_files"].is_string(), "{catalog}");
+    // Nothing of either process is left, and what a killed one left goes at the next start.
+    let spool = || fs::read_dir(world.path("state/spool")).map_or(0, Iterator::count);
+    assert_eq!(spool(), 0);
+    fs::create_dir_all(world.path("state/spool/backup.bp_files.left")).unwrap();
+    world.json(0, &["verify"]);
+    assert_eq!(spool(), 0);
 }
 
 /// One `once` does what a long run made due, and not only what was due when it began.

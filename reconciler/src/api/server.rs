@@ -455,11 +455,11 @@ pub(super) async fn events(State(handler): State<Shared>, Named(id): Named<Strin
     let Some(first) = handler.operation_now(&id) else {
         return refused(StatusCode::NOT_FOUND, &no_operation());
     };
-    let told: Option<OperationView> = None;
-    let begin = (handler, Some(first), told);
-    let all = futures_util::stream::unfold(begin, |(handler, now, told)| async move {
+    let sent: Option<OperationView> = None;
+    let begin = (handler, Some(first), sent);
+    let all = futures_util::stream::unfold(begin, |(handler, now, sent)| async move {
         let mut now = now?;
-        while told.as_ref() == Some(&now) {
+        while sent.as_ref() == Some(&now) {
             tokio::time::sleep(EVENT_EACH).await;
             let id = now.id.clone();
             // A part of another operation is in progress no more: its end is in the slots and receipts.

@@ -1,20 +1,19 @@
 //! Owns the steps that look after recovery points already taken: reading them again, recording which are gone, and catching a
 //! location up. Never takes or forgets a point. The interesting functions are [`check`], [`read_part`] and [`bring_forward`].
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contract::code;
-use contract::id::{Kid, LocationId};
+use contract::id::LocationId;
 use jiff::Timestamp;
 
 use super::Daemon;
-use super::execute::{self, Done, limit, seconds_until, until};
+use super::execute::{self, Done, limit, operation_of, seconds_until, until};
 use super::findings::{self, Place, Proves, Read};
 use super::policy::Followed;
 use super::recover;
 use crate::domain::{
-    Change, Operation, OperationKind, Outcome, PartRead, PartReading, Run, State, Verification,
+    Change, Operation, OperationKind, Outcome, PartRead, PartReading, Run, Verification,
 };
 use crate::failure::Failure;
 use crate::operation::check::{self, Seen};
@@ -54,7 +53,7 @@ pub(super) fn check(
     let subject = followed.subject_of(&verify.plan_id, &run.dataset_ids);
     let mut operation = Operation {
         backup_id: Some(verify.backup_id.clone()),
-        ..of_care(daemon, planned, OperationKind::Verify, &run.kid)
+        ..operation_of(daemon, planned, OperationKind::Verify, &run.kid)
     };
     daemon.begin(&mut operation, &subject, until(planned.deadline))?;
     let seen = check_locations(daemon, planned, verify, &run, portion)?;
@@ -66,26 +65,6 @@ pub(super) fn check(
     daemon.end(&mut operation, &subject, ending, now)?;
     tracing::info!(point = "checked", "the check is recorded");
     Ok(answer(outcome, failure, seen.summary(outcome)))
-}
-
-fn of_care(daemon: &Daemon, planned: &Planned, kind: OperationKind, kid: &Kid) -> Operation {
-    Operation {
-        operation_id: planned.operation_id.clone(),
-        kind,
-        plan_id: planned.step.plan_id().clone(),
-        dataset_ids: BTreeSet::new(),
-        backup_id: None,
-        slot: None,
-        backup_type: None,
-        restores: None,
-        kid: kid.clone(),
-        started_at: daemon.now(),
-        deadline: planned.deadline,
-        epoch: daemon.store.epoch(),
-        state: State::Ready,
-        ended_at: None,
-        error: None,
-    }
 }
 
 /// Reads location after location, and remembers what each one showed before the next is read.
@@ -200,7 +179,7 @@ pub(super) fn read_part(
     step: &Check,
 ) -> Result<Done, Failure> {
     let subject = followed.subject(&step.plan_id);
-    let mut operation = of_care(daemon, planned, OperationKind::Verify, &step.kid);
+    let mut operation = operation_of(daemon, planned, OperationKind::Verify, &step.kid);
     daemon.begin(&mut operation, &subject, until(planned.deadline))?;
     let place = Place {
         plan_id: &step.plan_id,
@@ -325,7 +304,7 @@ pub(super) fn record_overdue(
         ),
         "let `seawalld run` run and the location answer; `seawalld status` shows what keeps it",
     );
-    let operation = of_care(daemon, planned, OperationKind::Verify, &overdue.kid);
+    let operation = operation_of(daemon, planned, OperationKind::Verify, &overdue.kid);
     let subject = followed.subject(&overdue.plan_id);
     record(daemon, &subject, planned, operation, failure, Vec::new())
 }
@@ -350,7 +329,7 @@ pub(super) fn record_points(
         let operation = Operation {
             operation_id,
             backup_id: Some(run.backup_id.clone()),
-            ..of_care(daemon, planned, OperationKind::Verify, &run.kid)
+            ..operation_of(daemon, planned, OperationKind::Verify, &run.kid)
         };
         let (verification, message, help) = if are_lost {
             (
@@ -435,7 +414,7 @@ pub(super) fn bring_forward(
     step: &CatchUp,
 ) -> Result<Done, Failure> {
     let subject = followed.subject(&step.plan_id);
-    let mut operation = of_care(daemon, planned, OperationKind::CatchUp, &step.kid);
+    let mut operation = operation_of(daemon, planned, OperationKind::CatchUp, &step.kid);
     daemon.begin(&mut operation, &subject, until(planned.deadline))?;
     let locations: Vec<LocationId> = followed
         .active

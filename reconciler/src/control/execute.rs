@@ -1,19 +1,19 @@
 //! Owns carrying out one step: the intent receipt before the effect, its outcome in the transaction of the state it made.
 //! Decides nothing: a step holds every id, limit and deadline. The interesting function is [`execute`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contract::code;
-use contract::id::{BackupId, PlanId};
+use contract::id::{BackupId, Kid, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Daemon;
 use super::care::{self, bring_forward, read_part, record_overdue, record_points};
 use super::policy::Followed;
 use super::recover;
 use super::spool::{give_back, spool};
+use super::{Daemon, outlast};
 use crate::domain::{
     BackupType, Change, Operation, OperationKind, Outcome, Run, SlotOutcome, SlotRecord,
     SourceReport, State,
@@ -33,8 +33,6 @@ use crate::world::vault::{PointTags, Portion};
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// A longer pause would only use up the completion window.
 const RETRY_PAUSE_MAX: Duration = Duration::from_mins(1);
-/// How soon a pause ends when the daemon is asked to.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// How a step ended, for the person who watches.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,6 +133,32 @@ pub(super) fn until(deadline: Timestamp) -> Details {
     Details::from([("deadline".to_owned(), deadline.to_string())])
 }
 
+/// The operation of a step, before anything of it is recorded.
+pub(super) fn operation_of(
+    daemon: &Daemon,
+    planned: &Planned,
+    kind: OperationKind,
+    kid: &Kid,
+) -> Operation {
+    Operation {
+        operation_id: planned.operation_id.clone(),
+        kind,
+        plan_id: planned.step.plan_id().clone(),
+        dataset_ids: BTreeSet::new(),
+        backup_id: None,
+        slot: None,
+        backup_type: None,
+        restores: None,
+        kid: kid.clone(),
+        started_at: daemon.now(),
+        deadline: planned.deadline,
+        epoch: daemon.store.epoch(),
+        state: State::Ready,
+        ended_at: None,
+        error: None,
+    }
+}
+
 /// A backup that is carried out.
 struct Taking<'step> {
     daemon: &'step Daemon,
@@ -159,21 +183,11 @@ fn take(
         backup,
         subject: followed.subject_of(&backup.plan_id, &backup.dataset_ids),
         operation: Operation {
-            operation_id: planned.operation_id.clone(),
-            kind: OperationKind::Backup,
-            plan_id: backup.plan_id.clone(),
             dataset_ids: backup.dataset_ids.clone(),
             backup_id: Some(backup.backup_id.clone()),
             slot: backup.slot,
             backup_type: Some(backup.backup_type),
-            restores: None,
-            kid: backup.kid.clone(),
-            started_at: daemon.now(),
-            deadline: planned.deadline,
-            epoch: daemon.store.epoch(),
-            state: State::Ready,
-            ended_at: None,
-            error: None,
+            ..operation_of(daemon, planned, OperationKind::Backup, &backup.kid)
         },
     };
     let details = until(planned.deadline);
@@ -201,13 +215,7 @@ impl Taking<'_> {
                     "the next round looks at what was left and finishes the work",
                 );
                 let probe = self.probe();
-                recover::close(
-                    self.daemon,
-                    self.followed,
-                    &mut self.operation,
-                    probe,
-                    &failure,
-                )?;
+                self.close(probe, &failure)?;
                 Ok(self.done(Outcome::Failure, Some(failure), String::new()))
             }
         }
@@ -235,6 +243,11 @@ impl Taking<'_> {
         )
     }
 
+    fn close(&mut self, probe: Probe, failure: &Failure) -> Result<(), Failure> {
+        let operation = &mut self.operation;
+        recover::close(self.daemon, self.followed, operation, probe, failure)
+    }
+
     fn reported(&mut self, report: &BackupReport) -> Result<Done, Failure> {
         let outcome = &report.outcome;
         let snapshot = Snapshot {
@@ -254,7 +267,7 @@ impl Taking<'_> {
         self.took(&snapshot, &report.sources, &packs)
     }
 
-    /// The child gave no answer: only a look at the locations tells what happened.
+    /// The child gave no answer: only a look at the locations shows what happened.
     fn after_loss(&mut self, failure: Failure) -> Result<Done, Failure> {
         match self.probe() {
             Probe::Absent => self.left_nothing(failure),
@@ -264,14 +277,7 @@ impl Taking<'_> {
                 self.took(&found, &report, &Portion::All)
             }
             Probe::Unknown(why) => {
-                let probe = Probe::Unknown(why);
-                recover::close(
-                    self.daemon,
-                    self.followed,
-                    &mut self.operation,
-                    probe,
-                    &failure,
-                )?;
+                self.close(Probe::Unknown(why), &failure)?;
                 Ok(self.done(Outcome::Unknown, Some(failure), String::new()))
             }
         }
@@ -381,15 +387,7 @@ fn ask_until_taken(
 
 /// Waits, unless the daemon is asked to end or no time is left for another try.
 fn rest(daemon: &Daemon, deadline: Timestamp, pause: Duration) -> bool {
-    let mut rested = Duration::ZERO;
-    while rested < pause {
-        if daemon.stop.is_cancelled() {
-            return false;
-        }
-        daemon.effects.pause(LOOK);
-        rested += LOOK;
-    }
-    !daemon.stop.is_cancelled() && daemon.now() < deadline
+    outlast(daemon.effects.as_ref(), &daemon.stop, pause) && daemon.now() < deadline
 }
 
 fn ask_for_backup(

@@ -161,13 +161,14 @@ fn exposed(config: &Config) -> Vec<Failure> {
         .collect()
 }
 
-/// Waits, but not longer than until the process is asked to end.
-fn outlast(effects: &dyn Effects, stop: &Cancel, length: Duration) {
+/// Waits; false when it is to end.
+fn outlast(effects: &dyn Effects, stop: &Cancel, length: Duration) -> bool {
     let mut waited = Duration::ZERO;
     while waited < length && !stop.is_cancelled() {
         effects.pause(STOPS_WITHIN);
         waited += STOPS_WITHIN;
     }
+    !stop.is_cancelled()
 }
 
 impl Daemon {

@@ -50,8 +50,8 @@ fn last_problem(daemon: &Daemon) -> Result<Option<Failure>, Failure> {
         .filter_map(|condition| code::Code::find(&condition.code))
         .find(|code| matches!(code.family(), 5 | 12))
         .map(|code| {
-            let told = format!("the last round found: {}", code.summary());
-            Failure::new(code, told, "`seawalld once` looks again and says more")
+            let found = format!("the last round found: {}", code.summary());
+            Failure::new(code, found, "`seawalld once` looks again and says more")
         }))
 }
 
@@ -80,7 +80,12 @@ pub fn status_of(daemon: &Daemon, preview: &Preview, now: Timestamp) -> Result<S
         plan,
         objections,
     } = preview;
-    judged(daemon, followed, observed, plan, objections, now)
+    let before = daemon.store.conditions()?;
+    let source = source_of(daemon, followed);
+    let active = &followed.active;
+    Ok(status::status(
+        active, observed, plan, objections, &source, &before, now,
+    ))
 }
 
 /// What is known of where policy comes from.
@@ -94,22 +99,6 @@ pub fn source_of(daemon: &Daemon, followed: &Followed) -> status::Source {
     }
 }
 
-fn judged(
-    daemon: &Daemon,
-    followed: &Followed,
-    observed: &Observed,
-    plan: &Plan,
-    objections: &[Objection],
-    now: Timestamp,
-) -> Result<Status, Failure> {
-    let before = daemon.store.conditions()?;
-    let source = source_of(daemon, followed);
-    let active = &followed.active;
-    Ok(status::status(
-        active, observed, plan, objections, &source, &before, now,
-    ))
-}
-
 /// Remembers the conditions of a status.
 pub fn remember(daemon: &Daemon, status: &Status) -> Result<(), Failure> {
     let conditions = status::stored(status);
@@ -121,7 +110,7 @@ pub fn remember(daemon: &Daemon, status: &Status) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Receipts by a key that the trust root does not list convince nobody.
+/// Whether the trust root lists the key that this process signs receipts with.
 pub fn receipt_key_listed(daemon: &Daemon, followed: &Followed) -> bool {
     let config = &daemon.config;
     let listed = followed

@@ -115,7 +115,7 @@ fn close_restore(
         tracing::warn!(operation = %operation.operation_id, outcome, "{failure}");
     }
     daemon.end(operation, &subject, ending, daemon.now())?;
-    // What was staged there is of no use to anybody.
+    // What was staged there is not used again.
     let _ = std::fs::remove_dir_all(spool_of(daemon, operation));
     Ok(1)
 }
@@ -183,7 +183,7 @@ fn snapshots(
     }
 }
 
-/// The catalog entry of a recovery point, its sources held against the point before.
+/// The catalog entry of a recovery point, its sources compared with those of the point before.
 pub fn point(
     daemon: &Daemon,
     followed: &Followed,

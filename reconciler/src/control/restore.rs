@@ -566,7 +566,7 @@ fn described(request: &Request) -> Details {
     details
 }
 
-/// How a restore ended, held against the dataset's recovery time objective.
+/// How a restore ended, and whether it met the dataset's recovery time objective.
 fn ended(
     operation: &Operation,
     worked: &Result<Worked, Failure>,

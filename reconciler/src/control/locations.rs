@@ -105,6 +105,8 @@ pub fn confirm(daemon: &Daemon, now: Timestamp) -> Result<(), Failure> {
                 let Place::Folder(folder) = &mut standing.place;
                 folder.mark = Some(mark);
             }
+            // Nothing of it is wrong: the process is asked to end.
+            Err(failure) if failure.code == code::RUN_INTERRUPTED => return Err(failure),
             Err(failure) => {
                 standing.aside = Some(Aside {
                     failure,
@@ -277,6 +279,10 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
         .collect::<Result<BTreeMap<_, _>, Failure>>()?;
     let (ids, orders): (Vec<LocationId>, Vec<Order>) = orders.into_iter().unzip();
     let replies = daemon.effects.at_locations(&orders, &daemon.stop);
+    // What was known before holds: the end of what is under way is recorded by it.
+    if replies.contains(&Err(NoReply::Stopped)) {
+        return Err(interrupted());
+    }
     let mut locations = Locations {
         standings: BTreeMap::new(),
         verdicts: BTreeMap::new(),
@@ -311,7 +317,7 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
             },
         );
     }
-    locations.verdicts = verdicts(daemon, &locations, &identities, &runs);
+    locations.verdicts = verdicts(daemon, &locations, &identities, &runs)?;
     for (id, verdict) in &locations.verdicts {
         if let (Verdict::Aside(aside), Some(standing)) = (verdict, locations.standings.get_mut(id))
         {
@@ -326,8 +332,8 @@ fn verdicts(
     locations: &Locations,
     identities: &BTreeMap<LocationId, LocationIdentity>,
     runs: &[Run],
-) -> BTreeMap<LocationId, Verdict> {
-    let sources = sources(daemon);
+) -> Result<BTreeMap<LocationId, Verdict>, Failure> {
+    let sources = sources(daemon)?;
     let inspected: BTreeMap<&LocationId, &Inspected> = locations
         .standings
         .iter()
@@ -339,7 +345,7 @@ fn verdicts(
         let verdict = judge(id, identity, in_catalog, &inspected, &sources);
         ((*id).clone(), verdict)
     });
-    all.collect()
+    Ok(all.collect())
 }
 
 /// What a location is, from what was found at all of them. Without effects.
@@ -458,6 +464,7 @@ pub fn on_one_device(locations: &Locations) -> Vec<(LocationId, LocationId)> {
 
 pub(super) fn failed(id: &LocationId, reply: Result<Reply, NoReply>) -> Failure {
     let (code, why, help) = match reply {
+        Err(NoReply::Stopped) => return interrupted(),
         Err(NoReply::Silent) => (
             code::VAULT_LOCATION_SILENT,
             "does not answer".to_owned(),
@@ -487,6 +494,15 @@ pub(super) fn failed(id: &LocationId, reply: Result<Reply, NoReply>) -> Failure 
         ),
     };
     Failure::new(code, format!("location `{id}` {why}"), help)
+}
+
+/// What was cut short shows nothing of a location.
+fn interrupted() -> Failure {
+    Failure::new(
+        code::RUN_INTERRUPTED,
+        "the look at the locations was cut short: the process is asked to end",
+        "run it again",
+    )
 }
 
 /// Recovery points that the catalog names at a location, newest first.
@@ -522,7 +538,7 @@ fn known(runs: &[Run]) -> BTreeMap<(PlanId, Kid), BTreeSet<String>> {
 }
 
 /// Where live data are. Data that cannot be found overlap nothing that could be told.
-fn sources(daemon: &Daemon) -> Vec<(DatasetId, InFileSystem)> {
+fn sources(daemon: &Daemon) -> Result<Vec<(DatasetId, InFileSystem)>, Failure> {
     let paths: Vec<(DatasetId, PathBuf)> = daemon
         .config
         .datasets
@@ -530,18 +546,19 @@ fn sources(daemon: &Daemon) -> Vec<(DatasetId, InFileSystem)> {
         .filter_map(|(id, binding)| Some((id.clone(), path_of(binding)?)))
         .collect();
     if paths.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let order = Order::Resolve { sources: paths };
     match daemon.at_location(order) {
-        Ok(Reply::Resolved(found)) => found,
+        Ok(Reply::Resolved(found)) => Ok(found),
+        Err(NoReply::Stopped) => Err(interrupted()),
         other => {
             tracing::warn!(
                 event = "sources_not_resolved",
                 ?other,
                 "whether locations and live data overlap is not known"
             );
-            Vec::new()
+            Ok(Vec::new())
         }
     }
 }

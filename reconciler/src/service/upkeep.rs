@@ -36,6 +36,7 @@ pub(super) async fn keep_up(service: Arc<Service>) -> Result<(), Failure> {
                 let _ = service.wake.send(Wake::Locations);
             }
             Ok(_) => {}
+            Err(_) if service.is_asked_to_end() => return Ok(()),
             Err(failure) if is_fatal(&failure) => return Err(failure),
             Err(failure) => told(&failure),
         }

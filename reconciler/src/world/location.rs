@@ -121,7 +121,7 @@ pub struct At {
 }
 
 /// What a child answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reply {
     /// The location was inspected.
@@ -186,6 +186,8 @@ impl InFileSystem {
 pub enum NoReply {
     /// The location is silent.
     Silent,
+    /// The child was asked to stop: nothing became known of the location.
+    Stopped,
     /// The child failed.
     Broken(String),
 }
@@ -235,6 +237,7 @@ pub fn ask(order: &Order, stop: &dyn Fn() -> bool) -> Result<Reply, NoReply> {
             Err(_) => Err(broken(ended.complaint())),
         },
         Err(ProcessError::Deadline { .. }) => Err(NoReply::Silent),
+        Err(ProcessError::Stopped { .. }) => Err(NoReply::Stopped),
         Err(error) => Err(broken(error.to_string())),
     }
 }

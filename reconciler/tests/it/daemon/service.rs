@@ -204,6 +204,42 @@ fn a_service_that_is_asked_to_end_records_what_it_stopped() {
     drop(service);
 }
 
+/// An inspection of the locations that the end cuts short says nothing of them: what a stopped backup left is still looked for.
+#[test]
+fn an_inspection_that_is_cut_short_sets_no_location_aside() {
+    let server = Server::start();
+    let world = with_a_database(&server);
+    let service = Service::start(&world);
+    wait("the first point is not taken", || {
+        slots(&world, "bp_db", "success") == 1
+    });
+    let held = lock(&server);
+    let mut client = world
+        .command(&["backup", "bp_db"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait("the dump never waits for the lock", || {
+        server.sql("postgres", WAITING) != "0"
+    });
+    // Whoever inspects a location waits for its lock file.
+    let locks = ["loc_a", "loc_b"].map(|id| {
+        let file = std::fs::File::open(world.path(&format!("state/locations/{id}"))).unwrap();
+        file.lock().unwrap();
+        file.set_modified(std::time::SystemTime::now()).unwrap();
+        file
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    let (status, took) = service.end();
+    assert_eq!(status, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(client.wait().unwrap().code(), Some(1));
+    drop((held, locks));
+    let verified = world.json(0, &["receipts", "verify"]);
+    assert_eq!(verified["open"], 0, "{verified}");
+}
+
 /// Kilobytes that a process has in memory, and its CPU time with that of the children that ended, in hundredths of a second.
 fn taken(process: u32) -> (u64, u64) {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();

@@ -10,12 +10,12 @@ use contract::code::{self, Code};
 use serde::{Deserialize, Serialize};
 
 use super::policy;
-use super::{Daemon, locations, overview};
+use super::{Daemon, locations, overview, recover};
 use crate::config::Tcp;
 use crate::domain::Observation;
 use crate::failure::Failure;
 use crate::status::{self, Word};
-use crate::world::connector::{self, Bounds, Cancel};
+use crate::worker::protocol::{Answer, Examined, Order};
 use crate::world::{clock, keys, secret};
 
 /// A look at one source ends after this time: a check-up is watched by a person.
@@ -91,15 +91,23 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
         });
     }
     for (id, binding) in &daemon.config.datasets {
-        let bounds = Bounds::within(SOURCE_DEADLINE, Cancel::new());
-        let seen = connector::observe(binding, &bounds);
         let subject = format!("dataset {id}");
-        let rights = connector::rights(binding, &bounds);
+        let order = Order::Examine {
+            binding: binding.clone(),
+            within: SOURCE_DEADLINE,
+        };
+        let Examined { seen, rights } = match daemon.look_at_source(&order, SOURCE_DEADLINE) {
+            Ok(Answer::Examined(examined)) => *examined,
+            other => {
+                findings.push(ill(subject, recover::unseen(other)));
+                continue;
+            }
+        };
         let is_refused = rights.iter().any(Result::is_err);
         for right in rights {
             findings.push(match right {
                 Ok(told) => well(subject.clone(), told),
-                Err(error) => ill(subject.clone(), error.into()),
+                Err(failure) => ill(subject.clone(), failure),
             });
         }
         if is_refused && matches!(seen.bytes, Observation::Unknown { .. }) {

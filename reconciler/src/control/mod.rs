@@ -64,8 +64,12 @@ const TICK: Duration = Duration::from_millis(20);
 /// A wait notices within this time that it is to end.
 const STOPS_WITHIN: Duration = Duration::from_millis(100);
 
+/// A worker that has looked for long enough says so within this time, before it is ended.
+const SAYS_SO_WITHIN: Duration = Duration::from_secs(5);
+
 /// A running daemon looks this often whether a later one has taken its store over, and then ends.
 pub const HOLD_LOOK: Duration = Duration::from_secs(15);
+
 /// A daemon that took a store over begins after this time: the one before has noticed, and ended its workers.
 const PREDECESSOR_ENDS: Duration = Duration::from_secs(30);
 
@@ -493,6 +497,14 @@ impl Daemon {
     /// Has a worker take a recovery point or copy.
     fn effect(&self, limit: Limit, order: &Order) -> Result<Answer, NoAnswer> {
         let worker = self.worker(limit)?;
+        supervisor::effect(self.effects.ask(&worker, order))
+    }
+
+    /// Has a worker look at a source for so long. It changes nothing, and what a process that is asked to end left behind must be
+    /// looked at too: only time ends it.
+    fn look_at_source(&self, order: &Order, within: Duration) -> Result<Answer, NoAnswer> {
+        let limit = Limit::Within(within.saturating_add(SAYS_SO_WITHIN));
+        let worker = Helper::this_program(limit, Cancel::new(), Meter::default())?;
         supervisor::effect(self.effects.ask(&worker, order))
     }
 

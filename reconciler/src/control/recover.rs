@@ -10,16 +10,20 @@ use std::time::Duration;
 use contract::code;
 use contract::id::{Kid, LocationId, PlanId};
 
+use super::execute::confused;
 use super::policy::Followed;
 use super::spool::give_back;
 use super::{Daemon, source};
-use crate::domain::{Change, Operation, OperationKind, Outcome, Run, SourceReport, State};
+use crate::domain::{
+    Change, Observation, Operation, OperationKind, Outcome, Run, SourceReport, State,
+};
 use crate::failure::Failure;
+use crate::operation::Ending;
 use crate::operation::backup::{self, Snapshot, Taken};
 use crate::operation::lost::{self, Evidence, Left, Probe};
 use crate::worker::Access;
-use crate::worker::protocol::report_left_in;
-use crate::world::connector::{self, Bounds, Cancel};
+use crate::worker::protocol::{Answer, Order, report_left_in};
+use crate::worker::supervisor::NoAnswer;
 use crate::world::vault::AllSnapshots;
 
 /// Listing snapshots takes seconds; a location that hangs longer is unknown.
@@ -88,26 +92,44 @@ pub fn left_by(daemon: &Daemon, operation: &Operation) -> SourceReport {
     report_left_in(&spool_of(daemon, operation))
 }
 
+/// What an interrupted restore left, as far as the live data show it.
+pub fn left_by_restore(daemon: &Daemon, operation: &Operation) -> Ending {
+    let restores = operation.restores.as_ref().filter(|it| it.in_place);
+    let seen = restores.and_then(|restores| {
+        let order = Order::Probe {
+            binding: daemon.config.datasets.get(&restores.dataset_id)?.clone(),
+            restore_id: restores.restore_id.clone(),
+            within: PROBE_DEADLINE,
+        };
+        Some(match daemon.look_at_source(&order, PROBE_DEADLINE) {
+            Ok(Answer::Probed(seen)) => seen,
+            other => Observation::Unknown {
+                why: unseen(other).message,
+            },
+        })
+    });
+    lost::restore(operation, seen)
+}
+
+/// Why a worker could not say how a source looks.
+pub fn unseen(answer: Result<Answer, NoAnswer>) -> Failure {
+    match answer {
+        Ok(_) | Err(NoAnswer::Stopped) => confused(),
+        Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => failure,
+    }
+}
+
 /// Looks how far an interrupted restore got, and records it.
 fn close_restore(
     daemon: &Daemon,
     followed: &Followed,
     operation: &mut Operation,
 ) -> Result<u64, Failure> {
-    let restores = operation.restores.as_ref();
-    let seen = restores.filter(|it| it.in_place).and_then(|restores| {
-        let binding = daemon.config.datasets.get(&restores.dataset_id)?;
-        let bounds = Bounds::within(PROBE_DEADLINE, Cancel::new());
-        Some(connector::probe_in_place(
-            binding,
-            &restores.restore_id,
-            &bounds,
-        ))
-    });
-    let ending = lost::restore(operation, seen);
+    let ending = left_by_restore(daemon, operation);
     if operation.state == State::Ended(ending.outcome) {
         return Ok(0);
     }
+    let restores = operation.restores.as_ref();
     let dataset = restores.map(|restores| &restores.dataset_id);
     let subject = followed.subject_of(&operation.plan_id, dataset);
     let outcome = ending.outcome.as_str();

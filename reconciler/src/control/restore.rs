@@ -8,7 +8,7 @@ mod safety;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contract::code;
 use contract::duration::Seconds;
@@ -19,9 +19,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::execute::confused;
 use super::policy::{self, Followed};
 use super::spool::spool;
-use super::{Daemon, copies, locations, recover};
+use super::{Daemon, SAYS_SO_WITHIN, copies, locations, recover};
 use crate::domain::{Draft, Operation, OperationKind, Outcome, Restores, Run, State};
 use crate::failure::Failure;
 use crate::operation::{Details, Ending, result};
@@ -29,8 +30,9 @@ use crate::plan::stamp;
 use crate::progress::Stage;
 use crate::words::{bytes, count};
 use crate::worker::Access;
-use crate::worker::protocol::Limit;
-use crate::world::connector::{self, Binding, Bounds, Material, Mode, RestoreSummary};
+use crate::worker::protocol::{Answer, ApplyOrder, Limit, Order};
+use crate::worker::supervisor::NoAnswer;
+use crate::world::connector::{self, Binding, Mode, RestoreSummary};
 use crate::world::vault::{RestoreOutcome, RestoreRequest, VaultError};
 
 pub use safety::Before;
@@ -267,21 +269,29 @@ fn carry_out(
     daemon.begin(&mut operation, &subject, details.clone())?;
     let jobs = policy.map_or(1, |policy| policy.parallel_jobs);
     let staging = spool(daemon, &operation.operation_id);
-    let worked = staging.and_then(|staging| {
-        let bounds = Bounds::within(LONGEST_RESTORE, daemon.stop.clone()).with_jobs(jobs);
-        let worked = stage_and_apply(daemon, request, &admitted, &staging, &bounds);
+    let worked = staging.map_err(NoAnswer::Failed).and_then(|staging| {
+        let worked = stage_and_apply(daemon, request, &admitted, &staging, jobs);
         let _ = std::fs::remove_dir_all(&staging);
         worked
     });
-    let now = daemon.now();
     let dataset = model.datasets.get(&request.dataset);
     let objective = dataset.map(|dataset| dataset.rto_s);
-    let ending = ended(&operation, &worked, details, objective, now);
-    if let Ok(worked) = &worked {
-        // A newer point may have been passed over.
-        operation.backup_id = Some(worked.run.backup_id.clone());
-    }
-    daemon.end(&mut operation, &subject, ending, now)?;
+    let (ending, worked) = match worked {
+        Ok(worked) => {
+            // A newer point may have been passed over.
+            operation.backup_id = Some(worked.run.backup_id.clone());
+            let ending = succeeded(&operation, &worked, details, objective, daemon.now());
+            (ending, Ok(worked))
+        }
+        Err(NoAnswer::Failed(failure)) => {
+            let ending = Ending::new(Outcome::Failure, Some(failure.clone()));
+            (Ending { details, ..ending }, Err(failure))
+        }
+        Err(silence @ (NoAnswer::Lost(_) | NoAnswer::Stopped)) => {
+            lost(daemon, &operation, silence, details)
+        }
+    };
+    daemon.end(&mut operation, &subject, ending, daemon.now())?;
     let worked = worked?;
     Ok(Restored {
         restore_id: admitted.restore_id,
@@ -292,6 +302,23 @@ fn carry_out(
         before: before.and_then(Before::taken).cloned(),
         summary: worked.summary,
     })
+}
+
+/// The worker ended without a word while it put data in place: what it left is looked at.
+fn lost(
+    daemon: &Daemon,
+    operation: &Operation,
+    silence: NoAnswer,
+    details: Details,
+) -> (Ending, Result<Worked, Failure>) {
+    let mut ending = recover::left_by_restore(daemon, operation);
+    if let NoAnswer::Lost(why) = silence {
+        tracing::error!(operation = %operation.operation_id, code = %why.code, "{}", why.message);
+        ending.say("lost", why.message);
+    }
+    ending.details.extend(details);
+    let failure = ending.failure.clone();
+    (ending, Err(failure.unwrap_or_else(confused)))
 }
 
 /// Where any approval policy asks for one approval or more, the command is refused: it carries none. Of a dataset that left the
@@ -435,42 +462,53 @@ struct Worked {
     summary: RestoreSummary,
 }
 
+/// A failure until the content is read and checked has touched nothing.
 fn stage_and_apply(
     daemon: &Daemon,
     request: &Request,
     admitted: &Admitted,
     staging: &Path,
-    bounds: &Bounds,
-) -> Result<Worked, Failure> {
+    jobs: u32,
+) -> Result<Worked, NoAnswer> {
+    let deadline = Instant::now() + LONGEST_RESTORE;
     let binding = daemon
         .config
         .datasets
         .get(&request.dataset)
         .ok_or_else(|| {
-            Failure::new(
+            NoAnswer::Failed(Failure::new(
                 code::PLAN_UNBOUND,
                 format!("dataset `{}` is not bound", request.dataset),
                 format!("bind it under `datasets.{}`", request.dataset),
-            )
+            ))
         })?;
     let folder = staging.join("content");
     let goes_to = written_below(binding, &admitted.mode);
     let ((run, held_as), outcome, skipped) =
-        stage(daemon, request, admitted, &folder, goes_to, bounds)?;
-    let material = Material {
-        folder: &folder,
-        manifest: run.manifests.get(held_as),
+        stage(daemon, request, admitted, &folder, goes_to, deadline).map_err(NoAnswer::Failed)?;
+    let order = ApplyOrder {
+        binding: binding.clone(),
+        folder,
+        manifest: run.manifests.get(held_as).cloned(),
+        mode: admitted.mode.clone(),
+        jobs,
+        within: deadline.saturating_duration_since(Instant::now()),
     };
-    // Reading took long: what is put in place is recorded, or is not put in place.
-    daemon.store.holds()?;
+    if daemon.stop.is_cancelled() {
+        return Err(NoAnswer::Failed(VaultError::Stopped.into()));
+    }
     daemon.meter.begin(Stage::Applying);
-    let summary = connector::restore(binding, material, &admitted.mode, bounds)?;
+    let limit = Limit::Within(order.within.saturating_add(SAYS_SO_WITHIN));
+    let summary = match daemon.effect(limit, &Order::Apply(Box::new(order)))? {
+        Answer::Applied(summary) => *summary,
+        _ => return Err(NoAnswer::Lost(confused())),
+    };
     if let Some(bad) = summary.checks.iter().find(|check| !check.has_passed()) {
-        return Err(Failure::new(
+        return Err(NoAnswer::Failed(Failure::new(
             code::VALIDATION_FAILED,
             format!("check `{}` of the restored data failed", bad.name),
             "look at the target before anybody uses it, or restore another point",
-        ));
+        )));
     }
     Ok(Worked {
         run: run.clone(),
@@ -490,7 +528,7 @@ fn stage<'point>(
     admitted: &'point Admitted,
     folder: &Path,
     goes_to: Option<PathBuf>,
-    bounds: &Bounds,
+    deadline: Instant,
 ) -> Result<Staged<'point>, Failure> {
     let mut skipped = Vec::new();
     let points = std::iter::once(&admitted.newest).chain(&admitted.older);
@@ -511,7 +549,9 @@ fn stage<'point>(
         };
         // Everything is read again and hashed in a child before the connector sees it.
         let helper = daemon
-            .worker(Limit::Within(bounds.left()))
+            .worker(Limit::Within(
+                deadline.saturating_duration_since(Instant::now()),
+            ))
             .map_err(VaultError::from)?;
         match access.vault()?.restore(&wanted, &helper) {
             Ok(outcome) => {
@@ -566,10 +606,10 @@ fn described(request: &Request) -> Details {
     details
 }
 
-/// How a restore ended, and whether it met the dataset's recovery time objective.
-fn ended(
+/// What a restore did, and whether it met the dataset's recovery time objective.
+fn succeeded(
     operation: &Operation,
-    worked: &Result<Worked, Failure>,
+    worked: &Worked,
     details: Details,
     objective: Option<Seconds>,
     now: Timestamp,
@@ -579,13 +619,7 @@ fn ended(
         skipped,
         summary,
         ..
-    } = match worked {
-        Ok(worked) => worked,
-        Err(failure) => {
-            let ending = Ending::new(Outcome::Failure, Some(failure.clone()));
-            return Ending { details, ..ending };
-        }
-    };
+    } = worked;
     let mut ending = Ending {
         details,
         ..Ending::new(Outcome::Success, None)

@@ -158,7 +158,7 @@ pub struct Restores {
 }
 
 /// What can be seen of an in-place restore.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InPlace {
     /// The live data are the restored ones, the old ones are kept here.

@@ -574,7 +574,9 @@ impl Effects for World {
                 self.state().counts.catch_ups += 1;
                 self.catch_up(worker, access)
             }
-            Order::Location(_) => Err(Silence::Died("the simulation restores nothing".to_owned())),
+            Order::Location(_) | Order::Apply(_) | Order::Examine { .. } | Order::Probe { .. } => {
+                Err(Silence::Died("the simulation restores nothing".to_owned()))
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod backup;
 pub mod meter;
 pub mod protocol;
 mod run;
+mod source;
 pub mod supervisor;
 
 pub use access::Access;

@@ -12,15 +12,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Access;
-use crate::domain::SourceReport;
+use crate::domain::{InPlace, Manifest, Observation, SourceReport};
+use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::world::connector::Binding;
+use crate::world::connector::{Binding, Mode, RestoreSummary, SourceView};
 use crate::world::vault::{
     BackupOutcome, Done, LocationState, Order as Job, PointTags, VaultError,
 };
 
-/// An order is a few paths, keys, bindings and the names of one run's packs; none is longer.
-pub const ORDER_LIMIT: usize = 64 << 20;
+/// An order is a few paths, keys, bindings, the names of one run's packs, and what an answer said of one run's files; none is
+/// longer.
+pub const ORDER_LIMIT: usize = 256 << 20;
 
 /// What the worker is told. Holds keys, so it is never logged.
 #[derive(Serialize, Deserialize)]
@@ -33,8 +35,40 @@ pub enum Order {
         /// The repository.
         access: Access,
     },
-    /// Restore from one location, or check it.
+    /// Read a recovery point from one location into the spool, or check the location.
     Location(Box<Job>),
+    /// Put what was read where it is wanted.
+    Apply(Box<ApplyOrder>),
+    /// Look at a source, and at the rights there.
+    Examine {
+        /// The source.
+        binding: Binding,
+        /// A source that answers no question for so long is not seen.
+        within: Duration,
+    },
+    /// Look how far a restore over live data got.
+    Probe {
+        /// The live data.
+        binding: Binding,
+        /// The restore.
+        restore_id: String,
+        /// Live data that answer no question for so long are not seen.
+        within: Duration,
+    },
+}
+
+impl Order {
+    /// Whether it undoes by itself what it has half done when it is asked to end, and says so.
+    pub const fn cleans_up(&self) -> bool {
+        match self {
+            Self::Apply(_) => true,
+            Self::Backup(_)
+            | Self::CatchUp { .. }
+            | Self::Location(_)
+            | Self::Examine { .. }
+            | Self::Probe { .. } => false,
+        }
+    }
 }
 
 /// When work is ended.
@@ -72,6 +106,32 @@ pub struct BackupOrder {
     pub existing: bool,
     /// Tags of the snapshot.
     pub tags: PointTags,
+}
+
+/// Restored content to put in place.
+#[derive(Serialize, Deserialize)]
+pub struct ApplyOrder {
+    /// What the live data are.
+    pub binding: Binding,
+    /// The content, read and checked.
+    pub folder: PathBuf,
+    /// What the backup said of it.
+    pub manifest: Option<Manifest>,
+    /// Where it goes.
+    pub mode: Mode,
+    /// Jobs that may load it side by side.
+    pub jobs: u32,
+    /// When it is ended.
+    pub within: Duration,
+}
+
+/// How a source looks.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Examined {
+    /// Its live data.
+    pub seen: SourceView,
+    /// The rights that a backup and a restore need, or what their absence will be.
+    pub rights: Vec<Result<String, Failure>>,
 }
 
 /// What a backup left.
@@ -139,6 +199,12 @@ pub enum Answer {
     Location(Box<Done>),
     /// A location could not be restored from, or checked.
     LocationFailed(Box<VaultError>),
+    /// Data were put in place.
+    Applied(Box<RestoreSummary>),
+    /// A source was looked at.
+    Examined(Box<Examined>),
+    /// A restore was looked for.
+    Probed(Observation<InPlace>),
     /// It failed.
     Failed {
         /// `SW1409` …

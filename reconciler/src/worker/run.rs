@@ -6,11 +6,14 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::backup::{catch_up, take_backup};
 use super::protocol::{Answer, ORDER_LIMIT, Order, Word};
+use super::source;
 use crate::progress::Gauge;
+use crate::world::cancel::Cancel;
 use crate::world::process::{self, signals};
 use crate::world::secret;
 use crate::world::vault::Vault;
@@ -21,7 +24,12 @@ const TOLD_EACH: Duration = Duration::from_millis(500);
 /// The whole life of the worker.
 pub fn run() -> ExitCode {
     // Whoever asks an effect to end must find everything that it started ended too, its server's work among it.
-    let asked = signals::when_asked_to_end(&signals::ASKING_AN_EFFECT, || {
+    let (stop, cleans_up) = (Cancel::new(), Arc::new(AtomicBool::new(false)));
+    let (asked, undoes) = (stop.clone(), Arc::clone(&cleans_up));
+    let asked = signals::when_asked_to_end(&signals::ASKING_AN_EFFECT, move || {
+        if undoes.load(Ordering::SeqCst) {
+            return asked.cancel();
+        }
         process::end_all();
         std::process::exit(1);
     });
@@ -51,13 +59,14 @@ pub fn run() -> ExitCode {
     let gauge = Arc::<Gauge>::default();
     let counted = Arc::clone(&gauge);
     std::thread::spawn(move || tell_of(&counted));
-    match say(&Word::Answer(answer(order, &gauge))) {
+    cleans_up.store(order.cleans_up(), Ordering::SeqCst);
+    match say(&Word::Answer(answer(order, &gauge, stop))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(1),
     }
 }
 
-fn answer(order: Order, gauge: &Arc<Gauge>) -> Answer {
+fn answer(order: Order, gauge: &Arc<Gauge>, stop: Cancel) -> Answer {
     let done = match order {
         Order::Backup(order) => {
             take_backup(&order, gauge).map(|report| Answer::Backup(Box::new(report)))
@@ -67,6 +76,18 @@ fn answer(order: Order, gauge: &Arc<Gauge>) -> Answer {
             Ok(done) => Answer::Location(Box::new(done)),
             Err(error) => Answer::LocationFailed(Box::new(error)),
         }),
+        Order::Apply(order) => {
+            source::apply(&order, gauge, stop).map(|done| Answer::Applied(Box::new(done)))
+        }
+        Order::Examine { binding, within } => {
+            let seen = source::examine(&binding, within);
+            Ok(Answer::Examined(Box::new(seen)))
+        }
+        Order::Probe {
+            binding,
+            restore_id,
+            within,
+        } => Ok(Answer::Probed(source::probe(&binding, &restore_id, within))),
     };
     done.unwrap_or_else(|failure| Answer::Failed {
         code: failure.code.to_string(),

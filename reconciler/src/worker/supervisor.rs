@@ -25,6 +25,9 @@ use crate::world::vault::{Done, Hands, Order as Job, VaultError};
 /// A worker that has said its last word leaves within this time: it only gives its memory back.
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
+/// A worker that was asked to end undoes within this time what it has half done: it drops a database that it has begun to load.
+const CLEANS_UP_WITHIN: Duration = Duration::from_secs(40);
+
 /// After a worker ended, its log is read to the end within this time.
 const LOG_WITHIN: Duration = Duration::from_secs(2);
 
@@ -120,7 +123,14 @@ impl Helper {
         let (sender, tail) = channel();
         std::thread::spawn(move || sender.send(pass_on(log)));
         let held = send(input, order);
-        let last = self.hear(&words);
+        let mut last = self.hear(&words);
+        if order.cleans_up() && last.is_err() {
+            group.ask_to_end();
+            // What it says in the end is known, and needs no look.
+            if let Some(answer) = last_word(&words) {
+                last = Ok(Some(answer));
+            }
+        }
         // Everything that it started is ended with it, first asking: a dump cancels its query on the server.
         let status = match &last {
             Ok(Some(_)) => group.finish(LEAVES_WITHIN),
@@ -167,7 +177,20 @@ impl Helper {
     }
 }
 
-/// What a worker that was to take a backup or to copy came to.
+/// What a worker says after it was asked to end, if it does so in time.
+fn last_word(words: &Receiver<Word>) -> Option<Answer> {
+    let asked = Instant::now();
+    loop {
+        let left = CLEANS_UP_WITHIN.saturating_sub(asked.elapsed());
+        match words.recv_timeout(left) {
+            Ok(Word::Progress(_)) => {}
+            Ok(Word::Answer(answer)) => return Some(answer),
+            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return None,
+        }
+    }
+}
+
+/// What a worker that changes something or looks at a source came to.
 ///
 /// # Errors
 /// As the worker answered, or ended.
@@ -233,11 +256,14 @@ impl Hands for Helper {
         match self.ask(&Order::Location(Box::new(order)))? {
             Answer::Location(done) => Ok(*done),
             Answer::LocationFailed(error) => Err(*error),
-            Answer::Backup(_) | Answer::CatchUp(_) | Answer::Failed { .. } => {
-                Err(VaultError::Child {
-                    why: "it answered another question".to_owned(),
-                })
-            }
+            Answer::Backup(_)
+            | Answer::CatchUp(_)
+            | Answer::Applied(_)
+            | Answer::Examined(_)
+            | Answer::Probed(_)
+            | Answer::Failed { .. } => Err(VaultError::Child {
+                why: "it answered another question".to_owned(),
+            }),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
@@ -275,6 +275,14 @@ impl Group {
     /// Whether the child has ended. Its group may still run.
     pub fn has_ended(&self) -> bool {
         self.reaped.is_some() || has_ended(self.pid().as_raw())
+    }
+
+    /// Asks the child alone to end: it ends what it started.
+    pub fn ask_to_end(&self) {
+        if self.reaped.is_none() {
+            // The only failure is that it is gone already.
+            let _ = kill(self.pid(), Signal::SIGTERM);
+        }
     }
 
     /// Kills the whole group without asking.

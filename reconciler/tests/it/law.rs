@@ -86,6 +86,10 @@ const BORDERS: &[(&str, &str)] = &[
     ("service", "world::store_sqlite"),
     ("service", "worker::backup"),
     ("service", "worker::run"),
+    // Whoever calls a connector bounds it: that is the worker's work.
+    ("control", "world::connector::Bounds"),
+    ("service", "world::connector"),
+    ("cli", "world::connector::Bounds"),
     // The worker opens no store and signs no receipt.
     ("worker", "world::store_sqlite"),
     ("worker", "world::receipts"),

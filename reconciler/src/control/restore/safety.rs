@@ -15,7 +15,7 @@ use super::{Admitted, Request};
 use crate::domain::Observation;
 use crate::failure::Failure;
 use crate::plan::own_plans;
-use crate::world::connector::{self, Bounds, Cancel};
+use crate::worker::protocol::{Answer, Order};
 
 /// Live data that cannot be seen within this time are taken to be there.
 const LOOK_DEADLINE: Duration = Duration::from_mins(1);
@@ -126,9 +126,14 @@ fn plan_of<'f>(
 
 /// Whether it is certain that there is no live data to lose. Data that cannot be observed may be there.
 fn is_absent(daemon: &Daemon, dataset: &DatasetId) -> bool {
-    let bounds = Bounds::within(LOOK_DEADLINE, Cancel::new());
     daemon.config.datasets.get(dataset).is_some_and(|binding| {
-        let seen = connector::observe(binding, &bounds);
-        matches!(seen.fingerprint, Observation::Absent { .. })
+        let order = Order::Examine {
+            binding: binding.clone(),
+            within: LOOK_DEADLINE,
+        };
+        let Ok(Answer::Examined(examined)) = daemon.look_at_source(&order, LOOK_DEADLINE) else {
+            return false;
+        };
+        matches!(examined.seen.fingerprint, Observation::Absent { .. })
     })
 }

@@ -210,7 +210,8 @@ pub struct Material<'a> {
 }
 
 /// Where a restore goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// What the backup holds, as files, into a folder that is empty or does not exist.
     ExportOnly { folder: PathBuf },
@@ -292,7 +293,7 @@ pub enum Target {
 }
 
 /// How a source looks now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceView {
     /// Live bytes.
     pub bytes: Observation<u64>,

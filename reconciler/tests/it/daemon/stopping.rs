@@ -1,6 +1,7 @@
 //! What ends a restore or a check, and what does not: a person can stop it at any moment, and no window of backups ends it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ use reconciler::world::store_sqlite::SqliteStore;
 use rstest::rstest;
 use serde_json::Value;
 
+use crate::postgres_server::Server;
+
+use super::service::with_a_database;
 use super::world::{World, descendants, exporting, replacing, same};
 
 /// A world with a recovery point of some MiB.
@@ -135,6 +139,159 @@ fn whoever_is_asked_to_end_does_so_at_once_and_says_so(
     );
     // The next one does it.
     world.expect(0, &arguments);
+}
+
+/// A world of which a restore takes some seconds to put in place, whose live data have changed since the point was taken.
+fn with_many_files() -> World {
+    let world = World::new();
+    for number in 0..6_000 {
+        fs::write(world.path(&format!("live/{number:05}")), "a line\n").unwrap();
+    }
+    world.json(0, &["once"]);
+    fs::write(world.path("live/00000"), "changed since\n").unwrap();
+    world
+}
+
+fn restoring<'a>(mode: &'a str, out: &'a std::path::Path) -> Vec<&'a str> {
+    let mut all = match mode {
+        "in-place" => replacing("ds_files", &["latest"]),
+        _ => exporting("ds_files", &["latest"], out),
+    };
+    if mode == "in-place" {
+        all.push("--without-safety-point");
+    } else {
+        all[4] = mode;
+    }
+    all
+}
+
+/// Starts a restore and waits until its worker puts data in place.
+fn applying(world: &World, arguments: &[&str]) -> Child {
+    let mut child = world
+        .command(arguments)
+        .env("SEAWALLD_LOG", "info")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let begun = log
+        .by_ref()
+        .map_while(Result::ok)
+        .any(|line| line.contains("is put in place"));
+    assert!(begun, "it never puts anything in place");
+    std::thread::spawn(move || log.map_while(Result::ok).count());
+    child
+}
+
+/// The one outcome of the restore.
+fn outcome(world: &World) -> Value {
+    let receipts = world.json(0, &["receipts"]);
+    let all = receipts.as_array().unwrap().iter();
+    let mut ends = all.filter(|it| it["decision_type"] == "restore" && it["phase"] != "intent");
+    let end = ends.next().unwrap().clone();
+    assert!(ends.next().is_none(), "{receipts}");
+    assert_eq!(world.json(0, &["receipts", "verify"])["open"], 0);
+    end
+}
+
+#[rstest]
+fn a_restore_that_is_ended_while_it_puts_data_in_place_undoes_it(
+    #[values("export-only", "side-by-side", "in-place")] mode: &str,
+) {
+    let world = with_many_files();
+    let (before, out) = (world.path("before"), world.path("out"));
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([&world.path("live"), &before])
+        .status();
+    assert!(copied.unwrap().success());
+    let names = || {
+        let beside = fs::read_dir(world.path("")).unwrap();
+        let mut all: Vec<_> = beside.map(|it| it.unwrap().file_name()).collect();
+        all.sort();
+        all
+    };
+    let at_first = names();
+    let arguments = restoring(mode, &out);
+    let child = applying(&world, &arguments);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let (status, took) = ended(child);
+    assert_eq!(status, Some(1));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let end = outcome(&world);
+    assert_eq!(end["result"], "failure", "{end}");
+    assert_eq!(end["error"]["code"], "SW1513", "{end}");
+    same(&before, &world.path("live"));
+    assert_eq!(names(), at_first, "nothing is left beside it");
+    world.expect(0, &arguments);
+}
+
+/// The worker dies and its daemon does not: what it left is looked at at once, and the receipt says which data are live.
+#[rstest]
+fn a_restore_whose_worker_dies_while_it_puts_data_in_place_is_looked_at(
+    #[values("export-only", "side-by-side", "in-place")] mode: &str,
+) {
+    let world = with_many_files();
+    let out = world.path("out");
+    let arguments = restoring(mode, &out);
+    let child = applying(&world, &arguments);
+    for pid in descendants(child.id()) {
+        let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+    }
+    assert_eq!(ended(child).0, Some(1));
+    let end = outcome(&world);
+    let told = end["error"]["summary"].as_str().unwrap();
+    assert_eq!(end["details"]["probed"], "after a lost outcome", "{end}");
+    assert!(end["details"]["lost"].is_string(), "{end}");
+    let live = fs::read_to_string(world.path("live/00000")).unwrap();
+    if told.contains("the restored data are live") {
+        assert_eq!((mode, live.as_str()), ("in-place", "a line\n"));
+        assert_eq!(end["result"], "partial", "{end}");
+    } else {
+        assert_eq!(live, "changed since\n", "{told}");
+        assert_eq!(end["result"], "failure", "{end}");
+    }
+    assert!(!out.exists(), "what is not whole has not the name");
+    world.expect(0, &arguments);
+}
+
+/// A database that was being loaded is dropped, and its server works for nobody any more.
+#[test]
+fn a_restore_of_a_database_that_is_ended_leaves_no_database() {
+    let server = Server::start();
+    let world = with_a_database(&server);
+    server.sql(
+        "shop",
+        "INSERT INTO orders SELECT generate_series(1, 2000000)",
+    );
+    server.sql("shop", "CREATE INDEX orders_id ON orders (id)");
+    world.json(0, &["once"]);
+    let databases = || {
+        server.sql(
+            "postgres",
+            "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database",
+        )
+    };
+    let at_first = databases();
+    let mut arguments = exporting("ds_db", &["latest"], std::path::Path::new("shop_copy"));
+    arguments[4] = "side-by-side";
+    let child = applying(&world, &arguments);
+    while databases() == at_first {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let (status, took) = ended(child);
+    assert_eq!(status, Some(1));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(databases(), at_first);
+    let end = outcome(&world);
+    assert_eq!(end["result"], "failure", "{end}");
+    world.expect(0, &arguments);
+    assert_eq!(
+        server.sql("shop_copy", "SELECT count(*) FROM orders"),
+        "2000000"
+    );
 }
 
 /// Another process takes the store over while a check goes on: what the check found is not recorded, and the newer one closes it.

@@ -54,6 +54,7 @@ use crate::world::keys;
 use crate::world::location::{self, NoReply, Reply};
 use crate::world::receipts::{self, ReceiptLog};
 use crate::world::store_sqlite::SqliteStore;
+use crate::world::vault::{RepositoryName, derived};
 
 use effects::{Effects, Machine};
 use locations::Locations;
@@ -569,6 +570,11 @@ impl Access {
             }
         }
         let known = all.known.get(&(plan.clone(), kid.clone()));
+        let name = RepositoryName {
+            environment: config.environment.clone(),
+            plan: plan.clone(),
+            kid: kid.clone(),
+        };
         Ok(Self {
             environment: config.environment.clone(),
             plan: plan.clone(),
@@ -578,6 +584,7 @@ impl Access {
             known: known.cloned().unwrap_or_default(),
             damaged: findings::damaged(daemon, plan, kid)?,
             key: keys::load(kid, source)?,
+            derived: derived(&name.to_string()),
         })
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::world::secret::Secret;
-use crate::world::vault::{LocationState, Place, RepositoryName, Vault};
+use crate::world::vault::{Derived, LocationState, Place, RepositoryName, Vault, learn};
 
 /// What opens the repository of one plan and key.
 #[derive(Clone, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Access {
     pub damaged: BTreeMap<LocationId, BTreeSet<String>>,
     /// The key's bytes.
     pub key: Secret,
+    /// What they open, as far as that was derived before.
+    pub derived: Vec<Derived>,
 }
 
 impl Access {
@@ -39,6 +41,7 @@ impl Access {
             plan: self.plan.clone(),
             kid: self.kid.clone(),
         };
+        learn(self.derived.clone());
         let mut vault = Vault::new(&name, self.places.clone(), self.key.bytes())?;
         for (location, state) in &self.aside {
             vault.set_aside(location.clone(), state.clone());

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::world::connector::{Binding, Mode, RestoreSummary, SourceView};
 use crate::world::vault::{
-    BackupOutcome, Done, LocationState, Order as Job, PointTags, VaultError,
+    BackupOutcome, Derived, Done, LocationState, Order as Job, PointTags, VaultError,
 };
 
 /// An order is a few paths, keys, bindings, the names of one run's packs, and what an answer said of one run's files; none is
@@ -183,6 +183,8 @@ pub struct CatchUpReport {
 pub enum Word {
     /// How far it is.
     Progress(Progress),
+    /// Keys that it derived, so that the next worker of the repository need not.
+    Derived(Vec<Derived>),
     /// The end of its work, and its last word.
     Answer(Answer),
 }

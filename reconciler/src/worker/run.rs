@@ -16,7 +16,7 @@ use crate::progress::Gauge;
 use crate::world::cancel::Cancel;
 use crate::world::process::{self, signals};
 use crate::world::secret;
-use crate::world::vault::Vault;
+use crate::world::vault::{Vault, all_derived};
 
 /// How often the daemon hears how far its worker is: often enough for a person who watches.
 const TOLD_EACH: Duration = Duration::from_millis(500);
@@ -60,7 +60,13 @@ pub fn run() -> ExitCode {
     let counted = Arc::clone(&gauge);
     std::thread::spawn(move || tell_of(&counted));
     cleans_up.store(order.cleans_up(), Ordering::SeqCst);
-    match say(&Word::Answer(answer(order, &gauge, stop))) {
+    let answer = answer(order, &gauge, stop);
+    let derived = all_derived();
+    if !derived.is_empty() {
+        // The answer alone counts.
+        let _ = say(&Word::Derived(derived));
+    }
+    match say(&Word::Answer(answer)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(1),
     }
@@ -109,8 +115,7 @@ fn tell_of(gauge: &Gauge) {
 }
 
 fn say(word: &Word) -> std::io::Result<()> {
-    let mut bytes = serde_json::to_vec(word).map_err(std::io::Error::other)?;
-    bytes.push(b'\n');
+    let bytes = secret::to_line(word)?;
     let mut out = std::io::stdout().lock();
     out.write_all(&bytes).and_then(|()| out.flush())
 }

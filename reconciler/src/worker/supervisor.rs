@@ -20,7 +20,7 @@ use crate::progress::Progress;
 use crate::world::cancel::Cancel;
 use crate::world::process::{Group, guard};
 use crate::world::secret;
-use crate::world::vault::{Done, Hands, Order as Job, VaultError};
+use crate::world::vault::{Done, Hands, Order as Job, VaultError, learn};
 
 /// A worker that has said its last word leaves within this time: it only gives its memory back.
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
@@ -159,6 +159,7 @@ impl Helper {
                     last = progress;
                     self.meter.hear(progress);
                 }
+                Ok(Word::Derived(keys)) => learn(keys),
                 Ok(Word::Answer(answer)) => return Ok(Some(answer)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -183,7 +184,7 @@ fn last_word(words: &Receiver<Word>) -> Option<Answer> {
     loop {
         let left = CLEANS_UP_WITHIN.saturating_sub(asked.elapsed());
         match words.recv_timeout(left) {
-            Ok(Word::Progress(_)) => {}
+            Ok(Word::Progress(_) | Word::Derived(_)) => {}
             Ok(Word::Answer(answer)) => return Some(answer),
             Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return None,
         }
@@ -291,7 +292,8 @@ fn listen(output: impl Read + Send + 'static) -> Receiver<Word> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut output = BufReader::new(output);
-        let mut line = Vec::new();
+        // It may hold keys.
+        let mut line = Zeroizing::new(Vec::new());
         loop {
             line.clear();
             let read = output

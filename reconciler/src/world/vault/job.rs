@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
 use super::check::{self, Checked, Reading};
+use super::derived::Derived;
 use super::error::VaultError;
 use super::objects::Objects;
 use super::reader::Reader;
@@ -33,6 +34,8 @@ pub struct Order {
     pub repository: String,
     /// Opens the repository.
     pub password: String,
+    /// What it opens, as far as that was derived before.
+    pub derived: Vec<Derived>,
     /// What to do.
     pub job: Job,
 }

@@ -9,6 +9,7 @@
 mod backup;
 mod catch_up;
 mod check;
+mod derived;
 mod error;
 mod job;
 mod lock;
@@ -38,6 +39,7 @@ use zeroize::Zeroizing;
 pub use backup::{BackupOutcome, BackupRequest, Expect, LocationOutcome, PointTags};
 pub use catch_up::{CatchUp, CaughtUp};
 pub use check::{Checked, Reading};
+pub use derived::{Derived, all_derived, derived, learn};
 pub use error::VaultError;
 pub use job::{Done, Hands, Job, Order, Portion, Restore, Restored};
 pub use mirror::Ledger;
@@ -316,6 +318,7 @@ impl Vault {
     /// # Errors
     /// As [`Hands::perform`].
     pub fn perform(order: &Order, gauge: &Arc<Gauge>) -> Result<Done, VaultError> {
+        learn(order.derived.clone());
         job::perform(order, gauge)
     }
 

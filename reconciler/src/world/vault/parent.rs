@@ -8,6 +8,7 @@ use contract::id::{DatasetId, LocationId};
 use serde::{Deserialize, Serialize};
 
 use super::check::{Checked, Reading};
+use super::derived::derived;
 use super::error::VaultError;
 use super::job::{Done, Hands, Job, Order, Portion, Restore, Restored};
 use super::observe::LocationState;
@@ -164,6 +165,7 @@ fn order(vault: &Vault, job: Job) -> Order {
     Order {
         repository: vault.repository.clone(),
         password: (*vault.password).clone(),
+        derived: derived(&vault.repository),
         job,
     }
 }

@@ -12,6 +12,7 @@ use rustic_core::{
 };
 use zeroize::Zeroizing;
 
+use super::derived;
 use super::error::VaultError;
 use super::store::{Kind, Object, Store, StoreError};
 
@@ -116,16 +117,17 @@ pub(super) fn judge_key(content: &[u8], password: &str) -> KeyFileIs {
     if memory > SCRYPT_MEMORY || work > SCRYPT_WORK || work == 0 {
         return KeyFileIs::Junk;
     }
-    let Ok(key) = file.key_from_password(&password) else {
-        return KeyFileIs::Foreign;
+    let derive = || {
+        let key = file.key_from_password(&password).ok()?;
+        let (encrypt, k, r) = key.to_keys();
+        // The type of the middle part has no public name; its JSON form has.
+        let mut master = MasterKey::new();
+        master.encrypt = encrypt;
+        master.mac.k = k;
+        master.mac.r = r;
+        Some(master)
     };
-    let (encrypt, k, r) = key.to_keys();
-    // The type of the middle part has no public name; its JSON form has.
-    let mut master = MasterKey::new();
-    master.encrypt = encrypt;
-    master.mac.k = k;
-    master.mac.r = r;
-    KeyFileIs::Ours(master)
+    derived::judged(content, password, derive).map_or(KeyFileIs::Foreign, KeyFileIs::Ours)
 }
 
 /// The key file that opened.
@@ -162,6 +164,7 @@ pub(super) fn master_key(
         };
         match judge_key(&content, password) {
             KeyFileIs::Ours(key) => {
+                derived::belongs(repository, &content, password);
                 return Ok(Some(KeyFound {
                     object,
                     content,

@@ -188,6 +188,7 @@ fn a_check_beside_backups_finds_no_damage() {
     let order = || Order {
         repository: name().to_string(),
         password: KEY.to_owned(),
+        derived: Vec::new(),
         job: Job::Check {
             place: place.clone(),
             reading: Portion::All.into(),

@@ -167,6 +167,7 @@ impl World {
                 known: BTreeSet::new(),
                 damaged: BTreeMap::new(),
                 key: KEY.as_bytes().to_vec().into(),
+                derived: Vec::new(),
             },
             bindings: [(
                 "ds_files".parse().unwrap(),

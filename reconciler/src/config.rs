@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
 use contract::code::{self, Code};
@@ -155,6 +155,9 @@ pub struct LocationBinding {
     /// How long a call at it may move nothing before it is left out of a run; 20 s when absent.
     #[serde(default, deserialize_with = "optional_duration")]
     pub patience: Option<Seconds>,
+    /// How many of `workers` may use it at the same time; all of them when absent. What a person asks for does not wait for a place.
+    #[serde(default)]
+    pub workers: Option<NonZeroU32>,
     /// Bytes that one backup or copy may write to it in a second; as many as it takes when absent. Restores are never slowed down.
     #[serde(default)]
     pub bandwidth_bytes_per_second: Option<NonZeroU64>,

@@ -274,6 +274,20 @@ impl Step {
         }
     }
 
+    /// The locations that its worker writes to or reads in full; none where nothing but the store changes.
+    pub fn locations(&self) -> BTreeSet<LocationId> {
+        match self {
+            Self::Backup(backup) => backup.locations.clone(),
+            Self::Verify(verify) => verify.locations.clone(),
+            Self::Check(check) => BTreeSet::from([check.location.clone()]),
+            Self::CatchUp(catch_up) => BTreeSet::from([catch_up.location.clone()]),
+            Self::RecordMissed(_)
+            | Self::RecordOverdue(_)
+            | Self::RecordLost(_)
+            | Self::RecordFound(_) => BTreeSet::new(),
+        }
+    }
+
     /// The word in tables and receipts.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use contract::code;
-use contract::id::PlanId;
+use contract::id::{LocationId, PlanId};
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::plan::{self, Plan, Planned};
 use crate::review::{self, Objection};
 
+use super::admission::Admitted;
 use super::claims::PlanClaim;
 use super::source::announce;
 use super::view::Follows;
@@ -63,23 +64,27 @@ pub(super) async fn attend(
         turns.plans(&looked);
         return Ok(looked.attended(service.daemon.now()));
     }
-    let worker = if let Ok(worker) = Arc::clone(&service.workers).try_acquire_owned() {
-        worker
-    } else {
-        // Nobody else waits for the plan meanwhile.
-        drop(claim);
-        tracing::debug!(plan = %plan_id, "waits for a free worker");
-        let worker = free_worker(service).await?;
-        let Some(again) = service.claims.try_plan(plan_id) else {
-            return Ok(Attended {
-                wait: Duration::ZERO,
-            });
-        };
-        claim = again;
-        // What was due then may be over.
-        looked = look_at(service, plan_id, &mut claim).await?;
-        worker
-    };
+    let mut first = None;
+    if let Some(locations) = looked.first_effect() {
+        first = service.admission.try_enter(&locations);
+        if first.is_none() {
+            // Nobody else waits for the plan meanwhile.
+            drop(claim);
+            tracing::debug!(plan = %plan_id, "waits for a free worker");
+            first = Some(service.admission.enter(&locations).await?);
+            let Some(again) = service.claims.try_plan(plan_id) else {
+                return Ok(Attended {
+                    wait: Duration::ZERO,
+                });
+            };
+            claim = again;
+            // What was due then may be over, or go elsewhere.
+            looked = look_at(service, plan_id, &mut claim).await?;
+            if looked.first_effect().is_none_or(|now| now != locations) {
+                first = None;
+            }
+        }
+    }
     let policy = looked.followed.active.model.plans.get(plan_id);
     let datasets = policy.map(|policy| policy.dataset_ids.clone());
     let _data = service
@@ -89,24 +94,23 @@ pub(super) async fn attend(
     turns.plans(&looked);
     let mut is_over = false;
     let mut tried = BTreeSet::new();
-    let mut held = Some(worker);
     for step in looked.steps() {
-        // What was decided before a long run is decided anew after it.
+        let admitted = match first.take() {
+            _ if step.step.is_record() => None,
+            Some(first) => Some(first),
+            None => Some(service.admission.enter(&step.step.locations()).await?),
+        };
+        // What was decided before a long run, or before a wait, is decided anew after it.
         is_over = !step.step.is_record() && step.deadline < service.daemon.now();
         if is_over || service.is_asked_to_end() {
             break;
         }
-        let worker = match held.take() {
-            Some(worker) => worker,
-            // A run before it outlasted its deadline and gave its permit back there.
-            None => free_worker(service).await?,
-        };
         tried.insert(step.subject().to_owned());
         let daemon = service.daemon.part(service.daemon.stop.below(), None);
         let followed = Arc::clone(&looked.followed);
         let running = Arc::clone(&service.running).acquire_owned().await;
         let running = running.map_err(|_| ended())?;
-        let overtime = Overtime::of(&step, service.daemon.now(), worker);
+        let overtime = admitted.map(|it| Overtime::of(&step, service.daemon.now(), it));
         let beside = Arc::clone(service);
         let done = blocking(&service.daemon, move || {
             let since = daemon.now();
@@ -119,10 +123,9 @@ pub(super) async fn attend(
         })
         .await?;
         turns.done.push(done);
-        held = overtime.end();
+        drop(overtime);
         service.recorded.notify_one();
     }
-    drop(held);
     if !service.is_asked_to_end() {
         looked = look_at(service, plan_id, &mut claim).await?;
     }
@@ -141,40 +144,39 @@ pub(super) async fn look_again(service: &Arc<Service>, plan_id: &PlanId) -> Resu
     look_at(service, plan_id, &mut claim).await.map(drop)
 }
 
-async fn free_worker(service: &Service) -> Result<OwnedSemaphorePermit, Failure> {
-    let worker = Arc::clone(&service.workers).acquire_owned().await;
-    worker.map_err(|_| ended())
-}
-
-/// The worker's permit of one step. A run that may go on past its deadline gives it back there: however long it takes, other plans
-/// do not wait for it.
+/// The right to run one step. A run that may go on past its deadline gives its worker back there: however long it takes, other
+/// plans wait for it only where a location is bounded.
 struct Overtime {
-    permit: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
     clock: Option<JoinHandle<()>>,
+    _worker: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    _places: Vec<OwnedSemaphorePermit>,
 }
 
 impl Overtime {
-    fn of(step: &Planned, now: Timestamp, permit: OwnedSemaphorePermit) -> Self {
-        let permit = Arc::new(Mutex::new(Some(permit)));
+    fn of(step: &Planned, now: Timestamp, admitted: Admitted) -> Self {
+        let worker = Arc::new(Mutex::new(Some(admitted.worker)));
         let clock = step.stall_limit.map(|_| {
             let left = step.deadline.duration_since(now).as_secs();
             let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-            let held = Arc::clone(&permit);
+            let held = Arc::clone(&worker);
             tokio::spawn(async move {
                 tokio::time::sleep(left).await;
                 held.lock().unwrap_or_else(PoisonError::into_inner).take();
             })
         });
-        Self { permit, clock }
+        Self {
+            clock,
+            _worker: worker,
+            _places: admitted.places,
+        }
     }
+}
 
-    /// The permit, where it was not given back.
-    fn end(self) -> Option<OwnedSemaphorePermit> {
-        if let Some(clock) = self.clock {
+impl Drop for Overtime {
+    fn drop(&mut self) {
+        if let Some(clock) = self.clock.take() {
             clock.abort();
         }
-        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
-        permit.take()
     }
 }
 
@@ -271,6 +273,13 @@ impl Looked {
             objections.iter().all(|it| it.operation_id != *id)
         };
         plan.steps.iter().filter(passed).cloned().collect()
+    }
+
+    /// Where the first step that needs a worker works; none where there is no such step.
+    fn first_effect(&self) -> Option<BTreeSet<LocationId>> {
+        let mut steps = self.steps().into_iter();
+        let first = steps.find(|step| !step.step.is_record())?;
+        Some(first.step.locations())
     }
 
     fn attended(&self, now: Timestamp) -> Attended {

@@ -2,6 +2,7 @@
 //! each at its own pace. What decides and records never waits for what takes long. Never decides about policy. The interesting
 //! function is [`run`].
 
+mod admission;
 mod attend;
 mod claims;
 mod copies;
@@ -28,6 +29,7 @@ use crate::control::{Daemon, effects, locations};
 use crate::failure::Failure;
 use crate::world::cancel::Cancel;
 
+use admission::Admission;
 use claims::Claims;
 use requests::{MOST_REQUESTS, Requests};
 use scheduler::Wake;
@@ -51,8 +53,7 @@ const LISTENS_AGAIN: Duration = Duration::from_mins(1);
 /// What the tasks share.
 struct Service {
     daemon: Daemon,
-    /// One permit for each effect that may run.
-    workers: Arc<Semaphore>,
+    admission: Admission,
     /// One permit for each effect that runs, those that go on past their deadline among them.
     running: Arc<Semaphore>,
     looks: Semaphore,
@@ -158,10 +159,10 @@ where
 
 impl Service {
     fn new(daemon: Daemon, wake: mpsc::UnboundedSender<Wake>) -> Self {
-        let workers = daemon.config.workers();
+        let admission = Admission::new(&daemon.config);
         Self {
             daemon,
-            workers: Arc::new(Semaphore::new(workers as usize)),
+            admission,
             running: Arc::new(Semaphore::new(MOST_EFFECTS as usize)),
             looks: Semaphore::new(LOOKS),
             active: watch::Sender::new(None),

@@ -88,7 +88,7 @@ const BORDERS: &[(&str, &str)] = &[
     ("service", "worker::run"),
     // Whoever calls a connector bounds it: that is the worker's work.
     ("control", "world::connector::Bounds"),
-    ("service", "world::connector"),
+    ("service", "world::connector::Bounds"),
     ("cli", "world::connector::Bounds"),
     // The worker opens no store and signs no receipt.
     ("worker", "world::store_sqlite"),

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use super::stopping::freeze;
 use super::world::World;
 use crate::postgres_server::{Server, Session};
 
@@ -200,6 +201,52 @@ fn a_service_that_is_asked_to_end_records_what_it_stopped() {
     let service = Service::start(&world);
     wait("the slot is not served", || {
         slots(&world, "bp_db", "success") == 1
+    });
+    drop(service);
+}
+
+/// A location that takes one worker at a time keeps the plans that use it waiting, and no other.
+#[test]
+fn a_location_is_used_by_as_many_workers_as_it_may() {
+    let mut world = with_plans(3);
+    let whole = [
+        format!("{{ path: {} }}", world.path("loc_a").display()),
+        format!("{{ path: {}, workers: 1 }}", world.path("loc_a").display()),
+    ];
+    let file = world.path("seawalld.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(&whole[0]), "{text}");
+    std::fs::write(&file, text.replace(&whole[0], &whole[1])).unwrap();
+    let plans = &mut world.model["plans"];
+    for plan in ["bp_0", "bp_1", "bp_2"] {
+        plans[plan]["locations"] = json!(["loc_a"]);
+    }
+    plans["bp_2"]["locations"] = json!(["loc_b"]);
+    let last = plans.as_object_mut().unwrap().remove("bp_2").unwrap();
+    world.publish();
+    let service = Service::start(&world);
+    let works = freeze(service.id(), || {});
+    world.model["plans"]["bp_2"] = last;
+    world.publish();
+    wait("a plan at another location waits", || {
+        slots(&world, "bp_2", "success") == 1
+    });
+    let begun = |plan: &str| {
+        let receipts = world.json(0, &["receipts"]);
+        let all = receipts.as_array().unwrap().iter();
+        all.filter(|it| it["plan_id"] == plan && it["phase"] == "intent")
+            .count()
+    };
+    assert_eq!(begun("bp_0") + begun("bp_1"), 1);
+    // What a person asks for waits for nobody.
+    let other = if begun("bp_0") == 0 { "bp_0" } else { "bp_1" };
+    let done = world.json(0, &["backup", other]);
+    assert_eq!(done[0]["outcome"], "success", "{done}");
+    kill(works, Signal::SIGCONT).unwrap();
+    wait("the others do not follow", || {
+        ["bp_0", "bp_1"]
+            .iter()
+            .all(|plan| slots(&world, plan, "success") == 1)
     });
     drop(service);
 }

@@ -2,6 +2,7 @@
 //! deletes history. The interesting function is `commit`: all changes and all receipts, or nothing.
 
 mod rows;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -32,13 +33,14 @@ use crate::world::random;
 use rows::{damaged, from_json, instant, number, unusable};
 
 /// Every migration in order. A migration that was released is never edited: an existing state is upgraded by the ones after.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "first", include_str!("schema.sql")),
     (2, "memory of checks", include_str!("schema_2.sql")),
     (3, "slots of a wrong clock", include_str!("schema_3.sql")),
     (4, "bounded questions", include_str!("schema_4.sql")),
     (5, "suspensions", include_str!("schema_5.sql")),
     (6, "pages of points", include_str!("schema_6.sql")),
+    (7, "old records", include_str!("schema_7.sql")),
 ];
 
 /// The newest migration.

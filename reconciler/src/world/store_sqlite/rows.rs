@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
+use super::summary;
 use crate::domain::{
     Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, Outcome, PartRead,
     PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, State, StoredBundle, StoredCondition,
@@ -22,7 +23,7 @@ use crate::store::StoreError;
 /// Whoever may push can have bundles refused without end. A forgotten one is only judged again.
 const REFUSED_BUNDLES_KEPT: i64 = 1_000;
 
-type Tx<'t> = Transaction<'t, Sqlite>;
+pub(super) type Tx<'t> = Transaction<'t, Sqlite>;
 
 /// Applies one change inside a transaction.
 pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreError> {
@@ -49,7 +50,10 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
         } => ended(tx, operation_id, *outcome, error.as_deref(), *at).await,
         Change::RunEnded(ended) => run_ended(tx, ended).await,
         Change::RunChanged(changed) => run_changed(tx, changed).await,
-        Change::SlotEnded(slot) => slot_ended(tx, slot).await,
+        Change::SlotEnded(slot) => {
+            slot_ended(tx, slot).await?;
+            summary::condense(tx, &slot.plan_id).await
+        }
         Change::ConnectorState {
             plan_id,
             dataset_id,
@@ -234,9 +238,13 @@ async fn record_refused(tx: &mut Tx<'_>, refused: &RefusedBundle) -> Result<(), 
     run(tx, "forgetting old refused bundles", query).await
 }
 
-type Query = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
+pub(super) type Query = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
 
-async fn run(tx: &mut Tx<'_>, doing: &'static str, query: Query) -> Result<(), StoreError> {
+pub(super) async fn run(
+    tx: &mut Tx<'_>,
+    doing: &'static str,
+    query: Query,
+) -> Result<(), StoreError> {
     query
         .execute(&mut **tx)
         .await
@@ -589,7 +597,7 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| unusable("writing a value as JSON", &error))
 }
 
-fn one<T: DeserializeOwned>(body: &str, table: &str) -> Result<T, StoreError> {
+pub(super) fn one<T: DeserializeOwned>(body: &str, table: &str) -> Result<T, StoreError> {
     serde_json::from_str(body).map_err(|error| damaged(table, &error))
 }
 

@@ -511,6 +511,69 @@ fn failed_slots(store: &SqliteStore, log: &mut ReceiptLog, first: usize, count: 
     log.commit(store, &changes, drafts, at(0)).unwrap();
 }
 
+/// Old records are joined or left out, whatever policy says; what is a recovery point, open or a restore stays, and so does every receipt.
+#[test]
+fn old_records_are_condensed_and_every_receipt_is_kept() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    let store = SqliteStore::open(&world.path("state/store.sqlite")).unwrap();
+    let mut log = ReceiptLog::open(&store, key("rec"), authority()).unwrap();
+    let point = store.points(None).unwrap();
+    let real = store.slots(None).unwrap();
+    let before = store.receipts_size().unwrap();
+    let left = [
+        Operation {
+            operation_id: "restore.old".to_owned(),
+            ..operation(0, OperationKind::Restore, None, "bp_files")
+        },
+        Operation {
+            operation_id: "verify.open".to_owned(),
+            ..operation(0, OperationKind::Verify, None, "bp_files")
+        },
+    ];
+    let begun = left.clone().map(Change::OperationBegun);
+    store.commit(&begun, &[]).unwrap();
+    let ended = Change::OperationEnded {
+        operation_id: "restore.old".to_owned(),
+        outcome: Ended::Success,
+        error: None,
+        at: at(0),
+    };
+    store.commit(&[ended], &[]).unwrap();
+    let count = 10_500;
+    for first in (0..count).step_by(250) {
+        failed_slots(&store, &mut log, first, 250);
+    }
+    let slots = store.slots(None).unwrap();
+    let told: u64 = slots.iter().map(|slot| slot.count).sum();
+    assert_eq!(told, count as u64 + 1, "no slot is lost");
+    assert!((10_000..10_010).contains(&slots.len()), "{}", slots.len());
+    let joined = slots.iter().find(|slot| slot.count > 1).unwrap();
+    assert_eq!(joined.outcome, SlotOutcome::Failure);
+    assert_eq!(joined.why.as_deref(), Some("its source could not be read"));
+    let ordered = slots.windows(2).all(|two| two[0].last < two[1].first);
+    assert!(ordered, "they follow each other");
+    assert!(slots.contains(&real[0]));
+    let operations = store.operations().unwrap();
+    assert!(
+        (10_000..10_020).contains(&operations.len()),
+        "{}",
+        operations.len()
+    );
+    for kept in &left {
+        let id = &kept.operation_id;
+        assert!(operations.iter().any(|it| it.operation_id == *id), "{id}");
+    }
+    let open = store.open_operations().unwrap();
+    assert_eq!(open.len(), 1);
+    assert_eq!(store.points(None).unwrap(), point);
+    let runs = store.runs().unwrap().len();
+    assert!((10_000..10_002).contains(&runs), "{runs}");
+    assert_eq!(store.receipts_size().unwrap(), before + 4 * count as u64);
+    drop((log, store));
+    world.expect(0, &["receipts", "verify"]);
+}
+
 /// Processor time of all processes that this one has waited for.
 fn spent() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();

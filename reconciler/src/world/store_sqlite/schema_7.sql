@@ -1,0 +1,4 @@
+-- Old terminal records are joined or left out, by indexes too: see `summary`.
+CREATE INDEX executions_ended ON executions (plan_id, sequence)
+    WHERE kind <> 'restore' AND outcome IN ('success', 'partial', 'failure');
+CREATE INDEX failed_runs_of_plans ON runs (plan_id, started_at, backup_id) WHERE is_point = 0;

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::Daemon;
 use crate::config::Config;
-use crate::domain::{Change, Draft, LocationIdentity, Run};
+use crate::domain::{Change, Draft, LocationIdentity};
 use crate::failure::Failure;
 use crate::world::connector::Binding;
 use crate::world::folder::{Folder, PRIVATE_FOLDER};
@@ -23,7 +23,7 @@ use crate::world::vault::{DEFAULT_PATIENCE, LocationFolder, LocationState, Mark,
 
 /// Recovery points by which a location is recognised that was used before it had a mark. One is enough; retention may have
 /// taken some of them.
-const RECOGNISED_BY: usize = 8;
+const RECOGNISED_BY: u32 = 8;
 
 /// What is known of all locations.
 #[derive(Debug, Clone, Default)]
@@ -32,8 +32,6 @@ pub struct Locations {
     pub standings: BTreeMap<LocationId, Standing>,
     /// What follows for each.
     pub verdicts: BTreeMap<LocationId, Verdict>,
-    /// The newest snapshots of each repository that the catalog knows.
-    pub known: BTreeMap<(PlanId, Kid), BTreeSet<String>>,
 }
 
 /// How one location stands.
@@ -254,7 +252,13 @@ pub fn adopt(daemon: &Daemon, id: &LocationId, actor: &str, now: Timestamp) -> R
 pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure> {
     let config = &daemon.config;
     let identities = daemon.store.location_identities()?;
-    let runs = daemon.store.points(None)?;
+    let mut held = BTreeMap::new();
+    for id in config.locations.keys() {
+        // What is marked is known by its mark.
+        if !identities.contains_key(id) {
+            held.insert(id.clone(), held_at(daemon, id)?);
+        }
+    }
     let orders = config
         .locations
         .keys()
@@ -267,11 +271,7 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
                 at: at(config, id)?,
                 tries_write,
                 receipts: daemon.receipts_below(),
-                known: if expected.is_some() {
-                    Vec::new()
-                } else {
-                    held_at(&runs, id)
-                },
+                known: held.get(id).cloned().unwrap_or_default(),
                 expected,
             };
             Ok((id.clone(), order))
@@ -286,7 +286,6 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
     let mut locations = Locations {
         standings: BTreeMap::new(),
         verdicts: BTreeMap::new(),
-        known: known(&runs),
     };
     for (id, reply) in ids.into_iter().zip(replies) {
         let mark = identities.get(&id).map(|known| Mark {
@@ -317,7 +316,7 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
             },
         );
     }
-    locations.verdicts = verdicts(daemon, &locations, &identities, &runs)?;
+    locations.verdicts = verdicts(daemon, &locations, &identities, &held)?;
     for (id, verdict) in &locations.verdicts {
         if let (Verdict::Aside(aside), Some(standing)) = (verdict, locations.standings.get_mut(id))
         {
@@ -331,7 +330,7 @@ fn verdicts(
     daemon: &Daemon,
     locations: &Locations,
     identities: &BTreeMap<LocationId, LocationIdentity>,
-    runs: &[Run],
+    held: &BTreeMap<LocationId, Vec<(String, String)>>,
 ) -> Result<BTreeMap<LocationId, Verdict>, Failure> {
     let sources = sources(daemon)?;
     let inspected: BTreeMap<&LocationId, &Inspected> = locations
@@ -340,7 +339,7 @@ fn verdicts(
         .filter_map(|(id, standing)| Some((id, standing.inspected.as_ref()?)))
         .collect();
     let all = inspected.keys().map(|id| {
-        let in_catalog = !held_at(runs, id).is_empty();
+        let in_catalog = held.get(*id).is_some_and(|held| !held.is_empty());
         let identity = identities.get(*id).map(|known| known.identity.as_str());
         let verdict = judge(id, identity, in_catalog, &inspected, &sources);
         ((*id).clone(), verdict)
@@ -505,36 +504,28 @@ fn interrupted() -> Failure {
     )
 }
 
-/// Recovery points that the catalog names at a location, newest first.
-fn held_at(runs: &[Run], id: &LocationId) -> Vec<(String, String)> {
-    let mut held: Vec<&Run> = runs
-        .iter()
-        .filter(|run| run.storage_locations.contains_key(id))
-        .collect();
-    held.sort_by_key(|run| std::cmp::Reverse(run.finished_at));
-    held.into_iter()
-        .filter_map(|run| {
-            // `<location>:<environment>/<plan>/<kid>`
-            let (_, repository) = run.storage_locations.get(id)?.split_once(':')?;
-            Some((repository.to_owned(), run.snapshot_id.clone()?))
-        })
-        .take(RECOGNISED_BY)
-        .collect()
+/// The newest recovery points that the catalog names at a location, each with its repository.
+fn held_at(daemon: &Daemon, id: &LocationId) -> Result<Vec<(String, String)>, Failure> {
+    let held = daemon.store.points_at(id, RECOGNISED_BY)?;
+    let named = held.into_iter().filter_map(|run| {
+        // `<location>:<environment>/<plan>/<kid>`
+        let (_, repository) = run.storage_locations.get(id)?.split_once(':')?;
+        Some((repository.to_owned(), run.snapshot_id?))
+    });
+    Ok(named.collect())
 }
 
-fn known(runs: &[Run]) -> BTreeMap<(PlanId, Kid), BTreeSet<String>> {
-    let mut newest: Vec<&Run> = runs.iter().collect();
-    newest.sort_by_key(|run| std::cmp::Reverse(run.finished_at));
-    let mut known: BTreeMap<(PlanId, Kid), BTreeSet<String>> = BTreeMap::new();
-    for run in newest {
-        let held = known
-            .entry((run.plan_id.clone(), run.kid.clone()))
-            .or_default();
-        if let (true, Some(snapshot)) = (held.len() < RECOGNISED_BY, &run.snapshot_id) {
-            held.insert(snapshot.clone());
-        }
-    }
-    known
+/// The newest snapshots of a repository that the catalog knows.
+pub(super) fn known(
+    daemon: &Daemon,
+    plan: &PlanId,
+    kid: &Kid,
+) -> Result<BTreeSet<String>, Failure> {
+    let newest = daemon.store.newest_points(plan, kid, RECOGNISED_BY)?;
+    Ok(newest
+        .into_iter()
+        .filter_map(|run| run.snapshot_id)
+        .collect())
 }
 
 /// Where live data are. Data that cannot be found overlap nothing that could be told.

@@ -569,7 +569,6 @@ impl Access {
                 aside.insert(id, why.state());
             }
         }
-        let known = all.known.get(&(plan.clone(), kid.clone()));
         let name = RepositoryName {
             environment: config.environment.clone(),
             plan: plan.clone(),
@@ -581,7 +580,7 @@ impl Access {
             kid: kid.clone(),
             places,
             aside,
-            known: known.cloned().unwrap_or_default(),
+            known: locations::known(daemon, plan, kid)?,
             damaged: findings::damaged(daemon, plan, kid)?,
             key: keys::load(kid, source)?,
             derived: derived(&name.to_string()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use contract::code::Code;
 use contract::digest::Digest;
-use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 
 use super::coroutine;
@@ -102,6 +102,14 @@ impl<S: Store> Store for Fated<S> {
         most: u32,
     ) -> Result<Vec<Run>, StoreError> {
         self.store.points_before(plan, before, most)
+    }
+
+    fn newest_points(&self, plan: &PlanId, kid: &Kid, most: u32) -> Result<Vec<Run>, StoreError> {
+        self.store.newest_points(plan, kid, most)
+    }
+
+    fn points_at(&self, location: &LocationId, most: u32) -> Result<Vec<Run>, StoreError> {
+        self.store.points_at(location, most)
     }
 
     fn point(&self, id: &BackupId) -> Result<Option<Run>, StoreError> {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use contract::code::{self, Code};
 use contract::digest::Digest;
-use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 
 use crate::domain::{
@@ -152,6 +152,11 @@ pub trait Store: fmt::Debug + Send + Sync {
         before: Option<&BackupId>,
         most: u32,
     ) -> Result<Vec<Run>, StoreError>;
+    /// The newest recovery points of a repository, newest first, at most so many.
+    fn newest_points(&self, plan: &PlanId, kid: &Kid, most: u32) -> Result<Vec<Run>, StoreError>;
+    /// The newest recovery points that the catalog names at a location, newest first, at most so many. Reads the whole catalog where
+    /// it names none.
+    fn points_at(&self, location: &LocationId, most: u32) -> Result<Vec<Run>, StoreError>;
     /// The run that left this recovery point.
     fn point(&self, id: &BackupId) -> Result<Option<Run>, StoreError>;
     /// The run of a plan that began last, however it ended.

@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 
 use contract::code::Code;
 use contract::digest::Digest;
-use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 
 use crate::domain::{
     Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
@@ -429,6 +429,29 @@ impl Store for SqliteStore {
             )
             .bind(plan.to_string()),
         })
+    }
+
+    fn newest_points(&self, plan: &PlanId, kid: &Kid, most: u32) -> Result<Vec<Run>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT body FROM runs WHERE is_point = 1 AND plan_id = ?
+                 AND json_extract(body, '$.kid') = ?
+             ORDER BY started_at DESC, backup_id DESC LIMIT ?",
+        );
+        self.runs_of(
+            query
+                .bind(plan.to_string())
+                .bind(kid.to_string())
+                .bind(most),
+        )
+    }
+
+    fn points_at(&self, location: &LocationId, most: u32) -> Result<Vec<Run>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT body FROM runs WHERE is_point = 1 AND EXISTS
+                 (SELECT 1 FROM json_each(body, '$.storage_locations') AS held WHERE held.key = ?)
+             ORDER BY started_at DESC, backup_id DESC LIMIT ?",
+        );
+        self.runs_of(query.bind(location.to_string()).bind(most))
     }
 
     fn points_before(

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use contract::code;
 use contract::digest::Digest;
-use contract::id::PlanId;
+use contract::id::{BackupId, PlanId};
 use contract::receipt::{Authority, DecisionType, Origin, Outcome, Phase};
 use jiff::Timestamp;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -445,6 +445,77 @@ fn the_newest_slot_of_each_plan_is_found_beside_many() {
         [("bp_a".to_owned(), 7), ("bp_b".to_owned(), 8)]
     );
     assert!(newest(at(0)).is_empty());
+}
+
+/// What an inspection and each look ask about the catalog: the newest points of one repository, and those at one location.
+#[test]
+fn the_newest_points_of_a_repository_and_of_a_location_are_found_beside_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.sqlite")).unwrap();
+    let named = |number: usize, plan: &str, kid: &str, location: &str, is_point: bool| Run {
+        kid: kid.parse().unwrap(),
+        storage_locations: [(
+            location.parse().unwrap(),
+            format!("{location}:dev/{plan}/{kid}"),
+        )]
+        .into(),
+        ..run(number, plan, is_point, i64::try_from(number).unwrap())
+    };
+    let mut all = Vec::new();
+    for number in 0..40 {
+        let plan = if number % 2 == 0 { "bp_a" } else { "bp_b" };
+        let kid = if number < 20 { "k1" } else { "k2" };
+        let location = if number < 4 { "loc_old" } else { "loc_new" };
+        all.push(named(number, plan, kid, location, number % 5 != 0));
+    }
+    let changes: Vec<Change> = all
+        .iter()
+        .cloned()
+        .map(Box::new)
+        .map(Change::RunEnded)
+        .collect();
+    store.commit(&changes, &[]).unwrap();
+    let ids =
+        |runs: Vec<Run>| -> Vec<BackupId> { runs.into_iter().map(|run| run.backup_id).collect() };
+    let expected = |is_wanted: &dyn Fn(&Run) -> bool, most: usize| -> Vec<BackupId> {
+        let found = all
+            .iter()
+            .rev()
+            .filter(|run| run.is_point() && is_wanted(run));
+        found.take(most).map(|run| run.backup_id.clone()).collect()
+    };
+    for (plan, kid, most) in [
+        ("bp_a", "k1", 3),
+        ("bp_a", "k2", 100),
+        ("bp_b", "k1", 1),
+        ("bp_b", "k3", 5),
+    ] {
+        let found = store.newest_points(&plan.parse().unwrap(), &kid.parse().unwrap(), most);
+        let wanted = |run: &Run| run.plan_id.as_str() == plan && run.kid.as_str() == kid;
+        assert_eq!(
+            ids(found.unwrap()),
+            expected(&wanted, most as usize),
+            "{plan} {kid}"
+        );
+    }
+    for (location, most) in [
+        ("loc_old", 2),
+        ("loc_old", 100),
+        ("loc_new", 8),
+        ("loc_none", 8),
+    ] {
+        let found = store.points_at(&location.parse().unwrap(), most);
+        let at_it = |run: &Run| {
+            run.storage_locations
+                .keys()
+                .any(|id| id.as_str() == location)
+        };
+        assert_eq!(
+            ids(found.unwrap()),
+            expected(&at_it, most as usize),
+            "{location}"
+        );
+    }
 }
 
 /// Slots that failed, four receipts each, as far as they are history: nothing of them is open and no recovery point is left.

@@ -49,20 +49,19 @@ fn look_at_plans(
     only: Option<&PlanId>,
     now: Timestamp,
 ) -> Result<Observed, Failure> {
-    let since = daemon.store.plans_since()?;
+    let since = daemon.store.plans_since(only)?;
     let mut runs: BTreeMap<PlanId, Vec<Run>> = BTreeMap::new();
     for run in daemon.store.points(only)? {
         runs.entry(run.plan_id.clone()).or_default().push(run);
     }
     let mut open: BTreeMap<PlanId, Vec<Operation>> = BTreeMap::new();
-    for operation in daemon.store.open_operations()? {
+    for operation in daemon.store.open_operations(only)? {
         open.entry(operation.plan_id.clone())
             .or_default()
             .push(operation);
     }
-    let mut suspended = daemon.store.suspensions()?;
+    let mut suspended = daemon.store.suspensions(only)?;
     let acknowledged = acknowledged(daemon)?;
-    let restored = super::source::restored(daemon)?;
     let mut copies = look_at_copies(daemon, followed, only, &runs, now);
     let mut observed = Observed {
         plans: BTreeMap::new(),
@@ -95,7 +94,7 @@ fn look_at_plans(
             suspended: suspended.remove(plan_id).filter(|it| it.until > now),
             acknowledged: acknowledged.clone(),
             repositories: looked.repositories,
-            restored: restored.clone(),
+            restored: super::source::restored(daemon, &policy.dataset_ids)?,
             open: open.remove(plan_id).unwrap_or_default(),
             copies: looked.copies,
         };
@@ -110,7 +109,8 @@ fn wanted_plans<'a>(
     followed: &'a Followed,
     only: Option<&'a PlanId>,
 ) -> impl Iterator<Item = (&'a PlanId, &'a BackupPlan)> {
-    own_plans(&followed.active).filter(move |(id, _)| only.is_none_or(|only| only == *id))
+    let wanted = move |id: &PlanId| only.is_none_or(|only| only == id);
+    own_plans(&followed.active).filter(move |(id, _)| wanted(id))
 }
 
 fn attempts(operations: &[Operation]) -> BTreeMap<contract::id::BackupId, u32> {

@@ -197,7 +197,7 @@ pub fn known(daemon: &Daemon, plan: Option<&PlanId>) -> Result<(), Failure> {
     let active = policy::active(daemon, daemon.now(), None);
     let in_policy = active.is_ok_and(|it| it.active.model.plans.contains_key(plan));
     if in_policy
-        || daemon.store.plans_since()?.contains_key(plan)
+        || !daemon.store.plans_since(Some(plan))?.is_empty()
         || daemon.store.newest_run(plan)?.is_some()
     {
         return Ok(());

@@ -31,18 +31,18 @@ const PROBE_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Closes every effect that is open and that nobody works on: a former life of the process left it, or its outcome was unknown.
 pub fn recover(daemon: &Daemon, followed: &Followed) -> Result<u64, Failure> {
-    recover_of(daemon, followed, |_| true)
+    recover_of(daemon, followed, None)
 }
 
-/// The same for some plans.
+/// The same for one plan, or for all.
 pub fn recover_of(
     daemon: &Daemon,
     followed: &Followed,
-    is_wanted: impl Fn(&PlanId) -> bool,
+    plan: Option<&PlanId>,
 ) -> Result<u64, Failure> {
     let mut closed = 0;
-    for mut operation in daemon.store.open_operations()? {
-        if !is_wanted(&operation.plan_id) || daemon.is_at_work(&operation.operation_id) {
+    for mut operation in daemon.store.open_operations(plan)? {
+        if daemon.is_at_work(&operation.operation_id) {
             continue;
         }
         // What is not at work any more has recorded its end before it said so.
@@ -77,7 +77,7 @@ pub fn recover_of(
 }
 
 fn is_still_open(daemon: &Daemon, operation: &Operation) -> Result<bool, Failure> {
-    let open = daemon.store.open_operations()?;
+    let open = daemon.store.open_operations(Some(&operation.plan_id))?;
     Ok(open
         .iter()
         .any(|open| open.operation_id == operation.operation_id))

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::policy::{self, Followed};
 use super::{Daemon, copies};
 use crate::collapse;
-use crate::domain::{Acknowledgement, Change, Draft, Outcome, Run, State};
+use crate::domain::{Acknowledgement, Change, Draft, Run};
 use crate::failure::Failure;
 
 /// Marks the datasets of a run whose source is not what the newest good point before showed.
@@ -24,7 +24,7 @@ pub fn hold_against_before(
     if run.profiles.is_empty() {
         return Ok(run);
     }
-    let restored = restored(daemon)?;
+    let restored = restored(daemon, &run.dataset_ids)?;
     for (id, before) in newest_before(daemon, followed, &run)? {
         let (Some(dataset), Some(profile)) = (
             followed.active.model.datasets.get(&id),
@@ -93,18 +93,16 @@ fn newest_before(
 }
 
 /// When each dataset was last restored in place, or may have been.
-pub fn restored(daemon: &Daemon) -> Result<BTreeMap<DatasetId, Timestamp>, Failure> {
+pub fn restored<'a>(
+    daemon: &Daemon,
+    datasets: impl IntoIterator<Item = &'a DatasetId>,
+) -> Result<BTreeMap<DatasetId, Timestamp>, Failure> {
     let mut restored = BTreeMap::new();
-    for operation in daemon.store.restores()? {
-        let Some(restores) = operation.restores.filter(|it| it.in_place) else {
-            continue;
-        };
-        if operation.state == State::Ended(Outcome::Failure) {
-            continue;
+    for dataset in datasets {
+        if let Some(last) = daemon.store.last_restore(dataset)? {
+            let at = last.ended_at.unwrap_or(last.started_at);
+            restored.insert(dataset.clone(), at);
         }
-        let at = operation.ended_at.unwrap_or(operation.started_at);
-        let newest = restored.entry(restores.dataset_id).or_insert(at);
-        *newest = at.max(*newest);
     }
     Ok(restored)
 }

@@ -59,7 +59,7 @@ pub(super) fn give_back(daemon: &Daemon, operation: &Operation) {
 
 /// Removes the folders of operations that are not open any more: their process was killed before it could.
 pub(super) fn sweep(daemon: &Daemon) -> Result<(), Failure> {
-    let open = daemon.store.open_operations()?;
+    let open = daemon.store.open_operations(None)?;
     let path = daemon.config.spool_path();
     for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
         let name = entry.file_name();

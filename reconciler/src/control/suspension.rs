@@ -58,7 +58,7 @@ pub fn suspend(
 pub fn resume(daemon: &Daemon, plan_id: &PlanId) -> Result<Suspension, Failure> {
     let now = daemon.fresh_now()?;
     let followed = policy::active(daemon, now, None)?;
-    let mut all = daemon.store.suspensions()?;
+    let mut all = daemon.store.suspensions(Some(plan_id))?;
     let Some(suspension) = all.remove(plan_id).filter(|it| it.until > now) else {
         return Err(Failure::new(
             code::PRECONDITION_FAILED,

@@ -99,6 +99,11 @@ fn admitted(mut permits: Vec<OwnedSemaphorePermit>) -> Option<Admitted> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 mod tests {
     use std::time::Duration;
 

@@ -233,7 +233,7 @@ fn see(
     plan_id: &PlanId,
     at: Timestamp,
 ) -> Result<(Option<PlanObserved>, Follows), Failure> {
-    recover::recover_of(daemon, followed, |id| id == plan_id)?;
+    recover::recover_of(daemon, followed, Some(plan_id))?;
     let observed = look::look_at_plan(daemon, followed, plan_id, at)?;
     let plan = match observed.plans.get(plan_id) {
         Some(seen) => plan::plan_alone(&followed.active, plan_id, seen, at),

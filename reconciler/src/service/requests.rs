@@ -513,7 +513,7 @@ async fn backup(
     let data = waited(&daemon, service.claims.data_to_read(&datasets)).await?;
     let wanted = plan_id.clone();
     let taken = blocking(&service.daemon, move || {
-        recover::recover_of(&daemon, &followed, |id| *id == wanted)?;
+        recover::recover_of(&daemon, &followed, Some(&wanted))?;
         let now = daemon.fresh_now()?;
         operate::backup_under(&daemon, &followed, &wanted, None, now).map(|done| (now, done))
     });
@@ -582,7 +582,9 @@ async fn restore_one(
     let followed = Arc::clone(&held.followed);
     let plans: Vec<PlanId> = held.plans.iter().map(|(id, _)| id.clone()).collect();
     let restored = blocking(&service.daemon, move || {
-        recover::recover_of(&daemon, &followed, |id| plans.contains(id))?;
+        for plan in &plans {
+            recover::recover_of(&daemon, &followed, Some(plan))?;
+        }
         let now = daemon.fresh_now()?;
         restore::restore_under(&daemon, &followed, &request, now).map(|restored| (now, restored))
     });

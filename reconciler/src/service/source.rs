@@ -64,13 +64,13 @@ pub(super) async fn look_after_former(
     let (daemon, under) = (service.daemon.clone(), Arc::clone(followed));
     let (open, points) = blocking(&service.daemon, move || {
         let is_former = |id: &PlanId| own_plans(&under.active).all(|(own, _)| own != id);
-        let open = daemon.store.open_operations()?.into_iter();
+        let open = daemon.store.open_operations(None)?.into_iter();
         let open: BTreeSet<PlanId> = open
             .map(|it| it.plan_id)
             .filter(|id| is_former(id))
             .collect();
         let mut points = Vec::new();
-        for plan_id in daemon.store.plans_since()?.into_keys() {
+        for plan_id in daemon.store.plans_since(None)?.into_keys() {
             if is_former(&plan_id) {
                 points.extend(daemon.store.points(Some(&plan_id))?);
             }
@@ -86,7 +86,7 @@ pub(super) async fn look_after_former(
         };
         let (daemon, under) = (service.daemon.clone(), Arc::clone(followed));
         blocking(&service.daemon, move || {
-            recover::recover_of(&daemon, &under, |id| *id == plan_id)
+            recover::recover_of(&daemon, &under, Some(&plan_id))
         })
         .await?;
     }

@@ -155,10 +155,10 @@ pub(super) fn derive(service: &Service, followed: &Followed) -> Result<Status, F
     let before = daemon.store.conditions()?;
     // What began since a plan was looked at, and what ended.
     let mut open: BTreeMap<PlanId, Vec<Operation>> = BTreeMap::new();
-    for one in daemon.store.open_operations()? {
+    for one in daemon.store.open_operations(None)? {
         open.entry(one.plan_id.clone()).or_default().push(one);
     }
-    let mut suspended = daemon.store.suspensions()?;
+    let mut suspended = daemon.store.suspensions(None)?;
     suspended.retain(|_, it| it.until > now);
     let mut plan = Plan::empty(now);
     plan.stalled = plan::split(&followed.active);

@@ -304,7 +304,7 @@ impl Judge<'_> {
                 self.broke("convergence", what);
             }
         }
-        for one in self.daemon.store.open_operations()? {
+        for one in self.daemon.store.open_operations(None)? {
             let what = format!("`{}` is open at the end", one.operation_id);
             self.broke("convergence", what);
         }

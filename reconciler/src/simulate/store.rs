@@ -66,8 +66,11 @@ impl<S: Store> Store for Fated<S> {
         self.store.last_refusal()
     }
 
-    fn plans_since(&self) -> Result<BTreeMap<PlanId, Timestamp>, StoreError> {
-        self.store.plans_since()
+    fn plans_since(
+        &self,
+        plan: Option<&PlanId>,
+    ) -> Result<BTreeMap<PlanId, Timestamp>, StoreError> {
+        self.store.plans_since(plan)
     }
 
     fn slots(&self, plan: Option<&PlanId>) -> Result<Vec<SlotRecord>, StoreError> {
@@ -124,8 +127,8 @@ impl<S: Store> Store for Fated<S> {
         self.store.operations()
     }
 
-    fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
-        self.store.open_operations()
+    fn open_operations(&self, plan: Option<&PlanId>) -> Result<Vec<Operation>, StoreError> {
+        self.store.open_operations(plan)
     }
 
     fn operations_of_slots(
@@ -145,8 +148,8 @@ impl<S: Store> Store for Fated<S> {
         self.store.operations_with_error(plan, error, most)
     }
 
-    fn restores(&self) -> Result<Vec<Operation>, StoreError> {
-        self.store.restores()
+    fn last_restore(&self, dataset: &DatasetId) -> Result<Option<Operation>, StoreError> {
+        self.store.last_restore(dataset)
     }
 
     fn newest_start(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -201,8 +204,11 @@ impl<S: Store> Store for Fated<S> {
         self.store.acknowledgements()
     }
 
-    fn suspensions(&self) -> Result<BTreeMap<PlanId, Suspension>, StoreError> {
-        self.store.suspensions()
+    fn suspensions(
+        &self,
+        plan: Option<&PlanId>,
+    ) -> Result<BTreeMap<PlanId, Suspension>, StoreError> {
+        self.store.suspensions(plan)
     }
 
     fn parts_read(&self, plan: &PlanId) -> Result<Vec<PartRead>, StoreError> {

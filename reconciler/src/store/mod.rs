@@ -128,8 +128,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn accepted(&self) -> Result<Option<StoredBundle>, StoreError>;
     /// The newest refusal: the digest of what was refused, and the code.
     fn last_refusal(&self) -> Result<Option<(Digest, String)>, StoreError>;
-    /// When the first bundle with each plan was accepted.
-    fn plans_since(&self) -> Result<BTreeMap<PlanId, Timestamp>, StoreError>;
+    /// When the first bundle with each plan was accepted; of one plan or of all.
+    fn plans_since(&self, plan: Option<&PlanId>)
+    -> Result<BTreeMap<PlanId, Timestamp>, StoreError>;
     /// Terminal records, oldest first; of one plan or of all.
     fn slots(&self, plan: Option<&PlanId>) -> Result<Vec<SlotRecord>, StoreError>;
     /// At most so many terminal records, newest first, each with its number; of one plan or of all, those before a number alone.
@@ -163,8 +164,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn newest_run(&self, plan: &PlanId) -> Result<Option<Run>, StoreError>;
     /// All operations, oldest first. Grows for ever.
     fn operations(&self) -> Result<Vec<Operation>, StoreError>;
-    /// Operations without an outcome, or of an unknown one, oldest first.
-    fn open_operations(&self) -> Result<Vec<Operation>, StoreError>;
+    /// Operations without an outcome, or of an unknown one, oldest first; of one plan or of all.
+    fn open_operations(&self, plan: Option<&PlanId>) -> Result<Vec<Operation>, StoreError>;
     /// Backups that were begun for slots of a plan after an instant, or for any, oldest first.
     fn operations_of_slots(
         &self,
@@ -178,8 +179,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         error: Code,
         most: u32,
     ) -> Result<Vec<String>, StoreError>;
-    /// Restores, oldest first.
-    fn restores(&self) -> Result<Vec<Operation>, StoreError>;
+    /// The newest restore over the live data of a dataset that has not failed.
+    fn last_restore(&self, dataset: &DatasetId) -> Result<Option<Operation>, StoreError>;
     /// When the newest operation began.
     fn newest_start(&self) -> Result<Option<Timestamp>, StoreError>;
     /// What a connector wants to be told.
@@ -210,8 +211,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     ) -> Result<Option<RefusedBundle>, StoreError>;
     /// Conditions that persons cleared, oldest first.
     fn acknowledgements(&self) -> Result<Vec<Acknowledgement>, StoreError>;
-    /// Plans whose schedule a person suspended, those of which the end has come among them.
-    fn suspensions(&self) -> Result<BTreeMap<PlanId, Suspension>, StoreError>;
+    /// Plans whose schedule a person suspended, those of which the end has come among them; one or all.
+    fn suspensions(
+        &self,
+        plan: Option<&PlanId>,
+    ) -> Result<BTreeMap<PlanId, Suspension>, StoreError>;
     /// When each part of a plan's repositories was last read at each location.
     fn parts_read(&self, plan: &PlanId) -> Result<Vec<PartRead>, StoreError>;
     /// Readings of a plan's repositories that are not at their end.

@@ -356,9 +356,17 @@ impl Store for SqliteStore {
         })
     }
 
-    fn plans_since(&self) -> Result<BTreeMap<PlanId, Timestamp>, StoreError> {
+    fn plans_since(
+        &self,
+        plan: Option<&PlanId>,
+    ) -> Result<BTreeMap<PlanId, Timestamp>, StoreError> {
+        let query = match plan {
+            None => sqlx::query("SELECT plan_id, since FROM plans"),
+            Some(plan) => sqlx::query("SELECT plan_id, since FROM plans WHERE plan_id = ?")
+                .bind(plan.to_string()),
+        };
         self.runtime.block_on(async {
-            let rows = sqlx::query("SELECT plan_id, since FROM plans")
+            let rows = query
                 .fetch_all(&self.pool)
                 .await
                 .map_err(|error| rows::explain("reading plans", error))?;
@@ -509,11 +517,13 @@ impl Store for SqliteStore {
         ))
     }
 
-    fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
-        self.operations_of(sqlx::query_scalar(
-            "SELECT body FROM executions WHERE outcome IS NULL OR outcome = 'unknown'
+    fn open_operations(&self, plan: Option<&PlanId>) -> Result<Vec<Operation>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT body FROM executions WHERE (outcome IS NULL OR outcome = 'unknown')
+                 AND (?1 IS NULL OR +plan_id = ?1)
              ORDER BY sequence",
-        ))
+        );
+        self.operations_of(query.bind(plan.map(ToString::to_string)))
     }
 
     fn operations_of_slots(
@@ -545,10 +555,15 @@ impl Store for SqliteStore {
         self.texts("reading operations", query.bind(i64::from(most)))
     }
 
-    fn restores(&self) -> Result<Vec<Operation>, StoreError> {
-        self.operations_of(sqlx::query_scalar(
-            "SELECT body FROM executions WHERE kind = 'restore' ORDER BY sequence",
-        ))
+    fn last_restore(&self, dataset: &DatasetId) -> Result<Option<Operation>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT body FROM executions
+             WHERE kind = 'restore' AND json_extract(body, '$.restores.in_place') = 1
+                 AND json_extract(body, '$.restores.dataset_id') = ?
+                 AND outcome IS NOT 'failure'
+             ORDER BY sequence DESC LIMIT 1",
+        );
+        Ok(self.operations_of(query.bind(dataset.to_string()))?.pop())
     }
 
     fn newest_start(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -670,8 +685,15 @@ impl Store for SqliteStore {
         )
     }
 
-    fn suspensions(&self) -> Result<BTreeMap<PlanId, Suspension>, StoreError> {
-        let query = sqlx::query_scalar("SELECT body FROM suspensions ORDER BY plan_id");
+    fn suspensions(
+        &self,
+        plan: Option<&PlanId>,
+    ) -> Result<BTreeMap<PlanId, Suspension>, StoreError> {
+        let query = match plan {
+            None => sqlx::query_scalar("SELECT body FROM suspensions ORDER BY plan_id"),
+            Some(plan) => sqlx::query_scalar("SELECT body FROM suspensions WHERE plan_id = ?")
+                .bind(plan.to_string()),
+        };
         let all: Vec<Suspension> =
             from_json(&self.texts("reading suspensions", query)?, "suspensions")?;
         Ok(all.into_iter().map(|it| (it.plan_id.clone(), it)).collect())

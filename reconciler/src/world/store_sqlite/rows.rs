@@ -50,10 +50,7 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
         } => ended(tx, operation_id, *outcome, error.as_deref(), *at).await,
         Change::RunEnded(ended) => run_ended(tx, ended).await,
         Change::RunChanged(changed) => run_changed(tx, changed).await,
-        Change::SlotEnded(slot) => {
-            slot_ended(tx, slot).await?;
-            summary::condense(tx, &slot.plan_id).await
-        }
+        Change::SlotEnded(slot) => slot_ended(tx, slot).await,
         Change::ConnectorState {
             plan_id,
             dataset_id,
@@ -391,7 +388,8 @@ async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError
         .bind(slot.last.as_second())
         .bind(slot.ended_at.as_second())
         .bind(to_json(slot)?);
-    run(tx, "recording a slot", query).await
+    run(tx, "recording a slot", query).await?;
+    summary::condense(tx, &slot.plan_id).await
 }
 
 /// The second after which a record was written by a clock that was ahead.

@@ -249,8 +249,8 @@ fn operation(number: usize, kind: OperationKind, slot: Option<i64>, plan: &str) 
         backup_type: None,
         restores: (kind == OperationKind::Restore).then(|| Restores {
             restore_id: "rs".to_owned(),
-            dataset_id: "ds".parse().unwrap(),
-            in_place: true,
+            dataset_id: ["ds_a", "ds_b"][number % 2].parse().unwrap(),
+            in_place: !number.is_multiple_of(3),
         }),
         kid: "k".parse().unwrap(),
         started_at: at(1_000 + i64::try_from(number).unwrap()),
@@ -366,13 +366,20 @@ proptest! {
             operations.iter().filter(|it| keep(it)).cloned().collect()
         };
         let is_open = |it: &Operation| it.state.is_open();
-        prop_assert_eq!(store.open_operations().unwrap(), all(&is_open));
-        let restores = |it: &Operation| it.kind == OperationKind::Restore;
-        prop_assert_eq!(store.restores().unwrap(), all(&restores));
+        prop_assert_eq!(store.open_operations(None).unwrap(), all(&is_open));
+        for dataset in ["ds_a", "ds_b"] {
+            let dataset = dataset.parse().unwrap();
+            let mut restores = all(&|it| {
+                let over = it.restores.as_ref().is_some_and(|it| it.in_place && it.dataset_id == dataset);
+                over && it.state != State::Ended(Ended::Failure)
+            });
+            prop_assert_eq!(store.last_restore(&dataset).unwrap(), restores.pop());
+        }
         let newest = operations.iter().map(|it| it.started_at).max();
         prop_assert_eq!(store.newest_start().unwrap(), newest);
         for plan in PLANS {
             let plan = plan.parse().unwrap();
+            prop_assert_eq!(store.open_operations(Some(&plan)).unwrap(), all(&|it| it.plan_id == plan && is_open(it)));
             let mut slots = all(&|it| {
                 it.plan_id == plan
                     && it.kind == OperationKind::Backup
@@ -641,7 +648,7 @@ fn old_records_are_condensed_and_every_receipt_is_kept() {
         let id = &kept.operation_id;
         assert!(operations.iter().any(|it| it.operation_id == *id), "{id}");
     }
-    let open = store.open_operations().unwrap();
+    let open = store.open_operations(None).unwrap();
     assert_eq!(open.len(), 1);
     assert_eq!(store.points(None).unwrap(), point);
     let runs = store.runs().unwrap().len();

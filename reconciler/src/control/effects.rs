@@ -37,8 +37,13 @@ pub trait Effects: fmt::Debug + Send + Sync {
     fn beside(&self, work: Work);
     /// A name that is used once.
     fn name(&self) -> Result<String, String>;
-    /// The published policy.
-    fn published(&self, config: &Config, stop: &Cancel) -> Result<Published, Failure>;
+    /// The published policy; none where it is still that of a known commit.
+    fn published(
+        &self,
+        config: &Config,
+        known: Option<&str>,
+        stop: &Cancel,
+    ) -> Result<Option<Published>, Failure>;
     /// Has each order done, each at its location and all at the same time; the answers have the order of the orders.
     fn at_locations(
         &self,
@@ -109,12 +114,18 @@ impl Effects for Machine {
         random::name().map_err(|error| error.to_string())
     }
 
-    fn published(&self, config: &Config, stop: &Cancel) -> Result<Published, Failure> {
+    fn published(
+        &self,
+        config: &Config,
+        known: Option<&str>,
+        stop: &Cancel,
+    ) -> Result<Option<Published>, Failure> {
         let stopped = || stop.is_cancelled();
         Ok(git::published(
             &config.git,
             &config.mirror_path(),
             &config.environment,
+            known,
             &stopped,
         )?)
     }

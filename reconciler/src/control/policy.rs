@@ -1,6 +1,8 @@
 //! Owns the way from published files to the bundle in force: fetch, open, accept, record. Never verifies anything itself and
 //! never lets a refusal change what is in force. The interesting function is [`follow`].
 
+use std::sync::Arc;
+
 use contract::calendar::Zones;
 use contract::code;
 use contract::digest::Digest;
@@ -45,6 +47,8 @@ pub struct Followed {
     pub receipts: ReceiptPolicy,
     /// Why the newest published files are not in force, or could not be looked at.
     pub problem: Option<Failure>,
+    /// The commit that publishes it, where it was looked for.
+    pub commit: Option<String>,
 }
 
 impl Followed {
@@ -116,14 +120,49 @@ pub fn follow(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     if daemon.store.accepted()?.is_some() {
         let _ = active(daemon, now, None);
     }
-    let problem = match daemon.effects.published(&daemon.config, &daemon.stop) {
-        Err(failure) => Some(failure),
-        Ok(published) => consider(daemon, &published, now)?,
+    let found = daemon.effects.published(&daemon.config, None, &daemon.stop);
+    consider_found(daemon, found, now)
+}
+
+/// The same for who follows already. While the branch shows the commit of the policy that is active, and the verdicts on the
+/// clock and on its age hold, nothing is read or opened again.
+pub fn follow_on(
+    daemon: &Daemon,
+    last: Option<Arc<Followed>>,
+    now: Timestamp,
+) -> Result<Arc<Followed>, Failure> {
+    let newest = daemon.log().ledger().newest();
+    let Some(last) = last.filter(|last| last.holds_at(newest, now)) else {
+        return follow(daemon, now).map(Arc::new);
+    };
+    let known = last.commit.as_deref();
+    match daemon
+        .effects
+        .published(&daemon.config, known, &daemon.stop)
+    {
+        Ok(None) => Ok(last),
+        found => consider_found(daemon, found, now).map(Arc::new),
+    }
+}
+
+fn consider_found(
+    daemon: &Daemon,
+    found: Result<Option<Published>, Failure>,
+    now: Timestamp,
+) -> Result<Followed, Failure> {
+    let (problem, commit) = match found {
+        Err(failure) => (Some(failure), None),
+        Ok(None) => (None, None),
+        Ok(Some(published)) => match consider(daemon, &published, now)? {
+            Some(refused) => (Some(refused), None),
+            None => (None, Some(published.commit)),
+        },
     };
     if let Some(failure) = &problem {
         tracing::warn!(code = %failure.code, "{}", failure.message);
     }
-    active(daemon, now, problem)
+    let followed = active(daemon, now, problem)?;
+    Ok(Followed { commit, ..followed })
 }
 
 /// What is in force according to the store, without a look at git.
@@ -155,7 +194,13 @@ pub fn active(
 /// What would be in force after a look for newer policy; records nothing.
 pub fn peek(daemon: &Daemon, now: Timestamp) -> Result<Followed, Failure> {
     let stored = daemon.store.accepted()?;
-    let problem = match daemon.effects.published(&daemon.config, &daemon.stop) {
+    let found = daemon.effects.published(&daemon.config, None, &daemon.stop);
+    let published = match found {
+        Ok(Some(published)) => Ok(published),
+        Ok(None) => return active(daemon, now, None),
+        Err(failure) => Err(failure),
+    };
+    let problem = match published {
         Err(failure) => failure,
         Ok(published) => match peek_at(daemon, &published, stored.as_ref(), now) {
             Err(failure) => failure,
@@ -451,5 +496,6 @@ fn followed(
             version_ids: statement.policy_version_ids.clone(),
         },
         problem,
+        commit: None,
     }
 }

@@ -19,12 +19,12 @@ use super::{Service, blocking, is_fatal, told};
 pub(super) async fn follow(service: Arc<Service>) -> Result<(), Failure> {
     loop {
         let daemon = service.daemon.clone();
+        let last = service.active.borrow().clone();
         let looked = blocking(&service.daemon, move || {
-            policy::follow(&daemon, daemon.now())
+            policy::follow_on(&daemon, last, daemon.now())
         });
         let after = match looked.await {
             Ok(followed) => {
-                let followed = Arc::new(followed);
                 announce(&service, &followed);
                 look_after_former(&service, &followed).await
             }

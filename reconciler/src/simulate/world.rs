@@ -528,7 +528,12 @@ impl Effects for World {
         Ok(self.draw("name").chars().take(32).collect())
     }
 
-    fn published(&self, config: &Config, stop: &Cancel) -> Result<Published, Failure> {
+    fn published(
+        &self,
+        config: &Config,
+        known: Option<&str>,
+        stop: &Cancel,
+    ) -> Result<Option<Published>, Failure> {
         if self.goes_on(|what| *what == What::GitHangs) {
             let deadline = config.git.deadline.get();
             self.wait(Duration::from_secs(deadline), Some(stop));
@@ -539,7 +544,8 @@ impl Effects for World {
         let rewinds = self.goes_on(|what| *what == What::GitRewinds);
         let state = self.state();
         let shown = state.before.as_ref().filter(|_| rewinds);
-        Ok(shown.unwrap_or(&state.published).clone())
+        let shown = shown.unwrap_or(&state.published);
+        Ok((known != Some(&shown.commit)).then(|| shown.clone()))
     }
 
     fn at_locations(

@@ -154,7 +154,8 @@ impl GitError {
     }
 }
 
-/// Fetches the branch and reads the published files of an environment. A mirror that is broken is made again once.
+/// Fetches the branch and reads the published files of an environment; none where the branch still shows a known commit. A mirror
+/// that is broken is made again once.
 ///
 /// # Errors
 /// When nothing can be fetched or read. The mirror then holds what it held, or nothing.
@@ -162,12 +163,13 @@ pub fn published(
     git: &Git,
     mirror: &Path,
     environment: &EnvironmentId,
+    known: Option<&str>,
     stop: &dyn Fn() -> bool,
-) -> Result<Published, GitError> {
+) -> Result<Option<Published>, GitError> {
     let _lock = fetch::lock(git, mirror, stop)?;
     let once = || {
         fetch::fetch(git, mirror, stop)?;
-        read::read(git, mirror, environment)
+        read::read(git, mirror, environment, known)
     };
     match once() {
         Err(GitError::Mirror { why }) => {

@@ -27,12 +27,13 @@ const MAX_TREE: u64 = 64 << 20;
 /// A commit is a few lines and a signature.
 const MAX_COMMIT: u64 = 1 << 20;
 
-/// Reads the published files of an environment out of the mirror.
+/// Reads the published files of an environment out of the mirror; none where they are those of a known commit.
 pub(super) fn read(
     git: &Git,
     mirror: &Path,
     environment: &EnvironmentId,
-) -> Result<Published, GitError> {
+    known: Option<&str>,
+) -> Result<Option<Published>, GitError> {
     let repository = Repository::open_bare(mirror).map_err(|error| broken(&error))?;
     let head = repository
         .find_reference(MIRROR_REF)
@@ -41,6 +42,9 @@ pub(super) fn read(
         .ok_or_else(|| GitError::Mirror {
             why: "its reference names no commit".to_owned(),
         })?;
+    if known.is_some_and(|known| known == head.to_string()) {
+        return Ok(None);
+    }
     let objects = repository.odb().map_err(|error| broken(&error))?;
     let files = Files {
         repository: &repository,
@@ -49,7 +53,7 @@ pub(super) fn read(
         below: git.path.as_deref().unwrap_or("."),
     };
     let tree = files.top()?;
-    Ok(Published {
+    Ok(Some(Published {
         commit: head.to_string(),
         roots: files.roots(&tree)?,
         envelope: files.read(
@@ -63,7 +67,7 @@ pub(super) fn read(
             &format!("{environment}/provenance.json"),
             MAX_PROVENANCE,
         )?,
-    })
+    }))
 }
 
 struct Files<'r> {

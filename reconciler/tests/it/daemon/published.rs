@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use reconciler::config;
+use reconciler::world::git::published;
+
 use super::world::World;
 
 /// Git in the published repository, with something on its standard input.
@@ -568,4 +571,24 @@ fn git_runs_within_the_limits_of_the_kernel() {
         .unwrap();
     let said = String::from_utf8_lossy(&missing.stderr);
     assert!(said.contains("SW1210"), "{said}");
+}
+
+/// A branch that still shows the commit that is followed is not read again; any other commit is.
+#[test]
+fn a_known_commit_is_not_read_again() {
+    let mut world = World::new();
+    let file = world.path("seawalld.yaml");
+    let config = config::parse(&std::fs::read_to_string(&file).unwrap(), &file).unwrap();
+    std::fs::create_dir_all(&config.state).unwrap();
+    let mirror = config.mirror_path();
+    let look = |known: Option<&str>| {
+        published(&config.git, &mirror, &config.environment, known, &|| false)
+    };
+    let first = look(None).unwrap().unwrap();
+    assert_eq!(look(Some(&first.commit)).unwrap(), None);
+    world.publish();
+    let second = look(Some(&first.commit)).unwrap().unwrap();
+    assert_ne!(first.commit, second.commit);
+    assert_ne!(first.envelope, second.envelope);
+    assert_eq!(look(Some(&second.commit)).unwrap(), None);
 }

@@ -155,7 +155,8 @@ pub struct LocationBinding {
     /// How long a call at it may move nothing before it is left out of a run; 20 s when absent.
     #[serde(default, deserialize_with = "optional_duration")]
     pub patience: Option<Seconds>,
-    /// How many of `workers` may use it at the same time; all of them when absent. What a person asks for does not wait for a place.
+    /// How many of `workers` may back up or copy to it, or check it, at the same time; all of them when absent. What persons ask for is
+    /// not bounded.
     #[serde(default)]
     pub workers: Option<NonZeroU32>,
     /// Bytes that one backup or copy may write to it in a second; as many as it takes when absent. Restores are never slowed down.

@@ -104,7 +104,7 @@ pub fn confirm(daemon: &Daemon, now: Timestamp) -> Result<(), Failure> {
                 folder.mark = Some(mark);
             }
             // Nothing of it is wrong: the process is asked to end.
-            Err(failure) if failure.code == code::RUN_INTERRUPTED => return Err(failure),
+            Err(_) if daemon.stop.is_cancelled() => return Err(interrupted()),
             Err(failure) => {
                 standing.aside = Some(Aside {
                     failure,
@@ -280,7 +280,7 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
     let (ids, orders): (Vec<LocationId>, Vec<Order>) = orders.into_iter().unzip();
     let replies = daemon.effects.at_locations(&orders, &daemon.stop);
     // What was known before holds: the end of what is under way is recorded by it.
-    if replies.contains(&Err(NoReply::Stopped)) {
+    if is_cut_short(daemon, &replies) {
         return Err(interrupted());
     }
     let mut locations = Locations {
@@ -324,6 +324,12 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
         }
     }
     Ok(locations)
+}
+
+/// Whether the end of the process ended a look: a service manager asks the children to end as well.
+fn is_cut_short(daemon: &Daemon, replies: &[Result<Reply, NoReply>]) -> bool {
+    replies.contains(&Err(NoReply::Stopped))
+        || daemon.stop.is_cancelled() && replies.iter().any(Result::is_err)
 }
 
 fn verdicts(
@@ -499,7 +505,7 @@ pub(super) fn failed(id: &LocationId, reply: Result<Reply, NoReply>) -> Failure 
 fn interrupted() -> Failure {
     Failure::new(
         code::RUN_INTERRUPTED,
-        "the look at the locations was cut short: the process is asked to end",
+        "the inspection of the locations was interrupted: the process was asked to end",
         "run it again",
     )
 }
@@ -543,6 +549,7 @@ fn sources(daemon: &Daemon) -> Result<Vec<(DatasetId, InFileSystem)>, Failure> {
     match daemon.at_location(order) {
         Ok(Reply::Resolved(found)) => Ok(found),
         Err(NoReply::Stopped) => Err(interrupted()),
+        Err(_) if daemon.stop.is_cancelled() => Err(interrupted()),
         other => {
             tracing::warn!(
                 event = "sources_not_resolved",

@@ -140,7 +140,12 @@ pub fn follow_on(
         .effects
         .published(&daemon.config, known, &daemon.stop)
     {
-        Ok(None) => Ok(last),
+        Ok(None) => {
+            // Another look at the policy may have judged the clock meanwhile.
+            daemon.log().doubt_the_clock(last.active.clock.is_ahead());
+            daemon.log().follow(last.receipts.clone());
+            Ok(last)
+        }
         found => consider_found(daemon, found, now).map(Arc::new),
     }
 }

@@ -268,57 +268,89 @@ fn carry_out(
     let _at_work = daemon.works_on(&operation.operation_id)?;
     daemon.begin(&mut operation, &subject, details.clone())?;
     let jobs = policy.map_or(1, |policy| policy.parallel_jobs);
-    let staging = spool(daemon, &operation.operation_id);
-    let worked = staging.map_err(NoAnswer::Failed).and_then(|staging| {
-        let worked = stage_and_apply(daemon, request, &admitted, &staging, jobs);
-        let _ = std::fs::remove_dir_all(&staging);
-        worked
-    });
+    let deadline = Instant::now() + LONGEST_RESTORE;
     let dataset = model.datasets.get(&request.dataset);
     let objective = dataset.map(|dataset| dataset.rto_s);
-    let (ending, worked) = match worked {
-        Ok(worked) => {
-            // A newer point may have been passed over.
-            operation.backup_id = Some(worked.run.backup_id.clone());
-            let ending = succeeded(&operation, &worked, details, objective, daemon.now());
-            (ending, Ok(worked))
-        }
-        Err(NoAnswer::Failed(failure)) => {
+    let staging = spool(daemon, &operation.operation_id);
+    let content = staging
+        .as_ref()
+        .map_err(Failure::clone)
+        .and_then(|staging| read(daemon, request, &admitted, staging, deadline));
+    let (ending, done) = match content {
+        // Nothing was touched yet.
+        Err(failure) => {
             let ending = Ending::new(Outcome::Failure, Some(failure.clone()));
             (Ending { details, ..ending }, Err(failure))
         }
-        Err(silence @ (NoAnswer::Lost(_) | NoAnswer::Stopped)) => {
-            lost(daemon, &operation, silence, details)
+        Ok(content) => {
+            // A newer point may have been passed over.
+            operation.backup_id = Some(content.run.backup_id.clone());
+            describe(&content, &mut details);
+            match apply(daemon, &content, &admitted.mode, jobs, deadline) {
+                Ok(summary) => {
+                    let ending = succeeded(&operation, &summary, details, objective, daemon.now());
+                    (ending, Ok((content, summary)))
+                }
+                Err(why) => {
+                    let (ending, failure) = unfinished(daemon, &operation, why, details);
+                    (ending, Err(failure))
+                }
+            }
         }
     };
+    if let Ok(staging) = &staging {
+        let _ = std::fs::remove_dir_all(staging);
+    }
     daemon.end(&mut operation, &subject, ending, daemon.now())?;
-    let worked = worked?;
+    let (content, summary) = done?;
     Ok(Restored {
         restore_id: admitted.restore_id,
-        backup_id: worked.run.backup_id,
-        consistent_at: worked.run.consistent_at,
-        location: worked.outcome.location.to_string(),
-        skipped: worked.skipped,
+        backup_id: content.run.backup_id,
+        consistent_at: content.run.consistent_at,
+        location: content.outcome.location.to_string(),
+        skipped: content.skipped,
         before: before.and_then(Before::taken).cloned(),
-        summary: worked.summary,
+        summary,
     })
 }
 
-/// The worker ended without a word while it put data in place: what it left is looked at.
-fn lost(
+/// How a restore ended whose data were not put in place, as far as the worker said: of live data, they show it themselves.
+fn unfinished(
     daemon: &Daemon,
     operation: &Operation,
-    silence: NoAnswer,
+    why: NoAnswer,
     details: Details,
-) -> (Ending, Result<Worked, Failure>) {
-    let mut ending = recover::left_by_restore(daemon, operation);
-    if let NoAnswer::Lost(why) = silence {
-        tracing::error!(operation = %operation.operation_id, code = %why.code, "{}", why.message);
-        ending.say("lost", why.message);
-    }
+) -> (Ending, Failure) {
+    let is_over_live = operation.restores.as_ref().is_some_and(|it| it.in_place);
+    let left = || recover::left_by_restore(daemon, operation);
+    let mut ending = match why {
+        NoAnswer::Failed(failure) => {
+            let left = is_over_live.then(left);
+            match left.filter(|left| left.outcome == Outcome::Partial) {
+                // It failed after the restored data were live.
+                Some(left) => {
+                    let seen = left.failure.map(|seen| seen.message).unwrap_or_default();
+                    let message = format!("{}; {seen}", failure.message);
+                    let failure = Failure::new(failure.code, message, failure.help);
+                    Ending::new(Outcome::Partial, Some(failure))
+                }
+                None => Ending::new(Outcome::Failure, Some(failure)),
+            }
+        }
+        NoAnswer::Lost(lost) => {
+            let mut ending = left();
+            if let Some(failure) = &mut ending.failure {
+                failure.message = format!("{} ({})", failure.message, lost.message);
+            }
+            ending.say("lost", lost.message);
+            ending
+        }
+        NoAnswer::Stopped => left(),
+    };
     ending.details.extend(details);
-    let failure = ending.failure.clone();
-    (ending, Err(failure.unwrap_or_else(confused)))
+    let failure = ending.failure.clone().unwrap_or_else(confused);
+    tracing::error!(operation = %operation.operation_id, code = %failure.code, "{}", failure.message);
+    (ending, failure)
 }
 
 /// Where any approval policy asks for one approval or more, the command is refused: it carries none. Of a dataset that left the
@@ -454,68 +486,82 @@ fn mode(request: &Request, restore_id: &str) -> Result<Mode, Failure> {
     }
 }
 
-/// What was restored, and what was passed over for it.
-struct Worked {
+/// Content that was read and checked, and what was passed over for it.
+struct Content {
     run: Run,
+    held_as: DatasetId,
+    binding: Binding,
+    folder: PathBuf,
     outcome: RestoreOutcome,
     skipped: Vec<Skipped>,
-    summary: RestoreSummary,
 }
 
-/// A failure until the content is read and checked has touched nothing.
-fn stage_and_apply(
+/// Reads the content of the dataset into the spool.
+fn read(
     daemon: &Daemon,
     request: &Request,
     admitted: &Admitted,
     staging: &Path,
-    jobs: u32,
-) -> Result<Worked, NoAnswer> {
-    let deadline = Instant::now() + LONGEST_RESTORE;
+    deadline: Instant,
+) -> Result<Content, Failure> {
     let binding = daemon
         .config
         .datasets
         .get(&request.dataset)
         .ok_or_else(|| {
-            NoAnswer::Failed(Failure::new(
+            Failure::new(
                 code::PLAN_UNBOUND,
                 format!("dataset `{}` is not bound", request.dataset),
                 format!("bind it under `datasets.{}`", request.dataset),
-            ))
+            )
         })?;
     let folder = staging.join("content");
     let goes_to = written_below(binding, &admitted.mode);
     let ((run, held_as), outcome, skipped) =
-        stage(daemon, request, admitted, &folder, goes_to, deadline).map_err(NoAnswer::Failed)?;
-    let order = ApplyOrder {
+        stage(daemon, request, admitted, &folder, goes_to, deadline)?;
+    if daemon.stop.is_cancelled() {
+        return Err(VaultError::Stopped.into());
+    }
+    Ok(Content {
+        run: run.clone(),
+        held_as: held_as.clone(),
         binding: binding.clone(),
         folder,
-        manifest: run.manifests.get(held_as).cloned(),
-        mode: admitted.mode.clone(),
+        outcome,
+        skipped,
+    })
+}
+
+/// Has the connector put the content in place, in a worker.
+fn apply(
+    daemon: &Daemon,
+    content: &Content,
+    mode: &Mode,
+    jobs: u32,
+    deadline: Instant,
+) -> Result<RestoreSummary, NoAnswer> {
+    let order = ApplyOrder {
+        binding: content.binding.clone(),
+        folder: content.folder.clone(),
+        manifest: content.run.manifests.get(&content.held_as).cloned(),
+        mode: mode.clone(),
         jobs,
         within: deadline.saturating_duration_since(Instant::now()),
     };
-    if daemon.stop.is_cancelled() {
-        return Err(NoAnswer::Failed(VaultError::Stopped.into()));
-    }
     daemon.meter.begin(Stage::Applying);
     let limit = Limit::Within(order.within.saturating_add(SAYS_SO_WITHIN));
     let summary = match daemon.effect(limit, &Order::Apply(Box::new(order)))? {
         Answer::Applied(summary) => *summary,
         _ => return Err(NoAnswer::Lost(confused())),
     };
-    if let Some(bad) = summary.checks.iter().find(|check| !check.has_passed()) {
-        return Err(NoAnswer::Failed(Failure::new(
+    match summary.checks.iter().find(|check| !check.has_passed()) {
+        None => Ok(summary),
+        Some(bad) => Err(NoAnswer::Failed(Failure::new(
             code::VALIDATION_FAILED,
             format!("check `{}` of the restored data failed", bad.name),
             "look at the target before anybody uses it, or restore another point",
-        )));
+        ))),
     }
-    Ok(Worked {
-        run: run.clone(),
-        outcome,
-        skipped,
-        summary,
-    })
 }
 
 type Staged<'point> = (&'point HeldPoint, RestoreOutcome, Vec<Skipped>);
@@ -606,38 +652,35 @@ fn described(request: &Request) -> Details {
     details
 }
 
+/// What the receipt says of the content, however the restore ends.
+fn describe(content: &Content, details: &mut Details) {
+    for (index, one) in content.skipped.iter().take(SKIPPED_TOLD).enumerate() {
+        let why: String = one.why.chars().take(400).collect();
+        let told = format!("{}: {why}", one.backup_id);
+        details.insert(format!("skipped_{index:02}"), told);
+    }
+    let location = content.outcome.location.to_string();
+    details.insert("location".to_owned(), location);
+}
+
 /// What a restore did, and whether it met the dataset's recovery time objective.
 fn succeeded(
     operation: &Operation,
-    worked: &Worked,
+    summary: &RestoreSummary,
     details: Details,
     objective: Option<Seconds>,
     now: Timestamp,
 ) -> Ending {
-    let Worked {
-        outcome: served,
-        skipped,
-        summary,
-        ..
-    } = worked;
     let mut ending = Ending {
         details,
         ..Ending::new(Outcome::Success, None)
     };
-    for (index, one) in skipped.iter().take(SKIPPED_TOLD).enumerate() {
-        let why: String = one.why.chars().take(400).collect();
-        ending.say(
-            &format!("skipped_{index:02}"),
-            format!("{}: {why}", one.backup_id),
-        );
-    }
     let passed: Vec<&str> = summary
         .checks
         .iter()
         .map(|check| check.name.as_str())
         .collect();
     let said = [
-        ("location", served.location.to_string()),
         ("restored_to", summary.target.clone()),
         ("items", summary.items.to_string()),
         ("bytes", summary.bytes.to_string()),

@@ -94,8 +94,8 @@ pub fn restore(operation: &Operation, seen: Option<Observation<InPlace>>) -> End
     };
     let interrupted = code::RUN_INTERRUPTED;
     let Some(restores) = operation.restores.as_ref().filter(|it| it.in_place) else {
-        let what = "what lies at its target is not whole".to_owned();
-        let help = "remove the target and restore again";
+        let what = "nothing at its target is to be used".to_owned();
+        let help = "look at the target, remove what this restore has left there, and restore again";
         return told(Outcome::Failure, interrupted, what, help);
     };
     match seen {

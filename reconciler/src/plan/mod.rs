@@ -274,7 +274,7 @@ impl Step {
         }
     }
 
-    /// The locations that its worker writes to or reads in full; none where nothing but the store changes.
+    /// The locations that its worker takes backups or copies to, or checks; none where nothing but the store changes.
     pub fn locations(&self) -> BTreeSet<LocationId> {
         match self {
             Self::Backup(backup) => backup.locations.clone(),

@@ -39,9 +39,13 @@ impl Admission {
         }
     }
 
-    /// The right to run an effect that uses these locations, when nothing has to be waited for.
-    pub(super) fn try_enter(&self, locations: &BTreeSet<LocationId>) -> Option<Admitted> {
-        Self::fill(&self.gates(locations), None)
+    /// The right to run an effect that uses these locations, when nothing has to be waited for; with a worker that is held already.
+    pub(super) fn try_enter(
+        &self,
+        locations: &BTreeSet<LocationId>,
+        worker: Option<OwnedSemaphorePermit>,
+    ) -> Option<Admitted> {
+        Self::fill(&self.gates(locations), worker.map(|worker| (0, worker)))
             .ok()
             .and_then(admitted)
     }
@@ -127,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_location_holds_no_worker() {
         let admission = Arc::new(admission(2, &[("loc_a", 1), ("loc_b", 1)]));
-        let hung = admission.try_enter(&places(&["loc_a"])).unwrap();
+        let hung = admission.try_enter(&places(&["loc_a"]), None).unwrap();
         let waits: Vec<_> = (0..8)
             .map(|_| {
                 let admission = Arc::clone(&admission);
@@ -136,13 +140,19 @@ mod tests {
             .collect();
         tokio::time::sleep(Duration::from_secs(1)).await;
         // Neither the second worker nor the place at the other location is taken by one that waits.
-        let other = admission.try_enter(&places(&["loc_b", "loc_c"])).unwrap();
-        assert!(admission.try_enter(&places(&["loc_c"])).is_none());
+        let other = admission
+            .try_enter(&places(&["loc_b", "loc_c"]), None)
+            .unwrap();
+        assert!(admission.try_enter(&places(&["loc_c"]), None).is_none());
         drop((other, hung));
         for wait in waits {
             drop(wait.await.unwrap().unwrap());
         }
-        assert!(admission.try_enter(&places(&["loc_a", "loc_b"])).is_some());
+        assert!(
+            admission
+                .try_enter(&places(&["loc_a", "loc_b"]), None)
+                .is_some()
+        );
         assert_eq!(admission.all.available_permits(), 2);
     }
 

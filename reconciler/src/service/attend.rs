@@ -66,7 +66,7 @@ pub(super) async fn attend(
     }
     let mut first = None;
     if let Some(locations) = looked.first_effect() {
-        first = service.admission.try_enter(&locations);
+        first = service.admission.try_enter(&locations, None);
         if first.is_none() {
             // Nobody else waits for the plan meanwhile.
             drop(claim);
@@ -94,17 +94,26 @@ pub(super) async fn attend(
     turns.plans(&looked);
     let mut is_over = false;
     let mut tried = BTreeSet::new();
+    let mut worker = None;
     for step in looked.steps() {
-        let admitted = match first.take() {
-            _ if step.step.is_record() => None,
-            Some(first) => Some(first),
-            None => Some(service.admission.enter(&step.step.locations()).await?),
-        };
-        // What was decided before a long run, or before a wait, is decided anew after it.
+        // What was decided before a long run is decided anew after it.
         is_over = !step.step.is_record() && step.deadline < service.daemon.now();
         if is_over || service.is_asked_to_end() {
             break;
         }
+        let admitted = if step.step.is_record() {
+            None
+        } else {
+            let locations = step.step.locations();
+            let own = first.take();
+            let own = own.or_else(|| service.admission.try_enter(&locations, worker.take()));
+            // The next turn waits for a place, and holds no claim meanwhile.
+            is_over = own.is_none();
+            if is_over {
+                break;
+            }
+            own
+        };
         tried.insert(step.subject().to_owned());
         let daemon = service.daemon.part(service.daemon.stop.below(), None);
         let followed = Arc::clone(&looked.followed);
@@ -123,7 +132,7 @@ pub(super) async fn attend(
         })
         .await?;
         turns.done.push(done);
-        drop(overtime);
+        worker = overtime.and_then(Overtime::end).or(worker);
         service.recorded.notify_one();
     }
     if !service.is_asked_to_end() {
@@ -148,7 +157,7 @@ pub(super) async fn look_again(service: &Arc<Service>, plan_id: &PlanId) -> Resu
 /// plans wait for it only where a location is bounded.
 struct Overtime {
     clock: Option<JoinHandle<()>>,
-    _worker: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    worker: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
     _places: Vec<OwnedSemaphorePermit>,
 }
 
@@ -166,17 +175,18 @@ impl Overtime {
         });
         Self {
             clock,
-            _worker: worker,
+            worker,
             _places: admitted.places,
         }
     }
-}
 
-impl Drop for Overtime {
-    fn drop(&mut self) {
-        if let Some(clock) = self.clock.take() {
+    /// The worker, where it was not given back, for the next step.
+    fn end(self) -> Option<OwnedSemaphorePermit> {
+        if let Some(clock) = self.clock {
             clock.abort();
         }
+        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        worker.take()
     }
 }
 

@@ -25,8 +25,9 @@ use crate::world::vault::{Done, Hands, Order as Job, VaultError, learn};
 /// A worker that has said its last word leaves within this time: it only gives its memory back.
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
-/// A worker that was asked to end undoes within this time what it has half done: it drops a database that it has begun to load.
-const CLEANS_UP_WITHIN: Duration = Duration::from_secs(40);
+/// A worker that was asked to end undoes within this time what it has half done: it drops a database that it has begun to load. With
+/// the look of a running process at its hold, this is over before a process that took the store over begins.
+const CLEANS_UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// After a worker ended, its log is read to the end within this time.
 const LOG_WITHIN: Duration = Duration::from_secs(2);

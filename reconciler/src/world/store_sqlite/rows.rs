@@ -315,7 +315,8 @@ async fn ended(
     let query = sqlx::query("UPDATE executions SET body = ? WHERE operation_id = ?")
         .bind(to_json(&operation)?)
         .bind(operation_id.to_owned());
-    run(tx, "recording an outcome", query).await
+    run(tx, "recording an outcome", query).await?;
+    summary::condense_operations(tx, &operation.plan_id).await
 }
 
 async fn run_ended(tx: &mut Tx<'_>, ended: &Run) -> Result<(), StoreError> {
@@ -334,7 +335,7 @@ async fn run_ended(tx: &mut Tx<'_>, ended: &Run) -> Result<(), StoreError> {
         .await
         .map_err(|error| explain("recording a run", error))?;
     if done.rows_affected() == 1 {
-        Ok(())
+        summary::condense_runs(tx, &ended.plan_id).await
     } else {
         Err(damaged(
             "runs",
@@ -389,7 +390,7 @@ async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError
         .bind(slot.ended_at.as_second())
         .bind(to_json(slot)?);
     run(tx, "recording a slot", query).await?;
-    summary::condense(tx, &slot.plan_id).await
+    summary::join_slots(tx, &slot.plan_id).await
 }
 
 /// The second after which a record was written by a clock that was ahead.

@@ -1,42 +1,56 @@
 //! Owns what becomes of old terminal records of a plan: the newest stand as they are, older slots of one outcome are joined, and
 //! older operations and failed runs are left out. The rule knows no policy. Recovery points, restores and whatever is open stay, and
-//! so do the receipts of everything. The interesting function is [`condense`].
+//! so do the receipts of everything. The interesting functions are
+//! [`condense_operations`] and [`join_slots`].
 
 use contract::id::PlanId;
 use sqlx::Row as _;
 
 use super::rows::{Tx, explain, one, run, to_json};
-use crate::domain::SlotRecord;
+use crate::domain::{SlotOutcome, SlotRecord};
 use crate::store::StoreError;
 
 /// Records of a plan that stand as they are: those of a month of a plan that runs every five minutes.
 const KEPT: i64 = 10_000;
 
-/// Operations and failed runs that the end of one slot leaves out at most. It makes fewer, so that a backlog shrinks.
+/// Operations or failed runs that the end of one leaves out at most: a backlog shrinks, and no commit takes long.
 const AT_ONCE: i64 = 16;
 
-/// Condenses what the end of a slot made too old to stand as it is.
-pub(super) async fn condense(tx: &mut Tx<'_>, plan: &PlanId) -> Result<(), StoreError> {
-    join_slots(tx, plan).await?;
-    let operations = sqlx::query(
+/// Leaves out the oldest operations of a plan. A record of an overdue check (SW1016) stands for it as long as it is overdue.
+pub(super) async fn condense_operations(tx: &mut Tx<'_>, plan: &PlanId) -> Result<(), StoreError> {
+    let query = sqlx::query(
         "DELETE FROM executions WHERE sequence IN (
              SELECT sequence FROM executions
-             WHERE plan_id = ?1 AND kind <> 'restore' AND outcome IN ('success', 'partial', 'failure')
-             ORDER BY sequence DESC LIMIT ?2 OFFSET ?3)",
+             WHERE plan_id = ?1 AND kind <> 'restore'
+                 AND outcome IN ('success', 'partial', 'failure') AND error IS NOT 'SW1016'
+                 AND sequence <= (
+                     SELECT sequence FROM executions
+                     WHERE plan_id = ?1 AND kind <> 'restore'
+                         AND outcome IN ('success', 'partial', 'failure')
+                         AND error IS NOT 'SW1016'
+                     ORDER BY sequence DESC LIMIT 1 OFFSET ?2)
+             ORDER BY sequence LIMIT ?3)",
     );
-    let operations = operations.bind(plan.to_string()).bind(AT_ONCE).bind(KEPT);
-    run(tx, "leaving out old operations", operations).await?;
-    let runs = sqlx::query(
+    let query = query.bind(plan.to_string()).bind(KEPT).bind(AT_ONCE);
+    run(tx, "leaving out old operations", query).await
+}
+
+/// Leaves out the oldest runs of a plan that left no recovery point.
+pub(super) async fn condense_runs(tx: &mut Tx<'_>, plan: &PlanId) -> Result<(), StoreError> {
+    let query = sqlx::query(
         "DELETE FROM runs WHERE backup_id IN (
              SELECT backup_id FROM runs WHERE plan_id = ?1 AND is_point = 0
-             ORDER BY started_at DESC, backup_id DESC LIMIT ?2 OFFSET ?3)",
+                 AND (started_at, backup_id) <= (
+                     SELECT started_at, backup_id FROM runs WHERE plan_id = ?1 AND is_point = 0
+                     ORDER BY started_at DESC, backup_id DESC LIMIT 1 OFFSET ?2)
+             ORDER BY started_at, backup_id LIMIT ?3)",
     );
-    let runs = runs.bind(plan.to_string()).bind(AT_ONCE).bind(KEPT);
-    run(tx, "leaving out old failed runs", runs).await
+    let query = query.bind(plan.to_string()).bind(KEPT).bind(AT_ONCE);
+    run(tx, "leaving out old failed runs", query).await
 }
 
 /// Joins the newest record that is too old with the one before it, which may be a join already.
-async fn join_slots(tx: &mut Tx<'_>, plan: &PlanId) -> Result<(), StoreError> {
+pub(super) async fn join_slots(tx: &mut Tx<'_>, plan: &PlanId) -> Result<(), StoreError> {
     let query = sqlx::query(
         "SELECT sequence, body FROM slots WHERE plan_id = ? ORDER BY first DESC LIMIT 2 OFFSET ?",
     );
@@ -68,10 +82,11 @@ async fn join_slots(tx: &mut Tx<'_>, plan: &PlanId) -> Result<(), StoreError> {
     run(tx, "joining old slots", delete).await
 }
 
-/// One record of two that follow each other and ended alike. What a clock wrote that was ahead or set back stays as it is.
+/// One record of two that follow each other and ended alike, with the reason of the newer. Missed slots are one record as they are, and
+/// what a clock wrote that was ahead or set back stays as it is.
 fn join(older: &SlotRecord, newer: &SlotRecord) -> Option<SlotRecord> {
     let follows = older.last < newer.first && older.ended_at <= newer.ended_at;
-    let is_alike = older.outcome == newer.outcome && older.why == newer.why;
+    let is_alike = older.outcome == newer.outcome && newer.outcome != SlotOutcome::Missed;
     let was_right = |one: &SlotRecord| one.last <= one.ended_at;
     (follows && is_alike && was_right(older) && was_right(newer)).then(|| SlotRecord {
         plan_id: older.plan_id.clone(),
@@ -80,7 +95,7 @@ fn join(older: &SlotRecord, newer: &SlotRecord) -> Option<SlotRecord> {
         count: older.count.saturating_add(newer.count),
         outcome: older.outcome,
         backup_id: None,
-        why: older.why.clone(),
+        why: newer.why.clone(),
         ended_at: newer.ended_at,
     })
 }

@@ -10,7 +10,7 @@ use rustic_core::repofile::MasterKey;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::world::secret::Secret;
+use crate::world::secret::{self, Secret};
 
 /// Key files that are remembered, of some hundred bytes each: more than a daemon has repositories. Strangers can plant key files at a
 /// location; when there are too many, all are forgotten and derived again.
@@ -55,8 +55,8 @@ pub(super) fn judged(
     if known.keys.len() >= REMEMBERED {
         *known = Known::default();
     }
-    match key.as_ref().map(serde_json::to_vec) {
-        Some(Ok(bytes)) => known.keys.insert(from, Some(Secret::from(bytes))),
+    match key.as_ref().map(secret::to_line) {
+        Some(Ok(line)) => known.keys.insert(from, Some(Secret::from(line.to_vec()))),
         Some(Err(_)) => None,
         None => known.keys.insert(from, None),
     };
@@ -97,6 +97,9 @@ pub fn all_derived() -> Vec<Derived> {
 /// Takes over what another process derived.
 pub fn learn(all: Vec<Derived>) {
     let mut known = known();
+    if known.keys.len() >= REMEMBERED {
+        *known = Known::default();
+    }
     for Derived {
         repository,
         from,

@@ -46,6 +46,7 @@ pub(in crate::world::connector) fn restore_in_place(
         }
         Progress::NotReady | Progress::Staged => {
             let (copied, check) = swap.stage(material, bounds)?;
+            bounds.may_go_on("the exchange of the folders")?;
             swap.mark_ready()?;
             if let Err(error) = swap.exchange() {
                 swap.discard();

@@ -23,7 +23,7 @@ use super::execute::confused;
 use super::policy::{self, Followed};
 use super::spool::spool;
 use super::{Daemon, SAYS_SO_WITHIN, copies, locations, recover};
-use crate::domain::{Draft, Operation, OperationKind, Outcome, Restores, Run, State};
+use crate::domain::{Draft, Operation, OperationKind, Outcome, Restores, Run, State, has_come};
 use crate::failure::Failure;
 use crate::operation::{Details, Ending, result};
 use crate::plan::stamp;
@@ -428,7 +428,7 @@ fn choose(
     // of any time, and come last, as do points of a time to come.
     let in_doubt = followed.active.clock.is_ahead();
     points.sort_by_key(|(run, _)| {
-        let has_come = run.consistent_at.is_some_and(|at| at <= now);
+        let has_come = run.consistent_at.is_some_and(|at| has_come(at, now));
         Reverse((
             has_come && (in_doubt || !run.clock_in_doubt),
             run.consistent_at,

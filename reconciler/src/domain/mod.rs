@@ -19,7 +19,7 @@ pub use observed::{CopyState, Lack, Observation, Observed, PlanObserved, Reposit
 pub use operation::{InPlace, Operation, OperationKind, Outcome, Restores, State};
 pub use reading::{DamagedObject, PartRead, PartReading};
 pub use receipt::{Draft, ReceiptPolicy};
-pub use run::{BackupType, Run, RunStatus, Verification};
+pub use run::{BackupType, Run, RunStatus, Verification, has_come};
 pub use slot::{SlotOutcome, SlotRecord};
 pub use source::{FileSum, Manifest, SourceProfile, SourceReport};
 pub use suspension::Suspension;

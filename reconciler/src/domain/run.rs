@@ -147,6 +147,11 @@ pub struct Run {
     pub overran: bool,
 }
 
+/// Whether an instant is past, as far as a clock of whole seconds tells: what happened within this second has happened.
+pub fn has_come(at: Timestamp, now: Timestamp) -> bool {
+    at.as_second() <= now.as_second()
+}
+
 impl Run {
     /// Whether it left a recovery point.
     pub fn is_point(&self) -> bool {
@@ -181,7 +186,7 @@ impl Run {
 
     /// Whether its instant can be believed: no clock in doubt wrote it, and it has come.
     pub fn is_of_known_time(&self, now: Timestamp) -> bool {
-        !self.clock_in_doubt && self.instant() <= now
+        !self.clock_in_doubt && has_come(self.instant(), now)
     }
 
     /// What makes one run newer than another: an instant that can be believed before any that cannot.

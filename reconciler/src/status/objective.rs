@@ -8,7 +8,7 @@ use contract::id::{DatasetId, PlanId};
 use contract::model::BackupPlan;
 use jiff::Timestamp;
 
-use crate::domain::{Observed, Run};
+use crate::domain::{Observed, Run, has_come};
 use crate::plan::ActivePolicy;
 
 /// The RPO that a plan is judged by: its own promise, or that of its strictest dataset.
@@ -37,7 +37,7 @@ impl<'o> Newest<'o> {
         for run in own.chain(&observed.former) {
             // A state of a time that has not come proves nothing.
             let is_of_known_time =
-                !run.clock_in_doubt && run.consistent_at.is_some_and(|at| at <= now);
+                !run.clock_in_doubt && run.consistent_at.is_some_and(|at| has_come(at, now));
             if !run.is_point() || !is_of_known_time || !is_usable(active, run) {
                 continue;
             }

@@ -109,6 +109,27 @@ fn while_the_clock_is_in_doubt_points_are_taken_and_nothing_is_written_off() {
     }
 }
 
+/// The clock tells whole seconds and points show fractions of them: a point of this second is the newest already.
+#[test]
+fn a_point_of_this_second_is_no_point_of_the_future() {
+    let (active, mut observed, mut planned) = usual();
+    let now = at("2026-11-20T00:10:00Z");
+    let before = run(backup_of(&mut planned.steps[0]), now, true, true);
+    let mut newer = before.clone();
+    newer.backup_id = "bp_files.op-20261120T001000Z".parse().unwrap();
+    newer.slot = None;
+    for (shown, is_newest) in [
+        ("2026-11-20T00:10:00.9Z", true),
+        ("2026-11-20T00:10:01Z", false),
+    ] {
+        newer.consistent_at = Some(at(shown));
+        mine(&mut observed).runs = vec![before.clone(), newer.clone()];
+        let newest = mine(&mut observed).newest_point(now).unwrap();
+        assert_eq!(newest.backup_id == newer.backup_id, is_newest, "{shown}");
+    }
+    drop(active);
+}
+
 fn record(first: &str, last: &str, ended_at: &str, outcome: SlotOutcome) -> Change {
     Change::SlotEnded(SlotRecord {
         plan_id: id(),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use contract::id::LocationId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -50,15 +51,24 @@ impl Admission {
             .and_then(admitted)
     }
 
-    /// Waits for it.
+    /// Waits for it; where a location is bounded, no longer than the patience.
     pub(super) async fn enter(
         &self,
         locations: &BTreeSet<LocationId>,
-    ) -> Result<Admitted, Failure> {
+        patience: Duration,
+    ) -> Result<Option<Admitted>, Failure> {
         let gates = self.gates(locations);
+        let waits = Self::wait_for(&gates);
+        if gates.len() == 1 {
+            return waits.await.map(Some);
+        }
+        tokio::time::timeout(patience, waits).await.ok().transpose()
+    }
+
+    async fn wait_for(gates: &[Arc<Semaphore>]) -> Result<Admitted, Failure> {
         let mut held = None;
         loop {
-            match Self::fill(&gates, held) {
+            match Self::fill(gates, held) {
                 Ok(permits) => return admitted(permits).ok_or_else(ended),
                 Err(full) => {
                     let gate = gates.get(full).ok_or_else(ended)?;
@@ -109,9 +119,9 @@ fn admitted(mut permits: Vec<OwnedSemaphorePermit>) -> Option<Admitted> {
     reason = "tests fail by panicking"
 )]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn places(ids: &[&str]) -> BTreeSet<LocationId> {
         ids.iter().map(|id| id.parse().unwrap()).collect()
@@ -135,10 +145,15 @@ mod tests {
         let waits: Vec<_> = (0..8)
             .map(|_| {
                 let admission = Arc::clone(&admission);
-                tokio::spawn(async move { admission.enter(&places(&["loc_a", "loc_b"])).await })
+                tokio::spawn(
+                    async move { admission.enter(&places(&["loc_a", "loc_b"]), HOUR).await },
+                )
             })
             .collect();
         tokio::time::sleep(Duration::from_secs(1)).await;
+        let late = places(&["loc_a"]);
+        let late = admission.enter(&late, Duration::from_secs(5)).await;
+        assert!(late.unwrap().is_none(), "no plan waits for ever");
         // Neither the second worker nor the place at the other location is taken by one that waits.
         let other = admission
             .try_enter(&places(&["loc_b", "loc_c"]), None)
@@ -146,7 +161,7 @@ mod tests {
         assert!(admission.try_enter(&places(&["loc_c"]), None).is_none());
         drop((other, hung));
         for wait in waits {
-            drop(wait.await.unwrap().unwrap());
+            drop(wait.await.unwrap().unwrap().unwrap());
         }
         assert!(
             admission
@@ -165,7 +180,7 @@ mod tests {
                 let (admission, at_work) = (Arc::clone(&admission), Arc::clone(&at_work));
                 tokio::spawn(async move {
                     let ids = [&["loc_a"][..], &["loc_b"], &["loc_a", "loc_b"], &[]][number % 4];
-                    let admitted = admission.enter(&places(ids)).await.unwrap();
+                    let admitted = admission.enter(&places(ids), HOUR).await.unwrap().unwrap();
                     let mut gates = vec![(0, 3)];
                     gates.extend(ids.contains(&"loc_a").then_some((1, 2)));
                     gates.extend(ids.contains(&"loc_b").then_some((2, 1)));

@@ -28,11 +28,16 @@ use super::{Service, blocking, ended};
 /// How often a look waits for the next second.
 const TICK: Duration = Duration::from_millis(100);
 
+/// A plan that waits for a place at a location is not looked at more often.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
 /// What a turn came to.
 #[derive(Debug)]
 pub(super) struct Attended {
     /// What the plan waits for is then.
     pub(super) wait: Duration,
+    /// Something is due that found no place at a location.
+    pub(super) lacks_place: bool,
 }
 
 /// What turns of a plan did, however they ended.
@@ -71,10 +76,16 @@ pub(super) async fn attend(
             // Nobody else waits for the plan meanwhile.
             drop(claim);
             tracing::debug!(plan = %plan_id, "waits for a free worker");
-            first = Some(service.admission.enter(&locations).await?);
-            let Some(again) = service.claims.try_plan(plan_id) else {
+            // A place at a location may be hours away, and meanwhile something else may become due.
+            let patience = looked.attended(service.daemon.now()).wait;
+            let patience =
+                patience.clamp(SHORTEST_WAIT, service.look_interval().max(SHORTEST_WAIT));
+            first = service.admission.enter(&locations, patience).await?;
+            let again = service.claims.try_plan(plan_id);
+            let (Some(again), true) = (again, first.is_some()) else {
                 return Ok(Attended {
                     wait: Duration::ZERO,
+                    lacks_place: first.is_none(),
                 });
             };
             claim = again;
@@ -94,7 +105,7 @@ pub(super) async fn attend(
     turns.plans(&looked);
     let mut is_over = false;
     let mut tried = BTreeSet::new();
-    let mut worker = None;
+    let (mut worker, mut lacks_place) = (None, false);
     for step in looked.steps() {
         // What was decided before a long run is decided anew after it.
         is_over = !step.step.is_record() && step.deadline < service.daemon.now();
@@ -107,9 +118,9 @@ pub(super) async fn attend(
             let locations = step.step.locations();
             let own = first.take();
             let own = own.or_else(|| service.admission.try_enter(&locations, worker.take()));
-            // The next turn waits for a place, and holds no claim meanwhile.
-            is_over = own.is_none();
-            if is_over {
+            // A later turn waits for a place, and holds no claim meanwhile.
+            lacks_place = own.is_none();
+            if lacks_place {
                 break;
             }
             own
@@ -141,8 +152,13 @@ pub(super) async fn attend(
     let mut attended = looked.attended(service.daemon.now());
     // What became due while the steps ran waits for no interval. What was tried does: it may fail again.
     let is_new = |step: &Planned| !tried.contains(step.subject());
+    attended.lacks_place = lacks_place;
     if is_over || looked.steps().iter().any(is_new) {
         attended.wait = Duration::ZERO;
+    }
+    // What failed in this turn would be tried again before what waits for the place.
+    if lacks_place && !tried.is_empty() {
+        attended.wait = service.look_interval();
     }
     Ok(attended)
 }
@@ -298,6 +314,9 @@ impl Looked {
             let left = until.duration_since(now).as_secs();
             Duration::from_secs(u64::try_from(left).unwrap_or(0))
         });
-        Attended { wait }
+        Attended {
+            wait,
+            lacks_place: false,
+        }
     }
 }

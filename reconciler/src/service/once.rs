@@ -160,9 +160,13 @@ async fn look_at_all(service: &Arc<Service>, followed: &Followed) {
 /// What became due during a long step is done in a further turn.
 async fn attend_until_done(service: &Arc<Service>, plan_id: &PlanId) -> (Turns, Option<Failure>) {
     let mut turns = Turns::default();
-    for _ in 0..TURNS {
+    let mut taken = 0;
+    while taken < TURNS {
         let before = turns.done.len();
-        match attend(service, plan_id, &mut turns).await {
+        let attended = attend(service, plan_id, &mut turns).await;
+        taken += u32::from(turns.done.len() > before);
+        match attended {
+            Ok(attended) if attended.lacks_place && !service.is_asked_to_end() => {}
             // A turn that did nothing has nothing to do in the next one either.
             Ok(attended) if attended.wait == Duration::ZERO && turns.done.len() > before => {}
             Ok(_) => return (turns, None),

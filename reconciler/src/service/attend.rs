@@ -28,9 +28,6 @@ use super::{Service, blocking, ended};
 /// How often a look waits for the next second.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A plan that waits for a place at a location is not looked at more often.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-
 /// What a turn came to.
 #[derive(Debug)]
 pub(super) struct Attended {
@@ -50,6 +47,16 @@ pub(super) struct Turns {
     /// What was carried out.
     pub(super) done: Vec<Done>,
 }
+
+impl Service {
+    /// How long a plan waits for a place at a location, with the next instant that it waits for, before it is looked at again.
+    fn patience(&self, until: Duration) -> Duration {
+        until.min(self.look_interval()).max(SHORTEST_WAIT)
+    }
+}
+
+/// A plan that waits for a place at a location is not looked at more often.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 /// What follows from a look at a plan.
 struct Looked {
@@ -77,9 +84,7 @@ pub(super) async fn attend(
             drop(claim);
             tracing::debug!(plan = %plan_id, "waits for a free worker");
             // A place at a location may be hours away, and meanwhile something else may become due.
-            let patience = looked.attended(service.daemon.now()).wait;
-            let patience =
-                patience.clamp(SHORTEST_WAIT, service.look_interval().max(SHORTEST_WAIT));
+            let patience = service.patience(looked.attended(service.daemon.now()).wait);
             first = service.admission.enter(&locations, patience).await?;
             let again = service.claims.try_plan(plan_id);
             let (Some(again), true) = (again, first.is_some()) else {
@@ -152,13 +157,14 @@ pub(super) async fn attend(
     let mut attended = looked.attended(service.daemon.now());
     // What became due while the steps ran waits for no interval. What was tried does: it may fail again.
     let is_new = |step: &Planned| !tried.contains(step.subject());
+    let until = attended.wait;
     attended.lacks_place = lacks_place;
     if is_over || looked.steps().iter().any(is_new) {
         attended.wait = Duration::ZERO;
     }
     // What failed in this turn would be tried again before what waits for the place.
     if lacks_place && !tried.is_empty() {
-        attended.wait = service.look_interval();
+        attended.wait = service.patience(until);
     }
     Ok(attended)
 }

@@ -54,7 +54,7 @@ use crate::world::keys;
 use crate::world::location::{self, NoReply, Reply};
 use crate::world::receipts::{self, ReceiptLog};
 use crate::world::store_sqlite::SqliteStore;
-use crate::world::vault::{RepositoryName, derived};
+use crate::world::vault::derived;
 
 use effects::{Effects, Machine};
 use locations::Locations;
@@ -501,8 +501,8 @@ impl Daemon {
         supervisor::effect(self.effects.ask(&worker, order))
     }
 
-    /// Has a worker look at a source for so long. It changes nothing, and what a process that is asked to end left behind must be
-    /// looked at too: only time ends it.
+    /// Has a worker inspect a source within a time. It changes nothing, and a process that is shutting down still has to inspect what it
+    /// leaves: only the time ends it.
     fn look_at_source(&self, order: &Order, within: Duration) -> Result<Answer, NoAnswer> {
         let limit = Limit::Within(within.saturating_add(SAYS_SO_WITHIN));
         let worker = Helper::this_program(limit, Cancel::new(), Meter::default())?;
@@ -569,12 +569,7 @@ impl Access {
                 aside.insert(id, why.state());
             }
         }
-        let name = RepositoryName {
-            environment: config.environment.clone(),
-            plan: plan.clone(),
-            kid: kid.clone(),
-        };
-        Ok(Self {
+        let mut access = Self {
             environment: config.environment.clone(),
             plan: plan.clone(),
             kid: kid.clone(),
@@ -583,7 +578,9 @@ impl Access {
             known: locations::known(daemon, plan, kid)?,
             damaged: findings::damaged(daemon, plan, kid)?,
             key: keys::load(kid, source)?,
-            derived: derived(&name.to_string()),
-        })
+            derived: Vec::new(),
+        };
+        access.derived = derived(&access.repository());
+        Ok(access)
     }
 }

@@ -147,7 +147,7 @@ pub struct Run {
     pub overran: bool,
 }
 
-/// Whether an instant is past, as far as a clock of whole seconds tells: what happened within this second has happened.
+/// Whether an instant is past. The clock has whole seconds: an instant within the current second is.
 pub fn has_come(at: Timestamp, now: Timestamp) -> bool {
     at.as_second() <= now.as_second()
 }

@@ -1,5 +1,5 @@
 //! Owns how many effects of turns run side by side: in all, and at each location that bounds it. Who waits holds nothing meanwhile,
-//! so that a location that hangs keeps nobody from another one. The interesting function is [`Admission::enter`].
+//! so that a location that hangs delays no work at another one. The interesting function is [`Admission::enter`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

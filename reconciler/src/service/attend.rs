@@ -80,7 +80,7 @@ pub(super) async fn attend(
     if let Some(locations) = looked.first_effect() {
         first = service.admission.try_enter(&locations, None);
         if first.is_none() {
-            // Nobody else waits for the plan meanwhile.
+            // Requests for the plan go ahead meanwhile.
             drop(claim);
             tracing::debug!(plan = %plan_id, "waits for a free worker");
             // A place at a location may be hours away, and meanwhile something else may become due.

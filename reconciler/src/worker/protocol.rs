@@ -43,7 +43,7 @@ pub enum Order {
     Examine {
         /// The source.
         binding: Binding,
-        /// A source that answers no question for so long is not seen.
+        /// A source that does not answer within this time is unknown.
         within: Duration,
     },
     /// Look how far a restore over live data got.
@@ -52,7 +52,7 @@ pub enum Order {
         binding: Binding,
         /// The restore.
         restore_id: String,
-        /// Live data that answer no question for so long are not seen.
+        /// Live data that cannot be inspected within this time are unknown.
         within: Duration,
     },
 }

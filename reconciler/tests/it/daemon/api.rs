@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::service::{Service, WAITING, lock, slots, wait, with_a_database};
+use super::service::{Service, WAITING, backup_that_waits, lock, slots, wait, with_a_database};
 use super::stopping::freeze;
 use super::world::{World, exporting, replacing, same};
 use crate::postgres_server::Server;
@@ -206,15 +206,7 @@ fn a_client_that_goes_away_ends_nothing() {
         slots(&world, "bp_db", "success") == 1
     });
     let held = lock(&server);
-    let mut client = world
-        .command(&["backup", "bp_db"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait("the dump never waits for the lock", || {
-        server.sql("postgres", WAITING) != "0"
-    });
+    let mut client = backup_that_waits(&world, &server);
     kill(Pid::from_raw(client.id().cast_signed()), Signal::SIGINT).unwrap();
     client.wait().unwrap();
     std::thread::sleep(Duration::from_secs(1));
@@ -238,15 +230,7 @@ fn a_client_that_goes_away_ends_nothing() {
     });
     // Stopping the daemon ends what persons asked for as well.
     let held = lock(&server);
-    let mut client = world
-        .command(&["backup", "bp_db"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait("the dump never waits for the lock", || {
-        server.sql("postgres", WAITING) != "0"
-    });
+    let mut client = backup_that_waits(&world, &server);
     let (status, took) = service.end();
     assert_eq!(status, Some(0));
     assert!(took < Duration::from_secs(5), "{took:?}");

@@ -126,6 +126,20 @@ pub(super) fn lock(server: &Server) -> Session {
     )
 }
 
+/// Asks for a backup of the database, and waits until its dump waits for a lock.
+pub(super) fn backup_that_waits(world: &World, server: &Server) -> Child {
+    let client = world
+        .command(&["backup", "bp_db"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait("the dump never waits for the lock", || {
+        server.sql("postgres", WAITING) != "0"
+    });
+    client
+}
+
 fn serial(world: &World) -> Value {
     let status = world.run(&["status", "--format", "json"]);
     let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
@@ -261,15 +275,7 @@ fn an_inspection_that_is_cut_short_sets_no_location_aside() {
         slots(&world, "bp_db", "success") == 1
     });
     let held = lock(&server);
-    let mut client = world
-        .command(&["backup", "bp_db"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait("the dump never waits for the lock", || {
-        server.sql("postgres", WAITING) != "0"
-    });
+    let mut client = backup_that_waits(&world, &server);
     // Whoever inspects a location waits for its lock file.
     let locks = ["loc_a", "loc_b"].map(|id| {
         let file = std::fs::File::open(world.path(&format!("state/locations/{id}"))).unwrap();

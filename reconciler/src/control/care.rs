@@ -381,7 +381,8 @@ pub(super) fn record_points(
     })
 }
 
-/// An observation in the form of a check that failed: an intent, and its outcome in the transaction of what it changes.
+/// An observation in the form of a check that failed. Nothing happens between its intent and its outcome, so that both are recorded
+/// together: a crash between them would leave an operation that can neither be ended as what it is nor begun again.
 fn record(
     daemon: &Daemon,
     subject: &Subject,
@@ -391,10 +392,15 @@ fn record(
     changes: Vec<Change>,
 ) -> Result<Done, Failure> {
     let now = daemon.now();
-    daemon.begin(&mut operation, subject, until(planned.deadline))?;
     let mut ending = Ending::new(Outcome::Failure, Some(failure.clone()));
     ending.changes = changes;
-    daemon.end(&mut operation, subject, ending, now)?;
+    daemon.record(
+        &mut operation,
+        subject,
+        until(planned.deadline),
+        ending,
+        now,
+    )?;
     Ok(Done {
         operation_id: planned.operation_id.clone(),
         kind: planned.step.kind().to_owned(),

@@ -359,6 +359,26 @@ impl Daemon {
         Ok(())
     }
 
+    /// Records an operation that has no effect: its intent and its outcome in one transaction.
+    fn record(
+        &self,
+        operation: &mut Operation,
+        subject: &Subject,
+        details: Details,
+        ending: Ending,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let begin = Event::Begin(details);
+        let begun = operation::transition(operation, subject, begin, operation.started_at)?;
+        let end = Event::End(Box::new(ending));
+        let ended = operation::transition(&begun.operation, subject, end, now)?;
+        let changes = [begun.changes, ended.changes].concat();
+        let drafts = [begun.drafts, ended.drafts].concat();
+        self.commit(&changes, drafts, now)?;
+        *operation = ended.operation;
+        Ok(())
+    }
+
     /// Records how an operation ended.
     fn end(
         &self,

@@ -74,6 +74,12 @@ pub enum StoreError {
         /// The newest.
         newest: u64,
     },
+    /// An operation would be begun a second time.
+    #[error("operation `{operation_id}` was begun before")]
+    OperationKnown {
+        /// The operation.
+        operation_id: String,
+    },
     /// A slot would get a second terminal record.
     #[error("slot `{slot}` of plan `{plan}` has its terminal record already")]
     SlotRecorded {
@@ -96,6 +102,7 @@ impl StoreError {
             Self::Migration { .. } => code::STORE_MIGRATION,
             Self::NotNext { .. } => code::LOG_END_UNKNOWN,
             Self::TakenOver { .. } => code::STORE_TAKEN_OVER,
+            Self::OperationKnown { .. } => code::PRECONDITION_FAILED,
             Self::SlotRecorded { .. } => code::SLOT_RECORDED,
         }
     }
@@ -115,6 +122,7 @@ impl StoreError {
             Self::TakenOver { .. } => {
                 "let one unit on one machine start `seawalld`, and keep the state folder on a local disk"
             }
+            Self::OperationKnown { .. } => "report this as a bug; nothing was begun twice",
             Self::SlotRecorded { .. } => "report this as a bug; nothing was recorded twice",
         }
     }

@@ -27,6 +27,7 @@ fn every_script_is_a_story_that_holds() {
         "commit-fails-beside-a-run",
         "hung-for-three-hours",
         "killed-and-stopped",
+        "killed-while-overdue",
         "locations-come-and-go",
         "look-panics",
         "taken-over",
@@ -52,6 +53,14 @@ fn a_plan_that_hangs_for_three_hours_costs_a_hundred_others_nothing() {
 #[test]
 fn a_slot_that_had_its_run_has_one_record_when_the_clock_is_set_back() {
     holds(&story("clock-set-back"));
+}
+
+/// What has no effect is recorded at once: half of it could neither be ended nor begun again, and would end every later daemon.
+#[test]
+fn a_daemon_that_is_killed_while_it_records_an_overdue_check_goes_on() {
+    let report = holds(&story("killed-while-overdue"));
+    let lives = report.counts.lives;
+    assert!(lives < 10, "{lives} lives");
 }
 
 /// What was seen before says nothing any more.

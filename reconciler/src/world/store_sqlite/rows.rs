@@ -40,7 +40,16 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
             let query = sqlx::query("INSERT INTO executions (operation_id, body) VALUES (?, ?)")
                 .bind(&operation.operation_id)
                 .bind(to_json(operation)?);
-            run(tx, "recording an intent", query).await
+            match query.execute(&mut **tx).await {
+                Ok(_) => Ok(()),
+                // One plan's operation that cannot be begun costs no other plan anything.
+                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                    Err(StoreError::OperationKnown {
+                        operation_id: operation.operation_id.clone(),
+                    })
+                }
+                Err(error) => Err(explain("recording an intent", error)),
+            }
         }
         Change::OperationEnded {
             operation_id,

@@ -208,10 +208,13 @@ fn an_intent_has_one_outcome_and_only_an_unknown_one_is_resolved() {
         "no intent"
     );
     store.commit(std::slice::from_ref(&started), &[]).unwrap();
+    // Refused with a code that ends nothing else: one operation that cannot be begun costs the others nothing.
+    let again = store.commit(&[started], &[]).unwrap_err();
     assert!(
-        store.commit(&[started], &[]).is_err(),
-        "the same intent again"
+        matches!(again, StoreError::OperationKnown { .. }),
+        "{again}"
     );
+    assert_eq!(again.code(), contract::code::PRECONDITION_FAILED);
     store.commit(&[ended(Outcome::Unknown)], &[]).unwrap();
     store.commit(&[ended(Outcome::Success)], &[]).unwrap();
     assert!(

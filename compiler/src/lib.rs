@@ -1,5 +1,6 @@
 //! Compiles a policy tree into a proven, signed bundle. Pure but for `cli` and `world`.
 
+pub mod alerts;
 pub mod alike;
 pub mod attest;
 pub mod cli;

@@ -9,6 +9,7 @@ pub mod duration;
 pub mod evidence;
 pub mod hidden;
 pub mod id;
+pub mod metric;
 pub mod model;
 pub mod receipt;
 pub mod recovery;

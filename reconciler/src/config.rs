@@ -10,10 +10,18 @@ use contract::code::{self, Code};
 use contract::digest::Digest;
 use contract::duration::Seconds;
 use contract::id::{DatasetId, EnvironmentId, Kid, LocationId, ReconcilerId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use crate::world::access::SOCKET;
 use crate::world::connector::Binding;
+
+use faults::Fault;
+
+mod faults;
+mod places;
+pub mod schema;
+pub mod starter;
 
 /// A configuration is a few hundred lines; anything larger is not one.
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -28,22 +36,30 @@ const WORKERS: u32 = 8;
 /// Nobody has so many cores to spare; a mistyped number must not start as many processes.
 const MAX_WORKERS: u32 = 256;
 
-/// The whole file.
-#[derive(Debug, Clone, Deserialize)]
+/// So many letters are a slip; more are another word.
+const LIKELY_SLIP: usize = 3;
+
+/// The configuration of `seawalld`: what policy must not know, such as paths, keys and the pinned trust root.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where it was read from.
     #[serde(skip)]
+    #[schemars(skip)]
     pub file: PathBuf,
     /// Who this process is; a bundle's audience must name it.
+    #[schemars(with = "schema::Id")]
     pub reconciler_id: ReconcilerId,
     /// The environment whose bundle is followed.
+    #[schemars(with = "schema::Id")]
     pub environment: EnvironmentId,
     /// How often `run` looks at git.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "schema::Duration")]
     pub interval: Seconds,
     /// How often `run` inspects the locations and lists what each plan has there, even when nothing is due; `interval` when absent.
     #[serde(default, deserialize_with = "optional_duration")]
+    #[schemars(with = "Option<schema::Duration>")]
     pub look_interval: Option<Seconds>,
     /// How many plans `run` may work on at the same time; 8 when absent.
     #[serde(default)]
@@ -56,12 +72,15 @@ pub struct Config {
     pub state: PathBuf,
     /// Where recovery points go, by the location's id.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<schema::Id, LocationBinding>")]
     pub locations: BTreeMap<LocationId, LocationBinding>,
     /// Where keys come from, by kid.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, KeySource>")]
     pub keys: BTreeMap<Kid, KeySource>,
     /// Where live data is, by dataset.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<schema::Id, Binding>")]
     pub datasets: BTreeMap<DatasetId, Binding>,
     /// Where strangers may ask; at the socket in the state folder alone when absent.
     #[serde(default)]
@@ -71,7 +90,7 @@ pub struct Config {
 }
 
 /// Where policy comes from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Git {
     /// An absolute path, `file://`, `https://` or `ssh://`; never with credentials.
@@ -83,6 +102,7 @@ pub struct Git {
     pub path: Option<String>,
     /// A fetch that takes longer is killed.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "schema::Duration")]
     pub deadline: Seconds,
     /// Who asks, for `https://`.
     #[serde(default)]
@@ -96,7 +116,7 @@ pub struct Git {
 }
 
 /// A name and a password or token.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GitCredentials {
     /// The name; servers that take a token say which they want with it.
@@ -106,7 +126,7 @@ pub struct GitCredentials {
 }
 
 /// A key for SSH.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GitSsh {
     /// The private key, without a passphrase.
@@ -116,11 +136,13 @@ pub struct GitSsh {
     pub known_hosts: Option<PathBuf>,
 }
 
-/// What is answered on TCP. Without encryption: a proxy that terminates TLS stands before it, or it listens on loopback.
-#[derive(Debug, Clone, Deserialize)]
+/// What is answered on TCP: `/healthz` and `/readyz` to anyone, the rest with a secret. Without encryption: put a proxy that
+/// terminates TLS before it, or listen on loopback.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tcp {
     /// An address and a port, such as `127.0.0.1:8437`.
+    #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// A file that holds the secret of the git host's webhook; `POST /v1/webhook` wakes the source. One trailing newline is dropped.
     #[serde(default)]
@@ -139,21 +161,23 @@ impl Tcp {
 }
 
 /// What is trusted from the start.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
     /// SHA-256 of the payload of a root.
+    #[schemars(with = "schema::Sha256")]
     pub root_sha256: Digest,
 }
 
 /// Where one location is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LocationBinding {
     /// An existing folder; it is never created here, because a missing one is what an unmounted disk looks like.
     pub path: PathBuf,
     /// How long a call at it may move nothing before it is left out of a run; 20 s when absent.
     #[serde(default, deserialize_with = "optional_duration")]
+    #[schemars(with = "Option<schema::Duration>")]
     pub patience: Option<Seconds>,
     /// How many of `workers` may back up or copy to it, or check it, at the same time; all of them when absent. What persons ask for is
     /// not bounded.
@@ -165,7 +189,7 @@ pub struct LocationBinding {
 }
 
 /// Where the bytes of one key come from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KeySource {
     /// A file; one trailing newline is dropped.
@@ -231,6 +255,8 @@ pub enum ConfigError {
         path: String,
         /// What is wrong.
         why: String,
+        /// What a person can do.
+        help: String,
     },
     /// The URL of the policy repository holds credentials.
     #[error("configuration `{path}`: `git.url` holds a password or token")]
@@ -253,10 +279,10 @@ impl ConfigError {
     }
 
     /// What a person can do.
-    pub const fn help(&self) -> &'static str {
+    pub fn help(&self) -> &str {
         match self {
             Self::Unreadable { .. } => "name a readable file with `--config FILE`",
-            Self::Invalid { .. } => "correct the line; `seawalld doctor` checks the rest",
+            Self::Invalid { help, .. } => help,
             Self::CredentialsInUrl { .. } => {
                 "write `git.credentials: { username, password_file }`, and replace the password: it was readable here"
             }
@@ -266,27 +292,120 @@ impl ConfigError {
 
 /// Reads a configuration and refuses what no run could use. Touches nothing that the file names.
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let mut config = read(text, path)?;
+    if let Some(fault) = faults_of(&config, text, path).into_iter().next() {
+        return Err(fault);
+    }
+    path.clone_into(&mut config.file);
+    Ok(config)
+}
+
+/// Everything that is wrong with a configuration. A file that is not of the right shape has one fault: the first.
+pub fn check(text: &str, path: &Path) -> Vec<ConfigError> {
+    match read(text, path) {
+        Ok(config) => faults_of(&config, text, path),
+        Err(error) => vec![error],
+    }
+}
+
+fn read(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         reject_unsupported_tags: true,
         merge_keys: serde_saphyr::options::MergeKeyPolicy::Error,
         with_snippet: false,
     };
-    let mut config: Config =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let place = match error.location() {
-                Some(at) => format!("{}:{}:{}", path.display(), at.line(), at.column()),
-                None => path.display().to_string(),
-            };
-            invalid(place, &without_values(&error.to_string()))
-        })?;
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let place = match error.location() {
+            Some(at) => format!("{}:{}:{}", path.display(), at.line(), at.column()),
+            None => path.display().to_string(),
+        };
+        let said = without_values(&error.to_string());
+        let why = said
+            .lines()
+            .next()
+            .unwrap_or("it cannot be read")
+            .to_owned();
+        let help = match meant(&why) {
+            Some(field) => format!("did you mean `{field}`? docs/operate.md lists all fields"),
+            None => "correct the line; docs/operate.md lists all fields".to_owned(),
+        };
+        ConfigError::Invalid {
+            path: place,
+            why,
+            help,
+        }
+    })
+}
+
+/// The field that is spelled most like an unknown one, of those that the message lists.
+fn meant(message: &str) -> Option<&str> {
+    let (unknown, known) = message
+        .strip_prefix("unknown field ")?
+        .split_once(", expected ")?;
+    let known = known.strip_prefix("one of ").unwrap_or(known);
+    known
+        .split(',')
+        .map(|known| known.trim_matches(['`', ' ']))
+        .map(|known| {
+            let distance = strsim::damerau_levenshtein(unknown.trim_matches('`'), known);
+            (distance, known)
+        })
+        .filter(|(distance, _)| *distance <= LIKELY_SLIP)
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// Whether one field is the other, or a part of it.
+fn is_same_place(one: &str, other: &str) -> bool {
+    let is_part = |part: &str, whole: &str| {
+        let rest = part.strip_prefix(whole);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    is_part(one, other) || is_part(other, one)
+}
+
+fn faults_of(config: &Config, text: &str, path: &Path) -> Vec<ConfigError> {
     if has_credentials(&config.git.url) {
         let path = path.display().to_string();
-        return Err(ConfigError::CredentialsInUrl { path });
+        return vec![ConfigError::CredentialsInUrl { path }];
     }
-    check(&config).map_err(|why| invalid(path.display().to_string(), &why))?;
-    path.clone_into(&mut config.file);
-    Ok(config)
+    let places = places::places(text);
+    let placeholders = places.placeholders.iter().map(|at| Fault {
+        at: at.clone(),
+        why: format!("`{at}` still says `{}`", places::PLACEHOLDER),
+        help: "write the value of this machine".to_owned(),
+    });
+    let unfilled: Vec<Fault> = placeholders.collect();
+    let wrong = faults::faults(config)
+        .into_iter()
+        // One message says it.
+        .filter(|fault| {
+            unfilled
+                .iter()
+                .all(|gap| !is_same_place(&gap.at, &fault.at))
+        });
+    let mut all: Vec<Fault> = wrong.collect();
+    all.extend(unfilled);
+    let mut placed: Vec<_> = all
+        .into_iter()
+        .map(|fault| (places.of(&fault.at), fault))
+        .collect();
+    placed.sort_by_key(|(place, _)| *place);
+    placed
+        .into_iter()
+        .map(|(place, fault)| {
+            let path = path.display();
+            ConfigError::Invalid {
+                path: match place {
+                    Some((line, column)) => format!("{path}:{line}:{column}"),
+                    None => path.to_string(),
+                },
+                why: fault.why,
+                help: fault.help,
+            }
+        })
+        .collect()
 }
 
 /// The message without what the file says: a value in the wrong place may be a password. Names of fields stay, which the
@@ -327,134 +446,6 @@ fn has_credentials(url: &str) -> bool {
         Some((user, _)) => scheme != "ssh" || user.contains(':'),
         // Git knows neither part, so whatever stands there was meant for the server.
         None => scheme != "file" && rest.contains(['?', '#']),
-    }
-}
-
-fn invalid(path: String, why: &str) -> ConfigError {
-    let why = why.lines().next().unwrap_or("it cannot be read").to_owned();
-    ConfigError::Invalid { path, why }
-}
-
-fn check(config: &Config) -> Result<(), String> {
-    if config.interval.is_zero() {
-        return Err("`interval` must be above zero".to_owned());
-    }
-    if config.look_interval().is_zero() {
-        return Err("`look_interval` must be above zero".to_owned());
-    }
-    if config.workers() == 0 || config.workers() > MAX_WORKERS {
-        return Err(format!(
-            "`workers` must be above zero and at most {MAX_WORKERS}"
-        ));
-    }
-    if config.git.deadline.is_zero() {
-        return Err("`git.deadline` must be above zero".to_owned());
-    }
-    check_git(&config.git)?;
-    absolute("state", &config.state)?;
-    absolute("receipt_key", &config.receipt_key)?;
-    if let Some(tcp) = &config.tcp {
-        if tcp.webhook_secret_file.is_none() && tcp.read_token_file.is_none() {
-            return Err(
-                "`tcp` needs a `webhook_secret_file`, a `read_token_file` or both: it answers nothing without"
-                    .to_owned(),
-            );
-        }
-        for file in tcp.secret_files() {
-            absolute("a secret file of `tcp`", file)?;
-        }
-    }
-    for (id, location) in &config.locations {
-        absolute(&format!("locations.{id}.path"), &location.path)?;
-        if let Some(patience) = location.patience
-            && (patience.is_zero() || patience > MAX_PATIENCE)
-        {
-            return Err(format!(
-                "`locations.{id}.patience` must be above zero and at most {MAX_PATIENCE}"
-            ));
-        }
-    }
-    let mut folders: BTreeMap<&Path, &LocationId> = BTreeMap::new();
-    for (id, location) in &config.locations {
-        // Two locations in one folder would count as two copies and be one.
-        if let Some(other) = folders.insert(&location.path, id) {
-            return Err(format!(
-                "locations `{other}` and `{id}` are the same folder"
-            ));
-        }
-    }
-    for (kid, source) in &config.keys {
-        match source {
-            KeySource::File(path) => absolute(&format!("keys.{kid}.file"), path)?,
-            KeySource::Env(name) if name.is_empty() => {
-                return Err(format!("`keys.{kid}.env` must name a variable"));
-            }
-            KeySource::Command(argv) if argv.is_empty() => {
-                return Err(format!("`keys.{kid}.command` must name a program"));
-            }
-            KeySource::Env(_) | KeySource::Command(_) => {}
-        }
-    }
-    for (id, binding) in &config.datasets {
-        binding
-            .check()
-            .map_err(|error| format!("`datasets.{id}`: {error}"))?;
-    }
-    Ok(())
-}
-
-fn check_git(git: &Git) -> Result<(), String> {
-    let known = ["file://", "https://", "ssh://"]
-        .iter()
-        .any(|scheme| git.url.starts_with(scheme));
-    if !known && !Path::new(&git.url).is_absolute() {
-        return Err("`git.url` must begin with `/`, `file://`, `https://` or `ssh://`".to_owned());
-    }
-    if git.credentials.is_some() && !git.url.starts_with("https://") {
-        return Err("`git.credentials` go with an `https://` URL alone".to_owned());
-    }
-    if git.ssh.is_some() && !git.url.starts_with("ssh://") {
-        return Err("`git.ssh` goes with an `ssh://` URL alone".to_owned());
-    }
-    if let Some(credentials) = &git.credentials {
-        absolute("git.credentials.password_file", &credentials.password_file)?;
-        let name = &credentials.username;
-        if name.is_empty() || name.chars().any(char::is_control) {
-            return Err("`git.credentials.username` must be a name".to_owned());
-        }
-    }
-    if let Some(ssh) = &git.ssh {
-        absolute("git.ssh.key", &ssh.key)?;
-        if let Some(file) = &ssh.known_hosts {
-            absolute("git.ssh.known_hosts", file)?;
-        }
-    }
-    if let Some(file) = &git.ca_file {
-        absolute("git.ca_file", file)?;
-    }
-    let branch_is_plain = !git.branch.is_empty()
-        && !git.branch.starts_with(['-', '/'])
-        && !git.branch.contains("..")
-        && git
-            .branch
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
-    if !branch_is_plain {
-        return Err("`git.branch` is no branch name".to_owned());
-    }
-    if let Some(path) = &git.path
-        && (path.starts_with('/') || path.split('/').any(|part| part.is_empty() || part == ".."))
-    {
-        return Err("`git.path` must be a folder inside the repository".to_owned());
-    }
-    Ok(())
-}
-
-fn absolute(field: &str, path: &Path) -> Result<(), String> {
-    if path.is_absolute() {
-        Ok(())
-    } else {
-        Err(format!("`{field}` must be an absolute path"))
     }
 }
 

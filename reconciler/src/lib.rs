@@ -9,6 +9,7 @@ pub mod control;
 pub mod domain;
 pub mod doubt;
 pub mod failure;
+pub mod metrics;
 pub mod operation;
 pub mod plan;
 pub mod progress;

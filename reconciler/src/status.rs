@@ -4,9 +4,11 @@
 mod objective;
 mod own;
 
+use std::collections::BTreeMap;
+
 use contract::code::{self, Code};
 use contract::duration::Seconds;
-use contract::id::{BackupId, PlanId};
+use contract::id::{BackupId, DatasetId, PlanId, TierId};
 use contract::model::BackupPlan;
 use contract::seal::Standing;
 use jiff::Timestamp;
@@ -85,6 +87,29 @@ pub struct PlanStatus {
     pub next_due: Option<Timestamp>,
 }
 
+/// How well one dataset is protected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DatasetStatus {
+    /// The dataset.
+    #[schema(value_type = crate::schema::Id)]
+    pub dataset_id: DatasetId,
+    /// Its tier.
+    #[schema(value_type = crate::schema::Id)]
+    pub tier: TierId,
+    /// Its RPO.
+    #[schema(value_type = u64)]
+    pub rpo_s: Seconds,
+    /// Its RTO.
+    #[schema(value_type = u64)]
+    pub rto_s: Seconds,
+    /// The newest recovery point that may be used, of any plan.
+    pub newest: Option<Newest>,
+    /// Seconds of work that a disaster would lose now: since the state of the newest usable recovery point, or since its plan
+    /// began where there is none. Absent while no plan of it was observed.
+    #[schema(value_type = Option<u64>)]
+    pub age_s: Option<Seconds>,
+}
+
 /// The newest usable recovery point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Newest {
@@ -133,6 +158,8 @@ pub struct Status {
     pub whole: Vec<Condition>,
     /// By plan.
     pub plans: Vec<PlanStatus>,
+    /// By dataset of these plans.
+    pub datasets: Vec<DatasetStatus>,
     /// Green, yellow or red.
     pub light: Light,
 }
@@ -220,6 +247,7 @@ pub fn status(
         };
         whole.push(condition_of(None, word, None, why, before, now));
     }
+    let datasets = judging.datasets();
     let light = whole
         .iter()
         .chain(plans.iter().map(|plan| &plan.condition))
@@ -232,6 +260,7 @@ pub fn status(
         expires_at: source.expires_at,
         whole,
         plans,
+        datasets,
         light,
     }
 }
@@ -385,6 +414,36 @@ const fn severity(word: Word) -> u8 {
 }
 
 impl Judging<'_> {
+    /// How well each dataset of the plans is protected.
+    fn datasets(&self) -> Vec<DatasetStatus> {
+        let mut since: BTreeMap<&DatasetId, Option<Timestamp>> = BTreeMap::new();
+        for (plan_id, policy) in own::plans(self.active) {
+            let begun = self.observed.plans.get(plan_id).map(|seen| seen.since);
+            for id in &policy.dataset_ids {
+                let known = since.entry(id).or_insert(begun);
+                *known = [*known, begun].into_iter().flatten().min();
+            }
+        }
+        let models = &self.active.model.datasets;
+        let datasets = since
+            .into_iter()
+            .filter_map(|(id, since)| Some((id, since, models.get(id)?)));
+        datasets
+            .map(|(id, since, dataset)| {
+                let newest = self.newest.of_dataset(id);
+                let from = newest.and_then(|run| run.consistent_at).or(since);
+                DatasetStatus {
+                    dataset_id: id.clone(),
+                    tier: dataset.criticality.clone(),
+                    rpo_s: dataset.rpo_s,
+                    rto_s: dataset.rto_s,
+                    newest: newest.map(|run| told(run, self.now)),
+                    age_s: from.map(|from| objective::age(from, self.now)),
+                }
+            })
+            .collect()
+    }
+
     fn of_plan(&self, plan_id: &PlanId, policy: &BackupPlan) -> Judgement {
         let mut all = self.stalls(plan_id, policy);
         match self.observed.plans.get(plan_id) {

@@ -1,6 +1,7 @@
 //! Owns the command line of `seawall`: what each command is called, what it takes, and the exit status it ends with.
 //! Never decides about policy or trust; commands call the pure parts and `world`. The interesting function is [`run`].
 
+mod alerts;
 mod build;
 mod check;
 mod compiled;
@@ -77,6 +78,8 @@ enum Command {
     Explain(explain::Explain),
     /// Show which clauses of a framework the policy meets, by which rules, for which data
     Report(report::Report),
+    /// Write Prometheus alert rules, their unit tests and a Grafana dashboard
+    Alerts(alerts::Alerts),
     /// Write the documentation of a policy and of the rules as HTML
     Docs(docs::Docs),
     /// List the slots of a schedule and its largest gap
@@ -103,6 +106,7 @@ impl Command {
             | Self::Explain(_)
             | Self::Report(_)
             | Self::Docs(_)
+            | Self::Alerts(_)
             | Self::Schedule(_)
             | Self::Test(_) => true,
             Self::Init(_)
@@ -168,6 +172,7 @@ pub fn run() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Docs(command) => command.run(),
+        Command::Alerts(command) => command.run(),
         Command::Schedule(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Schema(command) => command.run(),

@@ -148,10 +148,11 @@ fn one_alert(model: &Model, alert: &AlertPolicy) -> Html {
         Html::tag("li", item)
     });
     let steps = Html::tag("ol", Html::joined(steps, "\n"));
-    card.push(facts(vec![
-        ("Tiers", Html::joined(tiers, ", ")),
-        ("Told to", steps),
-    ]));
+    let mut known = vec![("Tiers", Html::joined(tiers, ", ")), ("Notifies", steps)];
+    if let Some(window) = alert.window_s {
+        known.push(("Shares counted over", Html::text(&window.human())));
+    }
+    card.push(facts(known));
     let rows = alert.thresholds.iter().map(|threshold| {
         let side = if threshold.watch.more_is_worse() {
             "from"

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 
 use super::text::{
-    ChannelId, DurationOrZero, EnvironmentId, Id, Optional, Percent, SetOf, SomeOf, Text, TierId,
+    ChannelId, Duration, DurationOrZero, EnvironmentId, Id, Optional, Percent, SetOf, SomeOf, Text,
+    TierId,
 };
 
 /// What is watched for some tiers, and who hears of it.
@@ -16,6 +17,8 @@ pub struct AlertPolicy {
     pub tiers: SomeOf<TierId>,
     /// What is watched.
     pub thresholds: Vec<Threshold>,
+    /// The time over which shares (`backup_success`, `restore_success`, `integrity`) are counted; `seawall alerts` needs it for them.
+    pub window: Optional<Duration>,
     /// Who hears of it, and of what nobody took on since.
     pub escalation: Vec<EscalationStep>,
     /// The environments that may override it.

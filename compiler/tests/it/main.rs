@@ -12,6 +12,7 @@
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 
+mod alerts;
 mod alike;
 mod bounds;
 mod ci_kit;

@@ -223,6 +223,8 @@ fn settings_fields(sources: &SourceSet) -> Vec<(usize, usize)> {
                 "waiver_limit:",
                 "maintenance_windows:",
                 "delete_budget:",
+                // `seawall alerts` asks for it, and nothing else uses it.
+                "window:",
             ]
             .iter()
             .any(|name| line.starts_with(name));

@@ -62,6 +62,7 @@ fn compare_alert<'a>(judge: &mut Judge<'a>, old: &'a AlertPolicy, new: &'a Alert
         alert_id,
         tiers,
         thresholds,
+        window_s,
         escalation,
     } = old;
     judge.label("alert_id", alert_id, &new.alert_id);
@@ -99,6 +100,8 @@ fn compare_alert<'a>(judge: &mut Judge<'a>, old: &'a AlertPolicy, new: &'a Alert
             judge.change(told(watch), None, Some(told(watch)), Effect::Stronger);
         }
     });
+    // A longer window hears of a bad day later, and of a bad month for longer.
+    judge.binding("window_s", window_s, &new.window_s);
     compare_escalation(judge, escalation, &new.escalation);
 }
 

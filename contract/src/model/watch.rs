@@ -18,6 +18,9 @@ pub struct AlertPolicy {
     pub tiers: BTreeSet<TierId>,
     /// What is watched.
     pub thresholds: Vec<Threshold>,
+    /// The time over which shares are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_s: Option<Seconds>,
     /// Who hears of it, and of what nobody took on since.
     pub escalation: Vec<EscalationStep>,
 }
@@ -51,6 +54,25 @@ pub enum Watch {
 }
 
 impl Watch {
+    /// As policy writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BackupSuccess => "backup_success",
+            Self::RestoreSuccess => "restore_success",
+            Self::Integrity => "integrity",
+            Self::Capacity => "capacity",
+            Self::ObjectiveUsed => "objective_used",
+        }
+    }
+
+    /// Whether it is a share of what happened, counted over a window.
+    pub const fn is_share(self) -> bool {
+        match self {
+            Self::BackupSuccess | Self::RestoreSuccess | Self::Integrity => true,
+            Self::Capacity | Self::ObjectiveUsed => false,
+        }
+    }
+
     /// Whether a larger number is worse.
     pub const fn more_is_worse(self) -> bool {
         match self {

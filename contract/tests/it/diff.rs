@@ -151,6 +151,7 @@ fn continuity(model: &mut Model) {
         alert_id: "al".parse().unwrap(),
         tiers: BTreeSet::from(["tier1".parse().unwrap()]),
         thresholds: vec![threshold(Watch::Capacity), threshold(Watch::BackupSuccess)],
+        window_s: None,
         escalation: vec![EscalationStep {
             after_s: Seconds::minutes(15),
             channels: BTreeSet::from(["pager".parse().unwrap()]),

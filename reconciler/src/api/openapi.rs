@@ -15,6 +15,9 @@ use crate::control::restore::Point;
     ),
     paths(
         server::description,
+        server::metrics,
+        server::healthz,
+        server::readyz,
         server::status,
         server::plans,
         server::plan,

@@ -160,6 +160,7 @@ async fn answer(stream: TcpStream, router: Router, place: OwnedSemaphorePermit) 
 
 fn router(handler: Arc<dyn Handler>, secrets: &Secrets) -> Router {
     let mut router = Router::new();
+    router = router.merge(server::probes().with_state(Arc::clone(&handler)));
     if let Some(token) = &secrets.reading {
         let reads = server::reads()
             .route_layer(from_fn_with_state(Arc::clone(token), knows_the_token))

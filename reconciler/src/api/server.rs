@@ -44,6 +44,12 @@ const LONGEST_WAIT: u64 = 30;
 const PAGE: u32 = 100;
 const LARGEST_PAGE: u32 = 1_000;
 
+/// The version of the text format that Prometheus expects.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A disk that needs longer for one row hangs.
+const STORE_ANSWERS: Duration = Duration::from_secs(10);
+
 /// How often an event stream looks for progress.
 const EVENT_EACH: Duration = Duration::from_millis(500);
 
@@ -82,6 +88,12 @@ pub trait Handler: Send + Sync + 'static {
     async fn point(self: Arc<Self>, id: BackupId) -> Result<Option<RecoveryPoint>, Failure>;
     /// Receipts from a number on.
     async fn receipts(self: Arc<Self>, from: u64, most: u32) -> Result<Vec<ReceiptView>, Failure>;
+    /// The metrics in Prometheus' text format.
+    async fn metrics(self: Arc<Self>) -> Result<String, Failure>;
+    /// Fails when the store cannot be read any more.
+    async fn alive(self: Arc<Self>) -> Result<(), Failure>;
+    /// Fails until a policy is active and every plan was inspected.
+    fn ready(&self) -> Result<(), Failure>;
     /// Looks at the published policy now.
     fn look_at_source(&self);
 }
@@ -120,6 +132,7 @@ pub fn bind(path: &Path) -> Result<UnixListener, Failure> {
 /// What can be read.
 pub(super) fn reads() -> Router<Shared> {
     Router::new()
+        .route("/metrics", get(metrics))
         .route("/v1/openapi.json", get(description))
         .route("/v1/status", get(status))
         .route("/v1/plans", get(plans))
@@ -131,6 +144,13 @@ pub(super) fn reads() -> Router<Shared> {
         .route("/v1/operations", get(operations))
         .route("/v1/operations/{id}", get(operation))
         .route("/v1/operations/{id}/events", get(events))
+}
+
+/// What probes ask. It says nothing about anything that is protected, and needs no secret.
+pub(super) fn probes() -> Router<Shared> {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
 }
 
 /// Refuses whatever else is asked for.
@@ -147,6 +167,7 @@ pub async fn listen(
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
     let all = reads()
+        .merge(probes())
         .route("/v1/source/look", post(look_at_source))
         .route("/v1/operations", post(ask))
         .route("/v1/operations/{id}/cancel", post(cancel))
@@ -163,6 +184,49 @@ pub async fn listen(
                 "look at the limits of this process",
             )
         })
+}
+
+/// The metrics, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "monitoring",
+    responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"),
+        (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn metrics(State(handler): State<Shared>) -> Response {
+    match handler.metrics().await {
+        Ok(text) => ([(header::CONTENT_TYPE, METRICS)], text).into_response(),
+        Err(failure) => refused(StatusCode::SERVICE_UNAVAILABLE, &failure),
+    }
+}
+
+/// Whether the daemon lives: it answers, and its store can be read. A monitor restarts it when this fails for long.
+#[utoipa::path(get, path = "/healthz", tag = "monitoring",
+    responses((status = 200, description = "It lives", body = String, content_type = "text/plain"),
+        (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn healthz(State(handler): State<Shared>) -> Response {
+    let late = || {
+        let why = format!(
+            "the store did not answer within {} s",
+            STORE_ANSWERS.as_secs()
+        );
+        let help = "check the disk of the state folder";
+        Failure::new(code::STORE_UNUSABLE, why, help)
+    };
+    let alive = tokio::time::timeout(STORE_ANSWERS, handler.alive());
+    probed(alive.await.unwrap_or_else(|_| Err(late())))
+}
+
+/// Whether the daemon does its work: a policy is active, and every plan was inspected. What fails is in the status and the metrics.
+#[utoipa::path(get, path = "/readyz", tag = "monitoring",
+    responses((status = 200, description = "It does its work", body = String, content_type = "text/plain"),
+        (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn readyz(State(handler): State<Shared>) -> Response {
+    probed(handler.ready())
+}
+
+fn probed(result: Result<(), Failure>) -> Response {
+    match result {
+        Ok(()) => "ok\n".into_response(),
+        Err(failure) => refused(StatusCode::SERVICE_UNAVAILABLE, &failure),
+    }
 }
 
 /// The OpenAPI document of this API.

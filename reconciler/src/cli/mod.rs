@@ -6,8 +6,10 @@
 )]
 
 mod asked;
+mod manual;
 mod meter;
 mod receipts;
+mod setup;
 mod show;
 mod simulate;
 mod table;
@@ -148,6 +150,25 @@ enum Command {
     },
     /// Check configuration, git, trust, locations, keys, sources and store, each with advice
     Doctor,
+    /// Write a first configuration from the published policy: every id that has to be bound, with the bindings that fit
+    Init(setup::Init),
+    /// Check the configuration file, or print its JSON Schema
+    Config {
+        #[command(subcommand)]
+        command: setup::ConfigCommand,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages: seawalld.1 and a page for each command
+    Man {
+        /// Folder to write into
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -398,6 +419,10 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             let (dataset_id, note) = (dataset.clone(), note.clone());
             asked::carry_out(config()?, Asked::AcceptSource { dataset_id, note }, format)
         }
+        Command::Init(arguments) => setup::init(arguments),
+        Command::Config { command } => setup::config(command, &arguments.config, format),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man { out } => manual::man(out),
         Command::Doctor => asked::carry_out(config()?, Asked::Doctor {}, format),
     }
 }
@@ -492,6 +517,11 @@ fn ended(done: &[Done], format: Format) -> Result<u8, Failure> {
 }
 
 fn read(path: &Path) -> Result<Config, Failure> {
+    Ok(config::parse(&text_of(path)?, path)?)
+}
+
+/// The text of the configuration file.
+fn text_of(path: &Path) -> Result<String, Failure> {
     let unreadable = |why: String| ConfigError::Unreadable {
         path: path.display().to_string(),
         why,
@@ -506,8 +536,7 @@ fn read(path: &Path) -> Result<Config, Failure> {
         ))
         .into());
     }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    Ok(config::parse(&text, path)?)
+    std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()).into())
 }
 
 fn suspension(arguments: &SuspendArguments) -> Asked {

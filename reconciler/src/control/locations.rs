@@ -82,6 +82,14 @@ pub enum Verdict {
     Aside(Aside),
 }
 
+/// What the last inspection found; none before the first one. Inspects nothing.
+pub fn last_seen(daemon: &Daemon) -> Option<Locations> {
+    daemon
+        .locations_lock()
+        .as_ref()
+        .map(|(locations, _)| locations.clone())
+}
+
 /// Makes sure what each location is, at the start of a round. Marks new ones.
 pub fn confirm(daemon: &Daemon, now: Timestamp) -> Result<(), Failure> {
     // Not under its lock: an inspection takes as long as the slowest location, and what was known before holds until then.
@@ -646,6 +654,7 @@ mod tests {
             checkpoint_problem: None,
             holds_known,
             unwritable: None,
+            capacity: None,
         }
     }
 

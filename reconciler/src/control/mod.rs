@@ -40,6 +40,7 @@ use jiff::Timestamp;
 use crate::config::{Config, KeySource, Tcp};
 use crate::domain::{Change, Draft, Operation};
 use crate::failure::Failure;
+use crate::metrics::Tally;
 use crate::operation::{self, Details, Ending, Event, Subject};
 use crate::progress::Stage;
 use crate::store::{Store, StoreError};
@@ -115,6 +116,8 @@ pub struct Shared {
     asking: Mutex<()>,
     /// One at a time lays out the receipts to copy.
     copying: Mutex<()>,
+    /// What is counted since the process began.
+    pub tally: Tally,
     /// Whether this process holds the store and may write to locations.
     records: bool,
     /// What other users of this machine can change or read, and should not.
@@ -259,6 +262,7 @@ impl Daemon {
             given: Mutex::new(None),
             asking: Mutex::new(()),
             copying: Mutex::new(()),
+            tally: Tally::default(),
             records,
             exposed,
         };
@@ -324,9 +328,10 @@ impl Daemon {
         drafts: Vec<Draft>,
         at: Timestamp,
     ) -> Result<(), Failure> {
-        Ok(self
-            .log()
-            .commit(self.store.as_ref(), changes, drafts, at)?)
+        self.log()
+            .commit(self.store.as_ref(), changes, drafts, at)?;
+        self.tally.count(changes);
+        Ok(())
     }
 
     /// Takes an operation one step on: its next state, and everything that is recorded with it.
@@ -340,6 +345,7 @@ impl Daemon {
         let next = operation::transition(operation, subject, event, now)?;
         self.commit(&next.changes, next.drafts, now)?;
         *operation = next.operation;
+        self.tally.count_end(operation);
         Ok(())
     }
 

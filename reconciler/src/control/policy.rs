@@ -7,6 +7,7 @@ use contract::calendar::Zones;
 use contract::code;
 use contract::digest::Digest;
 use contract::id::{DatasetId, PlanId};
+use contract::model::Model;
 use contract::receipt::{Bundle, DecisionType, Outcome, Phase};
 use contract::seal::{
     self, Accepted, Expect, LastAccepted, Novelty, Pin, Refusal, Sealed, Standing, TrustRoot,
@@ -15,6 +16,7 @@ use contract::seal::{
 use jiff::Timestamp;
 
 use super::Daemon;
+use super::effects::Effects;
 use super::judged::{Judged, Question};
 use crate::config::Config;
 use crate::domain::{Change, Draft, ReceiptPolicy, StoredBundle};
@@ -22,6 +24,7 @@ use crate::doubt::{self, Clock, Witness};
 use crate::failure::Failure;
 use crate::operation::Subject;
 use crate::plan::{self, ActivePolicy, own_plans};
+use crate::world::cancel::Cancel;
 use crate::world::git::Published;
 
 /// The bundle in force, and what kept a newer one away.
@@ -194,6 +197,21 @@ pub fn active(
         .doubt_the_clock(followed.active.clock.is_ahead());
     daemon.log().follow(followed.receipts.clone());
     Ok(followed)
+}
+
+/// The newest published policy of a machine that has no store yet, verified by the pinned root.
+pub fn published(config: &Config, effects: &dyn Effects, stop: &Cancel) -> Result<Model, Failure> {
+    let found = effects.published(config, None, stop)?.ok_or_else(|| {
+        let help = "publish a bundle for this environment first";
+        Failure::new(code::NO_POLICY, "nothing is published", help)
+    })?;
+    let sealed = Sealed {
+        root_chain: &found.roots,
+        envelope: &found.envelope,
+        bundle: &found.bundle,
+        provenance: &found.provenance,
+    };
+    Ok(open(config, &sealed)?.get().model.clone())
 }
 
 /// What would be in force after a look for newer policy; records nothing.

@@ -17,6 +17,7 @@ use super::ended;
 #[derive(Debug)]
 pub(super) struct Admission {
     all: Arc<Semaphore>,
+    workers: u64,
     at: BTreeMap<LocationId, Arc<Semaphore>>,
 }
 
@@ -36,8 +37,15 @@ impl Admission {
         let bounded = bounded.filter_map(|(id, it)| Some((id.clone(), permits(it.workers?.get()))));
         Self {
             all: permits(config.workers()),
+            workers: u64::from(config.workers()),
             at: bounded.collect(),
         }
+    }
+
+    /// How many effects run now.
+    pub(super) fn busy(&self) -> u64 {
+        self.workers
+            .saturating_sub(self.all.available_permits() as u64)
     }
 
     /// The right to run an effect that uses these locations, when nothing has to be waited for; with a worker that is held already.
@@ -131,6 +139,7 @@ mod tests {
         let permits = |count| Arc::new(Semaphore::new(count));
         Admission {
             all: permits(workers),
+            workers: workers as u64,
             at: bounded
                 .iter()
                 .map(|(id, count)| (id.parse().unwrap(), permits(*count)))

@@ -6,6 +6,7 @@ mod admission;
 mod attend;
 mod claims;
 mod copies;
+mod monitor;
 pub mod once;
 mod requests;
 mod scheduler;

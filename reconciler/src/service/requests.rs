@@ -33,7 +33,7 @@ use crate::world::cancel::Cancel;
 
 use super::claims::PlanClaim;
 use super::scheduler::Wake;
-use super::{Service, blocking, view};
+use super::{Service, blocking, monitor, view};
 
 /// Requests that may be under way: nobody waits for more, and each may hold a worker.
 pub(super) const MOST_REQUESTS: u32 = 64;
@@ -244,6 +244,18 @@ impl Handler for Service {
         let followed = policy_now(&self)?;
         self.read(move |service| view::derive(service, &followed))
             .await
+    }
+
+    async fn metrics(self: Arc<Self>) -> Result<String, Failure> {
+        self.read(monitor::metrics).await
+    }
+
+    async fn alive(self: Arc<Self>) -> Result<(), Failure> {
+        self.read(monitor::alive).await
+    }
+
+    fn ready(&self) -> Result<(), Failure> {
+        monitor::ready(self)
     }
 
     async fn plans(self: Arc<Self>) -> Result<Vec<PlanView>, Failure> {

@@ -10,8 +10,9 @@ use tokio::sync::Notify;
 
 use crate::control::policy::Followed;
 use crate::control::{Daemon, overview};
-use crate::domain::{Observed, Operation, PlanObserved, Run};
+use crate::domain::{CopyState, Observation, Observed, Operation, PlanObserved, Run};
 use crate::failure::Failure;
+use crate::metrics::Lag;
 use crate::plan::{self, Plan, Stall, own_plans};
 use crate::review::Objection;
 use crate::status::{self, Light, Status};
@@ -97,6 +98,37 @@ impl View {
         known.failed.retain(|id, _| kept.contains(id));
     }
 
+    /// Steps that are due, and what locations lack of repositories.
+    pub(super) fn backlog(&self) -> (u64, Vec<Lag>) {
+        let known = self.lock();
+        let due = known.follows.values().map(|it| it.plan.steps.len() as u64);
+        let plans = known.observed.plans.iter();
+        let copies = plans.flat_map(|(id, seen)| seen.copies.iter().map(move |copy| (id, copy)));
+        let lag = copies.filter_map(|(plan_id, (location_id, copy))| match copy {
+            Observation::Known {
+                value: CopyState::Lagging { missing, bytes },
+                ..
+            } => Some(Lag {
+                plan_id: plan_id.clone(),
+                location_id: location_id.clone(),
+                objects: *missing,
+                bytes: *bytes,
+            }),
+            Observation::Known { .. }
+            | Observation::Absent { .. }
+            | Observation::Unknown { .. } => None,
+        });
+        (due.sum(), lag.collect())
+    }
+
+    /// How many of these plans were not inspected yet.
+    pub(super) fn unseen<'a>(&self, plans: impl Iterator<Item = &'a PlanId>) -> usize {
+        let known = self.lock();
+        plans
+            .filter(|id| !known.follows.contains_key(*id) && !known.failed.contains_key(*id))
+            .count()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,12 +159,8 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
 
 /// Derives the status and remembers its conditions; none while some plan was not looked at yet.
 fn remember(service: &Service, followed: &Followed) -> Result<Option<Status>, Failure> {
-    let is_known = {
-        let known = service.view.lock();
-        own_plans(&followed.active)
-            .all(|(id, _)| known.follows.contains_key(id) || known.failed.contains_key(id))
-    };
-    if !is_known {
+    let plans = own_plans(&followed.active);
+    if service.view.unseen(plans.map(|(id, _)| id)) > 0 {
         return Ok(None);
     }
     let status = derive(service, followed)?;

@@ -480,6 +480,7 @@ impl World {
                     checkpoint_problem: None,
                     holds_known: true,
                     unwritable: None,
+                    capacity: None,
                 })))
             }
         }

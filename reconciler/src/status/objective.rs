@@ -94,6 +94,11 @@ impl<'o> Newest<'o> {
         worst.map(|(_, why)| why)
     }
 
+    /// The newest usable recovery point of a dataset, of whichever plan.
+    pub(super) fn of_dataset(&self, id: &DatasetId) -> Option<&'o Run> {
+        self.of_dataset.get(id).copied()
+    }
+
     /// Datasets of a plan that no usable recovery point holds.
     pub(super) fn lacking<'p>(
         &self,

@@ -136,6 +136,16 @@ impl FolderError {
     }
 }
 
+/// How large a file system is, and what is left of it, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capacity {
+    /// What this process could write to it were it empty.
+    pub size: u64,
+    /// What this process can still write to it.
+    pub free: u64,
+}
+
 /// Which file or folder it is, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
@@ -287,9 +297,20 @@ impl Folder {
 
     /// Bytes that this process may still write to the folder's file system.
     pub fn room(&self) -> Result<u64, FolderError> {
+        Ok(self.capacity()?.free)
+    }
+
+    /// How large the folder's file system is for this process, and what is left of it.
+    pub fn capacity(&self) -> Result<Capacity, FolderError> {
         let stat = fstatvfs(&self.held)
             .map_err(|error| FolderError::io("inspecting", &self.shown, error))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        // What is reserved for root counts for neither.
+        let usable = stat.f_blocks.saturating_sub(stat.f_bfree);
+        let blocks = usable.saturating_add(stat.f_bavail);
+        Ok(Capacity {
+            size: blocks.saturating_mul(stat.f_frsize),
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
     }
 
     /// Whether no other user can replace a name in it: it is ours, and others either cannot write to it or are kept from

@@ -25,7 +25,7 @@ use contract::id::{DatasetId, LocationId};
 use rustix::fs::{FileType, FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Folder, FolderError, PRIVATE_FILE, PRIVATE_FOLDER};
+use super::folder::{Capacity, Folder, FolderError, PRIVATE_FILE, PRIVATE_FOLDER};
 use super::process::{self, Input, ProcessError, Stderr, guard};
 use super::receipts;
 use super::vault::{MARK_FILE, Mark, read_mark};
@@ -162,6 +162,8 @@ pub struct Inspected {
     pub holds_known: bool,
     /// Why a write failed, where one was tried.
     pub unwritable: Option<String>,
+    /// How large its file system is, and what is left of it; absent where that cannot be seen.
+    pub capacity: Option<Capacity>,
 }
 
 /// A folder without regard to where its file system is mounted: a link or a bind mount gives the same.
@@ -400,6 +402,7 @@ fn inspect(
         checkpoint_problem,
         holds_known,
         unwritable,
+        capacity: root.capacity().ok(),
     }))
 }
 

@@ -17,13 +17,14 @@ const LAW: &[(&str, &[&str])] = &[
     ("plan", &["domain", "doubt"]),
     ("review", &["domain", "plan"]),
     ("operation", &["domain", "failure", "plan", "words"]),
+    ("metrics", &["domain", "status"]),
     (
         "status",
         &["domain", "doubt", "failure", "plan", "review", "schema"],
     ),
     // Borders and what is behind them.
     ("store", &["domain", "failure"]),
-    ("config", &["failure", "world"]),
+    ("config", &["failure", "words", "world"]),
     (
         "world",
         &["config", "domain", "failure", "progress", "store"],
@@ -38,6 +39,7 @@ const LAW: &[(&str, &[&str])] = &[
             "domain",
             "doubt",
             "failure",
+            "metrics",
             "operation",
             "plan",
             "progress",
@@ -59,8 +61,8 @@ const LAW: &[(&str, &[&str])] = &[
     (
         "service",
         &[
-            "api", "config", "control", "domain", "failure", "plan", "review", "status", "store",
-            "worker", "world",
+            "api", "config", "control", "domain", "failure", "metrics", "plan", "review", "status",
+            "store", "worker", "world",
         ],
     ),
     (

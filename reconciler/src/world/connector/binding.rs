@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::selection::Excludes;
@@ -12,7 +13,7 @@ use super::{ConnectorError, Kind};
 use crate::world::owner::Owner;
 
 /// The connector of one dataset and its parameters, written as `<connector>: { … }`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Binding {
     Files(FilesBinding),
@@ -22,7 +23,7 @@ pub enum Binding {
 }
 
 /// A folder of files.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilesBinding {
     /// The folder, absolute.
@@ -43,7 +44,7 @@ pub struct FilesBinding {
 }
 
 /// One append-only file of JSON lines, or a folder of them.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonlBinding {
     /// The file or the folder, absolute.
@@ -66,7 +67,7 @@ pub struct JsonlBinding {
 }
 
 /// One SQLite database file.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqliteBinding {
     /// The database file, absolute.
@@ -80,7 +81,7 @@ pub struct SqliteBinding {
 }
 
 /// One database of a PostgreSQL server.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresBinding {
     /// A host name, an address, or the absolute path of a socket folder.
@@ -123,13 +124,16 @@ pub struct PostgresBinding {
 }
 
 /// Work for which a binding can ask for a superuser by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SuperuserWork {
     Backup,
     Restore,
     /// Never granted: a binding cannot spell it.
     #[serde(skip)]
+    #[schemars(skip)]
     Validation,
 }
 
@@ -145,7 +149,7 @@ impl SuperuserWork {
 }
 
 /// One query of a validation; its first column of its first row is judged.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationQuery {
     pub name: String,

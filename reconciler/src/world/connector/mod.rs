@@ -61,6 +61,11 @@ pub enum Kind {
     Postgres,
 }
 
+impl Kind {
+    /// Every connector of this version.
+    pub const ALL: [Self; 4] = [Self::Files, Self::Jsonl, Self::Sqlite, Self::Postgres];
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

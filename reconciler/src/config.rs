@@ -415,29 +415,29 @@ fn without_values(message: &str) -> String {
     if names.iter().any(|about| message.starts_with(about)) {
         return message.to_owned();
     }
-    // What is expected is the program's own word, and the last part of the message.
-    let (said, expected) = match message.find(", expected") {
+    // What such a message expects is the program's own word, and its last part. A value may hold quotes and this word, too.
+    let expects = ["invalid ", "unknown variant", "not a duration"];
+    let expects = expects.iter().any(|kind| message.starts_with(kind));
+    let (said, expected) = match message.rfind(", expected").filter(|_| expects) {
         Some(at) => message.split_at(at),
         None => (message, ""),
     };
-    let mut kept = String::new();
-    let mut quote = None;
-    for letter in said.chars() {
-        match quote {
-            None if matches!(letter, '`' | '"') => {
-                quote = Some(letter);
-                kept.push_str("`…`");
-            }
-            None => kept.push(letter),
-            Some(open) if open == letter => quote = None,
-            Some(_) => {}
+    let is_quote = |letter| matches!(letter, '`' | '"');
+    match (said.find(is_quote), said.rfind(is_quote)) {
+        (Some(first), Some(last)) => {
+            let (before, after) = (said.get(..first), said.get(last + 1..));
+            format!(
+                "{}`…`{}{expected}",
+                before.unwrap_or_default(),
+                after.unwrap_or_default()
+            )
         }
+        _ => said.to_owned() + expected,
     }
-    kept + expected
 }
 
 /// A name before the host of `ssh://` is an account; anywhere else it is a token, or has a password after it.
-fn has_credentials(url: &str) -> bool {
+pub fn has_credentials(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else {
         return false;
     };
@@ -560,6 +560,27 @@ receipt_key: /etc/seawall/receipts.key
     #[case("{ root_sha256: ba78", "{ root_sha256: hunter2ba78")]
     #[case("state: /var", "state: hunter2/var")]
     #[case("reconciler_id: dev", "reconciler_id: '`\"hunter2'")]
+    #[case("reconciler_id: dev", "reconciler_id: 'a`hunter2'")]
+    #[case("reconciler_id: dev", "reconciler_id: 'a, expected hunter2'")]
+    #[case("{ root_sha256: ba78", "{ root_sha256: 'x`hunter2', a: ba78")]
+    #[case("{ file: /etc/seawall/k1 }", "\"a\\\"hunter2\"")]
+    #[case("files: { path: /srv/a }", "files: { path: hunter2 }")]
+    #[case(
+        "files: { path: /srv/a }",
+        "files: { path: /srv/a, exclude: ['hunter2['] }"
+    )]
+    #[case(
+        "files: { path: /srv/a }",
+        "postgres: { host: h, port: 1, database: d, user: \"hunter2\\n\" }"
+    )]
+    #[case(
+        "files: { path: /srv/a }",
+        "files: { path: /srv/a, run_as: \"hunter2\\n\" }"
+    )]
+    #[case(
+        "files: { path: /srv/a }",
+        "postgres: { host: h, port: 1, database: d, user: u, validation: [{ name: hunter2, sql: '' }] }"
+    )]
     fn no_message_shows_a_value(#[case] good: &str, #[case] bad: &str) {
         let text = GOOD.replacen(good, bad, 1);
         assert_ne!(text, GOOD);

@@ -23,6 +23,7 @@ use crate::doubt::Clock;
 use crate::failure::Failure;
 use crate::plan::{ActivePolicy, Plan};
 use crate::review::Objection;
+use crate::words::count;
 
 pub use own::unheeded;
 
@@ -141,6 +142,8 @@ pub struct Source {
     pub problem: Option<Failure>,
     /// Whether the trust root lists the receipt key.
     pub receipt_key_listed: bool,
+    /// When the newest receipt was made.
+    pub last_recorded_at: Option<Timestamp>,
 }
 
 /// How everything stands.
@@ -154,6 +157,11 @@ pub struct Status {
     /// When it stops to be fresh.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
+    /// The process that answers; absent when none runs, and the state folder was read.
+    pub daemon: Option<DaemonStatus>,
+    /// When the newest receipt was made: what the daemon did last.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_recorded_at: Option<Timestamp>,
     /// The whole.
     pub whole: Vec<Condition>,
     /// By plan.
@@ -162,6 +170,18 @@ pub struct Status {
     pub datasets: Vec<DatasetStatus>,
     /// Green, yellow or red.
     pub light: Light,
+}
+
+/// A running daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DaemonStatus {
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Since when it runs.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
 }
 
 /// One colour for everything.
@@ -235,14 +255,13 @@ pub fn status(
         let (word, why) = match worst {
             Word::Ready => (Word::Ready, "every plan is ready".to_owned()),
             word => {
-                let count = plans
+                let unready = plans
                     .iter()
                     .filter(|plan| plan.condition.condition != Word::Ready)
                     .count();
-                (
-                    word,
-                    format!("{count} of {} plans are not ready", plans.len()),
-                )
+                let is = if unready == 1 { "is" } else { "are" };
+                let all = count(plans.len() as u64, "plan");
+                (word, format!("{unready} of {all} {is} not ready"))
             }
         };
         whole.push(condition_of(None, word, None, why, before, now));
@@ -258,6 +277,8 @@ pub fn status(
         at: now,
         serial: source.serial,
         expires_at: source.expires_at,
+        daemon: None,
+        last_recorded_at: source.last_recorded_at,
         whole,
         plans,
         datasets,
@@ -514,9 +535,10 @@ impl Judging<'_> {
             }
         }
         let newest = seen.newest_point(self.now);
-        if let Some((location, count)) = seen.irreparable().next() {
+        if let Some((location, damaged)) = seen.irreparable().next() {
             let why = format!(
-                "location `{location}` holds {count} damaged objects that no other location can replace"
+                "location `{location}` holds {} that no other location can replace",
+                count(damaged as u64, "damaged object")
             );
             add(Word::Waiting, code::LOCATION_DAMAGED, why);
         }
@@ -542,15 +564,7 @@ impl Judging<'_> {
             add(Word::Unknown, code::OUTCOME_UNKNOWN, why);
         }
         if let Some(SlotOutcome::Failure | SlotOutcome::Missed) = seen.last_outcome {
-            let why = seen
-                .last_why
-                .as_deref()
-                .unwrap_or("it left no usable recovery point");
-            add(
-                Word::Waiting,
-                code::LAST_RUN_FAILED,
-                format!("its last slot failed: {why}"),
-            );
+            add(Word::Waiting, code::LAST_RUN_FAILED, failed(seen));
         }
         if let (Some(SlotOutcome::Success), Some(late)) = (seen.last_outcome, &seen.last_why) {
             let why = format!("its last slot was late: {late}");
@@ -597,6 +611,20 @@ impl Judging<'_> {
     fn is_running(&self, open: &Operation) -> bool {
         open.state == State::Running && self.observed.running == Some(open.epoch)
     }
+}
+
+/// Since when, how often and why slots end without success.
+fn failed(seen: &PlanObserved) -> String {
+    let why = seen
+        .last_why
+        .as_deref()
+        .unwrap_or("it left no usable recovery point");
+    let Some(it) = seen.failing else {
+        return format!("its last slot failed: {why}");
+    };
+    let least = if it.at_least { "at least " } else { "" };
+    let slots = count(it.slots, "slot");
+    format!("{least}{slots} in a row failed, since {}: {why}", it.since)
 }
 
 fn told(run: &Run, now: Timestamp) -> Newest {

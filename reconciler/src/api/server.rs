@@ -211,7 +211,12 @@ pub(super) async fn healthz(State(handler): State<Shared>) -> Response {
         Failure::new(code::STORE_UNUSABLE, why, help)
     };
     let alive = tokio::time::timeout(STORE_ANSWERS, handler.alive());
-    probed(alive.await.unwrap_or_else(|_| Err(late())))
+    // What is wrong with the store is in the log: whoever asks may be a stranger.
+    let alive = alive.await.unwrap_or_else(|_| Err(late()));
+    probed(alive.map_err(|failure| {
+        let summary = failure.code.summary();
+        Failure::new(failure.code, summary, failure.help)
+    }))
 }
 
 /// Whether the daemon does its work: a policy is active, and every plan was inspected. What fails is in the status and the metrics.

@@ -343,20 +343,7 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             Ok(round.exit_status())
         }
         Command::Plan => planned(config()?, format),
-        Command::Status => {
-            // A daemon that cannot tell is no reason to tell nothing.
-            let config = config()?;
-            let running = Client::reach(&config.socket_path());
-            if let Some(status) = running.and_then(|client| client.status().ok()) {
-                show::status(&status, format)?;
-                return Ok(u8::from(status.is_stalled()));
-            }
-            let daemon = reading(config)?;
-            let preview = overview::stand(&daemon)?;
-            let status = overview::status_of(&daemon, &preview, clock::now())?;
-            show::status(&status, format)?;
-            Ok(u8::from(status.is_stalled()))
-        }
+        Command::Status => standing(config()?, format),
         Command::Catalog { plan } => {
             let daemon = reading(config()?)?;
             let mut runs = daemon.store.runs()?;
@@ -425,6 +412,26 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Man { out } => manual::man(out),
         Command::Doctor => asked::carry_out(config()?, Asked::Doctor {}, format),
     }
+}
+
+/// The status, by the daemon if one runs. One that cannot answer is no reason to show nothing.
+fn standing(config: Config, format: Format) -> Result<u8, Failure> {
+    let told = Client::reach(&config.socket_path()).and_then(|client| {
+        let status = client.status().ok()?;
+        Some((status, client.operations().unwrap_or_default()))
+    });
+    if let Some((status, operations)) = told {
+        show::status(&status, format)?;
+        if format == Format::Human {
+            show::under_way(&operations)?;
+        }
+        return Ok(u8::from(status.is_stalled()));
+    }
+    let daemon = reading(config)?;
+    let preview = overview::stand(&daemon)?;
+    let status = overview::status_of(&daemon, &preview, clock::now())?;
+    show::status(&status, format)?;
+    Ok(u8::from(status.is_stalled()))
 }
 
 /// The running daemon, for commands that mean nothing without it.

@@ -12,8 +12,8 @@ use contract::duration::Seconds;
 use contract::id::{EnvironmentId, ReconcilerId};
 
 use super::{Format, json, print, text_of};
-use crate::config::starter::{Known, starter};
-use crate::config::{self, Config, Git, GitCredentials, GitSsh, Trust, schema};
+use crate::config::starter::{Known, quoted, starter};
+use crate::config::{self, Config, ConfigError, Git, GitCredentials, GitSsh, Trust, schema};
 use crate::control::effects::Machine;
 use crate::control::policy;
 use crate::failure::Failure;
@@ -70,6 +70,10 @@ pub struct Init {
 
 /// Fetches and verifies the published policy, and writes a configuration with everything that has to be bound.
 pub fn init(arguments: &Init) -> Result<u8, Failure> {
+    if config::has_credentials(&arguments.git) {
+        let path = "--git".to_owned();
+        return Err(ConfigError::CredentialsInUrl { path }.into());
+    }
     let scratch = tempfile::tempdir().map_err(|error| {
         Failure::new(
             code::CONFIG_UNREADABLE,
@@ -85,6 +89,7 @@ pub fn init(arguments: &Init) -> Result<u8, Failure> {
         url: arguments.git.clone(),
         branch: arguments.branch.clone(),
         folder: arguments.path.clone(),
+        access: access(arguments),
         root_sha256: arguments.root_sha256.to_string(),
         state: arguments.state.display().to_string(),
     };
@@ -99,6 +104,19 @@ pub fn init(arguments: &Init) -> Result<u8, Failure> {
         out.display()
     ))
     .map(|()| 0)
+}
+
+/// The lines by which the daemon opens the repository as this command did.
+fn access(arguments: &Init) -> Option<String> {
+    let shown = |path: &Path| quoted(&path.display().to_string());
+    let password = arguments.git_password_file.as_deref().map(shown);
+    let credentials = arguments.git_username.as_deref().zip(password);
+    let credentials = credentials.map(|(name, file)| {
+        let name = quoted(name);
+        format!("  credentials: {{ username: {name}, password_file: {file} }}")
+    });
+    let ssh = arguments.git_ssh_key.as_deref().map(shown);
+    credentials.or(ssh.map(|key| format!("  ssh: {{ key: {key} }}")))
 }
 
 /// A file of its own name and of the daemon's user alone.

@@ -53,12 +53,33 @@ pub fn round(round: &Round, format: Format) -> Shown {
     status(&round.status, format)
 }
 
+/// The colour of a condition.
+fn of_condition(word: &str) -> Option<Colour> {
+    match word {
+        "Ready" => Some(Colour::Green),
+        "Stalled" => Some(Colour::Red),
+        "Reconciling" | "Waiting" | "Unknown" => Some(Colour::Yellow),
+        _ => None,
+    }
+}
+
+/// The colour of how something ended, or is.
+fn of_outcome(word: &str) -> Option<Colour> {
+    match word {
+        "success" | "succeeded" | "ok" => Some(Colour::Green),
+        "failure" | "failed" | "FAIL" => Some(Colour::Red),
+        "partial" | "unknown" | "missed" | "running" => Some(Colour::Yellow),
+        _ => None,
+    }
+}
+
 /// How steps ended.
 pub fn done(all: &[Done], format: Format) -> Shown {
     if format == Format::Json {
         return json(&all);
     }
-    let mut table = Table::new(&["step", "plan", "recovery point", "outcome", "what"]);
+    let mut table =
+        Table::new(&["step", "plan", "recovery point", "outcome", "what"]).coloured(3, of_outcome);
     for done in all {
         let point = done
             .backup_id
@@ -183,6 +204,7 @@ pub fn status(status: &Status, format: Format) -> Shown {
         Light::Yellow => Colour::Yellow,
         Light::Red => Colour::Red,
     };
+    print(&process(status))?;
     for condition in &status.whole {
         let code = condition
             .code
@@ -203,7 +225,7 @@ pub fn status(status: &Status, format: Format) -> Shown {
         "checked",
         "why",
     ];
-    let mut table = Table::new(&header);
+    let mut table = Table::new(&header).coloured(1, of_condition);
     for plan in &status.plans {
         let (id, age, checked) = match &plan.newest {
             None => ("none".to_owned(), String::new(), String::new()),
@@ -239,6 +261,37 @@ pub fn status(status: &Status, format: Format) -> Shown {
         return Ok(());
     }
     print(&table.text())
+}
+
+/// Whether the daemon runs, and what it did last.
+fn process(status: &Status) -> String {
+    let last = status.last_recorded_at.map_or_else(
+        || "nothing recorded yet".to_owned(),
+        |at| format!("last record {}", instant(at)),
+    );
+    match &status.daemon {
+        Some(daemon) => format!(
+            "seawalld {} (pid {}) runs since {}; {last}",
+            daemon.version,
+            daemon.pid,
+            instant(daemon.since)
+        ),
+        None => format!("seawalld does not run; {last}"),
+    }
+}
+
+/// What runs now, below a status.
+pub fn under_way(all: &[OperationView]) -> Shown {
+    let running: Vec<OperationView> = all
+        .iter()
+        .filter(|one| one.state == OperationState::Running)
+        .cloned()
+        .collect();
+    if running.is_empty() {
+        return Ok(());
+    }
+    print("")?;
+    operations(&running, Format::Human)
 }
 
 /// What the clock is worth, and by what.
@@ -286,7 +339,8 @@ pub fn operations(all: &[OperationView], format: Format) -> Shown {
     if format == Format::Json {
         return json(&all);
     }
-    let mut table = Table::new(&["operation", "state", "since", "by", "progress or failure"]);
+    let mut table = Table::new(&["operation", "state", "since", "by", "progress or failure"])
+        .coloured(1, of_outcome);
     for one in all {
         let state = match one.state {
             OperationState::Running => "running",
@@ -341,7 +395,7 @@ pub fn catalog(runs: &[Run], format: Format) -> Shown {
         "at",
         "error",
     ];
-    let mut table = Table::new(&header);
+    let mut table = Table::new(&header).coloured(2, of_outcome);
     for run in runs {
         table.row(vec![
             run.backup_id.to_string(),
@@ -364,7 +418,8 @@ pub fn slots(slots: &[SlotRecord], format: Format) -> Shown {
     if format == Format::Json {
         return json(&slots);
     }
-    let mut table = Table::new(&["plan", "slot", "slots", "outcome", "why"]);
+    let mut table =
+        Table::new(&["plan", "slot", "slots", "outcome", "why"]).coloured(3, of_outcome);
     for slot in slots {
         let span = if slot.count == 1 {
             slot.first.to_string()
@@ -428,7 +483,7 @@ pub fn findings(findings: &[Finding], format: Format) -> Shown {
     if format == Format::Json {
         return json(&findings);
     }
-    let mut table = Table::new(&["", "subject", "code", "found"]);
+    let mut table = Table::new(&["", "subject", "code", "found"]).coloured(0, of_outcome);
     for finding in findings {
         table.row(vec![
             if finding.ok { "ok" } else { "FAIL" }.to_owned(),

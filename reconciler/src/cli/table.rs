@@ -1,5 +1,5 @@
-//! Owns tables for people: aligned columns, at most 100 columns wide, colours only on terminals that want them. Never holds
-//! data. The interesting function is [`Table::text`].
+//! Owns tables for people: aligned columns, as wide as the terminal and at most 100 columns, colours only on terminals that want
+//! them. Never holds data. The interesting function is [`Table::text`].
 
 use std::io::IsTerminal;
 
@@ -7,6 +7,9 @@ use super::Format;
 
 /// No line is longer, so that tables read well in notes and mails.
 const WIDTH: usize = 100;
+
+/// Narrower terminals wrap lines themselves.
+const NARROWEST: usize = 60;
 
 /// A last column that is narrower than this goes below its row.
 const NARROW: usize = 30;
@@ -22,10 +25,28 @@ pub fn colours(stream: &impl IsTerminal) -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && stream.is_terminal()
 }
 
+/// How wide a line may be: as the terminal is, within limits; a pipe or a file has none of its own.
+fn width() -> usize {
+    let told = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    let terminal = || {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    };
+    told.or_else(terminal)
+        .unwrap_or(WIDTH)
+        .clamp(NARROWEST, WIDTH)
+}
+
+/// The colour of a cell, where its text means something.
+type Meaning = fn(&str) -> Option<Colour>;
+
 /// Rows under a header.
 #[derive(Debug, Clone)]
 pub struct Table {
     header: Vec<&'static str>,
+    coloured: Option<(usize, Meaning)>,
     rows: Vec<Vec<String>>,
 }
 
@@ -34,13 +55,30 @@ impl Table {
     pub fn new(header: &[&'static str]) -> Self {
         Self {
             header: header.to_vec(),
+            coloured: None,
             rows: Vec::new(),
         }
+    }
+
+    /// Colours the cells of one column by what they say.
+    #[must_use]
+    pub fn coloured(mut self, column: usize, meaning: Meaning) -> Self {
+        self.coloured = Some((column, meaning));
+        self
     }
 
     /// One more row.
     pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
+    }
+
+    /// A cell in its colour.
+    fn shown(&self, column: usize, cell: &str) -> String {
+        let meaning = self.coloured.filter(|(of, _)| *of == column);
+        match meaning.and_then(|(_, meaning)| meaning(cell)) {
+            Some(colour) => coloured(cell, colour, Format::Human),
+            None => cell.to_owned(),
+        }
     }
 
     /// Whether it has no rows.
@@ -50,6 +88,10 @@ impl Table {
 
     /// The table as lines. What does not fit into the last column goes on below it.
     pub fn text(&self) -> String {
+        self.within(width())
+    }
+
+    fn within(&self, line_width: usize) -> String {
         let last = self.header.len().saturating_sub(1);
         let widths: Vec<usize> = (0..self.header.len())
             .map(|column| {
@@ -63,15 +105,15 @@ impl Table {
             })
             .collect();
         let before_last: usize = widths.iter().take(last).map(|width| width + 2).sum();
-        let below = WIDTH.saturating_sub(before_last) < NARROW;
+        let below = line_width.saturating_sub(before_last) < NARROW;
         let indent = if below { INDENT } else { before_last };
-        let room = WIDTH.saturating_sub(indent).max(NARROW);
+        let room = line_width.saturating_sub(indent).max(NARROW);
         let header: Vec<String> = self.header.iter().map(|&name| name.to_owned()).collect();
         let lines = std::iter::once(&header).chain(&self.rows).map(|row| {
             let mut line = String::new();
             for (column, cell) in row.iter().enumerate() {
                 if column == last {
-                    let fits = before_last + cell.chars().count() <= WIDTH;
+                    let fits = before_last + cell.chars().count() <= line_width;
                     let mut parts = wrap(cell, room).into_iter();
                     if !below || fits {
                         line.push_str(&parts.next().unwrap_or_default());
@@ -84,7 +126,7 @@ impl Table {
                     }
                 } else {
                     let width = widths.get(column).copied().unwrap_or(0);
-                    line.push_str(cell);
+                    line.push_str(&self.shown(column, cell));
                     let gap = width.saturating_sub(cell.chars().count()) + 2;
                     line.push_str(&" ".repeat(gap));
                 }
@@ -158,6 +200,25 @@ mod tests {
             text.starts_with("a  long name  why\nx  y          zz"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_shorter_lines() {
+        let mut table = Table::new(&["plan", "condition", "why"]);
+        table.row(vec![
+            "bp_shop".to_owned(),
+            "Waiting".to_owned(),
+            "sentence ".repeat(40),
+        ]);
+        for columns in [60, 80, 100] {
+            let text = table.within(columns);
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(
+                longest.is_some_and(|it| it <= columns && it > columns - 12),
+                "{text}"
+            );
+            assert_eq!(text.matches("sentence").count(), 40, "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use contract::duration::Seconds;
 use contract::id::LocationId;
 
 use super::{Config, Git, KeySource, MAX_PATIENCE, MAX_WORKERS};
@@ -64,7 +65,7 @@ impl Found {
     fn check_service(&mut self, config: &Config) {
         self.above_zero("interval", config.interval.is_zero());
         let look = config.look_interval;
-        self.above_zero("look_interval", look.is_some_and(|it| it.is_zero()));
+        self.above_zero("look_interval", look.is_some_and(Seconds::is_zero));
         if config.workers() == 0 || config.workers() > MAX_WORKERS {
             let why = format!("`workers` must be above zero and at most {MAX_WORKERS}");
             self.add("workers", why, "leave it out for 8");

@@ -60,6 +60,9 @@ pub fn places(text: &str) -> Places {
                 let path = begin(&mut open, "");
                 open.push(Open::List { path, count: 0 });
             }
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                begin(&mut open, "");
+            }
             Event::MappingEnd | Event::SequenceEnd => {
                 open.pop();
             }

@@ -23,6 +23,8 @@ pub struct Known {
     pub branch: String,
     /// The folder in it.
     pub folder: Option<String>,
+    /// How the repository is opened: the lines of `git.credentials` or `git.ssh`.
+    pub access: Option<String>,
     /// The pin of the trust root.
     pub root_sha256: String,
     /// The state folder.
@@ -71,6 +73,16 @@ pub fn starter(model: &Model, known: &Known) -> String {
     text
 }
 
+/// What the commonest ways to open a repository need.
+const ACCESS: &str =
+    "  # credentials: { username: seawalld, password_file: /etc/seawall/git-token } # for https://
+  # ssh: { key: /etc/seawall/git-key }                                        # for ssh://";
+
+/// A text as YAML, whatever is in it.
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 fn head(known: &Known) -> String {
     let Known {
         reconciler,
@@ -78,11 +90,15 @@ fn head(known: &Known) -> String {
         url,
         branch,
         folder,
+        access,
         root_sha256,
         state,
     } = known;
-    let folder = folder.as_ref().map(|folder| format!("  path: {folder}\n"));
+    let folder = folder.as_ref();
+    let folder = folder.map(|folder| format!("  path: {}\n", quoted(folder)));
     let folder = folder.unwrap_or_default();
+    let (url, branch, state) = (quoted(url), quoted(branch), quoted(state));
+    let access = access.clone().unwrap_or_else(|| ACCESS.to_owned());
     format!(
         "# The configuration of seawalld: what policy must not know. `{PLACEHOLDER}` marks what only you know.
 # Fill it in, then run `seawalld config check`, then `seawalld doctor`. All fields: docs/operate.md.
@@ -96,8 +112,7 @@ git:
   url: {url}
   branch: {branch}
 {folder}  deadline: PT30S # a fetch that takes longer is ended
-  # credentials: {{ username: seawalld, password_file: /etc/seawall/git-token }} # for https://
-  # ssh: {{ key: /etc/seawall/git-key }}                                        # for ssh://
+{access}
 
 trust:
   root_sha256: {root_sha256} # the pin that `seawall trust init` printed
@@ -173,7 +188,7 @@ fn dataset(text: &mut String, model: &Model, id: &DatasetId, dataset: &Dataset) 
     let _ = writeln!(
         text,
         "  # {}: {}, {}",
-        dataset.name,
+        dataset.name.lines().next().unwrap_or_default(),
         dataset.store_type,
         crate::words::bytes(dataset.sizing.size_bytes)
     );

@@ -16,7 +16,8 @@ use super::effects::Effects;
 use super::policy::Followed;
 use crate::config::Config;
 use crate::domain::{
-    CopyState, Lack, Observation, Observed, Operation, PlanObserved, RepositoryObserved, Run,
+    CopyState, Failing, Lack, Observation, Observed, Operation, PlanObserved, RepositoryObserved,
+    Run, SlotOutcome, SlotRecord,
 };
 use crate::failure::Failure;
 use crate::plan::own_plans;
@@ -86,6 +87,7 @@ fn look_at_plans(
                 .min(now),
             unbound: lacks(&daemon.config, followed, policy),
             ended_through,
+            failing: failing(daemon, plan_id, last.as_ref(), now)?,
             last_outcome: last.as_ref().map(|slot| slot.outcome),
             last_why: last.and_then(|slot| slot.why),
             runs,
@@ -102,6 +104,31 @@ fn look_at_plans(
     }
     observed.former = runs.into_values().flatten().collect();
     Ok(observed)
+}
+
+/// Nobody needs to know the number of failures in a row more exactly; a run of missed slots is one record.
+const FAILURES_COUNTED: u32 = 100;
+
+/// The slots in a row that ended without success.
+fn failing(
+    daemon: &Daemon,
+    plan_id: &PlanId,
+    last: Option<&SlotRecord>,
+    now: Timestamp,
+) -> Result<Option<Failing>, Failure> {
+    if last.is_none_or(|slot| slot.outcome == SlotOutcome::Success) {
+        return Ok(None);
+    }
+    let newest = daemon.store.newest_slots(plan_id, now, FAILURES_COUNTED)?;
+    let failed = || {
+        let slots = newest.iter();
+        slots.take_while(|slot| slot.outcome != SlotOutcome::Success)
+    };
+    Ok(failed().last().map(|oldest| Failing {
+        since: oldest.first,
+        slots: failed().map(|slot| slot.count).sum(),
+        at_least: failed().count() == FAILURES_COUNTED as usize,
+    }))
 }
 
 /// Those of our plans that are looked at.

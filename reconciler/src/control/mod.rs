@@ -40,7 +40,7 @@ use jiff::Timestamp;
 use crate::config::{Config, KeySource, Tcp};
 use crate::domain::{Change, Draft, Operation};
 use crate::failure::Failure;
-use crate::metrics::Tally;
+use crate::metrics::LastRuns;
 use crate::operation::{self, Details, Ending, Event, Subject};
 use crate::progress::Stage;
 use crate::store::{Store, StoreError};
@@ -116,8 +116,8 @@ pub struct Shared {
     asking: Mutex<()>,
     /// One at a time lays out the receipts to copy.
     copying: Mutex<()>,
-    /// What is counted since the process began.
-    pub tally: Tally,
+    /// How the last runs of this process went.
+    pub last_runs: LastRuns,
     /// Whether this process holds the store and may write to locations.
     records: bool,
     /// What other users of this machine can change or read, and should not.
@@ -262,7 +262,7 @@ impl Daemon {
             given: Mutex::new(None),
             asking: Mutex::new(()),
             copying: Mutex::new(()),
-            tally: Tally::default(),
+            last_runs: LastRuns::default(),
             records,
             exposed,
         };
@@ -330,7 +330,7 @@ impl Daemon {
     ) -> Result<(), Failure> {
         self.log()
             .commit(self.store.as_ref(), changes, drafts, at)?;
-        self.tally.count(changes);
+        self.last_runs.committed(changes);
         Ok(())
     }
 
@@ -345,7 +345,7 @@ impl Daemon {
         let next = operation::transition(operation, subject, event, now)?;
         self.commit(&next.changes, next.drafts, now)?;
         *operation = next.operation;
-        self.tally.count_end(operation);
+        self.last_runs.ended(operation);
         Ok(())
     }
 

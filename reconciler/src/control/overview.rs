@@ -96,6 +96,7 @@ pub fn source_of(daemon: &Daemon, followed: &Followed) -> status::Source {
         expires_at: followed.expires_at,
         problem: followed.problem.clone(),
         receipt_key_listed: receipt_key_listed(daemon, followed),
+        last_recorded_at: daemon.log().ledger().newest(),
     }
 }
 

@@ -10,12 +10,15 @@ mod run;
 mod slot;
 mod source;
 mod suspension;
+mod tally;
 
 pub use change::{
     Acknowledgement, Change, LocationIdentity, ReceiptCopy, RefusedBundle, StoredBundle,
 };
 pub use condition::StoredCondition;
-pub use observed::{CopyState, Lack, Observation, Observed, PlanObserved, RepositoryObserved};
+pub use observed::{
+    CopyState, Failing, Lack, Observation, Observed, PlanObserved, RepositoryObserved,
+};
 pub use operation::{InPlace, Operation, OperationKind, Outcome, Restores, State};
 pub use reading::{DamagedObject, PartRead, PartReading};
 pub use receipt::{Draft, ReceiptPolicy};
@@ -23,3 +26,4 @@ pub use run::{BackupType, Run, RunStatus, Verification, has_come};
 pub use slot::{SlotOutcome, SlotRecord};
 pub use source::{FileSum, Manifest, SourceProfile, SourceReport};
 pub use suspension::Suspension;
+pub use tally::Tallied;

@@ -56,6 +56,8 @@ pub struct PlanObserved {
     pub last_outcome: Option<SlotOutcome>,
     /// Why, where that is no success.
     pub last_why: Option<String>,
+    /// The slots before and with it that ended without success, where it did.
+    pub failing: Option<Failing>,
     /// Every run that left a recovery point, oldest first; then the newest run, where that left none.
     pub runs: Vec<Run>,
     /// Operations without an outcome, or whose outcome is unknown.
@@ -74,6 +76,17 @@ pub struct PlanObserved {
     pub restored: BTreeMap<DatasetId, Timestamp>,
     /// How each location stands.
     pub copies: BTreeMap<LocationId, Observation<CopyState>>,
+}
+
+/// Slots in a row that ended without a usable recovery point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failing {
+    /// The first of them.
+    pub since: Timestamp,
+    /// How many.
+    pub slots: u64,
+    /// Whether there may be earlier ones, which were not counted.
+    pub at_least: bool,
 }
 
 /// What is known of one repository.

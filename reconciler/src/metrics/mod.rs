@@ -1,5 +1,5 @@
-//! Owns what is counted since the process began, and how it reads in Prometheus' text format together with the status. Looks at
-//! nothing: whoever shows metrics brings a [`Scene`]. The interesting functions are [`Tally::count`] and [`text`].
+//! Owns how the counts of the store, the last runs and the status read in Prometheus' text format. Looks at nothing: whoever shows
+//! metrics brings a [`Scene`]. The interesting function is [`text`].
 
 mod text;
 
@@ -11,93 +11,59 @@ use contract::id::{DatasetId, LocationId, PlanId};
 use contract::model::Model;
 use jiff::Timestamp;
 
-use crate::domain::{Change, Operation, OperationKind, Outcome, Run, RunStatus, SlotOutcome};
+use crate::domain::{Change, Operation, OperationKind, Outcome, Tallied};
 use crate::status::Status;
 
 pub use text::text;
 
-/// Counts what is recorded. A restart begins at zero, which Prometheus' `rate` and `increase` expect.
+/// How long the last successful runs of this process took, and how large they were.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<Counted>);
+pub struct LastRuns(Mutex<Known>);
 
 #[derive(Debug, Default)]
-struct Counted {
-    slots: BTreeMap<(PlanId, SlotOutcome), u64>,
-    backups: BTreeMap<(PlanId, DatasetId, RunStatus), u64>,
-    newest: BTreeMap<PlanId, NewestBackup>,
-    added_bytes: BTreeMap<PlanId, u64>,
-    checks: BTreeMap<(PlanId, Outcome), u64>,
-    catch_ups: BTreeMap<(PlanId, Outcome), u64>,
-    restores: BTreeMap<(DatasetId, Outcome), u64>,
-    restored: BTreeMap<DatasetId, Seconds>,
+struct Known {
+    backups: BTreeMap<PlanId, LastBackup>,
+    restores: BTreeMap<DatasetId, Seconds>,
 }
 
-/// What the last run of a plan was that left a recovery point.
 #[derive(Debug, Clone, Copy)]
-struct NewestBackup {
+struct LastBackup {
     took: Seconds,
     bytes: u64,
 }
 
-impl Tally {
-    /// Counts what was just committed.
-    pub fn count(&self, changes: &[Change]) {
-        let mut counted = self.lock();
+impl LastRuns {
+    /// Remembers what was just committed.
+    pub fn committed(&self, changes: &[Change]) {
         for change in changes {
-            match change {
-                Change::SlotEnded(slot) => {
-                    let key = (slot.plan_id.clone(), slot.outcome);
-                    *counted.slots.entry(key).or_default() += slot.count;
-                }
-                Change::RunEnded(run) => counted.backup(run),
-                _ => {}
+            if let Change::RunEnded(run) = change
+                && run.is_point()
+            {
+                let last = LastBackup {
+                    took: length(run.started_at, run.finished_at),
+                    bytes: run.bytes,
+                };
+                self.lock().backups.insert(run.plan_id.clone(), last);
             }
         }
     }
 
-    /// Counts an operation whose end was just committed. Backups are counted as runs.
-    pub fn count_end(&self, operation: &Operation) {
-        let Some(outcome) = operation.state.outcome() else {
-            return;
-        };
-        let mut counted = self.lock();
-        let of_plan = (operation.plan_id.clone(), outcome);
-        match operation.kind {
-            OperationKind::Backup => {}
-            OperationKind::Verify => *counted.checks.entry(of_plan).or_default() += 1,
-            OperationKind::CatchUp => *counted.catch_ups.entry(of_plan).or_default() += 1,
-            OperationKind::Restore => {
-                for id in &operation.dataset_ids {
-                    let key = (id.clone(), outcome);
-                    *counted.restores.entry(key).or_default() += 1;
-                    if let (Outcome::Success, Some(end)) = (outcome, operation.ended_at) {
-                        let took = length(operation.started_at, end);
-                        counted.restored.insert(id.clone(), took);
-                    }
-                }
+    /// Remembers an operation whose end was just committed.
+    pub fn ended(&self, operation: &Operation) {
+        let is_success = operation.state.outcome() == Some(Outcome::Success);
+        if let (OperationKind::Restore, true, Some(end)) =
+            (operation.kind, is_success, operation.ended_at)
+        {
+            let took = length(operation.started_at, end);
+            let mut known = self.lock();
+            for id in &operation.dataset_ids {
+                known.restores.insert(id.clone(), took);
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counted> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Counted {
-    fn backup(&mut self, run: &Run) {
-        for id in &run.dataset_ids {
-            let key = (run.plan_id.clone(), id.clone(), run.status);
-            *self.backups.entry(key).or_default() += 1;
-        }
-        *self.added_bytes.entry(run.plan_id.clone()).or_default() += run.added_bytes;
-        if run.is_point() {
-            let newest = NewestBackup {
-                took: length(run.started_at, run.finished_at),
-                bytes: run.bytes,
-            };
-            self.newest.insert(run.plan_id.clone(), newest);
-        }
     }
 }
 
@@ -105,7 +71,7 @@ fn length(from: Timestamp, to: Timestamp) -> Seconds {
     Seconds::new(u64::try_from(to.duration_since(from).as_secs()).unwrap_or(0))
 }
 
-/// Everything that the metrics show besides what was counted.
+/// Everything that the metrics show besides the last runs.
 #[derive(Debug)]
 pub struct Scene<'a> {
     /// The name of this reconciler.
@@ -114,6 +80,8 @@ pub struct Scene<'a> {
     pub environment: &'a str,
     /// The active policy and its status; none before the first was accepted.
     pub followed: Option<(&'a Model, &'a Status, Timestamp)>,
+    /// What ended so far.
+    pub tallies: Vec<Tallied>,
     /// Effects that may run at the same time.
     pub workers: u64,
     /// How many of them run now.

@@ -1,30 +1,30 @@
 //! Owns the metrics' names, labels and help texts. The interesting function is [`text`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use contract::id::{DatasetId, PlanId};
+use contract::id::DatasetId;
 use contract::metric;
 use contract::model::Model;
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{Error, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use super::{Counted, Scene, Tally};
-use crate::domain::{Outcome, RunStatus, SlotOutcome};
+use super::{Known, LastRuns, Scene};
+use crate::domain::Tallied;
 use crate::status::{Light, Status};
 
 /// The metrics in Prometheus' text format, in the order of their names.
-pub fn text(tally: &Tally, scene: &Scene<'_>) -> Result<String, Error> {
+pub fn text(last: &LastRuns, scene: &Scene<'_>) -> Result<String, Error> {
     let all = Families(Registry::new());
     all.of_process(scene)?;
     all.of_locations(scene)?;
     if let Some((model, status, accepted_at)) = scene.followed {
         all.of_policy(status, accepted_at)?;
         all.of_datasets(status)?;
-        let counted = tally.lock();
-        all.of_backups(model, &counted)?;
-        all.of_checks(model, &counted)?;
-        all.of_restores(model, &counted)?;
+        let counts = Counts::new(&scene.tallies);
+        all.of_backups(model, &counts)?;
+        all.of_restores(model, &counts)?;
+        all.of_last_runs(model, &last.lock())?;
     }
     TextEncoder::new().encode_to_string(&all.0.gather())
 }
@@ -251,147 +251,141 @@ impl Families {
         )
     }
 
-    fn of_backups(&self, model: &Model, counted: &Counted) -> Result<(), Error> {
-        let outcomes = [
-            SlotOutcome::Success,
-            SlotOutcome::Failure,
-            SlotOutcome::Missed,
-        ];
+    fn of_backups(&self, model: &Model, counts: &Counts<'_>) -> Result<(), Error> {
         self.counter(
             metric::SLOTS,
             "Slots of the schedule that ended, for each dataset of the plan.",
             ["plan", "dataset", "tier", "outcome"],
-            each(model, outcomes, SlotOutcome::as_str, |plan, _, outcome| {
-                counted.slots.get(&(plan.clone(), outcome)).copied()
-            }),
+            counts.of_plans(model, "slot", ["success", "failure", "missed"]),
         )?;
-        let results = [RunStatus::Success, RunStatus::Partial, RunStatus::Failure];
         self.counter(
             "seawall_backups_total",
             "Backups that ended, those that operators requested included.",
             ["plan", "dataset", "tier", "result"],
-            each(
-                model,
-                results,
-                RunStatus::as_str,
-                |plan, dataset, result| {
-                    let key = (plan.clone(), dataset.clone(), result);
-                    counted.backups.get(&key).copied()
-                },
-            ),
+            counts.of_plans(model, "backup", RESULTS),
         )?;
-        let newest = || {
-            let of_model = counted.newest.iter();
-            of_model.filter(|(plan, _)| model.plans.contains_key(*plan))
-        };
-        self.gauge(
-            "seawall_backup_last_duration_seconds",
-            "How long the last successful backup of the plan took.",
-            ["plan"],
-            newest().map(|(plan, it)| ([plan.to_string()], it.took.get())),
-        )?;
-        self.gauge(
-            "seawall_backup_last_size_bytes",
-            "Bytes of the datasets in the last successful backup of the plan.",
-            ["plan"],
-            newest().map(|(plan, it)| ([plan.to_string()], it.bytes)),
-        )?;
-        let added = counted.added_bytes.iter();
-        self.counter(
-            "seawall_backup_added_bytes_total",
-            "Bytes that backups of the plan added to each of its locations.",
-            ["plan"],
-            added
-                .filter(|(plan, _)| model.plans.contains_key(*plan))
-                .map(|(plan, bytes)| ([plan.to_string()], *bytes)),
-        )
-    }
-
-    fn of_checks(&self, model: &Model, counted: &Counted) -> Result<(), Error> {
         self.counter(
             metric::CHECKS,
             "Checks of stored recovery points that ended, for each dataset of the plan.",
             ["plan", "dataset", "tier", "result"],
-            each(model, OUTCOMES, Outcome::as_str, |plan, _, outcome| {
-                counted.checks.get(&(plan.clone(), outcome)).copied()
-            }),
+            counts.of_plans(model, "verify", RESULTS),
         )?;
-        let catch_ups = counted.catch_ups.iter();
+        let plans = || model.plans.keys();
         self.counter(
             "seawall_catch_ups_total",
             "Copies of missing objects between locations that ended.",
             ["plan", "result"],
-            catch_ups
-                .filter(|((plan, _), _)| model.plans.contains_key(plan))
-                .map(|((plan, outcome), count)| {
-                    ([plan.to_string(), outcome.as_str().to_owned()], *count)
-                }),
+            plans().flat_map(|plan| {
+                RESULTS.map(|result| {
+                    let count = counts.of("catch_up", plan.as_str(), result);
+                    ([plan.to_string(), result.to_owned()], count)
+                })
+            }),
+        )?;
+        self.counter(
+            "seawall_backup_added_bytes_total",
+            "Bytes that backups of the plan added to each of its locations.",
+            ["plan"],
+            plans().map(|plan| {
+                let bytes = counts.of("added_bytes", plan.as_str(), "");
+                ([plan.to_string()], bytes)
+            }),
         )
     }
 
-    fn of_restores(&self, model: &Model, counted: &Counted) -> Result<(), Error> {
-        let datasets = || {
-            let all = model.plans.values().flat_map(|plan| &plan.dataset_ids);
-            let all: BTreeSet<&DatasetId> = all.collect();
-            let named = all.into_iter();
-            named.filter_map(|id| Some((id, model.datasets.get(id)?.criticality.to_string())))
-        };
+    fn of_restores(&self, model: &Model, counts: &Counts<'_>) -> Result<(), Error> {
         self.counter(
             metric::RESTORES,
             "Restores of the dataset that ended.",
             ["dataset", "tier", "result"],
-            datasets().flat_map(|(id, tier)| {
-                OUTCOMES.map(|outcome| {
-                    let count = counted.restores.get(&(id.clone(), outcome)).copied();
-                    let result = outcome.as_str().to_owned();
-                    ([id.to_string(), tier.clone(), result], count.unwrap_or(0))
+            datasets(model).flat_map(|(id, tier)| {
+                RESULTS.map(|result| {
+                    let count = counts.of("restore", id.as_str(), result);
+                    ([id.to_string(), tier.clone(), result.to_owned()], count)
                 })
             }),
+        )
+    }
+
+    fn of_last_runs(&self, model: &Model, known: &Known) -> Result<(), Error> {
+        let last = || {
+            let backups = known.backups.iter();
+            backups.filter(|(plan, _)| model.plans.contains_key(*plan))
+        };
+        self.gauge(
+            "seawall_backup_last_duration_seconds",
+            "How long the last successful backup of the plan took; absent before the first one of this process.",
+            ["plan"],
+            last().map(|(plan, it)| ([plan.to_string()], it.took.get())),
+        )?;
+        self.gauge(
+            "seawall_backup_last_size_bytes",
+            "Bytes of the datasets in the last successful backup of the plan; absent before the first one of this process.",
+            ["plan"],
+            last().map(|(plan, it)| ([plan.to_string()], it.bytes)),
         )?;
         self.gauge(
             metric::RESTORE_DURATION,
-            "How long the last successful restore of the dataset took.",
+            "How long the last successful restore of the dataset took; absent before the first one of this process.",
             ["dataset", "tier"],
-            datasets().filter_map(|(id, tier)| {
-                let took = counted.restored.get(id)?;
+            datasets(model).filter_map(|(id, tier)| {
+                let took = known.restores.get(id)?;
                 Some(([id.to_string(), tier], took.get()))
             }),
         )
     }
 }
 
-const OUTCOMES: [Outcome; 4] = [
-    Outcome::Success,
-    Outcome::Partial,
-    Outcome::Failure,
-    Outcome::Unknown,
-];
+const RESULTS: [&str; 3] = ["success", "partial", "failure"];
 
-/// A sample for each dataset of each plan and each kind of end. One that never happened is zero: `increase` does not see the first
-/// one otherwise.
-fn each<'a, Kind: Copy + 'a>(
-    model: &'a Model,
-    kinds: impl IntoIterator<Item = Kind> + Copy + 'a,
-    name: impl Fn(Kind) -> &'static str + Copy + 'a,
-    counted: impl Fn(&PlanId, &DatasetId, Kind) -> Option<u64> + Copy + 'a,
-) -> impl Iterator<Item = Sample<4>> + 'a {
-    let pairs = model.plans.iter().flat_map(move |(plan_id, plan)| {
-        let datasets = plan.dataset_ids.iter();
-        datasets.filter_map(move |id| Some((plan_id, id, model.datasets.get(id)?)))
-    });
-    pairs.flat_map(move |(plan, id, dataset)| {
-        kinds.into_iter().map(move |kind| {
-            let count = counted(plan, id, kind).unwrap_or(0);
-            let tier = dataset.criticality.to_string();
-            let labels = [
-                plan.to_string(),
-                id.to_string(),
-                tier,
-                name(kind).to_owned(),
-            ];
-            (labels, count)
-        })
-    })
+/// What ended so far, to be asked for.
+struct Counts<'t>(BTreeMap<(&'t str, &'t str, &'t str), u64>);
+
+impl<'t> Counts<'t> {
+    fn new(tallies: &'t [Tallied]) -> Self {
+        let all = tallies.iter();
+        Self(
+            all.map(|it| ((&*it.what, &*it.subject, &*it.outcome), it.count))
+                .collect(),
+        )
+    }
+
+    /// What never happened is zero: `increase` does not see the first one otherwise.
+    fn of(&self, what: &str, subject: &str, outcome: &str) -> u64 {
+        let found = self.0.get(&(what, subject, outcome));
+        found.copied().unwrap_or(0)
+    }
+
+    /// A sample for each dataset of each plan and each kind of end.
+    fn of_plans<const N: usize>(
+        &self,
+        model: &Model,
+        what: &str,
+        ends: [&str; N],
+    ) -> Vec<Sample<4>> {
+        let mut all = Vec::new();
+        for (plan, policy) in &model.plans {
+            for id in &policy.dataset_ids {
+                let Some(dataset) = model.datasets.get(id) else {
+                    continue;
+                };
+                for end in ends {
+                    let tier = dataset.criticality.to_string();
+                    let labels = [plan.to_string(), id.to_string(), tier, end.to_owned()];
+                    all.push((labels, self.of(what, plan.as_str(), end)));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The datasets of plans, and their tiers.
+fn datasets(model: &Model) -> impl Iterator<Item = (&DatasetId, String)> {
+    let all = model.plans.values().flat_map(|plan| &plan.dataset_ids);
+    let all: BTreeSet<&DatasetId> = all.collect();
+    all.into_iter()
+        .filter_map(|id| Some((id, model.datasets.get(id)?.criticality.to_string())))
 }
 
 fn seconds(at: Timestamp) -> u64 {

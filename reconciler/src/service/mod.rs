@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::code;
+use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -54,6 +55,8 @@ const LISTENS_AGAIN: Duration = Duration::from_mins(1);
 /// What the tasks share.
 struct Service {
     daemon: Daemon,
+    /// When it began.
+    since: Timestamp,
     admission: Admission,
     /// One permit for each effect that runs, those that go on past their deadline among them.
     running: Arc<Semaphore>,
@@ -67,6 +70,8 @@ struct Service {
     recorded: Notify,
     /// The published policy is to be looked at now.
     look_at_source: Notify,
+    /// One probe of the store at a time: one that hangs holds one thread, however many ask.
+    probing: Arc<tokio::sync::Mutex<()>>,
     /// One inspection of the locations at a time.
     inspecting: tokio::sync::Mutex<()>,
     requests: Requests,
@@ -162,6 +167,7 @@ impl Service {
     fn new(daemon: Daemon, wake: mpsc::UnboundedSender<Wake>) -> Self {
         let admission = Admission::new(&daemon.config);
         Self {
+            since: daemon.now(),
             daemon,
             admission,
             running: Arc::new(Semaphore::new(MOST_EFFECTS as usize)),
@@ -172,6 +178,7 @@ impl Service {
             claims: Claims::default(),
             recorded: Notify::new(),
             look_at_source: Notify::new(),
+            probing: Arc::default(),
             inspecting: tokio::sync::Mutex::new(()),
             requests: Requests::default(),
             asked: Arc::new(Semaphore::new(MOST_REQUESTS as usize)),

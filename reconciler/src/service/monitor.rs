@@ -33,6 +33,7 @@ pub(super) fn metrics(service: &Service) -> Result<String, Failure> {
         followed: derived
             .as_ref()
             .map(|(followed, status)| (&followed.active.model, status, followed.accepted_at)),
+        tallies: daemon.store.tallies()?,
         workers: u64::from(daemon.config.workers()),
         busy: service.admission.busy(),
         running,
@@ -42,7 +43,7 @@ pub(super) fn metrics(service: &Service) -> Result<String, Failure> {
         locations: places(service),
         lag,
     };
-    metrics::text(&daemon.tally, &scene).map_err(|error| {
+    metrics::text(&daemon.last_runs, &scene).map_err(|error| {
         Failure::new(
             code::EFFECT_PANICKED,
             format!("the metrics cannot be written: {error}"),
@@ -85,7 +86,7 @@ pub(super) fn ready(service: &Service) -> Result<(), Failure> {
     let plans = own_plans(&followed.active);
     match service.view.unseen(plans.map(|(id, _)| id)) {
         0 => Ok(()),
-        count => unready(format!("{count} plans were not inspected yet")),
+        _ => unready("a plan was not inspected yet".to_owned()),
     }
 }
 

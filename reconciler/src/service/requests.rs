@@ -27,7 +27,7 @@ use crate::control::{
 };
 use crate::failure::Failure;
 use crate::plan::own_plans;
-use crate::status::Status;
+use crate::status::{DaemonStatus, Status};
 use crate::worker::meter::Meter;
 use crate::world::cancel::Cancel;
 
@@ -242,8 +242,19 @@ impl Handler for Service {
 
     async fn status(self: Arc<Self>) -> Result<Status, Failure> {
         let followed = policy_now(&self)?;
-        self.read(move |service| view::derive(service, &followed))
-            .await
+        let daemon = DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            since: self.since,
+        };
+        self.read(move |service| {
+            let status = view::derive(service, &followed)?;
+            Ok(Status {
+                daemon: Some(daemon),
+                ..status
+            })
+        })
+        .await
     }
 
     async fn metrics(self: Arc<Self>) -> Result<String, Failure> {
@@ -251,7 +262,12 @@ impl Handler for Service {
     }
 
     async fn alive(self: Arc<Self>) -> Result<(), Failure> {
-        self.read(monitor::alive).await
+        let alone = Arc::clone(&self.probing).lock_owned().await;
+        self.read(move |service| {
+            let _alone = alone;
+            monitor::alive(service)
+        })
+        .await
     }
 
     fn ready(&self) -> Result<(), Failure> {

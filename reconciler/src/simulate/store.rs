@@ -14,6 +14,7 @@ use super::world::World;
 use crate::domain::{
     Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
     ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
+    Tallied,
 };
 use crate::store::{ReceiptLine, Store, StoreError};
 
@@ -86,8 +87,13 @@ impl<S: Store> Store for Fated<S> {
         self.store.slots_before(plan, before, most)
     }
 
-    fn last_slot(&self, plan: &PlanId, now: Timestamp) -> Result<Option<SlotRecord>, StoreError> {
-        self.store.last_slot(plan, now)
+    fn newest_slots(
+        &self,
+        plan: &PlanId,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<Vec<SlotRecord>, StoreError> {
+        self.store.newest_slots(plan, now, most)
     }
 
     fn runs(&self) -> Result<Vec<Run>, StoreError> {
@@ -182,6 +188,10 @@ impl<S: Store> Store for Fated<S> {
 
     fn receipt_copies(&self) -> Result<BTreeMap<LocationId, ReceiptCopy>, StoreError> {
         self.store.receipt_copies()
+    }
+
+    fn tallies(&self) -> Result<Vec<Tallied>, StoreError> {
+        self.store.tallies()
     }
 
     fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError> {

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::domain::{
     Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
     ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
+    Tallied,
 };
 
 /// A receipt of the log: its line, and the instant that it carries.
@@ -148,8 +149,18 @@ pub trait Store: fmt::Debug + Send + Sync {
         before: Option<u64>,
         most: u32,
     ) -> Result<Vec<(u64, SlotRecord)>, StoreError>;
-    /// The newest terminal record of a plan as of an instant: what a clock wrote that was ahead of it does not count.
-    fn last_slot(&self, plan: &PlanId, now: Timestamp) -> Result<Option<SlotRecord>, StoreError>;
+    /// The newest terminal records of a plan as of an instant, newest first, at most so many: what a clock wrote that was ahead of it
+    /// does not count.
+    fn newest_slots(
+        &self,
+        plan: &PlanId,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<Vec<SlotRecord>, StoreError>;
+    /// The newest of them.
+    fn last_slot(&self, plan: &PlanId, now: Timestamp) -> Result<Option<SlotRecord>, StoreError> {
+        Ok(self.newest_slots(plan, now, 1)?.into_iter().next())
+    }
     /// The catalog, oldest first. Grows for ever.
     fn runs(&self) -> Result<Vec<Run>, StoreError>;
     /// Runs that left a recovery point, oldest first; of one plan or of all.
@@ -207,6 +218,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn frontier(&self) -> Result<Option<String>, StoreError>;
     /// How far the copies of the log are.
     fn receipt_copies(&self) -> Result<BTreeMap<LocationId, ReceiptCopy>, StoreError>;
+    /// What ended so far, counted.
+    fn tallies(&self) -> Result<Vec<Tallied>, StoreError>;
     /// Conditions as they were last told.
     fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError>;
     /// What marks each location.

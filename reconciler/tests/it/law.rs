@@ -20,7 +20,9 @@ const LAW: &[(&str, &[&str])] = &[
     ("metrics", &["domain", "status"]),
     (
         "status",
-        &["domain", "doubt", "failure", "plan", "review", "schema"],
+        &[
+            "domain", "doubt", "failure", "plan", "review", "schema", "words",
+        ],
     ),
     // Borders and what is behind them.
     ("store", &["domain", "failure"]),

@@ -202,10 +202,7 @@ impl Binding {
         if let Some(name) = self.run_as()
             && (name.is_empty() || name.chars().any(char::is_control))
         {
-            return Err(invalid(format!(
-                "`run_as` must be the name of a user, not `{}`",
-                name.escape_debug()
-            )));
+            return Err(invalid("`run_as` must be the name of a user".to_owned()));
         }
         match self {
             Self::Files(files) => {
@@ -235,18 +232,16 @@ impl PostgresBinding {
         for (field, value) in names {
             if value.is_empty() || value.chars().any(char::is_control) {
                 return Err(invalid(format!(
-                    "`{field}` must be a name, not `{}`",
-                    value.escape_debug()
+                    "`{field}` must be a name without control characters"
                 )));
             }
         }
         if let Some(role) = &self.restore_user
             && (role.is_empty() || role.chars().any(char::is_control))
         {
-            return Err(invalid(format!(
-                "`restore_user` must be a name, not `{}`",
-                role.escape_debug()
-            )));
+            return Err(invalid(
+                "`restore_user` must be a name without control characters".to_owned(),
+            ));
         }
         if self.restore_user.is_none() && self.restore_password_file.is_some() {
             return Err(invalid(
@@ -263,14 +258,13 @@ impl PostgresBinding {
                 absolute(field, path)?;
             }
         }
-        for query in &self.validation {
+        for (number, query) in (1..).zip(&self.validation) {
             let both = query.equals.is_some() && query.at_least.is_some();
             // A statement that begins with a backslash would be a command of `psql` itself.
             let is_sql = !query.sql.trim().is_empty() && !query.sql.trim_start().starts_with('\\');
             if both || !is_sql {
                 return Err(invalid(format!(
-                    "validation query `{}` needs `sql` and at most one of `equals` and `at_least`",
-                    query.name.escape_debug()
+                    "query {number} of `validation` needs `sql` and at most one of `equals` and `at_least`"
                 )));
             }
         }

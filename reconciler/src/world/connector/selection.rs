@@ -20,11 +20,10 @@ impl Excludes {
     /// Compiles globs. `*` stays within one name, `**` crosses folders, a pattern without `/` matches at any depth.
     pub fn new(patterns: &[String]) -> Result<Self, ConnectorError> {
         let mut set = GlobSetBuilder::new();
-        for pattern in patterns {
+        for (number, pattern) in (1..).zip(patterns) {
             if pattern.trim_matches('/').is_empty() || pattern.starts_with(['!', '#']) {
                 return Err(invalid(format!(
-                    "`{}` is no glob of what to leave out",
-                    pattern.escape_debug()
+                    "pattern {number} is not a glob of what to leave out"
                 )));
             }
             for written in expand(pattern) {
@@ -32,11 +31,7 @@ impl Excludes {
                     .literal_separator(true)
                     .build()
                     .map_err(|error| {
-                        invalid(format!(
-                            "`{}` is no glob: {}",
-                            pattern.escape_debug(),
-                            error.kind()
-                        ))
+                        invalid(format!("pattern {number} is not a glob: {}", error.kind()))
                     })?;
                 set.add(glob);
             }

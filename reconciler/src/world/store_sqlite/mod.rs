@@ -3,6 +3,7 @@
 
 mod rows;
 mod summary;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -27,13 +28,14 @@ use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use crate::domain::{
     Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
     ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
+    Tallied,
 };
 use crate::store::{ReceiptLine, Store, StoreError};
 use crate::world::random;
 use rows::{damaged, from_json, instant, number, unusable};
 
 /// Every migration in order. A migration that was released is never edited: an existing state is upgraded by the ones after.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "first", include_str!("schema.sql")),
     (2, "memory of checks", include_str!("schema_2.sql")),
     (3, "slots of a wrong clock", include_str!("schema_3.sql")),
@@ -41,6 +43,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "suspensions", include_str!("schema_5.sql")),
     (6, "pages of points", include_str!("schema_6.sql")),
     (7, "old records", include_str!("schema_7.sql")),
+    (8, "tallies", include_str!("schema_8.sql")),
 ];
 
 /// The newest migration.
@@ -412,12 +415,18 @@ impl Store for SqliteStore {
         from_json(&self.texts("reading slots", query)?, "slots")
     }
 
-    fn last_slot(&self, plan: &PlanId, now: Timestamp) -> Result<Option<SlotRecord>, StoreError> {
-        let query = sqlx::query_scalar(rows::newest_slot!("body", "?3"))
+    fn newest_slots(
+        &self,
+        plan: &PlanId,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<Vec<SlotRecord>, StoreError> {
+        let query = sqlx::query_scalar(rows::newest_slot!("body", "?3", "?4"))
             .bind(now.as_second())
             .bind(rows::ahead_of(now))
-            .bind(plan.to_string());
-        Ok(self.slots_of(query)?.pop())
+            .bind(plan.to_string())
+            .bind(most);
+        self.slots_of(query)
     }
 
     fn runs(&self) -> Result<Vec<Run>, StoreError> {
@@ -636,6 +645,13 @@ impl Store for SqliteStore {
                 .map(|one| (one.location_id.clone(), one))
                 .collect()
         })
+    }
+
+    fn tallies(&self) -> Result<Vec<Tallied>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT json_object('what', what, 'subject', subject, 'outcome', outcome, 'count', count) FROM tallies",
+        );
+        from_json(&self.texts("reading counts", query)?, "tallies")
     }
 
     fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError> {

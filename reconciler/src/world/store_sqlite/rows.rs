@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
-use super::summary;
+use super::{summary, tally};
 use crate::domain::{
     Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, Outcome, PartRead,
     PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, State, StoredBundle, StoredCondition,
@@ -36,21 +36,7 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
                 .bind(at.as_second());
             run(tx, "recording a refusal", query).await
         }
-        Change::OperationBegun(operation) => {
-            let query = sqlx::query("INSERT INTO executions (operation_id, body) VALUES (?, ?)")
-                .bind(&operation.operation_id)
-                .bind(to_json(operation)?);
-            match query.execute(&mut **tx).await {
-                Ok(_) => Ok(()),
-                // One plan's operation that cannot be begun costs no other plan anything.
-                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                    Err(StoreError::OperationKnown {
-                        operation_id: operation.operation_id.clone(),
-                    })
-                }
-                Err(error) => Err(explain("recording an intent", error)),
-            }
-        }
+        Change::OperationBegun(operation) => begun(tx, operation).await,
         Change::OperationEnded {
             operation_id,
             outcome,
@@ -258,6 +244,22 @@ pub(super) async fn run(
         .map_err(|error| explain(doing, error))
 }
 
+async fn begun(tx: &mut Tx<'_>, operation: &Operation) -> Result<(), StoreError> {
+    let query = sqlx::query("INSERT INTO executions (operation_id, body) VALUES (?, ?)")
+        .bind(operation.operation_id.clone())
+        .bind(to_json(operation)?);
+    match query.execute(&mut **tx).await {
+        Ok(_) => Ok(()),
+        // One plan's operation that cannot be begun costs no other plan anything.
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            Err(StoreError::OperationKnown {
+                operation_id: operation.operation_id.clone(),
+            })
+        }
+        Err(error) => Err(explain("recording an intent", error)),
+    }
+}
+
 async fn accepted(tx: &mut Tx<'_>, bundle: &StoredBundle) -> Result<(), StoreError> {
     let roots: Vec<String> = bundle
         .roots
@@ -325,6 +327,7 @@ async fn ended(
         .bind(to_json(&operation)?)
         .bind(operation_id.to_owned());
     run(tx, "recording an outcome", query).await?;
+    tally::operation(tx, &operation).await?;
     summary::condense_operations(tx, &operation.plan_id).await
 }
 
@@ -344,6 +347,7 @@ async fn run_ended(tx: &mut Tx<'_>, ended: &Run) -> Result<(), StoreError> {
         .await
         .map_err(|error| explain("recording a run", error))?;
     if done.rows_affected() == 1 {
+        tally::backup(tx, ended).await?;
         summary::condense_runs(tx, &ended.plan_id).await
     } else {
         Err(damaged(
@@ -364,21 +368,22 @@ async fn run_changed(tx: &mut Tx<'_>, changed: &Run) -> Result<(), StoreError> {
 /// count: the slot's own record is yet to come. A run counts by whichever clock, and slots that are yet to begin do not. What a turn
 /// plans by and what a commit is refused by is this one query.
 macro_rules! newest_slot {
-    ($column:literal, $plan:literal) => {
+    ($column:literal, $plan:literal, $most:literal) => {
         concat!(
             "SELECT ",
             $column,
             " FROM slots WHERE plan_id = ",
             $plan,
             " AND first <= ?1 AND (ended_at <= ?2 OR body ->> 'outcome' <> 'missed')
-             ORDER BY first DESC, sequence DESC LIMIT 1"
+             ORDER BY first DESC, sequence DESC LIMIT ",
+            $most
         )
     };
 }
 pub(super) use newest_slot;
 
 async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError> {
-    let newest: Option<i64> = sqlx::query_scalar(newest_slot!("last", "?3"))
+    let newest: Option<i64> = sqlx::query_scalar(newest_slot!("last", "?3", "1"))
         .bind(slot.ended_at.as_second())
         .bind(ahead_of(slot.ended_at))
         .bind(slot.plan_id.as_str().to_owned())
@@ -399,6 +404,7 @@ async fn slot_ended(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError
         .bind(slot.ended_at.as_second())
         .bind(to_json(slot)?);
     run(tx, "recording a slot", query).await?;
+    tally::slots(tx, slot).await?;
     summary::join_slots(tx, &slot.plan_id).await
 }
 

@@ -72,7 +72,11 @@ impl LockFile {
     /// this process, which could not remove the file when its run ended.
     fn is_our_dead(&self, name: &str, here: &Identity) -> bool {
         self.seawall_process.as_ref().is_some_and(|process| {
-            let ended = process_mark(self.pid).as_ref() != Some(process);
+            let ended = match process_mark(self.pid) {
+                Some(mark) => mark != *process,
+                // A process that cannot be seen may be another user's, or hidden: only the kernel's word that there is none counts.
+                None => is_gone(self.pid),
+            };
             let left_behind = self.pid == std::process::id() && !guard(&LIVE).contains(name);
             self.hostname == here.hostname && (ended || left_behind)
         })
@@ -87,11 +91,15 @@ impl LockFile {
         if u64::try_from(age).is_ok_and(|age| age > STALE_AFTER.as_secs()) {
             return Some("it was not refreshed for 30 minutes");
         }
-        // Without a number there is no process to look for.
-        let pid = i32::try_from(self.pid).ok().filter(|pid| *pid > 0)?;
-        let gone = kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH);
+        let gone = is_gone(self.pid);
         (self.hostname == here.hostname && gone).then_some("its process on this host is gone")
     }
+}
+
+/// Whether the kernel knows no process of this number. Without a number there is no process to look for.
+fn is_gone(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    pid.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH))
 }
 
 /// Names of the lock files of this process that a run stands behind.

@@ -106,6 +106,16 @@ fn metrics_are_what_prometheus_accepts_and_say_what_happened() {
     let failed = backups.replace("success", "failure");
     assert_eq!(value(&third, &failed), Some(1.0), "{third}");
     service.end();
+    // A counter that began at zero again would hide what happens right after a start.
+    let service = Service::start(&world);
+    wait("it does not answer again", || {
+        send(address, "GET /readyz HTTP/1.1", "").starts_with("HTTP/1.1 200")
+    });
+    let again = scrape();
+    for (series, expected) in [(failed.as_str(), 1.0), (backups, 2.0), (restores, 1.0)] {
+        assert_eq!(value(&again, series), Some(expected), "{series}\n{again}");
+    }
+    drop(service);
 }
 
 /// A name that a dashboard or an alert asks for and nothing exposes is a panel without data, and an alert that never fires.
@@ -175,4 +185,44 @@ fn probes_tell_a_daemon_that_works_from_one_that_waits() {
     });
     assert!(get("/readyz").ends_with("\r\n\r\nok\n"));
     drop(service);
+}
+
+/// Since when a plan fails, and how often, and whether anybody works on it.
+#[test]
+fn the_status_shows_the_daemon_and_since_when_a_plan_fails() {
+    let mut world = World::new();
+    world.model["settings"]["schedules"]["daily"]["every_s"] = 2.into();
+    world.model["settings"]["schedules"]["daily"]["start_window_s"] = 1.into();
+    world.model["plans"]["bp_files"]["backup_frequency"] =
+        world.model["settings"]["schedules"]["daily"].clone();
+    world.publish();
+    let service = Service::start(&world);
+    wait("the first point is not taken", || {
+        slots(&world, "bp_files", "success") > 0
+    });
+    let said = world.expect(0, &["status"]);
+    let version = env!("CARGO_PKG_VERSION");
+    let first = said.lines().next().unwrap();
+    assert!(
+        first.starts_with(&format!("seawalld {version} (pid ")),
+        "{said}"
+    );
+    assert!(first.contains("last record 20"), "{said}");
+    std::fs::rename(world.path("live"), world.path("gone")).unwrap();
+    wait("it does not fail three times", || {
+        slots(&world, "bp_files", "failure") >= 3
+    });
+    wait("the status does not say how often", || {
+        let status = world.expect(0, &["--format", "json", "status"]);
+        status.contains(" slots in a row failed, since 20")
+    });
+    service.end();
+    let said = world.expect(0, &["status"]);
+    assert!(
+        said.starts_with("seawalld does not run; last record 20"),
+        "{said}"
+    );
+    let status = world.json(0, &["status"]);
+    assert!(status["daemon"].is_null(), "{status}");
+    assert_eq!(status["datasets"][0]["dataset_id"], "ds_files", "{status}");
 }

@@ -60,6 +60,7 @@ pub fn observed(since: Timestamp) -> Observed {
         ended_through: None,
         last_outcome: None,
         last_why: None,
+        failing: None,
         runs: vec![],
         open: vec![],
         attempts: BTreeMap::new(),

@@ -26,6 +26,7 @@ fn judged(active: &ActivePolicy, observed: &Observed, now: Timestamp) -> Status 
         expires_at: Timestamp::MAX,
         problem: None,
         receipt_key_listed: true,
+        last_recorded_at: None,
     };
     status(active, observed, &planned, &objections, &source, &[], now)
 }

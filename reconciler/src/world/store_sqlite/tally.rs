@@ -1,0 +1,63 @@
+//! Owns the counts of what ended, which a monitor reads: they are kept in the transaction of what they count, and outlive the records.
+//! The interesting functions are the ones that are called where something ends.
+
+use super::rows::{Tx, run};
+use crate::domain::{Operation, OperationKind, Outcome, Run, SlotRecord};
+use crate::store::StoreError;
+
+/// Slots that ended.
+pub(super) async fn slots(tx: &mut Tx<'_>, slot: &SlotRecord) -> Result<(), StoreError> {
+    let (plan, outcome) = (slot.plan_id.as_str(), slot.outcome.as_str());
+    add(tx, "slot", plan, outcome, slot.count).await
+}
+
+/// A backup that ended, and what it added to its locations.
+pub(super) async fn backup(tx: &mut Tx<'_>, ended: &Run) -> Result<(), StoreError> {
+    let plan = ended.plan_id.as_str();
+    add(tx, "backup", plan, ended.status.as_str(), 1).await?;
+    add(tx, "added_bytes", plan, "", ended.added_bytes).await
+}
+
+/// Another operation that ended. One whose outcome is unknown is counted when that is resolved.
+pub(super) async fn operation(tx: &mut Tx<'_>, ended: &Operation) -> Result<(), StoreError> {
+    let Some(outcome @ (Outcome::Success | Outcome::Partial | Outcome::Failure)) =
+        ended.state.outcome()
+    else {
+        return Ok(());
+    };
+    // They have the form of a check, and nothing was read: a check was late, or a recovery point is there again.
+    let is_note = ["overdue.", "found."]
+        .iter()
+        .any(|kind| ended.operation_id.starts_with(kind));
+    let plan = ended.plan_id.as_str();
+    match ended.kind {
+        OperationKind::Verify if !is_note => add(tx, "verify", plan, outcome.as_str(), 1).await,
+        OperationKind::CatchUp => add(tx, "catch_up", plan, outcome.as_str(), 1).await,
+        OperationKind::Restore => {
+            for id in &ended.dataset_ids {
+                add(tx, "restore", id.as_str(), outcome.as_str(), 1).await?;
+            }
+            Ok(())
+        }
+        // Runs are counted, not their operations.
+        OperationKind::Verify | OperationKind::Backup => Ok(()),
+    }
+}
+
+async fn add(
+    tx: &mut Tx<'_>,
+    what: &'static str,
+    subject: &str,
+    outcome: &str,
+    count: u64,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO tallies (what, subject, outcome, count) VALUES (?, ?, ?, ?)
+         ON CONFLICT (what, subject, outcome) DO UPDATE SET count = count + excluded.count",
+    )
+    .bind(what)
+    .bind(subject.to_owned())
+    .bind(outcome.to_owned())
+    .bind(i64::try_from(count).unwrap_or(i64::MAX));
+    run(tx, "counting", query).await
+}

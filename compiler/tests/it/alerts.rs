@@ -39,25 +39,30 @@ fn written(folder: &Path, environment: &str) -> Ran {
 
 #[test]
 fn promtool_accepts_the_rules_and_every_threshold_fires_on_its_side_alone() {
-    for environment in ["dev", "staging", "production"] {
+    for environment in ["dev", "production"] {
         let folder = TempDir::new().unwrap();
         let ran = written(folder.path(), environment);
         assert_eq!(ran.status, 0, "{}", ran.err);
         check(&["check", "rules", "seawall.rules.yaml"], folder.path());
         check(&["test", "rules", "seawall.rules.test.yaml"], folder.path());
-        // The tests notice a threshold that was moved.
-        let rules = folder.path().join("seawall.rules.yaml");
-        let text = fs::read_to_string(&rules).unwrap();
-        let moved = text.replace(" > 70 and", " > 71 and");
-        assert_ne!(text, moved);
-        fs::write(&rules, moved).unwrap();
-        let tested = Command::new(promtool())
-            .args(["test", "rules", "seawall.rules.test.yaml"])
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        assert!(!tested.status.success(), "{environment}");
     }
+}
+
+#[test]
+fn the_tests_of_the_rules_notice_a_threshold_that_was_moved() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(written(folder.path(), "dev").status, 0);
+    let rules = folder.path().join("seawall.rules.yaml");
+    let text = fs::read_to_string(&rules).unwrap();
+    let moved = text.replace(" > 70 and", " > 71 and");
+    assert_ne!(text, moved);
+    fs::write(&rules, moved).unwrap();
+    let tested = Command::new(promtool())
+        .args(["test", "rules", "seawall.rules.test.yaml"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(!tested.status.success());
 }
 
 #[test]

@@ -69,7 +69,8 @@ fn the_daemon_has_no_rego_no_schema_no_renderer() {
         reached.contains("rustic_core"),
         "the list is empty or wrong"
     );
-    for forbidden in ["regorus", "jsonschema", "schemars", "miette"] {
+    // `schemars` only writes the schema that `seawalld config schema` prints; it judges nothing.
+    for forbidden in ["regorus", "jsonschema", "miette"] {
         assert!(
             !reached.contains(forbidden),
             "the daemon contains {forbidden}"

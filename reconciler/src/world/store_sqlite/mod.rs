@@ -1,6 +1,7 @@
 //! Owns the SQLite form of [`Store`]: one file, one process, write-ahead log, every commit synchronised to disk. Never
 //! deletes history. The interesting function is `commit`: all changes and all receipts, or nothing.
 
+mod migrations;
 mod rows;
 mod summary;
 mod tally;
@@ -32,22 +33,8 @@ use crate::domain::{
 };
 use crate::store::{ReceiptLine, Store, StoreError};
 use crate::world::random;
+use migrations::{MIGRATIONS, SCHEMA_VERSION};
 use rows::{damaged, from_json, instant, number, unusable};
-
-/// Every migration in order. A migration that was released is never edited: an existing state is upgraded by the ones after.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
-    (1, "first", include_str!("schema.sql")),
-    (2, "memory of checks", include_str!("schema_2.sql")),
-    (3, "slots of a wrong clock", include_str!("schema_3.sql")),
-    (4, "bounded questions", include_str!("schema_4.sql")),
-    (5, "suspensions", include_str!("schema_5.sql")),
-    (6, "pages of points", include_str!("schema_6.sql")),
-    (7, "old records", include_str!("schema_7.sql")),
-    (8, "tallies", include_str!("schema_8.sql")),
-];
-
-/// The newest migration.
-const SCHEMA_VERSION: u64 = MIGRATIONS.len() as u64;
 
 /// The store in one SQLite file.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::meter;
 use super::table::{Colour, Table, coloured};
 use super::{Format, json, print};
 use crate::api::{OperationState, OperationView};
-use crate::control::doctor::Finding;
+use crate::control::doctor::{Finding, Level};
 use crate::control::execute::Done;
 use crate::control::overview::Preview;
 use crate::control::restore::Restored;
@@ -68,7 +68,7 @@ fn of_outcome(word: &str) -> Option<Colour> {
     match word {
         "success" | "succeeded" | "ok" => Some(Colour::Green),
         "failure" | "failed" | "FAIL" => Some(Colour::Red),
-        "partial" | "unknown" | "missed" | "running" => Some(Colour::Yellow),
+        "partial" | "unknown" | "missed" | "running" | "WARN" => Some(Colour::Yellow),
         _ => None,
     }
 }
@@ -486,7 +486,7 @@ pub fn findings(findings: &[Finding], format: Format) -> Shown {
     let mut table = Table::new(&["", "subject", "code", "found"]).coloured(0, of_outcome);
     for finding in findings {
         table.row(vec![
-            if finding.ok { "ok" } else { "FAIL" }.to_owned(),
+            finding.level.as_str().to_owned(),
             finding.subject.clone(),
             finding
                 .code
@@ -496,7 +496,8 @@ pub fn findings(findings: &[Finding], format: Format) -> Shown {
         ]);
     }
     print(&table.text())?;
-    for finding in findings.iter().filter(|finding| !finding.ok) {
+    let unwell = |finding: &&Finding| finding.level != Level::Ok;
+    for finding in findings.iter().filter(unwell) {
         print(&format!("help: {}: {}", finding.subject, finding.help))?;
     }
     Ok(())

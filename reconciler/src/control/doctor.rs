@@ -1,12 +1,14 @@
 //! Owns the check-up: configuration, git, trust, locations, keys, connectors and store, each with advice. Changes nothing.
 //! The interesting function is [`examine`].
 
+mod ahead;
 mod promises;
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use contract::code::{self, Code};
+use contract::id::DatasetId;
 use serde::{Deserialize, Serialize};
 
 use super::policy;
@@ -21,13 +23,38 @@ use crate::world::{clock, keys, secret};
 /// A look at one source ends after this time: a check-up is watched by a person.
 const SOURCE_DEADLINE: Duration = Duration::from_secs(20);
 
+/// How serious a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// It is well.
+    Ok,
+    /// It works now and will not for long, or not in a disaster.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+impl Level {
+    /// The word in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "WARN",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
 /// One thing that was looked at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Finding {
     /// What: `git`, `location loc_a` …
     pub subject: String,
-    /// Whether it is well.
+    /// False for a failure.
     pub ok: bool,
+    /// How serious it is.
+    pub level: Level,
     /// Its code when it is not.
     pub code: Option<Code>,
     /// What was found.
@@ -40,6 +67,7 @@ fn well(subject: impl Into<String>, told: impl Into<String>) -> Finding {
     Finding {
         subject: subject.into(),
         ok: true,
+        level: Level::Ok,
         code: None,
         told: told.into(),
         help: String::new(),
@@ -50,9 +78,19 @@ fn ill(subject: impl Into<String>, failure: Failure) -> Finding {
     Finding {
         subject: subject.into(),
         ok: false,
+        level: Level::Fail,
         code: Some(failure.code),
         told: failure.message,
         help: failure.help,
+    }
+}
+
+/// What an operator should see to before it fails.
+fn warning(subject: impl Into<String>, failure: Failure) -> Finding {
+    Finding {
+        ok: true,
+        level: Level::Warn,
+        ..ill(subject, failure)
     }
 }
 
@@ -90,6 +128,7 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
             Err(failure) => ill("tcp", failure),
         });
     }
+    let mut largest: Option<(u64, DatasetId)> = None;
     for (id, binding) in &daemon.config.datasets {
         let subject = format!("dataset {id}");
         let order = Order::Examine {
@@ -115,6 +154,7 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
         }
         findings.push(match seen.bytes {
             Observation::Known { value, .. } => {
+                largest = largest.max(Some((value, id.clone())));
                 let size = crate::words::bytes(value);
                 well(subject, format!("{} source of {size}", binding.kind()))
             }
@@ -136,6 +176,7 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
             ),
         });
     }
+    findings.extend(ahead::lacks_room(&daemon.config, largest));
     findings
 }
 
@@ -166,6 +207,7 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
                 )
             });
             findings.extend(promises::broken(&daemon.config, &followed.active));
+            findings.extend(ahead::expires_soon(&followed, clock::now()));
             if let Some(why) = status::unheeded(&followed.active.model) {
                 let help = "keep that by other means, or take it out of the policy";
                 let failure = Failure::new(code::POLICY_UNHEEDED, why, help);
@@ -187,7 +229,8 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whatever makes `status` red under the policy that would be followed is a failure here too, once.
+/// Whatever makes `status` red under the policy that would be followed is a failure here too, once, and so is what cannot be seen.
+/// What will probably pass is a warning.
 fn status_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
     let judged = policy::peek(daemon, clock::now())
         .and_then(|followed| overview::observe_and_plan(daemon, followed, clock::now()))
@@ -196,11 +239,13 @@ fn status_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
     let Ok(status) = judged else { return };
     let plans = status.plans.iter().map(|plan| &plan.condition);
     for condition in status.whole.iter().chain(plans) {
-        let Some(code) = condition
-            .code
-            .filter(|_| condition.condition == Word::Stalled)
-        else {
+        let Some(code) = condition.code else {
             continue;
+        };
+        let finding: fn(String, Failure) -> Finding = match condition.condition {
+            Word::Stalled | Word::Unknown => ill,
+            Word::Waiting => warning,
+            Word::Ready | Word::Reconciling => continue,
         };
         let subject = match &condition.plan_id {
             Some(plan_id) => format!("plan {plan_id}"),
@@ -212,7 +257,7 @@ fn status_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
         };
         if !findings.iter().any(known) {
             let help = format!("`seawall explain {code}` says what to do");
-            findings.push(ill(subject, Failure::new(code, &condition.why, help)));
+            findings.push(finding(subject, Failure::new(code, &condition.why, help)));
         }
     }
 }

@@ -10,6 +10,7 @@ mod clock;
 mod collapse;
 mod crash;
 mod damage;
+mod doctor;
 mod doubt;
 mod dump;
 mod https;

@@ -416,11 +416,11 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
 
 /// The status, by the daemon if one runs. One that cannot answer is no reason to show nothing.
 fn standing(config: Config, format: Format) -> Result<u8, Failure> {
-    let told = Client::reach(&config.socket_path()).and_then(|client| {
+    let answer = Client::reach(&config.socket_path()).and_then(|client| {
         let status = client.status().ok()?;
         Some((status, client.operations().unwrap_or_default()))
     });
-    if let Some((status, operations)) = told {
+    if let Some((status, operations)) = answer {
         show::status(&status, format)?;
         if format == Format::Human {
             show::under_way(&operations)?;

@@ -27,14 +27,15 @@ pub fn colours(stream: &impl IsTerminal) -> bool {
 
 /// How wide a line may be: as the terminal is, within limits; a pipe or a file has none of its own.
 fn width() -> usize {
-    let told = std::env::var("COLUMNS")
+    let variable = std::env::var("COLUMNS")
         .ok()
         .and_then(|columns| columns.parse().ok());
     let terminal = || {
         let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
         Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
     };
-    told.or_else(terminal)
+    variable
+        .or_else(terminal)
         .unwrap_or(WIDTH)
         .clamp(NARROWEST, WIDTH)
 }

@@ -12,7 +12,7 @@ pub const PLACEHOLDER: &str = "TODO";
 #[derive(Debug, Default)]
 pub struct Places {
     fields: BTreeMap<String, (usize, usize)>,
-    /// Fields that nobody filled in yet.
+    /// Fields that still hold the placeholder.
     pub placeholders: Vec<String>,
 }
 

@@ -2,23 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::service::{Service, slots, wait};
 use super::tcp::{TOKEN, configured, free, send};
-use super::world::World;
-
-/// Where `scripts/setup` puts it.
-fn promtool() -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
-    cache.join("seawall/promtool/usr/bin/promtool")
-}
+use super::world::{World, installed};
 
 /// What `promtool check metrics` says; nothing when all is well.
 fn judged(metrics: &str) -> String {
-    let mut child = Command::new(promtool())
+    let mut child = Command::new(installed("promtool/usr/bin/promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -7,7 +7,7 @@ use contract::digest::Digest;
 use rstest::rstest;
 use serde_json::Value;
 
-use super::world::{World, key, root};
+use super::world::{World, installed, key, root};
 
 /// `SEAWALL_WRITE_DOCS=1` writes it anew.
 #[test]
@@ -32,8 +32,6 @@ fn schema() -> PathBuf {
 
 /// What an editor finds with the schema: an independent implementation reads it.
 fn found_by_the_schema(configuration: &Path) -> usize {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
     let program = "import json, sys, yaml, jsonschema_rs
 schema = json.load(open(sys.argv[1]))
 jsonschema_rs.meta.validate(schema)
@@ -43,7 +41,7 @@ def read(value):
     if isinstance(value, list): return [read(one) for one in value]
     return int(value) if value.isdigit() else {'true': True, 'false': False}.get(value, value)
 print(len(list(jsonschema_rs.Draft202012Validator(schema).iter_errors(read(value)))))";
-    let ran = Command::new(cache.join("seawall/schemathesis/bin/python"))
+    let ran = Command::new(installed("schemathesis/bin/python"))
         .args(["-c", program])
         .arg(schema())
         .arg(configuration)

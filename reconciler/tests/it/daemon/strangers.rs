@@ -3,21 +3,12 @@
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
 use super::service::{Service, slots, wait};
-use super::world::World;
-
-/// Where `scripts/setup` puts it.
-fn schemathesis() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
-        PathBuf::from,
-    );
-    cache.join("seawall/schemathesis/bin/schemathesis")
-}
+use super::world::{World, installed};
 
 /// Generators speak TCP: whatever comes to a port of this machine goes to the socket.
 fn forward(socket: &Path) -> u16 {
@@ -58,7 +49,7 @@ fn every_answer_is_as_described() {
     });
     let port = forward(&world.path("state/seawalld.sock"));
     let url = format!("http://127.0.0.1:{port}");
-    let run = Command::new(schemathesis())
+    let run = Command::new(installed("schemathesis/bin/schemathesis"))
         .args(["run", &format!("{url}/v1/openapi.json"), "--url", &url])
         .args(["--checks", "all", "--workers", "2", "--max-examples", "25"])
         .args(["--phases", "examples,coverage,fuzzing"])

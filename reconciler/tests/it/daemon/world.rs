@@ -98,6 +98,13 @@ pub fn key(name: &str) -> PrivateKey {
     PrivateKey::from_seed(Digest::of(name.as_bytes()).as_bytes())
 }
 
+/// A tool that `scripts/setup` installs in the cache folder.
+pub fn installed(tool: &str) -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
+    cache.join("seawall").join(tool)
+}
+
 pub struct World {
     folder: tempfile::TempDir,
     pub model: Value,

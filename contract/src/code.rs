@@ -232,6 +232,7 @@ codes! {
     SOURCE_COLLAPSED = 1028 "source-collapsed" "a source is not the one that the recovery point before showed, or is nearly gone";
     LOCATIONS_SHARE_DEVICE = 1029 "locations-share-device" "locations of different fault domains are on one device";
     IMMUTABILITY_UNENFORCED = 1030 "immutability-unenforced" "policy calls a location immutable, and nothing there refuses deletes";
+    CHANNEL_UNBOUND = 1031 "channel-unbound" "the configuration does not bind a notification channel of the policy";
 
     // 11 execute
     DEADLINE_PASSED = 1101 "deadline-passed" "an effect took longer than its deadline allows";
@@ -275,6 +276,7 @@ codes! {
     API_UNREACHABLE = 1216 "api-unreachable" "the running daemon does not answer on its socket";
     API_REFUSED = 1217 "api-refused" "the running daemon does not take the request";
     TCP_UNUSABLE = 1218 "tcp-unusable" "the daemon cannot answer on TCP as it is configured";
+    NOTIFICATION_FAILED = 1219 "notification-failed" "a notification channel takes no messages";
 
     // 13 store
     STORE_LOCKED = 1301 "store-locked" "another process holds the state store";

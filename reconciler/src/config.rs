@@ -1,7 +1,7 @@
 //! Owns `seawalld.yaml`: what policy must not know, such as paths, keys and the pinned trust root. Never holds a policy
 //! number, and never opens what it names. The interesting function is [`parse`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use contract::code::{self, Code};
 use contract::digest::Digest;
 use contract::duration::Seconds;
-use contract::id::{DatasetId, EnvironmentId, Kid, LocationId, ReconcilerId};
+use contract::id::{ChannelId, DatasetId, EnvironmentId, Kid, LocationId, ReconcilerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use crate::world::access::SOCKET;
+use crate::world::channel::ChannelBinding;
 use crate::world::connector::Binding;
 
 use faults::Fault;
@@ -82,6 +83,14 @@ pub struct Config {
     #[serde(default)]
     #[schemars(with = "BTreeMap<schema::Id, Binding>")]
     pub datasets: BTreeMap<DatasetId, Binding>,
+    /// Where notifications go, by the channel's id in the policy.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<schema::Id, ChannelBinding>")]
+    pub channels: BTreeMap<ChannelId, ChannelBinding>,
+    /// Channels that are also sent every backup and restore that ended; not a pager.
+    #[serde(default)]
+    #[schemars(with = "BTreeSet<schema::Id>")]
+    pub completions: BTreeSet<ChannelId>,
     /// Where strangers may ask; at the socket in the state folder alone when absent.
     #[serde(default)]
     pub tcp: Option<Tcp>,

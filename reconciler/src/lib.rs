@@ -1,6 +1,7 @@
 //! Makes reality match an accepted bundle and keeps the evidence; the binary is `seawalld`. [`plan`](plan::plan) and
 //! [`review`](review::review) are pure, as is [`operation`]; effects are in [`control`], [`cli`] and [`world`].
 
+pub mod alert;
 pub mod api;
 pub mod cli;
 pub mod collapse;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use contract::code::{self, Code};
 use contract::duration::Seconds;
-use contract::id::{BackupId, DatasetId, PlanId, TierId};
+use contract::id::{BackupId, DatasetId, LocationId, PlanId, TierId};
 use contract::model::BackupPlan;
 use contract::seal::Standing;
 use jiff::Timestamp;
@@ -86,6 +86,25 @@ pub struct PlanStatus {
     /// When its next run is due.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_due: Option<Timestamp>,
+    /// Everything that is wrong with it, the worst first; `condition` shows the first of them.
+    #[serde(default)]
+    pub problems: Vec<PlanProblem>,
+}
+
+/// One thing that is wrong with a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlanProblem {
+    /// How it counts.
+    pub condition: Word,
+    /// Its code.
+    #[schema(value_type = String)]
+    pub code: Code,
+    /// In words.
+    pub why: String,
+    /// The location, where it is about one.
+    #[schema(value_type = Option<crate::schema::Id>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location_id: Option<LocationId>,
 }
 
 /// How well one dataset is protected.
@@ -144,6 +163,8 @@ pub struct Source {
     pub receipt_key_listed: bool,
     /// When the newest receipt was made.
     pub last_recorded_at: Option<Timestamp>,
+    /// What is wrong with notification channels: the code and why.
+    pub channels: Vec<(Code, String)>,
 }
 
 /// How everything stands.
@@ -232,9 +253,11 @@ pub fn status(
     };
     let plans: Vec<PlanStatus> = own::plans(active)
         .map(|(plan_id, policy)| {
-            let (condition, code, why) = judging.of_plan(plan_id, policy);
+            let judged = judging.of_plan(plan_id, policy);
+            let (condition, code, why) = headline(&judged);
             PlanStatus {
                 condition: condition_of(Some(plan_id), condition, code, why, before, now),
+                problems: problems(judged),
                 newest: judging.newest.of_plan(policy).map(|run| told(run, now)),
                 rpo_s: objective::strictest(active, policy),
                 next_due: plan
@@ -338,6 +361,9 @@ fn whole_of(judging: &Judging<'_>, source: &Source, before: &[StoredCondition]) 
     if let Some(why) = own::unheeded(&active.model) {
         add(Word::Waiting, code::POLICY_UNHEEDED, why);
     }
+    for (code, why) in &source.channels {
+        add(Word::Waiting, *code, why.clone());
+    }
     for (code, why) in own::unprotected(active) {
         add(Word::Stalled, code, why);
     }
@@ -411,7 +437,68 @@ pub fn stored(status: &Status) -> Vec<StoredCondition> {
     all
 }
 
-type Judgement = (Word, Option<Code>, String);
+/// One thing that holds for a plan.
+struct Judgement {
+    word: Word,
+    code: Option<Code>,
+    why: String,
+    location: Option<LocationId>,
+}
+
+impl Judgement {
+    fn new(word: Word, code: Code, why: String) -> Self {
+        Self {
+            word,
+            code: Some(code),
+            why,
+            location: None,
+        }
+    }
+
+    /// Work that is due or under way.
+    fn work(why: String) -> Self {
+        Self {
+            word: Word::Reconciling,
+            code: None,
+            why,
+            location: None,
+        }
+    }
+
+    fn at(self, location: &LocationId) -> Self {
+        Self {
+            location: Some(location.clone()),
+            ..self
+        }
+    }
+}
+
+/// The worst of what holds for a plan, and the others after it.
+fn headline(judged: &[Judgement]) -> (Word, Option<Code>, String) {
+    let Some((worst, others)) = judged.split_first() else {
+        return (Word::Ready, None, "as policy requires".to_owned());
+    };
+    let others = others.iter().map(|it| {
+        let code = it.code.map(|code| format!("[{code}] ")).unwrap_or_default();
+        format!("; {code}{}", it.why)
+    });
+    let why = std::iter::once(worst.why.clone()).chain(others).collect();
+    (worst.word, worst.code, why)
+}
+
+fn problems(judged: Vec<Judgement>) -> Vec<PlanProblem> {
+    let judged = judged.into_iter();
+    judged
+        .filter_map(|it| {
+            Some(PlanProblem {
+                condition: it.word,
+                code: it.code?,
+                why: it.why,
+                location_id: it.location,
+            })
+        })
+        .collect()
+}
 
 /// What the conditions are derived from.
 struct Judging<'a> {
@@ -465,29 +552,21 @@ impl Judging<'_> {
             .collect()
     }
 
-    fn of_plan(&self, plan_id: &PlanId, policy: &BackupPlan) -> Judgement {
+    /// Everything that holds for a plan, the worst first.
+    fn of_plan(&self, plan_id: &PlanId, policy: &BackupPlan) -> Vec<Judgement> {
         let mut all = self.stalls(plan_id, policy);
         match self.observed.plans.get(plan_id) {
             // What stalls a plan may be why it was never observed.
             None if !all.is_empty() => {}
             None => {
                 let why = "it was never observed".to_owned();
-                all.push((Word::Unknown, Some(code::NEVER_PROTECTED), why));
+                all.push(Judgement::new(Word::Unknown, code::NEVER_PROTECTED, why));
             }
             Some(seen) => all.extend(self.seen(plan_id, policy, seen)),
         }
         // Of equal words the first is shown first.
-        all.sort_by_key(|(word, _, _)| std::cmp::Reverse(severity(*word)));
-        let mut all = all.into_iter();
-        let Some((word, code, why)) = all.next() else {
-            return (Word::Ready, None, "as policy requires".to_owned());
-        };
-        let others = all.map(|(_, code, why)| {
-            let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
-            format!("; {code}{why}")
-        });
-        let why = std::iter::once(why).chain(others).collect();
-        (word, code, why)
+        all.sort_by_key(|it| std::cmp::Reverse(severity(it.word)));
+        all
     }
 
     /// What needs a person whatever was seen.
@@ -495,53 +574,36 @@ impl Judging<'_> {
         let planned = self.plan.stalled.iter();
         let mut all: Vec<Judgement> = planned
             .filter(|stall| stall.plan_id == *plan_id)
-            .map(|stall| (Word::Stalled, Some(stall.code), stall.why.clone()))
+            .map(|stall| Judgement::new(Word::Stalled, stall.code, stall.why.clone()))
             .collect();
         for objection in self.objections {
             if objection.plan_id == *plan_id && objection.is_about_a_step() {
                 let why = objection.to_string();
-                all.push((Word::Stalled, Some(code::PLAN_OBJECTION), why));
+                all.push(Judgement::new(Word::Stalled, code::PLAN_OBJECTION, why));
             }
         }
         let missed = self
             .newest
             .missed(self.active, self.observed, policy, self.now);
         if let Some(why) = missed {
-            all.push((Word::Stalled, Some(code::RPO_MISSED), why));
+            all.push(Judgement::new(Word::Stalled, code::RPO_MISSED, why));
         }
         all
     }
 
     /// What the plan's points, runs and copies say.
     fn seen(&self, plan_id: &PlanId, policy: &BackupPlan, seen: &PlanObserved) -> Vec<Judgement> {
-        let mut all = Vec::new();
-        let mut add = |word, code, why: String| all.push((word, Some(code), why));
-        for (location, state) in &seen.copies {
-            match state {
-                Observation::Known {
-                    value: CopyState::Quarantined { why },
-                    ..
-                } => add(
-                    Word::Stalled,
-                    code::LOCATION_QUARANTINED,
-                    format!("location `{location}`: {why}"),
-                ),
-                Observation::Unknown { why } => add(
-                    Word::Unknown,
-                    code::LOCATION_UNKNOWN,
-                    format!("location `{location}`: {why}"),
-                ),
-                Observation::Known { .. } | Observation::Absent { .. } => {}
-            }
-        }
+        let mut all: Vec<Judgement> = seen.copies.iter().filter_map(of_copy).collect();
         let newest = seen.newest_point(self.now);
         if let Some((location, damaged)) = seen.irreparable().next() {
             let why = format!(
                 "location `{location}` holds {} that no other location can replace",
                 count(damaged as u64, "damaged object")
             );
-            add(Word::Waiting, code::LOCATION_DAMAGED, why);
+            let damaged = Judgement::new(Word::Waiting, code::LOCATION_DAMAGED, why);
+            all.push(damaged.at(location));
         }
+        let mut add = |word, code, why: String| all.push(Judgement::new(word, code, why));
         if newest.is_some_and(Run::is_suspect) {
             let why = "the newest recovery point is damaged".to_owned();
             add(Word::Stalled, code::POINT_SUSPECT, why);
@@ -592,13 +654,13 @@ impl Judging<'_> {
                 open.started_at,
                 open.deadline
             );
-            all.push((Word::Waiting, Some(code::RUN_OVERRAN), why));
+            all.push(Judgement::new(Word::Waiting, code::RUN_OVERRAN, why));
         }
         for open in running().filter(|open| !self.overruns(open)) {
             let why = format!("{} running since {}", open.kind.as_str(), open.started_at);
-            all.push((Word::Reconciling, None, why));
+            all.push(Judgement::work(why));
         }
-        all.extend(due().map(|due| (Word::Reconciling, None, due.reason.clone())));
+        all.extend(due().map(|due| Judgement::work(due.reason.clone())));
         all
     }
 
@@ -611,6 +673,20 @@ impl Judging<'_> {
     fn is_running(&self, open: &Operation) -> bool {
         open.state == State::Running && self.observed.running == Some(open.epoch)
     }
+}
+
+/// What is wrong with a copy at a location.
+fn of_copy((location, state): (&LocationId, &Observation<CopyState>)) -> Option<Judgement> {
+    let (word, code, why) = match state {
+        Observation::Known {
+            value: CopyState::Quarantined { why },
+            ..
+        } => (Word::Stalled, code::LOCATION_QUARANTINED, why),
+        Observation::Unknown { why } => (Word::Unknown, code::LOCATION_UNKNOWN, why),
+        Observation::Known { .. } | Observation::Absent { .. } => return None,
+    };
+    let why = format!("location `{location}`: {why}");
+    Some(Judgement::new(word, code, why).at(location))
 }
 
 /// Since when, how often and why slots end without success.

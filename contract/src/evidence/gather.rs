@@ -157,7 +157,8 @@ impl Gathered {
             | DecisionType::Approval
             | DecisionType::ConfigurationChange
             | DecisionType::ValidationError
-            | DecisionType::Suspension => {}
+            | DecisionType::Suspension
+            | DecisionType::Notification => {}
         }
     }
 

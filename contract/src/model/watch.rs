@@ -117,3 +117,15 @@ pub enum Medium {
     /// Another program.
     Webhook,
 }
+
+impl Medium {
+    /// As policy writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Chat => "chat",
+            Self::Paging => "paging",
+            Self::Webhook => "webhook",
+        }
+    }
+}

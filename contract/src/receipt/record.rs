@@ -84,6 +84,8 @@ pub enum DecisionType {
     Adoption,
     /// A plan was suspended or resumed.
     Suspension,
+    /// A channel took a message about alerts, or an operator acknowledged one.
+    Notification,
 }
 
 impl DecisionType {
@@ -108,7 +110,8 @@ impl DecisionType {
             | Self::ConfigurationChange
             | Self::ValidationError
             | Self::Adoption
-            | Self::Suspension => false,
+            | Self::Suspension
+            | Self::Notification => false,
         }
     }
 }

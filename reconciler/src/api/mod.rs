@@ -9,7 +9,7 @@ pub mod server;
 
 pub use openapi::document;
 
-use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use contract::id::{BackupId, ChannelId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -80,6 +80,20 @@ pub enum Asked {
         /// The plan.
         #[schema(value_type = crate::schema::Id)]
         plan_id: PlanId,
+    },
+    /// Take an alert on: no further channel is notified of it, unless it becomes worse.
+    AcknowledgeAlert {
+        /// Which one.
+        #[schema(min_length = 1, max_length = 600)]
+        alert_id: String,
+        /// Why, or who does something about it.
+        note: String,
+    },
+    /// Send a test message to a notification channel.
+    TestChannel {
+        /// The channel.
+        #[schema(value_type = crate::schema::Id)]
+        channel_id: ChannelId,
     },
     /// Check configuration, git, trust, locations, keys, sources and store.
     Doctor {},

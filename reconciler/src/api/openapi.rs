@@ -25,6 +25,7 @@ use crate::control::restore::Point;
         server::points,
         server::point,
         server::receipts,
+        server::alerts,
         server::look_at_source,
         server::operations,
         server::ask,

@@ -1,16 +1,17 @@
 //! Owns what the API shows of plans, slots, recovery points and receipts: values of its own, so that what is stored can change and
 //! what clients read stays. Holds nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use contract::code::Code;
 use contract::duration::Seconds;
-use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use contract::id::{AlertId, BackupId, ChannelId, DatasetId, LocationId, PlanId};
 use contract::model;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{Run, RunStatus, SlotRecord, Verification};
+use crate::domain::{AlertRecord, Run, RunStatus, Severity, SlotRecord, Verification};
 use crate::schema::{Id, PointId};
 use crate::status::PlanStatus;
 
@@ -205,6 +206,62 @@ impl From<Run> for RecoveryPoint {
             added_bytes: run.added_bytes,
             overran: run.overran,
             error: run.error,
+        }
+    }
+}
+
+/// An alert that is active, or of which a channel has to hear that it is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlertView {
+    /// The same problem has the same id.
+    pub alert_id: String,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// Its code.
+    #[schema(value_type = String)]
+    pub code: Code,
+    /// What it is about.
+    pub subject: String,
+    /// What is wrong.
+    pub summary: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// Since when it does not hold any more.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub cleared_at: Option<Timestamp>,
+    /// Who took it on.
+    pub acknowledged_by: Option<String>,
+    /// In that person's words.
+    pub note: Option<String>,
+    /// The alert policies that watch it.
+    #[schema(value_type = Vec<Id>)]
+    pub alert_policies: BTreeSet<AlertId>,
+    /// The channels that were notified, and when.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub notified: BTreeMap<ChannelId, Timestamp>,
+}
+
+impl From<AlertRecord> for AlertView {
+    fn from(record: AlertRecord) -> Self {
+        let (acknowledged_by, note) = match record.taken {
+            Some(taken) => (Some(taken.actor), Some(taken.note)),
+            None => (None, None),
+        };
+        let alert = record.alert;
+        let notified = record.notified.into_iter();
+        Self {
+            alert_id: alert.alert_id,
+            severity: alert.severity,
+            code: alert.code,
+            subject: alert.subject,
+            summary: alert.summary,
+            since: record.since,
+            cleared_at: record.cleared_at,
+            acknowledged_by,
+            note,
+            alert_policies: alert.policies,
+            notified: notified.map(|(id, it)| (id, it.at)).collect(),
         }
     }
 }

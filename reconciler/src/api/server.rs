@@ -28,7 +28,9 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use utoipa::IntoParams;
 
-use super::resources::{OperationEvent, Page, PlanView, ReceiptView, RecoveryPoint, SlotView};
+use super::resources::{
+    AlertView, OperationEvent, Page, PlanView, ReceiptView, RecoveryPoint, SlotView,
+};
 use super::{Ask, OperationState, OperationView, Problem, openapi};
 use crate::failure::Failure;
 use crate::schema::Id;
@@ -88,6 +90,8 @@ pub trait Handler: Send + Sync + 'static {
     async fn point(self: Arc<Self>, id: BackupId) -> Result<Option<RecoveryPoint>, Failure>;
     /// Receipts from a number on.
     async fn receipts(self: Arc<Self>, from: u64, most: u32) -> Result<Vec<ReceiptView>, Failure>;
+    /// Alerts that are active, or of which a channel has to hear that they are over.
+    async fn alerts(self: Arc<Self>) -> Result<Vec<AlertView>, Failure>;
     /// The metrics in Prometheus' text format.
     async fn metrics(self: Arc<Self>) -> Result<String, Failure>;
     /// Fails when the store cannot be read any more.
@@ -141,6 +145,7 @@ pub(super) fn reads() -> Router<Shared> {
         .route("/v1/recovery-points", get(points))
         .route("/v1/recovery-points/{backup_id}", get(point))
         .route("/v1/receipts", get(receipts))
+        .route("/v1/alerts", get(alerts))
         .route("/v1/operations", get(operations))
         .route("/v1/operations/{id}", get(operation))
         .route("/v1/operations/{id}/events", get(events))
@@ -432,6 +437,13 @@ pub(super) async fn receipts(
         ))
     };
     shown(paged.await)
+}
+
+/// Alerts that are active, the most urgent first, and those of which a channel has to hear that they are over.
+#[utoipa::path(get, path = "/v1/alerts", tag = "monitoring",
+    responses((status = 200, body = Vec<AlertView>), (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn alerts(State(handler): State<Shared>) -> Response {
+    shown(handler.alerts().await)
 }
 
 /// Looks at the published policy now, and not at the next interval.

@@ -9,9 +9,10 @@ use crate::api::Asked;
 use crate::api::client::Client;
 use crate::config::Config;
 use crate::control::{
-    Daemon, acceptance, doctor, locations, operate, restore, source, suspension, timekeeping,
+    Daemon, acceptance, doctor, locations, notify, operate, restore, source, suspension,
+    timekeeping,
 };
-use crate::domain::Suspension;
+use crate::domain::{AlertRecord, Suspension};
 use crate::failure::Failure;
 use crate::world::clock;
 
@@ -66,6 +67,15 @@ pub(super) fn carry_out(config: Config, asked: Asked, format: Format) -> Result<
                 by.whoever(&asked, |daemon| suspension::resume(daemon, plan_id))?;
             show::suspension(&resumed, false, format).map(|()| 0)
         }
+        Asked::AcknowledgeAlert { alert_id, note } => {
+            let alert: AlertRecord =
+                by.whoever(&asked, |daemon| notify::acknowledge(daemon, alert_id, note))?;
+            show::alerts(&[alert], format).map(|()| 0)
+        }
+        Asked::TestChannel { channel_id } => {
+            by.whoever(&asked, |daemon| notify::test(daemon, channel_id))?;
+            print(&format!("channel `{channel_id}` took a test message")).map(|()| 0)
+        }
         Asked::Doctor {} => {
             let findings = by.whoever(&asked, |daemon| Ok(doctor::examine(daemon)))?;
             show::findings(&findings, format)?;
@@ -97,7 +107,7 @@ impl By {
         let mut line = Line::new();
         let begun = |id: &str| {
             if is_human {
-                tracing::info!(
+                tracing::info!(event = "request_sent", 
                     "the running daemon does it as `{id}`; Ctrl-C leaves it running, `seawalld cancel {id}` ends it"
                 );
             }

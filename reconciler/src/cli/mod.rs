@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use contract::duration::Seconds;
 use contract::hidden;
-use contract::id::{BackupId, DatasetId, LocationId, PlanId};
+use contract::id::{BackupId, ChannelId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ use crate::api::{Asked, OperationView};
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
-use crate::control::{Daemon, operate, overview, timekeeping};
+use crate::control::{Daemon, notify, operate, overview, timekeeping};
 use crate::failure::Failure;
 use crate::service;
 use crate::world::cancel::Cancel;
@@ -88,6 +88,11 @@ enum Command {
         /// Only this plan
         #[arg(long)]
         plan: Option<PlanId>,
+    },
+    /// List alerts that are active, acknowledge one, or test a notification channel
+    Alerts {
+        #[command(subcommand)]
+        command: Option<AlertsCommand>,
     },
     /// Take a recovery point of a plan now
     Backup {
@@ -177,6 +182,23 @@ enum LocationCommand {
     Adopt {
         /// The location
         location: LocationId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AlertsCommand {
+    /// Take an alert on: no further channel is notified of it, unless it becomes worse. Leaves a receipt
+    Ack {
+        /// The alert, as `alerts` and its notifications name it
+        alert: String,
+        /// What is done about it, for the receipt
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Send a test message to a channel, and wait until its receiver has taken it
+    Test {
+        /// The channel
+        channel: ChannelId,
     },
 }
 
@@ -282,7 +304,7 @@ fn logs(format: Format, wanted: &str) {
         .with_ansi(table::colours(&std::io::stderr()));
     let _ = match format {
         Format::Human => builder.compact().try_init(),
-        Format::Json => builder.json().try_init(),
+        Format::Json => builder.json().flatten_event(true).try_init(),
     };
 }
 
@@ -310,9 +332,9 @@ impl std::io::Write for Plain {
     }
 }
 
-/// The child processes log as their parent does.
+/// A worker logs for its parent, which reads the lines and logs them as its own.
 pub fn child_logs() {
-    logs(Format::Human, LOGGED);
+    logs(Format::Json, LOGGED);
 }
 
 fn tell(failure: &Failure, format: Format) {
@@ -357,6 +379,7 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             let slots = daemon.store.slots(plan.as_ref())?;
             show::slots(&slots, format).map(|()| 0)
         }
+        Command::Alerts { command } => alerts(config()?, command.as_ref(), format),
         Command::Backup { plan } => {
             let plan_id = plan.clone();
             asked::carry_out(config()?, Asked::Backup { plan_id }, format)
@@ -412,6 +435,24 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Man { out } => manual::man(out),
         Command::Doctor => asked::carry_out(config()?, Asked::Doctor {}, format),
     }
+}
+
+/// Lists alerts, or does something about one.
+fn alerts(config: Config, command: Option<&AlertsCommand>, format: Format) -> Result<u8, Failure> {
+    let asked = match command {
+        None => {
+            let alerts = notify::shown(&reading(config)?)?;
+            return show::alerts(&alerts, format).map(|()| 0);
+        }
+        Some(AlertsCommand::Ack { alert, note }) => Asked::AcknowledgeAlert {
+            alert_id: alert.clone(),
+            note: note.clone(),
+        },
+        Some(AlertsCommand::Test { channel }) => Asked::TestChannel {
+            channel_id: channel.clone(),
+        },
+    };
+    asked::carry_out(config, asked, format)
 }
 
 /// The status, by the daemon if one runs. One that cannot answer is no reason to show nothing.
@@ -604,7 +645,7 @@ fn stop_on_signal() -> Result<Cancel, Failure> {
         )
     };
     signals::when_asked_to_end(&signals::ASKING, move || {
-        tracing::info!("asked to end");
+        tracing::info!(event = "stopping", "asked to end");
         asked.cancel();
     })
     .map_err(failed)?;
@@ -612,8 +653,11 @@ fn stop_on_signal() -> Result<Cancel, Failure> {
 }
 
 fn forever(config: Config) -> Result<u8, Failure> {
-    service::run(Daemon::open(config, stop_on_signal()?)?)?;
-    tracing::info!("ended as asked");
+    let daemon = Daemon::open(config, stop_on_signal()?)?;
+    let (environment, reconciler) = (&daemon.config.environment, &daemon.config.reconciler_id);
+    tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), %environment, %reconciler, config = %daemon.config.file.display(), "seawalld runs");
+    service::run(daemon)?;
+    tracing::info!(event = "stopped", "ended as asked");
     Ok(0)
 }
 

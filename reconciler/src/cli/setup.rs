@@ -1,7 +1,7 @@
 //! Owns `seawalld init` and `seawalld config`: the configuration file before there is a daemon. Starts nothing. The interesting
 //! function is [`init`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -172,6 +172,8 @@ fn seeing(arguments: &Init, state: &Path) -> Config {
         locations: BTreeMap::new(),
         keys: BTreeMap::new(),
         datasets: BTreeMap::new(),
+        channels: BTreeMap::new(),
+        completions: BTreeSet::new(),
         tcp: None,
         receipt_key: PathBuf::new(),
     }

@@ -1,17 +1,19 @@
 //! Owns how results look: a table for people, JSON for programs. Never decides anything. One function a command.
 
+use contract::id::ChannelId;
 use serde_json::json;
 
 use super::meter;
 use super::table::{Colour, Table, coloured};
 use super::{Format, json, print};
+use crate::api::resources::AlertView;
 use crate::api::{OperationState, OperationView};
 use crate::control::doctor::{Finding, Level};
 use crate::control::execute::Done;
 use crate::control::overview::Preview;
 use crate::control::restore::Restored;
 use crate::control::timekeeping::ClockView;
-use crate::domain::{Outcome, Run, SlotRecord, Suspension, Verification};
+use crate::domain::{AlertRecord, Outcome, Run, SlotRecord, Suspension, Verification};
 use crate::failure::Failure;
 use crate::plan::Plan;
 use crate::service::once::Round;
@@ -71,6 +73,46 @@ fn of_outcome(word: &str) -> Option<Colour> {
         "partial" | "unknown" | "missed" | "running" | "WARN" => Some(Colour::Yellow),
         _ => None,
     }
+}
+
+/// The colour of how urgent an alert is.
+fn of_severity(word: &str) -> Option<Colour> {
+    match word {
+        "critical" => Some(Colour::Red),
+        "warning" => Some(Colour::Yellow),
+        "over" => Some(Colour::Green),
+        _ => None,
+    }
+}
+
+/// Alerts, the most urgent first.
+pub fn alerts(alerts: &[AlertRecord], format: Format) -> Shown {
+    if format == Format::Json {
+        let alerts: Vec<AlertView> = alerts.iter().cloned().map(Into::into).collect();
+        return json(&alerts);
+    }
+    if alerts.is_empty() {
+        return print("no alert is active");
+    }
+    let mut table =
+        Table::new(&["severity", "alert", "since", "notified", "what"]).coloured(0, of_severity);
+    for record in alerts {
+        let severity = match record.cleared_at {
+            Some(_) => "over",
+            None => record.alert.severity.as_str(),
+        };
+        let channels: Vec<&str> = record.notified.keys().map(ChannelId::as_str).collect();
+        let taken = record.taken.as_ref();
+        let taken = taken.map(|it| format!("acknowledged by {}. ", it.actor));
+        table.row(vec![
+            severity.to_owned(),
+            record.alert.alert_id.clone(),
+            instant(record.since),
+            channels.join(", "),
+            format!("{}{}", taken.unwrap_or_default(), record.alert.summary),
+        ]);
+    }
+    print(&table.text())
 }
 
 /// How steps ended.

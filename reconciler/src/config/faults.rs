@@ -7,6 +7,8 @@ use std::path::Path;
 use contract::duration::Seconds;
 use contract::id::LocationId;
 
+use crate::world::channel::ChannelBinding;
+
 use super::{Config, Git, KeySource, MAX_PATIENCE, MAX_WORKERS};
 
 /// One of them.
@@ -27,6 +29,7 @@ pub fn faults(config: &Config) -> Vec<Fault> {
     found.check_git(&config.git);
     found.check_locations(config);
     found.check_keys(config);
+    found.check_channels(config);
     for (id, binding) in &config.datasets {
         let at = format!("datasets.{id}");
         if let Err(error) = binding.check() {
@@ -159,6 +162,35 @@ impl Found {
                 let help = "give each its own folder, on storage of its own";
                 self.add(&format!("locations.{id}.path"), why, help);
             }
+        }
+    }
+
+    fn check_channels(&mut self, config: &Config) {
+        for (id, channel) in &config.channels {
+            if let Some((field, why, help)) = channel.fault() {
+                let at = format!("channels.{id}.{field}");
+                self.add(&at, format!("`{at}` {why}"), help);
+            }
+            let files = channel.secret_files().into_iter().chain(channel.ca_file());
+            for file in files {
+                self.absolute(&format!("channels.{id}.{}", channel.kind()), file);
+            }
+        }
+        for id in &config.completions {
+            let help = "name a channel of `channels` that is `webhook`, `slack` or `mail`";
+            let why = match config.channels.get(id) {
+                None => "is not bound in `channels`",
+                Some(ChannelBinding::Pagerduty(_)) => {
+                    "is a pager: a backup that ended wakes nobody"
+                }
+                Some(ChannelBinding::External(_)) => "is delivered by another system",
+                Some(_) => continue,
+            };
+            self.add(
+                "completions",
+                format!("`completions`: channel `{id}` {why}"),
+                help,
+            );
         }
     }
 

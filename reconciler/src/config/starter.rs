@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use contract::id::{DatasetId, Kid, LocationId, ReconcilerId};
-use contract::model::{BackupPlan, Dataset, Model};
+use contract::id::{ChannelId, DatasetId, Kid, LocationId, ReconcilerId};
+use contract::model::{BackupPlan, Dataset, Medium, Model};
 
 use super::places::PLACEHOLDER;
 use crate::world::connector::{self, Kind};
@@ -61,6 +61,7 @@ pub fn starter(model: &Model, known: &Known) -> String {
             dataset(&mut text, model, id, it);
         }
     }
+    channels(&mut text, model);
     for (what, is_empty) in [
         ("locations", locations.is_empty()),
         ("keys", keys.is_empty()),
@@ -165,6 +166,48 @@ fn location(text: &mut String, model: &Model, id: &LocationId) {
         );
     }
     let _ = writeln!(text, "  {id}:\n    path: {PLACEHOLDER}");
+}
+
+/// The channels of the policy's escalations, each with the kinds of binding that fit.
+fn channels(text: &mut String, model: &Model) {
+    let policies = model.settings.alerts.values();
+    let used = policies.flat_map(|it| it.escalation.iter().flat_map(|step| &step.channels));
+    let used: BTreeSet<&ChannelId> = used.collect();
+    if used.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\n# Where alerts go. Where another system delivers them, such as Alertmanager, `external` names it.\nchannels:"
+    );
+    for id in used {
+        let Some(channel) = model.settings.channels.get(id) else {
+            continue;
+        };
+        let name = channel.name.lines().next().unwrap_or_default();
+        let _ = writeln!(text, "  # {name}: {}\n  {id}:", channel.medium.as_str());
+        let lines: &[&str] = match channel.medium {
+            Medium::Mail => &[
+                "mail:",
+                "  host: TODO",
+                "  from: TODO # such as `Seawall <seawall@example.org>`",
+                "  to: [TODO]",
+                "  # username: seawall",
+                "  # password_file: /etc/seawall/mail-password",
+            ],
+            Medium::Chat => &["slack: { url_file: TODO } # holds the URL of an incoming webhook"],
+            Medium::Paging => {
+                &["pagerduty: { routing_key_file: TODO } # of an Events API v2 integration"]
+            }
+            Medium::Webhook => &["webhook: { url: TODO } # `secret_file` signs what is sent"],
+        };
+        for line in lines {
+            let _ = writeln!(text, "    {line}");
+        }
+        if channel.medium != Medium::Webhook {
+            let _ = writeln!(text, "    # webhook: {{ url: TODO }}");
+        }
+    }
 }
 
 fn dataset(text: &mut String, model: &Model, id: &DatasetId, dataset: &Dataset) {

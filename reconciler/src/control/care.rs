@@ -63,7 +63,7 @@ pub(super) fn check(
     let ending = check::checked(verify, &seen, run, planned.deadline, now);
     let (outcome, failure) = (ending.outcome, ending.failure.clone());
     daemon.end(&mut operation, &subject, ending, now)?;
-    tracing::info!(point = "checked", "the check is recorded");
+    tracing::debug!(event = "check_recorded", point = "checked", "the check is recorded");
     Ok(answer(outcome, failure, seen.summary(outcome)))
 }
 
@@ -133,7 +133,7 @@ fn check_locations(
         } else if let Some(why) = checked.broken.get(&snapshot) {
             seen.damaged.insert(location.clone(), why.clone());
         } else {
-            tracing::info!(%location, packs = checked.packs, "location is sound");
+            tracing::info!(event = "location_checked", %location, packs = checked.packs, "location is sound");
             seen.sound.insert(location.clone());
         }
     }
@@ -501,7 +501,7 @@ fn after_repair(
             changes =
                 findings::learn(daemon, place, &checked, Proves::Structure, began, now)?.changes;
             daemon.store.commit(&changes, &[])?;
-            tracing::info!(%location, objects = objects.len(), "damaged objects are repaired");
+            tracing::info!(event = "objects_repaired", %location, objects = objects.len(), "damaged objects are repaired");
         }
     }
     Ok(())

@@ -52,7 +52,7 @@ pub(super) fn nothing_was_lost(daemon: &Daemon) -> Result<(), Failure> {
             }
             Ok(_) => {}
             // Told when the copy is written; another location may know.
-            Err(error) => tracing::warn!(location = %id, "{error}"),
+            Err(error) => tracing::warn!(event = "receipts_not_copied", location = %id, "{error}"),
         }
     }
     Ok(())
@@ -97,7 +97,7 @@ fn copy(daemon: &Daemon) -> Result<Vec<Failure>, Failure> {
     for (older, reply) in send(daemon, &checkpoint, &note, tails)? {
         match reply {
             Ok(Reply::CopyChanged) => {
-                tracing::info!(location = %older.id, "the copy of the receipts is not as it was left; it is written anew");
+                tracing::info!(event = "receipts_copied_anew", location = %older.id, "the copy of the receipts is not as it was left; it is written anew");
                 whole.push(Older {
                     left: None,
                     ..older

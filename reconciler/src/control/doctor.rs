@@ -12,12 +12,13 @@ use contract::id::DatasetId;
 use serde::{Deserialize, Serialize};
 
 use super::policy;
-use super::{Daemon, locations, overview, recover};
+use super::{Daemon, locations, notify, overview, recover};
 use crate::config::Tcp;
 use crate::domain::Observation;
 use crate::failure::Failure;
 use crate::status::{self, Word};
 use crate::worker::protocol::{Answer, Examined, Order};
+use crate::world::channel::{self, ChannelBinding};
 use crate::world::{clock, keys, secret};
 
 /// A look at one source ends after this time: a check-up is watched by a person.
@@ -128,6 +129,19 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
             Err(failure) => ill("tcp", failure),
         });
     }
+    for (id, binding) in &daemon.config.channels {
+        let subject = format!("channel {id}");
+        findings.push(match (channel::readable(binding), binding) {
+            (Err(failure), _) => ill(subject, failure),
+            (Ok(()), ChannelBinding::External(system)) => {
+                well(subject, format!("{system} delivers its alerts"))
+            }
+            (Ok(()), _) => well(
+                subject,
+                format!("`seawalld alerts test {id}` sends a test message"),
+            ),
+        });
+    }
     let mut largest: Option<(u64, DatasetId)> = None;
     for (id, binding) in &daemon.config.datasets {
         let subject = format!("dataset {id}");
@@ -208,6 +222,10 @@ fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
             });
             findings.extend(promises::broken(&daemon.config, &followed.active));
             findings.extend(ahead::expires_soon(&followed, clock::now()));
+            for (code, why) in notify::problems(daemon, &followed.active.model) {
+                let help = format!("`seawall explain {code}` says what to do");
+                findings.push(ill("alert policies", Failure::new(code, why, help)));
+            }
             if let Some(why) = status::unheeded(&followed.active.model) {
                 let help = "keep that by other means, or take it out of the policy";
                 let failure = Failure::new(code::POLICY_UNHEEDED, why, help);

@@ -5,17 +5,20 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use contract::code;
 use contract::id::LocationId;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
+use crate::domain::Message;
 use crate::failure::Failure;
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, Order};
 use crate::worker::supervisor::{Helper, Silence};
 use crate::world::cancel::Cancel;
+use crate::world::channel::{self, ChannelBinding};
 use crate::world::git::{self, Published};
 use crate::world::location::{self, NoReply, Reply};
 use crate::world::vault::{AllSnapshots, Checked, LocationSeen, Reading, VaultError};
@@ -56,6 +59,8 @@ pub trait Effects: fmt::Debug + Send + Sync {
     fn snapshots(&self, access: &Access) -> Result<AllSnapshots, Failure>;
     /// Has an order done by a worker.
     fn ask(&self, worker: &Helper, order: &Order) -> Result<Answer, Silence>;
+    /// Sends a message; returns once the receiver has taken it.
+    fn notify(&self, channel: &ChannelBinding, message: &Message) -> Result<(), Failure>;
     /// Has one location of a repository read by a worker; none when the location does not hold the repository.
     fn check(
         &self,
@@ -159,6 +164,17 @@ impl Effects for Machine {
 
     fn ask(&self, worker: &Helper, order: &Order) -> Result<Answer, Silence> {
         worker.ask(order)
+    }
+
+    fn notify(&self, channel: &ChannelBinding, message: &Message) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                let help = "look at the limits of this process";
+                Failure::new(code::NOTIFICATION_FAILED, error, help)
+            })?;
+        runtime.block_on(channel::send(channel, message))
     }
 
     fn check(

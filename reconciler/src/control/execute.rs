@@ -57,7 +57,7 @@ pub struct Done {
 pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Result<Done, Failure> {
     let span = tracing::info_span!("operation", id = %planned.operation_id);
     let _entered = span.enter();
-    tracing::info!(kind = planned.step.kind(), reason = %planned.reason, "step begins");
+    tracing::info!(event = "operation_started", kind = planned.step.kind(), reason = %planned.reason, "step begins");
     let _at_work = daemon.works_on(&planned.operation_id)?;
     let done = match &planned.step {
         Step::RecordMissed(missed) => record_missed(daemon, followed, planned, missed),
@@ -70,9 +70,9 @@ pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Resul
         Step::CatchUp(catch_up) => bring_forward(daemon, followed, planned, catch_up),
     }?;
     match &done.failure {
-        None => tracing::info!(outcome = done.outcome.as_str(), "{}", done.summary),
+        None => tracing::info!(event = "operation_ended", outcome = done.outcome.as_str(), "{}", done.summary),
         Some(failure) => {
-            tracing::error!(outcome = done.outcome.as_str(), code = %failure.code, "{}", failure.message);
+            tracing::error!(event = "operation_ended", outcome = done.outcome.as_str(), code = %failure.code, "{}", failure.message);
         }
     }
     Ok(done)
@@ -193,7 +193,7 @@ fn take(
     let details = until(planned.deadline);
     daemon.begin(&mut taking.operation, &taking.subject, details)?;
     let answer = ask_until_taken(daemon, followed, planned, backup);
-    tracing::info!(point = "effect", "the effect has ended");
+    tracing::debug!(event = "effect_ended", point = "effect", "the effect has ended");
     let done = taking.conclude(answer);
     give_back(daemon, &taking.operation);
     done
@@ -311,7 +311,7 @@ impl Taking<'_> {
         let now = daemon.now();
         let ending = backup::took(&run, report, !wanted.checksum_required, now);
         daemon.end(&mut self.operation, &self.subject, ending, now)?;
-        tracing::info!(point = "recorded", "recovery point is in the catalog");
+        tracing::debug!(event = "point_recorded", point = "recorded", "recovery point is in the catalog");
         let held = run.storage_locations.len();
         let summary = format!(
             "{} recovery point of {} at {}",
@@ -370,7 +370,7 @@ fn ask_until_taken(
                     && !backup::is_for_time(failure) =>
             {
                 let pause = RETRY_PAUSE.saturating_mul(tries).min(RETRY_PAUSE_MAX);
-                tracing::warn!(tries, code = %failure.code, "{}; it is tried again", failure.message);
+                tracing::warn!(event = "operation_retried", tries, code = %failure.code, "{}; it is tried again", failure.message);
                 if !rest(daemon, planned.deadline, pause) {
                     break;
                 }

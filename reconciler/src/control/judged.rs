@@ -139,7 +139,7 @@ impl Judged {
     fn log_failure(&self, done: std::io::Result<()>) {
         match done {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.path.display(), "a verdict cannot be remembered: {error}");
+                tracing::warn!(event = "verdict_not_remembered", path = %self.path.display(), "a verdict cannot be remembered: {error}");
             }
             Ok(()) | Err(_) => {}
         }

@@ -15,6 +15,7 @@ mod findings;
 mod judged;
 pub mod locations;
 pub mod look;
+pub mod notify;
 pub mod operate;
 pub mod overview;
 pub mod policy;
@@ -50,6 +51,7 @@ use crate::worker::protocol::{Answer, Limit, Order};
 use crate::worker::supervisor::{self, Helper, NoAnswer, Silence};
 use crate::world::access::{self, Trusted};
 use crate::world::cancel::Cancel;
+use crate::world::channel::ChannelBinding;
 use crate::world::connector::Binding;
 use crate::world::keys;
 use crate::world::location::{self, NoReply, Reply};
@@ -59,6 +61,7 @@ use crate::world::vault::derived;
 
 use effects::{Effects, Machine};
 use locations::Locations;
+use notify::Silent;
 
 /// How often a thread that waits for a lock, or for the next second, checks again.
 const TICK: Duration = Duration::from_millis(20);
@@ -118,6 +121,10 @@ pub struct Shared {
     copying: Mutex<()>,
     /// How the last runs of this process went.
     pub last_runs: LastRuns,
+    /// Channels that take no messages now.
+    pub silent: Silent,
+    /// One at a time changes what is remembered of alerts.
+    alerting: Mutex<()>,
     /// Whether this process holds the store and may write to locations.
     records: bool,
     /// What other users of this machine can change or read, and should not.
@@ -156,12 +163,19 @@ fn exposed(config: &Config) -> Vec<Failure> {
         .chain(database)
         .chain(git.credentials.iter().map(|it| &it.password_file))
         .chain(git.ssh.iter().map(|it| &it.key))
-        .chain(config.tcp.iter().flat_map(Tcp::secret_files));
+        .chain(config.tcp.iter().flat_map(Tcp::secret_files))
+        .chain(
+            config
+                .channels
+                .values()
+                .filter_map(ChannelBinding::secret_files),
+        );
     files.extend(secrets.map(|path| (path, Trusted::Secret)));
     let settings = git
         .ca_file
         .iter()
-        .chain(git.ssh.iter().filter_map(|it| it.known_hosts.as_ref()));
+        .chain(git.ssh.iter().filter_map(|it| it.known_hosts.as_ref()))
+        .chain(config.channels.values().filter_map(ChannelBinding::ca_file));
     files.extend(settings.map(|path| (path, Trusted::Settings)));
     files
         .into_iter()
@@ -213,7 +227,7 @@ impl Daemon {
         let exposed = was_open.into_iter().chain(exposed(&config)).collect();
         let daemon = Self::over(config, store, effects, stop, true, exposed)?;
         for failure in &daemon.exposed {
-            tracing::warn!(code = %failure.code, "{}", failure.message);
+            tracing::warn!(event = "file_open_to_others", code = %failure.code, "{}", failure.message);
         }
         // Only who holds the lock can compare: beside a running daemon the copies may be newer than what was just read.
         copies::nothing_was_lost(&daemon)?;
@@ -263,6 +277,8 @@ impl Daemon {
             asking: Mutex::new(()),
             copying: Mutex::new(()),
             last_runs: LastRuns::default(),
+            silent: Silent::default(),
+            alerting: Mutex::new(()),
             records,
             exposed,
         };
@@ -283,7 +299,7 @@ impl Daemon {
                 match shared.upgrade().map(|shared| shared.store.holds()) {
                     Some(Ok(())) => {}
                     Some(Err(error)) => {
-                        tracing::error!(code = %error.code(), "{error}");
+                        tracing::error!(event = "store_not_held", code = %error.code(), "{error}");
                         if matches!(error, StoreError::TakenOver { .. }) {
                             return stop.cancel();
                         }
@@ -361,7 +377,7 @@ impl Daemon {
         }
         let at = operation.started_at;
         self.advance(operation, subject, Event::Begin(details), at)?;
-        tracing::info!(point = "intent", "intent is recorded");
+        tracing::debug!(event = "intent_recorded", point = "intent", "intent is recorded");
         Ok(())
     }
 

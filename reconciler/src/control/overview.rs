@@ -5,7 +5,7 @@ use contract::code;
 use jiff::Timestamp;
 
 use super::policy::{self, Followed};
-use super::{Daemon, look};
+use super::{Daemon, look, notify};
 use crate::domain::{Change, Observed};
 use crate::failure::Failure;
 use crate::plan::{self, Plan};
@@ -97,6 +97,7 @@ pub fn source_of(daemon: &Daemon, followed: &Followed) -> status::Source {
         problem: followed.problem.clone(),
         receipt_key_listed: receipt_key_listed(daemon, followed),
         last_recorded_at: daemon.log().ledger().newest(),
+        channels: notify::problems(daemon, &followed.active.model),
     }
 }
 

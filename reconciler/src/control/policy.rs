@@ -167,7 +167,7 @@ fn consider_found(
         },
     };
     if let Some(failure) = &problem {
-        tracing::warn!(code = %failure.code, "{}", failure.message);
+        tracing::warn!(event = "bundle_refused", code = %failure.code, "{}", failure.message);
     }
     let followed = active(daemon, now, problem)?;
     Ok(Followed { commit, ..followed })
@@ -451,7 +451,7 @@ fn record_acceptance(
         .details
         .insert("expires_at".to_owned(), statement.expires_at.to_string());
     daemon.log().follow(followed.receipts.clone());
-    tracing::info!(serial = remember.serial.get(), "bundle accepted");
+    tracing::info!(event = "bundle_accepted", serial = remember.serial.get(), "bundle accepted");
     let changes = [Change::BundleAccepted(Box::new(bundle))];
     daemon.commit(&changes, vec![draft], now)
 }

@@ -134,7 +134,7 @@ fn close_restore(
     let subject = followed.subject_of(&operation.plan_id, dataset);
     let outcome = ending.outcome.as_str();
     if let Some(failure) = &ending.failure {
-        tracing::warn!(operation = %operation.operation_id, outcome, "{failure}");
+        tracing::warn!(event = "outcome_resolved", operation = %operation.operation_id, outcome, "{failure}");
     }
     daemon.end(operation, &subject, ending, daemon.now())?;
     // What was staged there is not used again.
@@ -250,7 +250,7 @@ pub fn close(
         Probe::Unknown(why) => lost::closed(Left::Unknown(why), failure),
     };
     let outcome = ending.outcome.as_str();
-    tracing::warn!(operation = %operation.operation_id, outcome, "a lost outcome was looked at");
+    tracing::warn!(event = "outcome_resolved", operation = %operation.operation_id, outcome, "a lost outcome was looked at");
     daemon.end(operation, &subject, ending, daemon.now())
 }
 

@@ -349,7 +349,7 @@ fn unfinished(
     };
     ending.details.extend(details);
     let failure = ending.failure.clone().unwrap_or_else(confused);
-    tracing::error!(operation = %operation.operation_id, code = %failure.code, "{}", failure.message);
+    tracing::error!(event = "restore_failed", operation = %operation.operation_id, code = %failure.code, "{}", failure.message);
     (ending, failure)
 }
 
@@ -601,7 +601,7 @@ fn stage<'point>(
             .map_err(VaultError::from)?;
         match access.vault()?.restore(&wanted, &helper) {
             Ok(outcome) => {
-                tracing::info!(location = %outcome.location, files = outcome.restored.files, "content is checked");
+                tracing::info!(event = "restore_checked", location = %outcome.location, files = outcome.restored.files, "content is checked");
                 return Ok((point, outcome, skipped));
             }
             Err(
@@ -699,6 +699,6 @@ fn succeeded(
     if let Some(kept) = &summary.kept {
         ending.say("kept", kept);
     }
-    tracing::info!(items = summary.items, size = %bytes(summary.bytes), "restored");
+    tracing::info!(event = "restored", items = summary.items, size = %bytes(summary.bytes), "restored");
     ending
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use contract::digest::Digest;
-use contract::id::{DatasetId, Kid, LocationId, PlanId};
+use contract::id::{ChannelId, DatasetId, Kid, LocationId, PlanId};
 use contract::seal::Serial;
 use jiff::Timestamp;
 
 use super::{
-    DamagedObject, Operation, Outcome, PartRead, PartReading, Run, SlotRecord, StoredCondition,
-    Suspension,
+    AlertRecord, DamagedObject, Operation, Outcome, PartRead, PartReading, Run, SlotRecord,
+    StoredCondition, Suspension,
 };
 
 /// An accepted bundle with everything that opening it again needs.
@@ -156,6 +156,20 @@ pub enum Change {
     },
     /// The receipt log was copied to a location.
     ReceiptsCopied(ReceiptCopy),
+    /// An alert as it is now.
+    Alert(Box<AlertRecord>),
+    /// An alert is over, and every channel that was notified of it knows.
+    AlertOver {
+        /// Which one.
+        alert_id: String,
+    },
+    /// A channel was sent what ended, up to a place in the receipt log.
+    CompletionsSent {
+        /// The channel.
+        channel_id: ChannelId,
+        /// How many receipts.
+        receipts: u64,
+    },
 }
 
 /// The copy of the receipt log at a location, as it was left.

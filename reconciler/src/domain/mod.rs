@@ -1,7 +1,9 @@
 //! Values that the pure core, the store and the service speak of. No I/O, no clock, no adapter.
 
+mod alert;
 mod change;
 mod condition;
+mod message;
 mod observed;
 mod operation;
 mod reading;
@@ -12,10 +14,12 @@ mod source;
 mod suspension;
 mod tally;
 
+pub use alert::{Alert, AlertRecord, Notified, Severity, Taken};
 pub use change::{
     Acknowledgement, Change, LocationIdentity, ReceiptCopy, RefusedBundle, StoredBundle,
 };
 pub use condition::StoredCondition;
+pub use message::{AlertState, Completion, MESSAGE_VERSION, Message, Notice, message_schema};
 pub use observed::{
     CopyState, Failing, Lack, Observation, Observed, PlanObserved, RepositoryObserved,
 };

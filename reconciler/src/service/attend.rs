@@ -273,7 +273,7 @@ fn see(
     };
     let objections = review::review(&plan, &observed, &followed.active, at);
     for objection in &objections {
-        tracing::error!(code = %code::PLAN_OBJECTION, operation = %objection.operation_id, "{}", objection.why);
+        tracing::error!(event = "step_stopped", code = %code::PLAN_OBJECTION, operation = %objection.operation_id, "{}", objection.why);
     }
     let seen = observed.plans.into_values().next();
     Ok((seen, Follows { plan, objections }))

@@ -30,7 +30,7 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
         let daemon = service.daemon.clone();
         for failure in blocking(&service.daemon, move || Ok(copies::copy_receipts(&daemon))).await?
         {
-            tracing::warn!(code = %failure.code, "{}", failure.message);
+            tracing::warn!(event = "receipts_not_copied", code = %failure.code, "{}", failure.message);
         }
     }
 }
@@ -44,6 +44,6 @@ pub(super) async fn last(service: &Service) {
         Ok(copies::copy_receipts(&daemon))
     });
     if tokio::time::timeout(LAST, copied).await.is_err() {
-        tracing::warn!("the newest receipts are not at every location yet");
+        tracing::warn!(event = "receipts_not_copied", "the newest receipts are not at every location yet");
     }
 }

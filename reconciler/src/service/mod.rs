@@ -7,6 +7,7 @@ mod attend;
 mod claims;
 mod copies;
 mod monitor;
+mod notifier;
 pub mod once;
 mod requests;
 mod scheduler;
@@ -29,6 +30,7 @@ use crate::config::Tcp;
 use crate::control::policy::Followed;
 use crate::control::{Daemon, effects, locations};
 use crate::failure::Failure;
+use crate::status::Status;
 use crate::world::cancel::Cancel;
 
 use admission::Admission;
@@ -65,6 +67,12 @@ struct Service {
     active: watch::Sender<Option<Arc<Followed>>>,
     wake: mpsc::UnboundedSender<Wake>,
     view: View,
+    /// The status as it was last derived of all plans.
+    status: watch::Sender<Option<Arc<Status>>>,
+    /// What is remembered of alerts may have changed.
+    alerts: watch::Sender<()>,
+    /// A channel was sent a message, or did not take it.
+    notified: Notify,
     claims: Claims,
     /// Something was recorded that the copies of the receipts lack.
     recorded: Notify,
@@ -147,6 +155,10 @@ where
     tasks.spawn(scheduler::schedule(Arc::clone(&service), woken));
     tasks.spawn(view::keep(Arc::clone(&service)));
     tasks.spawn(copies::keep(Arc::clone(&service)));
+    tasks.spawn(notifier::keep(Arc::clone(&service)));
+    for channel in service.daemon.config.channels.keys() {
+        tasks.spawn(notifier::deliver(Arc::clone(&service), channel.clone()));
+    }
     tasks.spawn(upkeep::hold(Arc::clone(&service)));
     tasks.spawn(front(Arc::<Service>::clone(&service)));
     let ended = tokio::select! {
@@ -175,6 +187,9 @@ impl Service {
             active: watch::Sender::new(None),
             wake,
             view: View::default(),
+            status: watch::Sender::new(None),
+            alerts: watch::Sender::new(()),
+            notified: Notify::new(),
             claims: Claims::default(),
             recorded: Notify::new(),
             look_at_source: Notify::new(),
@@ -271,5 +286,5 @@ fn is_fatal(failure: &Failure) -> bool {
 
 /// Tells a failure that ends nothing.
 fn told(failure: &Failure) {
-    tracing::error!(code = %failure.code, help = %failure.help, "{}", failure.message);
+    tracing::error!(event = "failure", code = %failure.code, help = %failure.help, "{}", failure.message);
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use contract::code;
+use contract::id::LocationId;
 
 use crate::control::locations;
 use crate::failure::Failure;
@@ -70,6 +71,14 @@ fn places(service: &Service) -> Vec<Place> {
                     .map(|it| (it.size, it.free)),
             }
         })
+        .collect()
+}
+
+/// Bytes in all and bytes free of the locations whose last inspection saw them.
+pub(super) fn capacities(service: &Service) -> BTreeMap<LocationId, (u64, u64)> {
+    let places = places(service).into_iter();
+    places
+        .filter_map(|it| Some((it.location_id, it.size_and_free?)))
         .collect()
 }
 

@@ -15,15 +15,17 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use crate::api::resources::{PlanView, ReceiptView, RecoveryPoint, ScheduleView, SlotView};
+use crate::api::resources::{
+    AlertView, PlanView, ReceiptView, RecoveryPoint, ScheduleView, SlotView,
+};
 use crate::api::server::Handler;
 use crate::api::{Ask, Asked, OperationState, OperationView};
 use crate::control::execute::Done;
 use crate::control::policy::Followed;
 use crate::control::restore::{Request, Wanted};
 use crate::control::{
-    Daemon, Work, acceptance, care, doctor, execute, locations, operate, recover, restore, source,
-    suspension, timekeeping,
+    Daemon, Work, acceptance, care, doctor, execute, locations, notify, operate, recover, restore,
+    source, suspension, timekeeping,
 };
 use crate::failure::Failure;
 use crate::plan::own_plans;
@@ -120,7 +122,7 @@ impl Requests {
             Err(failure) => (None, Some(failure)),
         };
         if let Some(failure) = &failure {
-            tracing::error!(request = id, code = %failure.code, "{}", failure.message);
+            tracing::error!(event = "request_failed", request = id, code = %failure.code, "{}", failure.message);
         }
         running.operation.state = OperationState::of(failure.as_ref());
         running.operation.result = value;
@@ -355,6 +357,16 @@ impl Handler for Service {
         .await
     }
 
+    async fn alerts(self: Arc<Self>) -> Result<Vec<AlertView>, Failure> {
+        self.read(|service| {
+            Ok(notify::shown(&service.daemon)?
+                .into_iter()
+                .map(Into::into)
+                .collect())
+        })
+        .await
+    }
+
     fn look_at_source(&self) {
         self.look_at_source.notify_one();
     }
@@ -421,6 +433,15 @@ async fn carry_out(
             .await;
             let _ = service.wake.send(Wake::Plan(plan_id));
             resumed
+        }
+        Asked::AcknowledgeAlert { alert_id, note } => {
+            answered(&service.daemon, move || {
+                notify::acknowledge(&daemon, &alert_id, &note)
+            })
+            .await
+        }
+        Asked::TestChannel { channel_id } => {
+            answered(&service.daemon, move || notify::test(&daemon, &channel_id)).await
         }
         Asked::Doctor {} => {
             service.inspect().await?;

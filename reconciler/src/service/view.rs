@@ -149,7 +149,10 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
         };
         let beside = Arc::clone(&service);
         match blocking(&service.daemon, move || remember(&beside, &followed)).await {
-            Ok(Some(status)) => tell(&status, &mut light),
+            Ok(Some(status)) => {
+                tell(&status, &mut light);
+                service.status.send_replace(Some(Arc::new(status)));
+            }
             Ok(None) => {}
             Err(failure) if is_fatal(&failure) => return Err(failure),
             Err(failure) => told(&failure),
@@ -172,7 +175,40 @@ fn tell(status: &Status, light: &mut Option<Light>) {
     if light.replace(status.light) == Some(status.light) {
         return;
     }
-    tracing::info!(event = "status_changed", light = ?status.light, serial = status.serial, "status changed");
+    let (light, serial) = (status.light, status.serial);
+    let what = wrong(status);
+    match light {
+        Light::Red => tracing::warn!(event = "status_changed", ?light, serial, "{what}"),
+        Light::Yellow | Light::Green => {
+            tracing::info!(event = "status_changed", ?light, serial, "{what}");
+        }
+    }
+}
+
+/// Conditions that are named in one line of the log; `seawalld status` has them all.
+const NAMED: usize = 3;
+
+/// What is wrong, in one line.
+fn wrong(status: &Status) -> String {
+    let plans = status.plans.iter().map(|plan| &plan.condition);
+    let mut all: Vec<_> = status
+        .whole
+        .iter()
+        .chain(plans)
+        .filter(|it| it.code.is_some())
+        .collect();
+    all.sort_by_key(|it| std::cmp::Reverse(status::light(it.condition)));
+    let named = all.iter().take(NAMED).map(|it| {
+        let plan = it.plan_id.as_ref().map(|id| format!("plan `{id}`: "));
+        let code = it.code.map(|code| format!("[{code}] ")).unwrap_or_default();
+        format!("{code}{}{}", plan.unwrap_or_default(), it.why)
+    });
+    let named: Vec<String> = named.collect();
+    match all.len() {
+        0 => "nothing is wrong".to_owned(),
+        count if count > NAMED => format!("{}; and {} more", named.join("; "), count - NAMED),
+        _ => named.join("; "),
+    }
 }
 
 /// The status as of now. A plan that was not looked at yet is unknown.

@@ -284,7 +284,7 @@ impl Play {
             }
         }
         if let Err(failure) = ended {
-            tracing::info!(code = %failure.code, "the daemon ended: {}", failure.message);
+            tracing::info!(event = "simulated", code = %failure.code, "the daemon ended: {}", failure.message);
             if failure.code.family() == 11 {
                 self.broke("no panic", failure.to_string());
             }
@@ -371,7 +371,7 @@ fn ask(handler: &Arc<dyn Handler>, who: &str, number: u64, asked: Asked) {
     let id = format!("{who}-{number}");
     // What is refused is refused: too much under way, or no policy yet.
     if let Err(failure) = Arc::clone(handler).ask(Ask { id, asked }, "uid:0".to_owned()) {
-        tracing::info!(code = %failure.code, "refused: {}", failure.message);
+        tracing::info!(event = "simulated", code = %failure.code, "refused: {}", failure.message);
     }
 }
 

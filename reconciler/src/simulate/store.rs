@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use contract::code::Code;
 use contract::digest::Digest;
-use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
+use contract::id::{BackupId, ChannelId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 
 use super::coroutine;
 use super::world::World;
 use crate::domain::{
-    Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
-    ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
-    Tallied,
+    Acknowledgement, AlertRecord, Change, DamagedObject, LocationIdentity, Operation, PartRead,
+    PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition,
+    Suspension, Tallied,
 };
 use crate::store::{ReceiptLine, Store, StoreError};
 
@@ -192,6 +192,18 @@ impl<S: Store> Store for Fated<S> {
 
     fn tallies(&self) -> Result<Vec<Tallied>, StoreError> {
         self.store.tallies()
+    }
+
+    fn tallies_between(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Tallied>, StoreError> {
+        self.store.tallies_between(from, to)
+    }
+
+    fn alerts(&self) -> Result<Vec<AlertRecord>, StoreError> {
+        self.store.alerts()
+    }
+
+    fn completions_sent(&self) -> Result<BTreeMap<ChannelId, u64>, StoreError> {
+        self.store.completions_sent()
     }
 
     fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError> {

@@ -24,11 +24,13 @@ use workers::{Spent, name_of};
 
 use crate::config::Config;
 use crate::control::effects::{Effects, Work};
+use crate::domain::Message;
 use crate::failure::Failure;
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, Order};
 use crate::worker::supervisor::{Helper, Silence};
 use crate::world::cancel::Cancel;
+use crate::world::channel::ChannelBinding;
 use crate::world::git::{GitError, Published};
 use crate::world::location::{self, Inspected, NoReply, Reply};
 use crate::world::vault::{AllSnapshots, Checked, LocationSeen, Mark, Reading, VaultError};
@@ -585,6 +587,10 @@ impl Effects for World {
                 Err(Silence::Died("the simulation restores nothing".to_owned()))
             }
         }
+    }
+
+    fn notify(&self, _: &ChannelBinding, _: &Message) -> Result<(), Failure> {
+        Ok(())
     }
 
     fn check(

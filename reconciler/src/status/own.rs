@@ -55,7 +55,6 @@ pub fn unheeded(model: &Model) -> Option<String> {
             model.environment.delete_budget.is_some(),
             "`delete_budget` (nothing is deleted)",
         ),
-        (!model.settings.alerts.is_empty(), "alert policies"),
         (
             model.settings.data_retention.values().any(purges),
             "`archive_after` and `purge_after` of live data",

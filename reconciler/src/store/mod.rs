@@ -6,13 +6,13 @@ use std::fmt;
 
 use contract::code::{self, Code};
 use contract::digest::Digest;
-use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
+use contract::id::{BackupId, ChannelId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 
 use crate::domain::{
-    Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
-    ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
-    Tallied,
+    Acknowledgement, AlertRecord, Change, DamagedObject, LocationIdentity, Operation, PartRead,
+    PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition,
+    Suspension, Tallied,
 };
 
 /// A receipt of the log: its line, and the instant that it carries.
@@ -220,6 +220,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn receipt_copies(&self) -> Result<BTreeMap<LocationId, ReceiptCopy>, StoreError>;
     /// What ended so far, counted.
     fn tallies(&self) -> Result<Vec<Tallied>, StoreError>;
+    /// What ended between two instants, counted: whole hours, that of the first instant among them.
+    fn tallies_between(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Tallied>, StoreError>;
+    /// Alerts that are active, or of which a channel has to hear that they are over.
+    fn alerts(&self) -> Result<Vec<AlertRecord>, StoreError>;
+    /// Up to which place in the receipt log each channel was sent what ended.
+    fn completions_sent(&self) -> Result<BTreeMap<ChannelId, u64>, StoreError>;
     /// Conditions as they were last told.
     fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError>;
     /// What marks each location.

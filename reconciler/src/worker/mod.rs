@@ -12,6 +12,7 @@ pub mod access;
 mod backup;
 pub mod meter;
 pub mod protocol;
+mod relay;
 mod run;
 mod source;
 pub mod supervisor;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use contract::code::{self, Code};
 use zeroize::Zeroizing;
 
-use super::SUBCOMMAND;
+use super::{SUBCOMMAND, relay};
 use super::meter::Meter;
 use super::protocol::{Answer, Limit, Order, Word};
 use crate::failure::Failure;
@@ -122,7 +122,9 @@ impl Helper {
         };
         let words = listen(output);
         let (sender, tail) = channel();
-        std::thread::spawn(move || sender.send(pass_on(log)));
+        // What a worker says belongs to the operation that it works for.
+        let operation = tracing::Span::current();
+        std::thread::spawn(move || sender.send(operation.in_scope(|| pass_on(log))));
         let held = send(input, order);
         let mut last = self.hear(&words);
         if order.cleans_up() && last.is_err() {
@@ -318,9 +320,7 @@ fn listen(output: impl Read + Send + 'static) -> Receiver<Word> {
 fn pass_on(log: impl Read) -> String {
     let mut kept = String::new();
     for line in BufReader::new(log).lines().map_while(Result::ok) {
-        // A log that nobody takes any more is no reason to stop.
-        let _ = writeln!(std::io::stderr(), "{line}");
-        kept.push_str(&line);
+        kept.push_str(&relay::relay(&line));
         kept.push('\n');
         if kept.len() > 2 * LOG_TAIL {
             kept = tail_of(&kept);

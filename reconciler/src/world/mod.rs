@@ -14,6 +14,7 @@ pub mod access;
 )]
 pub(crate) mod attack;
 pub mod cancel;
+pub mod channel;
 pub mod clock;
 pub mod connector;
 pub mod folder;

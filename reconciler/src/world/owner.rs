@@ -142,7 +142,7 @@ impl Drop for Assumed {
         let back = set_fs_ids(geteuid().as_raw(), getegid().as_raw())
             .and_then(|()| Ok(set_thread_groups(&self.groups)?));
         if let Err(error) = back {
-            tracing::error!(%error, "the thread cannot leave the user that it works as");
+            tracing::error!(event = "user_not_left", %error, "the thread cannot leave the user that it works as");
         }
     }
 }

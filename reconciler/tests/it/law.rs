@@ -18,6 +18,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("review", &["domain", "plan"]),
     ("operation", &["domain", "failure", "plan", "words"]),
     ("metrics", &["domain", "status"]),
+    ("alert", &["domain", "plan", "status"]),
     (
         "status",
         &[
@@ -36,6 +37,7 @@ const LAW: &[(&str, &[&str])] = &[
     (
         "control",
         &[
+            "alert",
             "collapse",
             "config",
             "domain",
@@ -230,6 +232,41 @@ fn parts_know_each_other_in_one_direction() {
         circles,
         BTreeSet::from([BTreeSet::from(["config", "world"])])
     );
+}
+
+/// Programs select log lines by their event: each line that is logged by default has one, and the manual names it.
+#[test]
+fn every_line_of_the_log_has_an_event_that_the_manual_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = std::fs::read_to_string(root.join("../docs/operate.md")).unwrap();
+    let mut missing = Vec::new();
+    let mut events = BTreeSet::new();
+    let files = walkdir::WalkDir::new(root.join("src")).into_iter();
+    for entry in files.map(Result::unwrap).filter(|it| it.file_type().is_file()) {
+        let name = entry.path().display().to_string();
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        for (at, _) in text.match_indices("tracing::") {
+            let call = &text[at + "tracing::".len()..];
+            let is_logged = ["info!(", "warn!(", "error!("].iter().any(|it| call.starts_with(it));
+            if !is_logged || name.contains("/simulate/") {
+                continue;
+            }
+            let arguments = call.split_once('(').unwrap().1.trim_start();
+            let event = arguments.strip_prefix("event = \"").and_then(|it| it.split('"').next());
+            match event {
+                Some(event) => {
+                    events.insert(event.to_owned());
+                }
+                // The words of a worker have the event that it gave them.
+                None if arguments.starts_with("event,") => {}
+                None => missing.push(format!("{name}: {}", &call[..60])),
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(events.len() > 40, "{events:?}");
+    let unnamed: Vec<&String> = events.iter().filter(|it| !manual.contains(&format!("`{it}`"))).collect();
+    assert!(unnamed.is_empty(), "docs/operate.md does not name {unnamed:?}");
 }
 
 #[test]

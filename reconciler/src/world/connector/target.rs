@@ -278,7 +278,7 @@ impl Place {
             .and_then(|found| Ok(found.identity()? == staged.identity()?))
             .unwrap_or(false);
         if is_ours && let Err(error) = outer.remove_tree(&name) {
-            tracing::warn!(path = %self.shown.display(), %error, "cannot remove what a failed restore left");
+            tracing::warn!(event = "restore_left_behind", path = %self.shown.display(), %error, "cannot remove what a failed restore left");
         }
     }
 

@@ -173,7 +173,7 @@ pub fn published(
     };
     match once() {
         Err(GitError::Mirror { why }) => {
-            tracing::warn!(code = %code::GIT_MIRROR, "the mirror is made again: {why}");
+            tracing::warn!(event = "mirror_made_anew", code = %code::GIT_MIRROR, "the mirror is made again: {why}");
             fetch::forget(mirror)?;
             once()
         }

@@ -147,7 +147,7 @@ impl ReceiptLog {
                 Ok(ledger) => ledger,
                 Err(fault) => {
                     let all = Ledger::new(authority.origin.clone());
-                    tracing::warn!(code = %fault.code(), "the stored state of the receipts does not hold: {fault}; every line is read");
+                    tracing::warn!(event = "receipts_read_anew", code = %fault.code(), "the stored state of the receipts does not hold: {fault}; every line is read");
                     all
                 }
             },

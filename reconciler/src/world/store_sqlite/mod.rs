@@ -1,19 +1,20 @@
 //! Owns the SQLite form of [`Store`]: one file, one process, write-ahead log, every commit synchronised to disk. Never
 //! deletes history. The interesting function is `commit`: all changes and all receipts, or nothing.
 
+mod alerts;
+mod lock;
 mod migrations;
 mod rows;
 mod summary;
 mod tally;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -24,15 +25,15 @@ use tokio::runtime::Runtime;
 
 use contract::code::Code;
 use contract::digest::Digest;
-use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
+use contract::id::{BackupId, ChannelId, DatasetId, Kid, LocationId, PlanId};
 
 use crate::domain::{
-    Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, PartRead, PartReading,
-    ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition, Suspension,
-    Tallied,
+    Acknowledgement, AlertRecord, Change, DamagedObject, LocationIdentity, Operation, PartRead,
+    PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition,
+    Suspension, Tallied,
 };
 use crate::store::{ReceiptLine, Store, StoreError};
-use crate::world::random;
+use lock::{is_held, lock_path, take_lock, token_of};
 use migrations::{MIGRATIONS, SCHEMA_VERSION};
 use rows::{damaged, from_json, instant, number, unusable};
 
@@ -181,51 +182,6 @@ impl SqliteStore {
 /// A question that is answered by one text a row.
 type Texts = sqlx::query::QueryScalar<'static, Sqlite, String, SqliteArguments>;
 
-/// The lock is on a file of its own: SQLite replaces and removes files beside the database.
-fn take_lock(path: &Path) -> Result<Flock<File>, StoreError> {
-    let folder = path.parent().unwrap_or(path);
-    std::fs::create_dir_all(folder).map_err(|error| unusable("making its folder", &error))?;
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(lock_path(path))
-        .map_err(|error| unusable("opening its lock", &error))?;
-    let mut file = file;
-    for _ in 0..LOCK_TRIES {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((back, nix::errno::Errno::EWOULDBLOCK)) => file = back,
-            Err((_, other)) => return Err(unusable("taking its lock", &other)),
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-    Err(StoreError::Locked {
-        path: folder.display().to_string(),
-    })
-}
-
-/// The file of the lock holds a number and no more.
-const TOKEN: u64 = 32;
-
-/// A `status` that asks whether the lock is held has it for an instant, which must not refuse a process that starts then.
-const LOCK_TRIES: u32 = 5;
-const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
-
-fn lock_path(store: &Path) -> PathBuf {
-    store.parent().unwrap_or(store).join("lock")
-}
-
-/// Whether some process holds the lock. What cannot be opened is held by nobody that could work here.
-fn is_held(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else {
-        return false;
-    };
-    let asked = Flock::lock(file, FlockArg::LockSharedNonblock);
-    matches!(asked, Err((_, nix::errno::Errno::EWOULDBLOCK)))
-}
-
 async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let all = MIGRATIONS
         .into_iter()
@@ -254,23 +210,6 @@ async fn next_epoch(pool: &SqlitePool) -> Result<u64, StoreError> {
     .await
     .map_err(|error| rows::explain("counting its openings", error))?;
     number(&row, 0, "meta")
-}
-
-/// A random number that the file of the lock holds: a file that was removed and made anew has another one. A process that holds the old file
-/// is not kept out by the new one.
-fn token_of(mut lock: &File) -> io::Result<i64> {
-    let mut bytes = Vec::new();
-    lock.take(TOKEN).read_to_end(&mut bytes)?;
-    let known = std::str::from_utf8(&bytes).ok();
-    if let Some(token) = known.and_then(|text| text.trim_end().parse().ok()) {
-        return Ok(token);
-    }
-    let token = i64::from(random::number()?);
-    lock.set_len(0)?;
-    lock.rewind()?;
-    writeln!(lock, "{token}")?;
-    lock.sync_all()?;
-    Ok(token)
 }
 
 /// Whether the lock was on another file before.
@@ -639,6 +578,28 @@ impl Store for SqliteStore {
             "SELECT json_object('what', what, 'subject', subject, 'outcome', outcome, 'count', count) FROM tallies",
         );
         from_json(&self.texts("reading counts", query)?, "tallies")
+    }
+
+    fn tallies_between(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Tallied>, StoreError> {
+        let query = alerts::tallies_between(from, to);
+        from_json(
+            &self.texts("reading counts of a window", query)?,
+            "tallies_by_hour",
+        )
+    }
+
+    fn alerts(&self) -> Result<Vec<AlertRecord>, StoreError> {
+        from_json(&self.texts("reading alerts", alerts::all())?, "alerts")
+    }
+
+    fn completions_sent(&self) -> Result<BTreeMap<ChannelId, u64>, StoreError> {
+        self.rows(
+            "reading what channels were sent",
+            alerts::SENT,
+            None,
+            alerts::sent,
+        )
+        .map(|all| all.into_iter().collect())
     }
 
     fn conditions(&self) -> Result<Vec<StoredCondition>, StoreError> {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
-use super::{summary, tally};
+use super::{alerts, summary, tally};
 use crate::domain::{
     Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, Outcome, PartRead,
     PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, State, StoredBundle, StoredCondition,
@@ -117,6 +117,12 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
             .bind(copy.seen.clone());
             run(tx, "recording a copy of the receipts", query).await
         }
+        Change::Alert(record) => alerts::record(tx, record).await,
+        Change::AlertOver { alert_id } => alerts::over(tx, alert_id).await,
+        Change::CompletionsSent {
+            channel_id,
+            receipts,
+        } => alerts::record_sent(tx, channel_id, *receipts).await,
     }
 }
 

@@ -259,7 +259,7 @@ impl Drop for Locks {
         for one in guard(&self.held).drain(..) {
             guard(&LIVE).remove(&one.name);
             if let Err(error) = one.store.remove_lock(&one.name) {
-                tracing::warn!(%error, "own lock file stays behind");
+                tracing::warn!(event = "lock_not_removed", %error, "own lock file stays behind");
             }
         }
     }
@@ -285,7 +285,7 @@ fn take_one(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<Strin
         Err(error) => Refused::Store(error),
     };
     if let Err(error) = store.remove_lock(&name) {
-        tracing::warn!(%error, "own lock file stays behind");
+        tracing::warn!(event = "lock_not_removed", %error, "own lock file stays behind");
     }
     Err(refused)
 }
@@ -333,10 +333,10 @@ fn refresh(held: &mut Held, sealer: &Sealer, here: &Identity) {
             let old = std::mem::replace(&mut held.name, name);
             guard(&LIVE).remove(&old);
             if let Err(error) = held.store.remove_lock(&old) {
-                tracing::warn!(%error, "an older lock file of this run stays behind");
+                tracing::warn!(event = "lock_not_removed", %error, "an older lock file of this run stays behind");
             }
         }
-        Err(error) => tracing::warn!(%error, "lock file cannot be refreshed"),
+        Err(error) => tracing::warn!(event = "lock_not_refreshed", %error, "lock file cannot be refreshed"),
     }
 }
 
@@ -381,7 +381,7 @@ fn remove_dead(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<()
     for (name, file) in others(store, sealer, "")? {
         let Some(file) = file else { continue };
         if file.is_our_dead(&name, here) {
-            tracing::info!(place = %store.place(), "removes the lock of an own run that died");
+            tracing::info!(event = "stale_lock_removed", place = %store.place(), "removes the lock of an own run that died");
         } else if let Some(why) = file.is_stale(here, now) {
             let (place, holder) = (store.place(), file.holder());
             tracing::warn!(event = "stale_lock_removed", %place, %holder, "removes a stale lock: {why}");

@@ -73,7 +73,7 @@ impl Lane {
                 ledger.bytes += content.iter().map(|part| part.len() as u64).sum::<u64>();
             }
             Err(error) => {
-                tracing::warn!(location = %self.location, %error, "location fails; it is left out of the rest of this run");
+                tracing::warn!(event = "location_failed", location = %self.location, %error, "location fails; it is left out of the rest of this run");
                 ledger.failed.get_or_insert_with(|| error.to_string());
             }
         }

@@ -473,7 +473,7 @@ impl Vault {
             match repository::master_key(store.as_ref(), &self.password, &self.repository) {
                 Ok(found) => existing = existing.or(found),
                 Err(error) => {
-                    tracing::warn!(%location, error = %chain(&error), "its key files cannot be used; no repository is made there");
+                    tracing::warn!(event = "location_failed", %location, error = %chain(&error), "its key files cannot be used; no repository is made there");
                     continue;
                 }
             }

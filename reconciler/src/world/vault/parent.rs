@@ -85,7 +85,7 @@ pub(super) fn restore(
             }
             Err(error) => {
                 absent &= matches!(error, VaultError::SnapshotAbsent { .. });
-                tracing::warn!(%location, error = %chain(&error), "location cannot serve the restore");
+                tracing::warn!(event = "location_failed", %location, error = %chain(&error), "location cannot serve the restore");
                 failed.push((location, chain(&error)));
             }
         }

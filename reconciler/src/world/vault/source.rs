@@ -144,7 +144,7 @@ impl Tally {
     }
 
     fn problem(&self, what: String) {
-        tracing::warn!(problem = %what, "source cannot be read");
+        tracing::warn!(event = "source_unreadable", problem = %what, "source cannot be read");
         self.problems.fetch_add(1, Ordering::Relaxed);
         let mut examples = lock(&self.examples);
         if examples.len() < EXAMPLES {

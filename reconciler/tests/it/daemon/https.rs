@@ -54,15 +54,15 @@ fn self_signed(world: &World) {
 }
 
 /// One request, as far as `git http-backend` needs it.
-struct Request {
+pub struct Request {
     method: String,
     target: String,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Request {
-    fn read(from: &mut impl std::io::BufRead) -> Option<Self> {
+    pub fn read(from: &mut impl std::io::BufRead) -> Option<Self> {
         let mut line = String::new();
         from.read_line(&mut line).ok().filter(|read| *read > 0)?;
         let mut words = line.split_whitespace().map(str::to_owned);
@@ -88,7 +88,7 @@ impl Request {
         Some(request)
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map_or("", |(_, value)| value)
     }

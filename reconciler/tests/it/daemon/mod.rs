@@ -16,6 +16,7 @@ mod dump;
 mod https;
 mod locations;
 mod monitor;
+mod notified;
 mod plans;
 mod published;
 mod seal;

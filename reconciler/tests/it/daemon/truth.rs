@@ -27,6 +27,7 @@ fn judged(active: &ActivePolicy, observed: &Observed, now: Timestamp) -> Status 
         problem: None,
         receipt_key_listed: true,
         last_recorded_at: None,
+        channels: Vec::new(),
     };
     status(active, observed, &planned, &objections, &source, &[], now)
 }

@@ -321,7 +321,7 @@ impl<'a> Swap<'a> {
             self.parent.remove_tree(&self.staging)
         });
         if let Err(error) = removed {
-            tracing::warn!(path = %path.display(), %error, "cannot remove what a failed restore left");
+            tracing::warn!(event = "restore_left_behind", path = %path.display(), %error, "cannot remove what a failed restore left");
         }
     }
 

@@ -368,13 +368,13 @@ pub(super) fn drop_own(keeper: &Login<'_>, target: &str) {
     let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE);", name(target));
     match attempt(keeper, keeper.maintenance(), &sql, &bounds) {
         Ok(ended) if ended.is_clean() => {}
-        Ok(ended) => tracing::warn!(
+        Ok(ended) => tracing::warn!(event = "restore_left_behind", 
             database = target,
             reason = ended.reason(),
             "cannot drop what a failed restore left"
         ),
         Err(error) => {
-            tracing::warn!(database = target, %error, "cannot drop what a failed restore left");
+            tracing::warn!(event = "restore_left_behind", database = target, %error, "cannot drop what a failed restore left");
         }
     }
 }

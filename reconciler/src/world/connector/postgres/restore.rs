@@ -155,7 +155,7 @@ fn fill(
     });
     if let Err(error) = finished {
         if let Err(unmarked) = mark_incomplete(&crew.keeper, target, &error.to_string()) {
-            tracing::warn!(database = target, error = %unmarked, "cannot mark the database as incomplete");
+            tracing::warn!(event = "restore_left_behind", database = target, error = %unmarked, "cannot mark the database as incomplete");
         }
         return Err(error);
     }

@@ -1,0 +1,418 @@
+//! Owns which alerts are active, from the policy's AlertPolicy documents and what is known: a pure function. Never decides who is
+//! notified; that is [`escalation`]. The interesting function is [`active`].
+
+pub mod escalation;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::code::{self, Code};
+use contract::duration::Seconds;
+use contract::id::{AlertId, DatasetId, LocationId, TierId};
+use contract::model::{AlertPolicy, BackupPlan, Model, Threshold, Watch};
+
+use crate::domain::{Alert, Severity, Tallied};
+use crate::status::{DatasetStatus, Status, Word};
+
+/// What an operator decided, or policy asks for and this version does not do: it is shown, and calls nobody at night.
+const QUIET: [Code; 2] = [code::PLAN_SUSPENDED, code::POLICY_UNHEEDED];
+
+/// A long reason is in the status; a message has this many characters of it.
+const SUMMARY: usize = 600;
+
+/// What alerts follow from.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    /// The active policy.
+    pub model: &'a Model,
+    /// How everything stands.
+    pub status: &'a Status,
+    /// What ended within the window of each alert policy that has one.
+    pub ended: &'a BTreeMap<AlertId, Vec<Tallied>>,
+    /// Bytes in all and bytes free of each location.
+    pub capacities: &'a BTreeMap<LocationId, (u64, u64)>,
+}
+
+/// Every alert that is active, by its id.
+pub fn active(scene: &Scene<'_>) -> BTreeMap<String, Alert> {
+    let mut found = Found::default();
+    for policy in scene.model.settings.alerts.values() {
+        found.of_conditions(scene, policy);
+        for threshold in &policy.thresholds {
+            found.of_threshold(scene, policy, threshold);
+        }
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Found(BTreeMap<String, Alert>);
+
+impl Found {
+    /// Two policies that watch one thing give one alert, and so do two problems with one code of one plan.
+    fn add(&mut self, policy: &AlertPolicy, alert: Alert) {
+        let (severity, summary) = (alert.severity, alert.summary.clone());
+        let known = self.0.entry(alert.alert_id.clone()).or_insert(alert);
+        known.policies.insert(policy.alert_id.clone());
+        known.severity = known.severity.max(severity);
+        if !known.summary.contains(&summary) {
+            known.summary = shortened(&format!("{}; {summary}", known.summary));
+        }
+    }
+
+    /// What is wrong whatever the thresholds are: with the daemon, and with the plans of the policy's tiers.
+    fn of_conditions(&mut self, scene: &Scene<'_>, policy: &AlertPolicy) {
+        for condition in &scene.status.whole {
+            if let (Some(code), Some(severity)) = (condition.code, urgency(condition.condition)) {
+                self.add_condition(policy, code, severity, "daemon", &condition.why);
+            }
+        }
+        let watches_age = policy
+            .thresholds
+            .iter()
+            .any(|it| it.watch == Watch::ObjectiveUsed);
+        for plan in &scene.status.plans {
+            let Some(plan_id) = &plan.condition.plan_id else {
+                continue;
+            };
+            let tiers = scene.model.plans.get(plan_id);
+            if !tiers.is_some_and(|plan| is_watched(scene.model, policy, plan)) {
+                continue;
+            }
+            for problem in &plan.problems {
+                let Some(severity) = urgency(problem.condition) else {
+                    continue;
+                };
+                // Its threshold says the same, earlier.
+                if problem.code == code::RPO_MISSED && watches_age {
+                    continue;
+                }
+                // A location that fails is one alert, however many plans use it.
+                let subject = match &problem.location_id {
+                    Some(id) => format!("location {id}"),
+                    None => format!("plan {plan_id}"),
+                };
+                self.add_condition(policy, problem.code, severity, &subject, &problem.why);
+            }
+        }
+    }
+
+    fn add_condition(
+        &mut self,
+        policy: &AlertPolicy,
+        code: Code,
+        severity: Severity,
+        subject: &str,
+        why: &str,
+    ) {
+        if QUIET.contains(&code) {
+            return;
+        }
+        let alert = Alert {
+            alert_id: format!("{code}.{}", subject.replace(' ', ".")),
+            severity,
+            code,
+            subject: subject.to_owned(),
+            summary: shortened(why),
+            policies: BTreeSet::new(),
+        };
+        self.add(policy, alert);
+    }
+
+    fn of_threshold(&mut self, scene: &Scene<'_>, policy: &AlertPolicy, threshold: &Threshold) {
+        match threshold.watch {
+            Watch::ObjectiveUsed => self.of_objectives(scene, policy, threshold),
+            Watch::Capacity => self.of_capacity(scene, policy, threshold),
+            Watch::BackupSuccess => {
+                let tallied = ("slot", &["success", "failure", "missed"][..]);
+                let counts = share(scene, policy, tallied);
+                for (id, plan) in &scene.model.plans {
+                    if is_watched(scene.model, policy, plan) {
+                        let says = |percent: &str| {
+                            format!("{percent} of the slots ended with a usable recovery point")
+                        };
+                        let subject = format!("plan {id}");
+                        let ratio = counts.get(id.as_str());
+                        let code = code::LAST_RUN_FAILED;
+                        self.add_share(policy, threshold, (subject, code), ratio, says);
+                    }
+                }
+            }
+            // A check that makes way for a backup is partial: it found nothing wrong, and goes on later.
+            Watch::Integrity => {
+                let counts = share(scene, policy, ("verify", &["success", "failure"]));
+                for (id, plan) in &scene.model.plans {
+                    if is_watched(scene.model, policy, plan) {
+                        let says = |percent: &str| {
+                            format!("{percent} of the checks found stored data intact")
+                        };
+                        let subject = format!("plan {id}");
+                        let ratio = counts.get(id.as_str());
+                        self.add_share(
+                            policy,
+                            threshold,
+                            (subject, code::POINT_SUSPECT),
+                            ratio,
+                            says,
+                        );
+                    }
+                }
+            }
+            Watch::RestoreSuccess => {
+                let tallied = ("restore", &["success", "partial", "failure"][..]);
+                let counts = share(scene, policy, tallied);
+                for id in watched_datasets(scene.model, policy) {
+                    let says = |percent: &str| format!("{percent} of the restores succeeded");
+                    let subject = format!("dataset {id}");
+                    let ratio = counts.get(id.as_str());
+                    self.add_share(
+                        policy,
+                        threshold,
+                        (subject, code::RESTORE_FAILED),
+                        ratio,
+                        says,
+                    );
+                }
+            }
+        }
+    }
+
+    fn of_objectives(&mut self, scene: &Scene<'_>, policy: &AlertPolicy, threshold: &Threshold) {
+        let is_ours = |it: &&DatasetStatus| policy.tiers.contains(&it.tier);
+        for dataset in scene.status.datasets.iter().filter(is_ours) {
+            let Some(age) = dataset.age_s else { continue };
+            let ratio = Ratio {
+                part: age.get(),
+                whole: dataset.rpo_s.get(),
+            };
+            let Some(severity) = ratio.crosses(threshold) else {
+                continue;
+            };
+            let what = match dataset.newest {
+                Some(_) => "the newest usable recovery point shows its state of",
+                None => "there was no usable recovery point for",
+            };
+            let ago = if dataset.newest.is_some() { " ago" } else { "" };
+            let summary = format!(
+                "{what} {}{ago}, {} of its RPO of {}",
+                age.human(),
+                ratio.percent(),
+                dataset.rpo_s.human()
+            );
+            let subject = format!("dataset {}", dataset.dataset_id);
+            let what = (subject, code::RPO_MISSED);
+            self.add_threshold(policy, threshold.watch, severity, what, summary);
+        }
+    }
+
+    fn of_capacity(&mut self, scene: &Scene<'_>, policy: &AlertPolicy, threshold: &Threshold) {
+        let plans = scene.model.plans.values();
+        let used: BTreeSet<&LocationId> = plans
+            .filter(|plan| is_watched(scene.model, policy, plan))
+            .flat_map(|plan| &plan.locations)
+            .collect();
+        for id in used {
+            let Some((size, free)) = scene.capacities.get(id) else {
+                continue;
+            };
+            let ratio = Ratio {
+                part: size.saturating_sub(*free),
+                whole: *size,
+            };
+            if let Some(severity) = ratio.crosses(threshold) {
+                let summary = format!("{} of it is used", ratio.percent());
+                let what = (format!("location {id}"), code::VAULT_LOCATION_FULL);
+                self.add_threshold(policy, threshold.watch, severity, what, summary);
+            }
+        }
+    }
+
+    fn add_share(
+        &mut self,
+        policy: &AlertPolicy,
+        threshold: &Threshold,
+        what: (String, Code),
+        ratio: Option<&Ratio>,
+        says: impl FnOnce(&str) -> String,
+    ) {
+        let Some(ratio) = ratio else { return };
+        if let Some(severity) = ratio.crosses(threshold) {
+            let window = policy.window_s.map(Seconds::human);
+            let window = window.unwrap_or_default();
+            let summary = format!("{} within {window}", says(&ratio.percent()));
+            self.add_threshold(policy, threshold.watch, severity, what, summary);
+        }
+    }
+
+    /// Policies may set different thresholds for one thing: each gives an alert of its own.
+    fn add_threshold(
+        &mut self,
+        policy: &AlertPolicy,
+        watch: Watch,
+        severity: Severity,
+        (subject, code): (String, Code),
+        summary: String,
+    ) {
+        let about = subject.replace(' ', ".");
+        let alert = Alert {
+            alert_id: format!("{}.{}.{about}", policy.alert_id, watch.as_str()),
+            severity,
+            code,
+            subject,
+            summary,
+            policies: BTreeSet::new(),
+        };
+        self.add(policy, alert);
+    }
+}
+
+/// Whether work that is due, or nothing, is behind a word; the others are warnings, and a person is needed for one.
+const fn urgency(word: Word) -> Option<Severity> {
+    match word {
+        Word::Ready | Word::Reconciling => None,
+        Word::Waiting | Word::Unknown => Some(Severity::Warning),
+        Word::Stalled => Some(Severity::Critical),
+    }
+}
+
+/// Whether a plan protects data of the policy's tiers.
+fn is_watched(model: &Model, policy: &AlertPolicy, plan: &BackupPlan) -> bool {
+    let tier = |id| Some(&model.datasets.get(id)?.criticality);
+    let mut tiers = plan.dataset_ids.iter().filter_map(tier);
+    tiers.any(|tier: &TierId| policy.tiers.contains(tier))
+}
+
+fn watched_datasets<'m>(model: &'m Model, policy: &AlertPolicy) -> BTreeSet<&'m DatasetId> {
+    let all = model.plans.values().flat_map(|plan| &plan.dataset_ids);
+    all.filter(|id| {
+        let dataset = model.datasets.get(*id);
+        dataset.is_some_and(|it| policy.tiers.contains(&it.criticality))
+    })
+    .collect()
+}
+
+/// A part of a whole, compared without rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ratio {
+    part: u64,
+    whole: u64,
+}
+
+impl Ratio {
+    /// How urgent it is by a threshold; the same comparison as in the rules of `seawall alerts`.
+    fn crosses(self, threshold: &Threshold) -> Option<Severity> {
+        let crosses = |percent: u32| {
+            let (part, limit) = (
+                u128::from(self.part) * 100,
+                u128::from(self.whole) * u128::from(percent),
+            );
+            if threshold.watch.more_is_worse() {
+                part > limit
+            } else {
+                part < limit
+            }
+        };
+        let all = [
+            (threshold.critical_percent, Severity::Critical),
+            (threshold.warning_percent, Severity::Warning),
+        ];
+        let mut all = all.into_iter();
+        all.find(|(percent, _)| self.whole > 0 && crosses(*percent))
+            .map(|(_, severity)| severity)
+    }
+
+    fn percent(self) -> String {
+        let tenths = u128::from(self.part) * 1_000 / u128::from(self.whole.max(1));
+        format!("{}.{} %", tenths / 10, tenths % 10)
+    }
+}
+
+/// How much of what ended within the policy's window ended well, by subject.
+fn share<'s>(
+    scene: &Scene<'s>,
+    policy: &AlertPolicy,
+    (what, ends): (&str, &[&str]),
+) -> BTreeMap<&'s str, Ratio> {
+    let mut shares: BTreeMap<&str, Ratio> = BTreeMap::new();
+    let ended = scene.ended.get(&policy.alert_id).into_iter().flatten();
+    for tallied in ended.filter(|it| it.what == what && ends.contains(&&*it.outcome)) {
+        let share = shares.entry(&tallied.subject);
+        let share = share.or_insert(Ratio { part: 0, whole: 0 });
+        share.whole += tallied.count;
+        if tallied.outcome == "success" {
+            share.part += tallied.count;
+        }
+    }
+    shares
+}
+
+fn shortened(text: &str) -> String {
+    let line = contract::hidden::one_line(text);
+    match line.char_indices().nth(SUMMARY) {
+        None => line,
+        Some((end, _)) => format!("{} …", line.get(..end).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn threshold(watch: Watch, warning: u32, critical: u32) -> Threshold {
+        Threshold {
+            watch,
+            warning_percent: warning,
+            critical_percent: critical,
+        }
+    }
+
+    #[test]
+    fn a_threshold_is_crossed_beyond_it_and_not_at_it() {
+        let crosses = |part, whole, watch, warning, critical| {
+            Ratio { part, whole }.crosses(&threshold(watch, warning, critical))
+        };
+        let (warning, critical) = (Some(Severity::Warning), Some(Severity::Critical));
+        for (part, expected) in [
+            (70, None),
+            (71, warning),
+            (90, warning),
+            (91, critical),
+            (300, critical),
+        ] {
+            assert_eq!(
+                crosses(part, 100, Watch::ObjectiveUsed, 70, 90),
+                expected,
+                "{part}"
+            );
+        }
+        for (part, expected) in [
+            (990, None),
+            (989, warning),
+            (950, warning),
+            (949, critical),
+            (0, critical),
+        ] {
+            assert_eq!(
+                crosses(part, 1_000, Watch::BackupSuccess, 99, 95),
+                expected,
+                "{part}"
+            );
+        }
+        assert_eq!(crosses(0, 0, Watch::BackupSuccess, 99, 95), None);
+    }
+
+    proptest! {
+        /// The same as exact fractions, whatever the sizes: bytes of a location times a hundred are more than a `u64` holds.
+        #[test]
+        fn no_size_is_too_large(part: u64, whole: u64, warning in 0_u32..=100) {
+            let found = Ratio { part, whole }.crosses(&threshold(Watch::Capacity, warning, 100));
+            let is_beyond = |percent: u32| whole > 0 && part / 100 > whole / 10_000 * u64::from(percent) + 100;
+            if is_beyond(100) {
+                prop_assert_eq!(found, Some(Severity::Critical));
+            } else if is_beyond(warning) {
+                prop_assert!(found.is_some());
+            }
+        }
+    }
+}

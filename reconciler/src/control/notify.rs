@@ -1,0 +1,469 @@
+//! Owns what the daemon does about alerts: it derives those that are active, remembers them with what each channel was notified of, and
+//! writes the messages. Never sends one. The interesting functions are [`follow`] and [`pending`].
+
+pub mod completions;
+
+use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use contract::code::{self, Code};
+use contract::digest::Digest;
+use contract::duration::Seconds;
+use contract::id::{AlertId, ChannelId, LocationId};
+use contract::model::{AlertPolicy, Model};
+use contract::receipt::{DecisionType, Phase};
+use jiff::{SignedDuration, Timestamp};
+
+use super::Daemon;
+use super::policy::Followed;
+use crate::alert::escalation::{self, News};
+use crate::alert::{self, Scene};
+use crate::domain::{
+    AlertRecord, AlertState, Change, Draft, MESSAGE_VERSION, Message, Notice, Outcome, Taken,
+    Tallied,
+};
+use crate::failure::Failure;
+use crate::operation::result;
+use crate::plan::stamp;
+use crate::status::Status;
+use crate::world::channel::{self, ChannelBinding};
+
+/// A note longer than this has no place in a receipt.
+const NOTE: usize = 1_000;
+
+/// Channels that take no messages now, since when, how often they were tried, and why.
+#[derive(Debug, Default)]
+pub struct Silent(Mutex<BTreeMap<ChannelId, Trouble>>);
+
+/// One channel that takes no messages.
+#[derive(Debug, Clone)]
+struct Trouble {
+    since: Timestamp,
+    tries: u32,
+    why: String,
+}
+
+impl Silent {
+    /// A channel did not take a message; gives how often in a row.
+    pub fn failed(&self, channel: &ChannelId, why: &str, now: Timestamp) -> u32 {
+        let mut all = self.lock();
+        let trouble = all.entry(channel.clone()).or_insert_with(|| Trouble {
+            since: now,
+            tries: 0,
+            why: String::new(),
+        });
+        trouble.tries = trouble.tries.saturating_add(1);
+        why.clone_into(&mut trouble.why);
+        trouble.tries
+    }
+
+    /// It took one; whether that is news.
+    pub fn took(&self, channel: &ChannelId) -> bool {
+        self.lock().remove(channel).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ChannelId, Trouble>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is wrong with the channels of a policy.
+pub fn problems(daemon: &Daemon, model: &Model) -> Vec<(Code, String)> {
+    let mut found: Vec<(Code, String)> = Vec::new();
+    let unbound: Vec<String> = unbound(&daemon.config.channels, model);
+    if !unbound.is_empty() {
+        let why = format!("no notifications: {}", unbound.join("; "));
+        found.push((code::CHANNEL_UNBOUND, why));
+    }
+    let silent = daemon.silent.lock();
+    let silent: Vec<String> = silent
+        .iter()
+        .map(|(id, it)| {
+            let tries = crate::words::count(u64::from(it.tries), "message");
+            format!(
+                "channel `{id}`: {tries} failed since {}: {}",
+                it.since, it.why
+            )
+        })
+        .collect();
+    if !silent.is_empty() {
+        found.push((code::NOTIFICATION_FAILED, silent.join("; ")));
+    }
+    found
+}
+
+/// The channels of escalations that nothing here delivers to.
+fn unbound(bound: &BTreeMap<ChannelId, ChannelBinding>, model: &Model) -> Vec<String> {
+    let policies = model.settings.alerts.values();
+    let used = policies.flat_map(|it| it.escalation.iter().flat_map(|step| &step.channels));
+    let used: BTreeSet<&ChannelId> = used.collect();
+    let channels = &model.settings.channels;
+    used.into_iter()
+        .filter_map(|id| match (bound.get(id), channels.get(id)) {
+            (None, _) => Some(format!("channel `{id}` is not bound")),
+            (Some(binding), Some(channel)) if !binding.fits(channel.medium) => Some(format!(
+                "channel `{id}` is bound as `{}`, policy says `medium: {}`",
+                binding.kind(),
+                channel.medium.as_str()
+            )),
+            (Some(_), _) => None,
+        })
+        .collect()
+}
+
+/// The channels that messages are sent to from here.
+fn delivered(daemon: &Daemon, model: &Model) -> BTreeSet<ChannelId> {
+    let bound = daemon.config.channels.iter();
+    bound
+        .filter(|(id, binding)| {
+            let medium = model.settings.channels.get(*id).map(|it| it.medium);
+            !matches!(binding, ChannelBinding::External(_))
+                && medium.is_none_or(|medium| binding.fits(medium))
+        })
+        .map(|(id, _)| id.clone())
+        .collect()
+}
+
+/// Derives the alerts that are active and remembers what changed; gives the instant at which something else falls due.
+pub fn follow(
+    daemon: &Daemon,
+    followed: &Followed,
+    status: &Status,
+    capacities: &BTreeMap<LocationId, (u64, u64)>,
+) -> Result<Option<Timestamp>, Failure> {
+    let _alone = daemon.alone(&daemon.alerting);
+    let now = daemon.now();
+    let model = &followed.active.model;
+    let known = daemon.store.alerts()?;
+    let policies = &model.settings.alerts;
+    if policies.is_empty() && known.is_empty() {
+        return Ok(None);
+    }
+    let scene = Scene {
+        model,
+        status,
+        ended: &ended(daemon, policies, now)?,
+        capacities,
+    };
+    let active = alert::active(&scene);
+    let mut records: BTreeMap<String, AlertRecord> = known
+        .into_iter()
+        .map(|it| (it.alert.alert_id.clone(), it))
+        .collect();
+    let changed = escalation::follow(&records, &active, now);
+    for record in &changed {
+        log(&records, record);
+    }
+    let changes: Vec<Change> = changed
+        .iter()
+        .map(|it| Change::Alert(Box::new(it.clone())))
+        .collect();
+    records.extend(
+        changed
+            .into_iter()
+            .map(|it| (it.alert.alert_id.clone(), it)),
+    );
+    let hold = daemon.config.look_interval();
+    let bound = delivered(daemon, model);
+    let due = escalation::due(records.values(), policies, &bound, hold, now);
+    let over = due.over.iter().map(|id| Change::AlertOver {
+        alert_id: id.clone(),
+    });
+    let changes: Vec<Change> = changes.into_iter().chain(over).collect();
+    if !changes.is_empty() {
+        daemon.commit(&changes, Vec::new(), now)?;
+    }
+    Ok(due.next)
+}
+
+/// What ended within the window of each alert policy that has one.
+fn ended(
+    daemon: &Daemon,
+    policies: &BTreeMap<AlertId, AlertPolicy>,
+    now: Timestamp,
+) -> Result<BTreeMap<AlertId, Vec<Tallied>>, Failure> {
+    let mut by_window: BTreeMap<Seconds, Vec<Tallied>> = BTreeMap::new();
+    let mut ended = BTreeMap::new();
+    for (id, policy) in policies {
+        let is_share = policy.thresholds.iter().any(|it| it.watch.is_share());
+        let Some(window) = policy.window_s.filter(|_| is_share) else {
+            continue;
+        };
+        let tallies = match by_window.entry(window) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let from = now.checked_sub(SignedDuration::from_secs(window.signed()));
+                let from = from.unwrap_or(Timestamp::MIN);
+                unknown.insert(daemon.store.tallies_between(from, now)?)
+            }
+        };
+        ended.insert(id.clone(), tallies.clone());
+    }
+    Ok(ended)
+}
+
+/// An alert begins, becomes more urgent, or ends.
+fn log(before: &BTreeMap<String, AlertRecord>, record: &AlertRecord) {
+    let alert = &record.alert;
+    let known = before.get(&alert.alert_id);
+    if record.cleared_at.is_some() {
+        tracing::info!(event = "alert_cleared", alert = alert.alert_id, code = %alert.code, subject = alert.subject, "the alert is over");
+    } else if known.is_none_or(|known| known.alert.severity < alert.severity) {
+        tracing::warn!(event = "alert_active", alert = alert.alert_id, severity = alert.severity.as_str(), code = %alert.code, subject = alert.subject, "{}", alert.summary);
+    }
+}
+
+/// What a channel is sent next.
+#[derive(Debug)]
+pub struct Letter {
+    /// The message.
+    pub message: Message,
+    /// The alerts in it.
+    pub alerts: Vec<(String, News)>,
+    /// The place in the receipt log up to which it tells what ended.
+    pub receipts: Option<u64>,
+}
+
+/// The message that a channel is sent next, if one is due, and the instant at which another one may be.
+pub fn pending(
+    daemon: &Daemon,
+    followed: &Followed,
+    channel_id: &ChannelId,
+) -> Result<(Option<Letter>, Option<Timestamp>), Failure> {
+    let model = &followed.active.model;
+    let Some(binding) = daemon.config.channels.get(channel_id) else {
+        return Ok((None, None));
+    };
+    let mut only = delivered(daemon, model);
+    only.retain(|id| id == channel_id);
+    let records = daemon.store.alerts()?;
+    let hold = daemon.config.look_interval();
+    let policies = &model.settings.alerts;
+    let mut due = escalation::due(&records, policies, &only, hold, daemon.now());
+    let news = due.channels.remove(channel_id).unwrap_or_default();
+    let mut chosen: Vec<(&AlertRecord, News)> = records
+        .iter()
+        .filter_map(|record| Some((record, *news.get(&record.alert.alert_id)?)))
+        .collect();
+    // The most urgent first; what is over last.
+    chosen.sort_by_key(|(record, news)| (*news, Reverse(record.alert.severity)));
+    chosen.truncate(channel::most_at_once(binding));
+    let mut message = blank(daemon, channel_id);
+    if chosen.is_empty() {
+        if !daemon.config.completions.contains(channel_id) {
+            return Ok((None, due.next));
+        }
+        let ended = completions::next(daemon, channel_id, channel::most_at_once(binding))?;
+        let letter = ended.map(|(completed, receipts)| {
+            message.completed = completed;
+            message.message_id = identity(channel_id, &message);
+            Letter {
+                message,
+                alerts: Vec::new(),
+                receipts: Some(receipts),
+            }
+        });
+        return Ok((letter, due.next));
+    }
+    message.alerts = chosen
+        .iter()
+        .map(|(record, news)| notice(record, *news))
+        .collect();
+    message.message_id = identity(channel_id, &message);
+    let alerts = chosen
+        .into_iter()
+        .map(|(record, news)| (record.alert.alert_id.clone(), news))
+        .collect();
+    let letter = Letter {
+        message,
+        alerts,
+        receipts: None,
+    };
+    Ok((Some(letter), due.next))
+}
+
+/// A message without news.
+fn blank(daemon: &Daemon, channel_id: &ChannelId) -> Message {
+    let now = daemon.now();
+    Message {
+        schema_version: MESSAGE_VERSION,
+        message_id: format!("test.{channel_id}.{}", stamp(now)),
+        environment: daemon.config.environment.clone(),
+        reconciler_id: daemon.config.reconciler_id.clone(),
+        sent_at: now,
+        is_test: false,
+        alerts: Vec::new(),
+        completed: Vec::new(),
+    }
+}
+
+/// Sends a message that says that nothing is wrong.
+pub fn test(daemon: &Daemon, channel_id: &ChannelId) -> Result<(), Failure> {
+    let unfit = |why: String, help: &str| Err(Failure::new(code::UNKNOWN_OBJECT, why, help));
+    match daemon.config.channels.get(channel_id) {
+        None => unfit(
+            format!("the configuration binds no channel `{channel_id}`"),
+            "`channels` in the configuration lists them",
+        ),
+        Some(ChannelBinding::External(system)) => unfit(
+            format!("channel `{channel_id}` is delivered by {system}"),
+            "test it there",
+        ),
+        Some(binding) => {
+            let message = Message {
+                is_test: true,
+                ..blank(daemon, channel_id)
+            };
+            daemon.effects.notify(binding, &message)
+        }
+    }
+}
+
+/// The same news to the same channel has the same name, whenever it is sent.
+fn identity(channel_id: &ChannelId, message: &Message) -> String {
+    let mut text = format!(
+        "{}\n{}\n{channel_id}\n",
+        message.environment, message.reconciler_id
+    );
+    for notice in &message.alerts {
+        let Notice {
+            alert_id,
+            state,
+            severity,
+            since,
+            resolved_at,
+            ..
+        } = notice;
+        let over = resolved_at.map(|at| at.to_string()).unwrap_or_default();
+        let _ = writeln!(text, "{alert_id} {state:?} {severity:?} {since} {over}");
+    }
+    for completed in &message.completed {
+        let _ = writeln!(text, "{}", completed.receipt);
+    }
+    Digest::of(text.as_bytes()).to_string()
+}
+
+fn notice(record: &AlertRecord, news: News) -> Notice {
+    let alert = &record.alert;
+    Notice {
+        alert_id: alert.alert_id.clone(),
+        state: match news {
+            News::Active => AlertState::Active,
+            News::Over => AlertState::Resolved,
+        },
+        severity: alert.severity,
+        code: alert.code,
+        subject: alert.subject.clone(),
+        summary: alert.summary.clone(),
+        remedy: format!(
+            "`seawall explain {}`; docs/operate.md, At 3 a.m.",
+            alert.code
+        ),
+        since: record.since,
+        resolved_at: record.cleared_at.filter(|_| news == News::Over),
+        alert_policies: alert.policies.clone(),
+    }
+}
+
+/// A channel took a message: it is remembered with a receipt, so that it is not sent again and an auditor sees when people were notified.
+pub fn delivered_to(
+    daemon: &Daemon,
+    channel_id: &ChannelId,
+    letter: &Letter,
+) -> Result<(), Failure> {
+    let Letter {
+        message,
+        alerts,
+        receipts,
+    } = letter;
+    if let Some(receipts) = receipts {
+        // What ended has its receipts already.
+        return daemon.commit(
+            &[completions::up_to(channel_id, *receipts)],
+            Vec::new(),
+            daemon.now(),
+        );
+    }
+    let _alone = daemon.alone(&daemon.alerting);
+    let now = daemon.now();
+    let known = daemon.store.alerts()?;
+    let changes: Vec<Change> = alerts
+        .iter()
+        .filter_map(|(id, news)| {
+            let record = known.iter().find(|it| it.alert.alert_id == *id)?;
+            let record = escalation::notified(record, channel_id, *news, now);
+            Some(Change::Alert(Box::new(record)))
+        })
+        .collect();
+    let operation = format!("notification.{channel_id}.{}", message.message_id);
+    let mut draft = Draft::new(DecisionType::Notification, Phase::Decision, &operation);
+    draft.result = Some(result(Outcome::Success));
+    draft.actor = format!("reconciler:{}", daemon.config.reconciler_id);
+    for (name, news) in [("active", News::Active), ("resolved", News::Over)] {
+        let ids: Vec<&str> = alerts
+            .iter()
+            .filter(|(_, it)| *it == news)
+            .map(|(id, _)| id.as_str())
+            .collect();
+        if !ids.is_empty() {
+            draft.details.insert(name.to_owned(), ids.join(" "));
+        }
+    }
+    draft
+        .details
+        .insert("channel".to_owned(), channel_id.to_string());
+    daemon.commit(&changes, vec![draft], now)?;
+    Ok(())
+}
+
+/// Alerts as they are remembered, the most urgent first.
+pub fn shown(daemon: &Daemon) -> Result<Vec<AlertRecord>, Failure> {
+    let mut all = daemon.store.alerts()?;
+    all.sort_by_key(|it| {
+        (
+            it.cleared_at.is_some(),
+            Reverse(it.alert.severity),
+            it.since,
+        )
+    });
+    Ok(all)
+}
+
+/// An operator takes an alert on: no further channel is notified of it, unless it becomes worse.
+pub fn acknowledge(daemon: &Daemon, alert_id: &str, note: &str) -> Result<AlertRecord, Failure> {
+    let now = daemon.fresh_now()?;
+    let _alone = daemon.alone(&daemon.alerting);
+    let known = daemon.store.alerts()?;
+    let record = known.into_iter().find(|it| it.alert.alert_id == alert_id);
+    let Some(mut record) = record.filter(|it| it.cleared_at.is_none()) else {
+        return Err(Failure::new(
+            code::UNKNOWN_OBJECT,
+            format!("no alert `{alert_id}` is active"),
+            "`seawalld alerts` lists those that are",
+        ));
+    };
+    let actor = format!("operator:{}", daemon.person());
+    let note: String = contract::hidden::one_line(note)
+        .chars()
+        .take(NOTE)
+        .collect();
+    record.taken = Some(Taken {
+        at: now,
+        actor: actor.clone(),
+        note: note.clone(),
+        severity: record.alert.severity,
+    });
+    let operation = format!("notification.ack.{alert_id}.{}", stamp(now));
+    let mut draft = Draft::new(DecisionType::Notification, Phase::Decision, &operation);
+    draft.result = Some(result(Outcome::Success));
+    draft.actor = actor;
+    draft
+        .details
+        .insert("acknowledged".to_owned(), alert_id.to_owned());
+    draft.details.insert("note".to_owned(), note);
+    daemon.commit(&[Change::Alert(Box::new(record.clone()))], vec![draft], now)?;
+    Ok(record)
+}

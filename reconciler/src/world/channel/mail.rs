@@ -1,0 +1,95 @@
+//! Owns messages by mail. Never sends a password, or a message, over a connection that is not encrypted as the configuration says. The
+//! interesting function is [`mail`].
+
+use lettre::message::header::ContentType;
+use lettre::message::{Mailbox, MessageBuilder};
+use lettre::transport::smtp::AsyncSmtpTransport;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::{AsyncTransport as _, Tokio1Executor};
+
+use super::binding::{Mail, MailTls};
+use super::{DEADLINE, failed, line, said, text};
+use crate::domain::Message;
+use crate::failure::{Failure, chain};
+use crate::world::secret::read_file;
+
+/// A file of authorities, such as the whole of a distribution's.
+const LARGEST_AUTHORITIES: usize = 4 << 20;
+
+/// A longer subject is cut by those who show it.
+const SUBJECT: usize = 200;
+
+/// Submits the message to the mail server.
+pub(super) async fn mail(to: &Mail, message: &Message) -> Result<(), Failure> {
+    let letter = letter(to, message)?;
+    let server = server(to)?;
+    let help = "look at the mail server, the user and the password; the message is sent again";
+    match server.send(letter).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(failed(
+            format!("the mail server did not take it: {}", said(&chain(&error))),
+            help,
+        )),
+    }
+}
+
+fn letter(to: &Mail, message: &Message) -> Result<lettre::Message, Failure> {
+    let unfit = |error: &dyn std::error::Error| {
+        failed(
+            format!("the mail cannot be written: {}", chain(error)),
+            "look at the addresses in `mail.from` and `mail.to`",
+        )
+    };
+    let mailbox = |text: &String| text.parse::<Mailbox>().map_err(|error| unfit(&error));
+    let place = format!("{}/{}", message.environment, message.reconciler_id);
+    let subject = format!("[seawall {place}] {}", message.headline());
+    let subject: String = subject.chars().take(SUBJECT).collect();
+    // The same news has the same id, by which mail programs recognize one that comes twice.
+    let id = format!("<{}@{}.seawall>", message.message_id, message.reconciler_id);
+    let mut builder: MessageBuilder = lettre::Message::builder()
+        .from(mailbox(&to.from)?)
+        .subject(subject)
+        .message_id(Some(id))
+        .header(ContentType::TEXT_PLAIN);
+    for recipient in &to.to {
+        builder = builder.to(mailbox(recipient)?);
+    }
+    let body = format!("{}\n", message.text());
+    builder.body(body).map_err(|error| unfit(&error))
+}
+
+fn server(to: &Mail) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failure> {
+    let tls = match to.tls {
+        MailTls::None => Tls::None,
+        MailTls::Starttls => Tls::Required(parameters(to)?),
+        MailTls::Implicit => Tls::Wrapper(parameters(to)?),
+    };
+    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(to.host.clone())
+        .port(to.port())
+        .timeout(Some(DEADLINE))
+        .tls(tls);
+    if let (Some(user), Some(path)) = (&to.username, &to.password_file) {
+        let password = line(path)?;
+        builder = builder.credentials(Credentials::new(user.clone(), text(&password).to_owned()));
+    }
+    Ok(builder.build())
+}
+
+fn parameters(to: &Mail) -> Result<TlsParameters, Failure> {
+    let unusable = |error: &dyn std::error::Error| {
+        failed(
+            format!("the connection cannot be encrypted: {}", chain(error)),
+            "look at `mail.ca_file` and at the certificates of this machine",
+        )
+    };
+    let mut builder = TlsParameters::builder(to.host.clone());
+    if let Some(path) = &to.ca_file {
+        let pem = read_file(path, LARGEST_AUTHORITIES).map_err(|error| unusable(&error))?;
+        let certificate = Certificate::from_pem(pem.bytes()).map_err(|error| unusable(&error))?;
+        builder = builder
+            .certificate_store(CertificateStore::None)
+            .add_root_certificate(certificate);
+    }
+    builder.build_rustls().map_err(|error| unusable(&error))
+}

@@ -135,7 +135,10 @@ impl Remote {
                 // Too many already: whoever it is asks again.
                 (Ok(_), Err(_)) => {}
                 (Err(error), _) => {
-                    tracing::warn!(event = "connection_refused", "a connection cannot be accepted: {error}");
+                    tracing::warn!(
+                        event = "connection_refused",
+                        "a connection cannot be accepted: {error}"
+                    );
                     tokio::time::sleep(ACCEPTS_AGAIN).await;
                 }
             }

@@ -107,7 +107,8 @@ impl By {
         let mut line = Line::new();
         let begun = |id: &str| {
             if is_human {
-                tracing::info!(event = "request_sent", 
+                tracing::info!(
+                    event = "request_sent",
                     "the running daemon does it as `{id}`; Ctrl-C leaves it running, `seawalld cancel {id}` ends it"
                 );
             }

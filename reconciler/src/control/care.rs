@@ -63,7 +63,11 @@ pub(super) fn check(
     let ending = check::checked(verify, &seen, run, planned.deadline, now);
     let (outcome, failure) = (ending.outcome, ending.failure.clone());
     daemon.end(&mut operation, &subject, ending, now)?;
-    tracing::debug!(event = "check_recorded", point = "checked", "the check is recorded");
+    tracing::debug!(
+        event = "check_recorded",
+        point = "checked",
+        "the check is recorded"
+    );
     Ok(answer(outcome, failure, seen.summary(outcome)))
 }
 

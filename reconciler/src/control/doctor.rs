@@ -11,7 +11,7 @@ use contract::code::{self, Code};
 use contract::id::DatasetId;
 use serde::{Deserialize, Serialize};
 
-use super::policy;
+use super::policy::{self, Followed};
 use super::{Daemon, locations, notify, overview, recover};
 use crate::config::Tcp;
 use crate::domain::Observation;
@@ -111,14 +111,22 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
             .iter()
             .map(|failure| ill("file access", failure.clone())),
     );
-    policy_findings(daemon, &mut findings);
+    let followed = policy::peek(daemon, clock::now());
+    match &followed {
+        Ok(followed) => policy_findings(daemon, followed, &mut findings),
+        Err(failure) => findings.push(ill("policy", failure.clone())),
+    }
     location_findings(daemon, &mut findings);
-    status_findings(daemon, &mut findings);
     for (kid, source) in &daemon.config.keys {
         findings.push(match keys::load(kid, source) {
             Ok(_) => well(format!("key {kid}"), "its source gives it"),
             Err(error) => ill(format!("key {kid}"), error.into()),
         });
+    }
+    // A policy that cannot be followed is a finding already.
+    if let Ok(followed) = followed {
+        findings.extend(promises::unopened(daemon, &followed.active));
+        status_findings(daemon, followed, &mut findings);
     }
     for file in daemon.config.tcp.iter().flat_map(Tcp::secret_files) {
         findings.push(match secret::read_shared(file) {
@@ -149,7 +157,7 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
             binding: binding.clone(),
             within: SOURCE_DEADLINE,
         };
-        let Examined { seen, rights } = match daemon.look_at_source(&order, SOURCE_DEADLINE) {
+        let Examined { seen, rights } = match daemon.look_within(&order, SOURCE_DEADLINE) {
             Ok(Answer::Examined(examined)) => *examined,
             other => {
                 findings.push(ill(subject, recover::unseen(other)));
@@ -194,67 +202,63 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
     findings
 }
 
-fn policy_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
-    match policy::peek(daemon, clock::now()) {
-        Err(failure) => findings.push(ill("policy", failure)),
-        Ok(followed) => {
-            match &followed.problem {
-                Some(problem) => findings.push(ill("policy", problem.clone())),
-                None => findings.push(well(
-                    "policy",
-                    format!(
-                        "bundle {} is published and would be followed",
-                        followed.serial
-                    ),
-                )),
-            }
-            findings.push(if overview::receipt_key_listed(daemon, &followed) {
-                well("receipt key", "the trust root lists it")
-            } else {
-                ill(
-                    "receipt key",
-                    Failure::new(
-                        code::RECEIPT_KEY_UNUSABLE,
-                        "the trust root does not list it for this reconciler",
-                        "publish a trust root that names the key in role reconciler",
-                    ),
-                )
-            });
-            findings.extend(promises::broken(&daemon.config, &followed.active));
-            findings.extend(ahead::expires_soon(&followed, clock::now()));
-            for (code, why) in notify::problems(daemon, &followed.active.model) {
-                let help = format!("`seawall explain {code}` says what to do");
-                findings.push(ill("alert policies", Failure::new(code, why, help)));
-            }
-            if let Some(why) = status::unheeded(&followed.active.model) {
-                let help = "keep that by other means, or take it out of the policy";
-                let failure = Failure::new(code::POLICY_UNHEEDED, why, help);
-                findings.push(ill("policy", failure));
-            }
-            for (plan_id, policy) in crate::plan::own_plans(&followed.active) {
-                let lacks = super::look::lacks(&daemon.config, &followed, policy);
-                if !lacks.is_empty() {
-                    let lacks: Vec<String> = lacks.iter().map(ToString::to_string).collect();
-                    let failure = Failure::new(
-                        code::PLAN_UNBOUND,
-                        format!("not bound: {}", lacks.join(", ")),
-                        "bind it in the configuration",
-                    );
-                    findings.push(ill(format!("plan {plan_id}"), failure));
-                }
-            }
+fn policy_findings(daemon: &Daemon, followed: &Followed, findings: &mut Vec<Finding>) {
+    match &followed.problem {
+        Some(problem) => findings.push(ill("policy", problem.clone())),
+        None => findings.push(well(
+            "policy",
+            format!(
+                "bundle {} is published and would be followed",
+                followed.serial
+            ),
+        )),
+    }
+    findings.push(if overview::receipt_key_listed(daemon, followed) {
+        well("receipt key", "the trust root lists it")
+    } else {
+        ill(
+            "receipt key",
+            Failure::new(
+                code::RECEIPT_KEY_UNUSABLE,
+                "the trust root does not list it for this reconciler",
+                "publish a trust root that names the key in role reconciler",
+            ),
+        )
+    });
+    findings.extend(promises::broken(&daemon.config, &followed.active));
+    findings.extend(ahead::expires_soon(followed, clock::now()));
+    for (code, why) in notify::problems(daemon, &followed.active.model) {
+        let help = format!("`seawall explain {code}` says what to do");
+        findings.push(ill("alert policies", Failure::new(code, why, help)));
+    }
+    if let Some(why) = status::unheeded(&followed.active.model) {
+        let help = "keep that by other means, or take it out of the policy";
+        let failure = Failure::new(code::POLICY_UNHEEDED, why, help);
+        findings.push(ill("policy", failure));
+    }
+    for (plan_id, policy) in crate::plan::own_plans(&followed.active) {
+        let lacks = super::look::lacks(&daemon.config, followed, policy);
+        if !lacks.is_empty() {
+            let lacks: Vec<String> = lacks.iter().map(ToString::to_string).collect();
+            let failure = Failure::new(
+                code::PLAN_UNBOUND,
+                format!("not bound: {}", lacks.join(", ")),
+                "bind it in the configuration",
+            );
+            findings.push(ill(format!("plan {plan_id}"), failure));
         }
     }
 }
 
 /// Whatever makes `status` red under the policy that would be followed is a failure here too, once, and so is what cannot be seen.
 /// What will probably pass is a warning.
-fn status_findings(daemon: &Daemon, findings: &mut Vec<Finding>) {
-    let judged = policy::peek(daemon, clock::now())
-        .and_then(|followed| overview::observe_and_plan(daemon, followed, clock::now()))
+fn status_findings(daemon: &Daemon, followed: Followed, findings: &mut Vec<Finding>) {
+    let judged = overview::observe_and_plan(daemon, followed, clock::now())
         .and_then(|preview| overview::status_of(daemon, &preview, clock::now()));
-    // A policy that cannot be followed is a finding already.
-    let Ok(status) = judged else { return };
+    let status = match judged {
+        Ok(status) => status,
+        Err(failure) => return findings.push(ill("status", failure)),
+    };
     let plans = status.plans.iter().map(|plan| &plan.condition);
     for condition in status.whole.iter().chain(plans) {
         let Some(code) = condition.code else {

@@ -70,7 +70,12 @@ pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Resul
         Step::CatchUp(catch_up) => bring_forward(daemon, followed, planned, catch_up),
     }?;
     match &done.failure {
-        None => tracing::info!(event = "operation_ended", outcome = done.outcome.as_str(), "{}", done.summary),
+        None => tracing::info!(
+            event = "operation_ended",
+            outcome = done.outcome.as_str(),
+            "{}",
+            done.summary
+        ),
         Some(failure) => {
             tracing::error!(event = "operation_ended", outcome = done.outcome.as_str(), code = %failure.code, "{}", failure.message);
         }
@@ -193,7 +198,11 @@ fn take(
     let details = until(planned.deadline);
     daemon.begin(&mut taking.operation, &taking.subject, details)?;
     let answer = ask_until_taken(daemon, followed, planned, backup);
-    tracing::debug!(event = "effect_ended", point = "effect", "the effect has ended");
+    tracing::debug!(
+        event = "effect_ended",
+        point = "effect",
+        "the effect has ended"
+    );
     let done = taking.conclude(answer);
     give_back(daemon, &taking.operation);
     done
@@ -311,7 +320,11 @@ impl Taking<'_> {
         let now = daemon.now();
         let ending = backup::took(&run, report, !wanted.checksum_required, now);
         daemon.end(&mut self.operation, &self.subject, ending, now)?;
-        tracing::debug!(event = "point_recorded", point = "recorded", "recovery point is in the catalog");
+        tracing::debug!(
+            event = "point_recorded",
+            point = "recorded",
+            "recovery point is in the catalog"
+        );
         let held = run.storage_locations.len();
         let summary = format!(
             "{} recovery point of {} at {}",

@@ -377,7 +377,11 @@ impl Daemon {
         }
         let at = operation.started_at;
         self.advance(operation, subject, Event::Begin(details), at)?;
-        tracing::debug!(event = "intent_recorded", point = "intent", "intent is recorded");
+        tracing::debug!(
+            event = "intent_recorded",
+            point = "intent",
+            "intent is recorded"
+        );
         Ok(())
     }
 
@@ -545,7 +549,7 @@ impl Daemon {
 
     /// Has a worker inspect a source within a time. It changes nothing, and a process that is shutting down still has to inspect what it
     /// leaves: only the time ends it.
-    fn look_at_source(&self, order: &Order, within: Duration) -> Result<Answer, NoAnswer> {
+    fn look_within(&self, order: &Order, within: Duration) -> Result<Answer, NoAnswer> {
         let limit = Limit::Within(within.saturating_add(SAYS_SO_WITHIN));
         let worker = Helper::this_program(limit, Cancel::new(), Meter::default())?;
         supervisor::effect(self.effects.ask(&worker, order))

@@ -451,7 +451,11 @@ fn record_acceptance(
         .details
         .insert("expires_at".to_owned(), statement.expires_at.to_string());
     daemon.log().follow(followed.receipts.clone());
-    tracing::info!(event = "bundle_accepted", serial = remember.serial.get(), "bundle accepted");
+    tracing::info!(
+        event = "bundle_accepted",
+        serial = remember.serial.get(),
+        "bundle accepted"
+    );
     let changes = [Change::BundleAccepted(Box::new(bundle))];
     daemon.commit(&changes, vec![draft], now)
 }

@@ -101,7 +101,7 @@ pub fn left_by_restore(daemon: &Daemon, operation: &Operation) -> Ending {
             restore_id: restores.restore_id.clone(),
             within: PROBE_DEADLINE,
         };
-        Some(match daemon.look_at_source(&order, PROBE_DEADLINE) {
+        Some(match daemon.look_within(&order, PROBE_DEADLINE) {
             Ok(Answer::Probed(seen)) => seen,
             other => Observation::Unknown {
                 why: unseen(other).message,

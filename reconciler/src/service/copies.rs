@@ -44,6 +44,9 @@ pub(super) async fn last(service: &Service) {
         Ok(copies::copy_receipts(&daemon))
     });
     if tokio::time::timeout(LAST, copied).await.is_err() {
-        tracing::warn!(event = "receipts_not_copied", "the newest receipts are not at every location yet");
+        tracing::warn!(
+            event = "receipts_not_copied",
+            "the newest receipts are not at every location yet"
+        );
     }
 }

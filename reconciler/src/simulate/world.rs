@@ -583,7 +583,11 @@ impl Effects for World {
                 self.state().counts.catch_ups += 1;
                 self.catch_up(worker, access)
             }
-            Order::Location(_) | Order::Apply(_) | Order::Examine { .. } | Order::Probe { .. } => {
+            Order::Location(_)
+            | Order::Apply(_)
+            | Order::Open { .. }
+            | Order::Examine { .. }
+            | Order::Probe { .. } => {
                 Err(Silence::Died("the simulation restores nothing".to_owned()))
             }
         }

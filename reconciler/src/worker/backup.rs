@@ -87,9 +87,17 @@ pub(super) fn take_backup(
     let mut refused: Option<Failure> = None;
     let mut vault = order.access.vault()?;
     vault.count_with(Arc::clone(gauge));
-    tracing::debug!(event = "sources_read", step = "archive", "vault reads the sources");
+    tracing::debug!(
+        event = "sources_read",
+        step = "archive",
+        "vault reads the sources"
+    );
     let outcome = vault.backup(&request, |count| {
-        tracing::debug!(event = "sources_judged", step = "judge", "connectors judge what was read");
+        tracing::debug!(
+            event = "sources_judged",
+            step = "judge",
+            "connectors judge what was read"
+        );
         sources.notes.extend(count.notes());
         for (dataset, one) in std::mem::take(&mut prepared) {
             let binding = order

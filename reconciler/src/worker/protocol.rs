@@ -46,6 +46,11 @@ pub enum Order {
         /// A source that does not answer within this time is unknown.
         within: Duration,
     },
+    /// See whether the key opens the repository.
+    Open {
+        /// The repository.
+        access: Access,
+    },
     /// Look how far a restore over live data got.
     Probe {
         /// The live data.
@@ -65,6 +70,7 @@ impl Order {
             Self::Backup(_)
             | Self::CatchUp { .. }
             | Self::Location(_)
+            | Self::Open { .. }
             | Self::Examine { .. }
             | Self::Probe { .. } => false,
         }
@@ -205,6 +211,11 @@ pub enum Answer {
     Applied(Box<RestoreSummary>),
     /// A source was looked at.
     Examined(Box<Examined>),
+    /// The key opens the repository at some location, or no location has the repository yet.
+    Opened {
+        /// Whether there is one.
+        exists: bool,
+    },
     /// A restore was looked for.
     Probed(Observation<InPlace>),
     /// It failed.

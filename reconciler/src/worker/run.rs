@@ -89,6 +89,10 @@ fn answer(order: Order, gauge: &Arc<Gauge>, stop: Cancel) -> Answer {
             let seen = source::examine(&binding, within);
             Ok(Answer::Examined(Box::new(seen)))
         }
+        Order::Open { access } => access.vault().and_then(|vault| {
+            let exists = vault.opens()?;
+            Ok(Answer::Opened { exists })
+        }),
         Order::Probe {
             binding,
             restore_id,

@@ -18,7 +18,11 @@ pub(super) fn apply(
     stop: Cancel,
 ) -> Result<RestoreSummary, Failure> {
     gauge.begin(Stage::Applying, None);
-    tracing::info!(event = "restore_applied", step = "apply", "restored content is put in place");
+    tracing::info!(
+        event = "restore_applied",
+        step = "apply",
+        "restored content is put in place"
+    );
     let bounds = Bounds::within(order.within, stop).with_jobs(order.jobs);
     let material = Material {
         folder: &order.folder,

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use contract::code::{self, Code};
 use zeroize::Zeroizing;
 
-use super::{SUBCOMMAND, relay};
 use super::meter::Meter;
 use super::protocol::{Answer, Limit, Order, Word};
+use super::{SUBCOMMAND, relay};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::world::cancel::Cancel;
@@ -264,6 +264,7 @@ impl Hands for Helper {
             | Answer::CatchUp(_)
             | Answer::Applied(_)
             | Answer::Examined(_)
+            | Answer::Opened { .. }
             | Answer::Probed(_)
             | Answer::Failed { .. } => Err(VaultError::Child {
                 why: "it answered another question".to_owned(),

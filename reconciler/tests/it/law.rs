@@ -242,17 +242,24 @@ fn every_line_of_the_log_has_an_event_that_the_manual_names() {
     let mut missing = Vec::new();
     let mut events = BTreeSet::new();
     let files = walkdir::WalkDir::new(root.join("src")).into_iter();
-    for entry in files.map(Result::unwrap).filter(|it| it.file_type().is_file()) {
+    for entry in files
+        .map(Result::unwrap)
+        .filter(|it| it.file_type().is_file())
+    {
         let name = entry.path().display().to_string();
         let text = std::fs::read_to_string(entry.path()).unwrap();
         for (at, _) in text.match_indices("tracing::") {
             let call = &text[at + "tracing::".len()..];
-            let is_logged = ["info!(", "warn!(", "error!("].iter().any(|it| call.starts_with(it));
+            let is_logged = ["info!(", "warn!(", "error!("]
+                .iter()
+                .any(|it| call.starts_with(it));
             if !is_logged || name.contains("/simulate/") {
                 continue;
             }
             let arguments = call.split_once('(').unwrap().1.trim_start();
-            let event = arguments.strip_prefix("event = \"").and_then(|it| it.split('"').next());
+            let event = arguments
+                .strip_prefix("event = \"")
+                .and_then(|it| it.split('"').next());
             match event {
                 Some(event) => {
                     events.insert(event.to_owned());
@@ -265,8 +272,14 @@ fn every_line_of_the_log_has_an_event_that_the_manual_names() {
     }
     assert!(missing.is_empty(), "{missing:#?}");
     assert!(events.len() > 40, "{events:?}");
-    let unnamed: Vec<&String> = events.iter().filter(|it| !manual.contains(&format!("`{it}`"))).collect();
-    assert!(unnamed.is_empty(), "docs/operate.md does not name {unnamed:?}");
+    let unnamed: Vec<&String> = events
+        .iter()
+        .filter(|it| !manual.contains(&format!("`{it}`")))
+        .collect();
+    assert!(
+        unnamed.is_empty(),
+        "docs/operate.md does not name {unnamed:?}"
+    );
 }
 
 #[test]

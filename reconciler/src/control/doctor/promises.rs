@@ -3,21 +3,51 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use contract::code;
 use contract::id::{DatasetId, LocationId};
 use contract::model::{Action, Location, Model};
 
-use super::{Finding, ill};
+use super::{Finding, ill, well};
 use crate::config::Config;
+use crate::control::{Daemon, recover};
 use crate::failure::Failure;
 use crate::plan::{ActivePolicy, own_plans};
+use crate::worker::Access;
+use crate::worker::protocol::{Answer, Order};
 
 /// Every promise of the policy that does not hold here.
 pub(super) fn broken(config: &Config, active: &ActivePolicy) -> Vec<Finding> {
     let mut findings = shared_devices(config, &active.model);
     findings.extend(unenforced(config, &active.model));
     findings.extend(unapprovable(active));
+    findings
+}
+
+/// A repository on slow storage, with a key that is slow to derive, opens within this time.
+const OPENS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Keys that do not open the repository of a plan, of those that exist.
+pub(super) fn unopened(daemon: &Daemon, active: &ActivePolicy) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (plan_id, policy) in own_plans(active) {
+        let kid = &policy.encryption_key_ref;
+        let subject = format!("repository of {plan_id}");
+        let opened = Access::new(daemon, plan_id, kid, policy.locations.iter().cloned()).and_then(
+            |access| match daemon.look_within(&Order::Open { access }, OPENS_WITHIN) {
+                Ok(Answer::Opened { exists }) => Ok(exists),
+                other => Err(recover::unseen(other)),
+            },
+        );
+        findings.push(match opened {
+            Ok(true) => well(subject, format!("key `{kid}` opens it")),
+            Ok(false) => well(subject, "the first backup makes it"),
+            // What is not bound is a finding of its own.
+            Err(failure) if failure.code == code::PLAN_UNBOUND => continue,
+            Err(failure) => ill(subject, failure),
+        });
+    }
     findings
 }
 

@@ -131,7 +131,7 @@ fn is_absent(daemon: &Daemon, dataset: &DatasetId) -> bool {
             binding: binding.clone(),
             within: LOOK_DEADLINE,
         };
-        let Ok(Answer::Examined(examined)) = daemon.look_at_source(&order, LOOK_DEADLINE) else {
+        let Ok(Answer::Examined(examined)) = daemon.look_within(&order, LOOK_DEADLINE) else {
             return false;
         };
         matches!(examined.seen.fingerprint, Observation::Absent { .. })

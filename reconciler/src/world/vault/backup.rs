@@ -235,8 +235,12 @@ fn clear_unfinished(vault: &Vault) {
     for (location, store) in vault.usable_stores() {
         match store.remove_unfinished() {
             Ok(0) => {}
-            Ok(count) => tracing::info!(event = "leftovers_removed", %location, count, "removed what killed writes had left"),
-            Err(error) => tracing::warn!(event = "leftovers_stay", %location, %error, "what killed writes left stays"),
+            Ok(count) => {
+                tracing::info!(event = "leftovers_removed", %location, count, "removed what killed writes had left")
+            }
+            Err(error) => {
+                tracing::warn!(event = "leftovers_stay", %location, %error, "what killed writes left stays")
+            }
         }
     }
 }

@@ -336,7 +336,9 @@ fn refresh(held: &mut Held, sealer: &Sealer, here: &Identity) {
                 tracing::warn!(event = "lock_not_removed", %error, "an older lock file of this run stays behind");
             }
         }
-        Err(error) => tracing::warn!(event = "lock_not_refreshed", %error, "lock file cannot be refreshed"),
+        Err(error) => {
+            tracing::warn!(event = "lock_not_refreshed", %error, "lock file cannot be refreshed")
+        }
     }
 }
 

@@ -498,6 +498,15 @@ impl Vault {
         Ok(())
     }
 
+    /// Whether some location has the repository; fails where the key opens it at none of those.
+    pub fn opens(&self) -> Result<bool, VaultError> {
+        match self.key() {
+            Ok(_) => Ok(true),
+            Err(VaultError::RepositoryAbsent { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The master key: the one whose configuration it opens. A location that is set aside is not asked.
     fn key(&self) -> Result<MasterKey, VaultError> {
         if let Some(key) = guard(&self.key).as_ref() {

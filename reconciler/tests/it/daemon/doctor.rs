@@ -42,6 +42,31 @@ fn what_expires_soon_is_a_warning_and_no_failure() {
     );
 }
 
+/// A key that was replaced, or mixed up with another one, is found before the next backup or restore needs it.
+#[test]
+fn a_key_that_does_not_open_its_repository_is_a_failure() {
+    let world = World::new();
+    let before = world.json(0, &["doctor"]);
+    let repository = about(&before, "repository of bp_files");
+    assert_eq!(
+        repository[0]["told"], "the first backup makes it",
+        "{before}"
+    );
+    world.expect(0, &["once"]);
+    let good = world.json(0, &["doctor"]);
+    let repository = about(&good, "repository of bp_files");
+    assert_eq!(repository[0]["told"], "key `k1` opens it", "{good}");
+    std::fs::write(world.path("k1.key"), "another key of one line\n").unwrap();
+    let bad = world.json(1, &["doctor"]);
+    let repository = about(&bad, "repository of bp_files");
+    assert_eq!(repository[0]["code"], "SW1405", "{bad}");
+    // What cannot be read is not green either.
+    std::fs::remove_file(world.path("k1.key")).unwrap();
+    let gone = world.json(1, &["doctor"]);
+    let repository = about(&gone, "repository of bp_files");
+    assert_eq!(repository[0]["code"], "SW1111", "{gone}");
+}
+
 /// A dump or a restore of the dataset would fill the state folder.
 #[test]
 fn a_spool_that_is_too_small_is_a_warning() {

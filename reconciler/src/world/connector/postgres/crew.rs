@@ -161,7 +161,8 @@ impl<'b> Crew<'b> {
             Ok(ended) => ended.reason(),
             Err(error) => error.to_string(),
         };
-        tracing::warn!(event = "role_left_behind", 
+        tracing::warn!(
+            event = "role_left_behind",
             role,
             reason = told,
             "cannot remove the role that this restore made; its login ends with the restore's deadline"

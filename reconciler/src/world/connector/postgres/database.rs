@@ -368,7 +368,8 @@ pub(super) fn drop_own(keeper: &Login<'_>, target: &str) {
     let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE);", name(target));
     match attempt(keeper, keeper.maintenance(), &sql, &bounds) {
         Ok(ended) if ended.is_clean() => {}
-        Ok(ended) => tracing::warn!(event = "restore_left_behind", 
+        Ok(ended) => tracing::warn!(
+            event = "restore_left_behind",
             database = target,
             reason = ended.reason(),
             "cannot drop what a failed restore left"

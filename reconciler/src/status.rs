@@ -86,6 +86,9 @@ pub struct PlanStatus {
     /// When its next run is due.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_due: Option<Timestamp>,
+    /// Whether it was inspected since the daemon started.
+    #[serde(default)]
+    pub is_observed: bool,
     /// Everything that is wrong with it, the worst first; `condition` shows the first of them.
     #[serde(default)]
     pub problems: Vec<PlanProblem>,
@@ -105,6 +108,13 @@ pub struct PlanProblem {
     #[schema(value_type = Option<crate::schema::Id>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location_id: Option<LocationId>,
+    /// The dataset, where it is about one.
+    #[schema(value_type = Option<crate::schema::Id>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset_id: Option<DatasetId>,
+    /// Whether work that is due or under way may end it; `condition` leaves it out meanwhile.
+    #[serde(default)]
+    pub is_worked_on: bool,
 }
 
 /// How well one dataset is protected.
@@ -258,6 +268,7 @@ pub fn status(
             PlanStatus {
                 condition: condition_of(Some(plan_id), condition, code, why, before, now),
                 problems: problems(judged),
+                is_observed: observed.plans.contains_key(plan_id),
                 newest: judging.newest.of_plan(policy).map(|run| told(run, now)),
                 rpo_s: objective::strictest(active, policy),
                 next_due: plan
@@ -443,6 +454,8 @@ struct Judgement {
     code: Option<Code>,
     why: String,
     location: Option<LocationId>,
+    dataset: Option<DatasetId>,
+    is_worked_on: bool,
 }
 
 impl Judgement {
@@ -452,6 +465,8 @@ impl Judgement {
             code: Some(code),
             why,
             location: None,
+            dataset: None,
+            is_worked_on: false,
         }
     }
 
@@ -462,6 +477,8 @@ impl Judgement {
             code: None,
             why,
             location: None,
+            dataset: None,
+            is_worked_on: false,
         }
     }
 
@@ -471,14 +488,22 @@ impl Judgement {
             ..self
         }
     }
+
+    fn of(self, dataset: &DatasetId) -> Self {
+        Self {
+            dataset: Some(dataset.clone()),
+            ..self
+        }
+    }
 }
 
 /// The worst of what holds for a plan, and the others after it.
 fn headline(judged: &[Judgement]) -> (Word, Option<Code>, String) {
-    let Some((worst, others)) = judged.split_first() else {
+    let mut shown = judged.iter().filter(|it| !it.is_worked_on);
+    let Some(worst) = shown.next() else {
         return (Word::Ready, None, "as policy requires".to_owned());
     };
-    let others = others.iter().map(|it| {
+    let others = shown.map(|it| {
         let code = it.code.map(|code| format!("[{code}] ")).unwrap_or_default();
         format!("; {code}{}", it.why)
     });
@@ -495,6 +520,8 @@ fn problems(judged: Vec<Judgement>) -> Vec<PlanProblem> {
                 code: it.code?,
                 why: it.why,
                 location_id: it.location,
+                dataset_id: it.dataset,
+                is_worked_on: it.is_worked_on,
             })
         })
         .collect()
@@ -594,6 +621,15 @@ impl Judging<'_> {
     /// What the plan's points, runs and copies say.
     fn seen(&self, plan_id: &PlanId, policy: &BackupPlan, seen: &PlanObserved) -> Vec<Judgement> {
         let mut all: Vec<Judgement> = seen.copies.iter().filter_map(of_copy).collect();
+        let copies = |open: &Operation| {
+            let writes = matches!(open.kind, OperationKind::CatchUp | OperationKind::Backup);
+            writes && self.is_running(open)
+        };
+        // What is copied now is work like any other.
+        let is_copied = seen.open.iter().any(copies);
+        for judged in &mut all {
+            judged.is_worked_on = is_copied && judged.code == Some(code::LOCATION_LAGGING);
+        }
         let newest = seen.newest_point(self.now);
         if let Some((location, damaged)) = seen.irreparable().next() {
             let why = format!(
@@ -603,17 +639,18 @@ impl Judging<'_> {
             let damaged = Judgement::new(Word::Waiting, code::LOCATION_DAMAGED, why);
             all.push(damaged.at(location));
         }
-        let mut add = |word, code, why: String| all.push(Judgement::new(word, code, why));
         if newest.is_some_and(Run::is_suspect) {
             let why = "the newest recovery point is damaged".to_owned();
-            add(Word::Stalled, code::POINT_SUSPECT, why);
+            all.push(Judgement::new(Word::Stalled, code::POINT_SUSPECT, why));
         }
         for (dataset, why) in seen.in_doubt(self.now) {
             let why = format!(
                 "the source of `{dataset}` is in doubt: {why}; `seawalld source accept {dataset}` accepts it"
             );
-            add(Word::Stalled, code::SOURCE_COLLAPSED, why);
+            let collapsed = Judgement::new(Word::Stalled, code::SOURCE_COLLAPSED, why);
+            all.push(collapsed.of(dataset));
         }
+        let mut add = |word, code, why: String| all.push(Judgement::new(word, code, why));
         if let Some(it) = &seen.suspended {
             let why = format!(
                 "suspended until {} by {}: {}",
@@ -641,11 +678,14 @@ impl Judging<'_> {
                 .filter(move |planned| !begun(&planned.operation_id))
         };
         // A plan's first run is work like any other; an RPO that is missed meanwhile is told above.
-        if running().next().is_none() && due().next().is_none() {
-            for dataset in self.newest.lacking(policy) {
-                let why = format!("`{dataset}` has no usable recovery point yet");
-                add(Word::Waiting, code::NEVER_PROTECTED, why);
-            }
+        let is_worked_on = running().next().is_some() || due().next().is_some();
+        for dataset in self.newest.lacking(policy) {
+            let why = format!("`{dataset}` has no usable recovery point yet");
+            let lacking = Judgement::new(Word::Waiting, code::NEVER_PROTECTED, why).of(dataset);
+            all.push(Judgement {
+                is_worked_on,
+                ..lacking
+            });
         }
         for open in running().filter(|open| self.overruns(open)) {
             let why = format!(
@@ -681,8 +721,19 @@ fn of_copy((location, state): (&LocationId, &Observation<CopyState>)) -> Option<
         Observation::Known {
             value: CopyState::Quarantined { why },
             ..
-        } => (Word::Stalled, code::LOCATION_QUARANTINED, why),
-        Observation::Unknown { why } => (Word::Unknown, code::LOCATION_UNKNOWN, why),
+        } => (Word::Stalled, code::LOCATION_QUARANTINED, why.clone()),
+        Observation::Known {
+            value: CopyState::Lagging { missing, bytes },
+            ..
+        } => {
+            let objects = count(*missing, "object");
+            let why = format!(
+                "{objects} ({}) that other locations hold are missing; the log says why the copy fails",
+                crate::words::bytes(*bytes)
+            );
+            (Word::Waiting, code::LOCATION_LAGGING, why)
+        }
+        Observation::Unknown { why } => (Word::Unknown, code::LOCATION_UNKNOWN, why.clone()),
         Observation::Known { .. } | Observation::Absent { .. } => return None,
     };
     let why = format!("location `{location}`: {why}");

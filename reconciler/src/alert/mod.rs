@@ -7,14 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::code::{self, Code};
 use contract::duration::Seconds;
-use contract::id::{AlertId, DatasetId, LocationId, TierId};
+use contract::id::{AlertId, ChannelId, DatasetId, LocationId, TierId};
 use contract::model::{AlertPolicy, BackupPlan, Model, Threshold, Watch};
 
 use crate::domain::{Alert, Severity, Tallied};
-use crate::status::{DatasetStatus, Status, Word};
+use crate::status::{DatasetStatus, PlanProblem, PlanStatus, Status, Word};
 
 /// What an operator decided, or policy asks for and this version does not do: it is shown, and calls nobody at night.
 const QUIET: [Code; 2] = [code::PLAN_SUSPENDED, code::POLICY_UNHEEDED];
+
+/// These are alerts about their channels.
+const OF_CHANNELS: [Code; 2] = [code::CHANNEL_UNBOUND, code::NOTIFICATION_FAILED];
 
 /// A long reason is in the status; a message has this many characters of it.
 const SUMMARY: usize = 600;
@@ -28,30 +31,90 @@ pub struct Scene<'a> {
     pub status: &'a Status,
     /// What ended within the window of each alert policy that has one.
     pub ended: &'a BTreeMap<AlertId, Vec<Tallied>>,
-    /// Bytes in all and bytes free of each location.
+    /// Bytes in all and bytes free of each location that could be inspected.
     pub capacities: &'a BTreeMap<LocationId, (u64, u64)>,
+    /// What is wrong with notification channels.
+    pub channels: &'a [ChannelProblem],
 }
 
-/// Every alert that is active, by its id.
-pub fn active(scene: &Scene<'_>) -> BTreeMap<String, Alert> {
-    let mut found = Found::default();
-    for policy in scene.model.settings.alerts.values() {
-        found.of_conditions(scene, policy);
-        for threshold in &policy.thresholds {
-            found.of_threshold(scene, policy, threshold);
-        }
+/// Something that keeps messages from a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelProblem {
+    /// Its code.
+    pub code: Code,
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// In words.
+    pub why: String,
+}
+
+/// What is known of alerts.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Every alert that is active, by its id.
+    pub active: BTreeMap<String, Alert>,
+    /// Alerts that go on if they were active, and do not begin: work that may end them is under way.
+    pub held: BTreeSet<String>,
+    /// Alerts that no policy watches any more.
+    pub unwatched: BTreeSet<String>,
+    /// Subjects of which not everything could be seen: no alert about them ends.
+    pub unknown: BTreeSet<String>,
+}
+
+/// The alerts of a policy; `known` are those that are remembered.
+pub fn active<'k>(scene: &Scene<'_>, known: impl IntoIterator<Item = &'k Alert>) -> Seen {
+    let mut seen = Seen::default();
+    let unwatched = known
+        .into_iter()
+        .filter(|it| !is_watched_still(scene.model, it));
+    seen.unwatched = unwatched.map(|it| it.alert_id.clone()).collect();
+    for plan in &scene.status.plans {
+        seen.of_unseen(scene.model, plan);
     }
-    found.0
+    for policy in scene.model.settings.alerts.values() {
+        for threshold in &policy.thresholds {
+            seen.of_threshold(scene, policy, threshold);
+        }
+        seen.of_conditions(scene, policy);
+    }
+    seen
 }
 
-#[derive(Default)]
-struct Found(BTreeMap<String, Alert>);
+/// Whether a policy that watched an alert still watches its subject.
+fn is_watched_still(model: &Model, alert: &Alert) -> bool {
+    let policies = || {
+        let ids = alert.policies.iter();
+        ids.filter_map(|id| model.settings.alerts.get(id))
+    };
+    match alert.subject.split_once(' ') {
+        Some(("plan", id)) => {
+            let plan = model.plans.iter().find(|(known, _)| known.as_str() == id);
+            plan.is_some_and(|(_, plan)| policies().any(|it| is_watched(model, it, plan)))
+        }
+        Some(("dataset", id)) => {
+            let dataset = model
+                .datasets
+                .values()
+                .find(|it| it.dataset_id.as_str() == id);
+            dataset
+                .is_some_and(|it| policies().any(|policy| policy.tiers.contains(&it.criticality)))
+        }
+        Some(("location", id)) => {
+            let mut plans = model.plans.values();
+            plans.any(|plan| {
+                plan.locations.iter().any(|it| it.as_str() == id)
+                    && policies().any(|policy| is_watched(model, policy, plan))
+            })
+        }
+        _ => policies().next().is_some(),
+    }
+}
 
-impl Found {
+impl Seen {
     /// Two policies that watch one thing give one alert, and so do two problems with one code of one plan.
     fn add(&mut self, policy: &AlertPolicy, alert: Alert) {
         let (severity, summary) = (alert.severity, alert.summary.clone());
-        let known = self.0.entry(alert.alert_id.clone()).or_insert(alert);
+        let known = self.active.entry(alert.alert_id.clone()).or_insert(alert);
         known.policies.insert(policy.alert_id.clone());
         known.severity = known.severity.max(severity);
         if !known.summary.contains(&summary) {
@@ -59,41 +122,92 @@ impl Found {
         }
     }
 
-    /// What is wrong whatever the thresholds are: with the daemon, and with the plans of the policy's tiers.
+    /// A plan that was not inspected, or of which something is unknown: it and its locations may be worse than they look.
+    fn of_unseen(&mut self, model: &Model, plan: &PlanStatus) {
+        let Some(plan_id) = &plan.condition.plan_id else {
+            return;
+        };
+        let unknown = plan
+            .problems
+            .iter()
+            .filter(|it| it.condition == Word::Unknown);
+        for id in unknown.clone().filter_map(|it| it.location_id.as_ref()) {
+            self.unknown.insert(format!("location {id}"));
+        }
+        if plan.is_observed && unknown.clone().all(|it| it.location_id.is_some()) {
+            return;
+        }
+        self.unknown.insert(format!("plan {plan_id}"));
+        if let Some(plan) = model.plans.get(plan_id) {
+            let datasets = plan.dataset_ids.iter().map(|id| format!("dataset {id}"));
+            let locations = plan.locations.iter().map(|id| format!("location {id}"));
+            self.unknown.extend(datasets.chain(locations));
+        }
+    }
+
+    /// What is wrong whatever the thresholds are: with the daemon, its channels, and the plans of the policy's tiers.
     fn of_conditions(&mut self, scene: &Scene<'_>, policy: &AlertPolicy) {
         for condition in &scene.status.whole {
-            if let (Some(code), Some(severity)) = (condition.code, urgency(condition.condition)) {
+            if let (Some(code), Some(severity)) = (condition.code, urgency(condition.condition))
+                && !OF_CHANNELS.contains(&code)
+            {
                 self.add_condition(policy, code, severity, "daemon", &condition.why);
             }
         }
-        let watches_age = policy
-            .thresholds
-            .iter()
-            .any(|it| it.watch == Watch::ObjectiveUsed);
+        for problem in scene.channels {
+            let subject = format!("channel {}", problem.channel_id);
+            let (code, severity) = (problem.code, Severity::Warning);
+            self.add_condition(policy, code, severity, &subject, &problem.why);
+        }
         for plan in &scene.status.plans {
             let Some(plan_id) = &plan.condition.plan_id else {
                 continue;
             };
-            let tiers = scene.model.plans.get(plan_id);
-            if !tiers.is_some_and(|plan| is_watched(scene.model, policy, plan)) {
+            let Some(planned) = scene.model.plans.get(plan_id) else {
+                continue;
+            };
+            if !is_watched(scene.model, policy, planned) {
                 continue;
             }
             for problem in &plan.problems {
                 let Some(severity) = urgency(problem.condition) else {
                     continue;
                 };
-                // Its threshold says the same, earlier.
-                if problem.code == code::RPO_MISSED && watches_age {
+                // Before it was inspected, nothing is known of it.
+                let is_unseen = !plan.is_observed && problem.condition == Word::Unknown;
+                if is_unseen || self.says_the_same(policy, planned, problem) {
                     continue;
                 }
                 // A location that fails is one alert, however many plans use it.
-                let subject = match &problem.location_id {
-                    Some(id) => format!("location {id}"),
-                    None => format!("plan {plan_id}"),
+                let subject = match (&problem.location_id, &problem.dataset_id) {
+                    (Some(id), _) => format!("location {id}"),
+                    (None, Some(id)) => format!("dataset {id}"),
+                    (None, None) => format!("plan {plan_id}"),
                 };
-                self.add_condition(policy, problem.code, severity, &subject, &problem.why);
+                if problem.is_worked_on {
+                    self.held.insert(condition_id(problem.code, &subject));
+                } else {
+                    self.add_condition(policy, problem.code, severity, &subject, &problem.why);
+                }
             }
         }
+    }
+
+    /// Whether a threshold on the age of recovery points says it already. A plan's own objective has no threshold.
+    fn says_the_same(
+        &self,
+        policy: &AlertPolicy,
+        plan: &BackupPlan,
+        problem: &PlanProblem,
+    ) -> bool {
+        let watch = Watch::ObjectiveUsed.as_str();
+        let mut datasets = plan.dataset_ids.iter();
+        problem.code == code::RPO_MISSED
+            && plan.target_rpo_s.is_none()
+            && datasets.any(|id| {
+                let alert = format!("{}.{watch}.dataset.{id}", policy.alert_id);
+                self.active.contains_key(&alert)
+            })
     }
 
     fn add_condition(
@@ -108,10 +222,11 @@ impl Found {
             return;
         }
         let alert = Alert {
-            alert_id: format!("{code}.{}", subject.replace(' ', ".")),
+            alert_id: condition_id(code, subject),
             severity,
             code,
             subject: subject.to_owned(),
+            title: code.summary().to_owned(),
             summary: shortened(why),
             policies: BTreeSet::new(),
         };
@@ -179,7 +294,11 @@ impl Found {
     fn of_objectives(&mut self, scene: &Scene<'_>, policy: &AlertPolicy, threshold: &Threshold) {
         let is_ours = |it: &&DatasetStatus| policy.tiers.contains(&it.tier);
         for dataset in scene.status.datasets.iter().filter(is_ours) {
-            let Some(age) = dataset.age_s else { continue };
+            let Some(age) = dataset.age_s else {
+                self.unknown
+                    .insert(format!("dataset {}", dataset.dataset_id));
+                continue;
+            };
             let ratio = Ratio {
                 part: age.get(),
                 whole: dataset.rpo_s.get(),
@@ -212,6 +331,7 @@ impl Found {
             .collect();
         for id in used {
             let Some((size, free)) = scene.capacities.get(id) else {
+                self.unknown.insert(format!("location {id}"));
                 continue;
             };
             let ratio = Ratio {
@@ -258,10 +378,27 @@ impl Found {
             severity,
             code,
             subject,
+            title: title(watch).to_owned(),
             summary,
             policies: BTreeSet::new(),
         };
         self.add(policy, alert);
+    }
+}
+
+/// The id of the alert of a condition.
+fn condition_id(code: Code, subject: &str) -> String {
+    format!("{code}.{}", subject.replace(' ', "."))
+}
+
+/// What a threshold watches, for people.
+const fn title(watch: Watch) -> &'static str {
+    match watch {
+        Watch::BackupSuccess => "share of slots with a usable recovery point",
+        Watch::RestoreSuccess => "share of restores that succeeded",
+        Watch::Integrity => "share of checks that found stored data intact",
+        Watch::Capacity => "used capacity",
+        Watch::ObjectiveUsed => "age of the newest usable recovery point",
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use contract::hidden::one_line;
 use contract::id::{ChannelId, DatasetId, Kid, LocationId, ReconcilerId};
 use contract::model::{BackupPlan, Dataset, Medium, Model};
 
@@ -184,7 +185,7 @@ fn channels(text: &mut String, model: &Model) {
         let Some(channel) = model.settings.channels.get(id) else {
             continue;
         };
-        let name = channel.name.lines().next().unwrap_or_default();
+        let name = one_line(&channel.name);
         let _ = writeln!(text, "  # {name}: {}\n  {id}:", channel.medium.as_str());
         let lines: &[&str] = match channel.medium {
             Medium::Mail => &[
@@ -231,7 +232,7 @@ fn dataset(text: &mut String, model: &Model, id: &DatasetId, dataset: &Dataset) 
     let _ = writeln!(
         text,
         "  # {}: {}, {}",
-        dataset.name.lines().next().unwrap_or_default(),
+        one_line(&dataset.name),
         dataset.store_type,
         crate::words::bytes(dataset.sizing.size_bytes)
     );

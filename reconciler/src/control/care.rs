@@ -63,11 +63,7 @@ pub(super) fn check(
     let ending = check::checked(verify, &seen, run, planned.deadline, now);
     let (outcome, failure) = (ending.outcome, ending.failure.clone());
     daemon.end(&mut operation, &subject, ending, now)?;
-    tracing::debug!(
-        event = "check_recorded",
-        point = "checked",
-        "the check is recorded"
-    );
+    tracing::debug!(event = "check_recorded", "the check is recorded");
     Ok(answer(outcome, failure, seen.summary(outcome)))
 }
 
@@ -416,6 +412,29 @@ fn record(
     })
 }
 
+/// Why a location did not catch up.
+fn behind(location: &LocationId, state: &LocationState) -> Failure {
+    let why = match state {
+        LocationState::Lagging {
+            missing,
+            bytes: size,
+            why,
+        } => format!(
+            "{} ({}) are missing: {why}",
+            count(*missing, "object"),
+            bytes(*size)
+        ),
+        LocationState::Quarantined { why } | LocationState::Unknown { why } => why.clone(),
+        LocationState::CatchingUp => "objects are still being copied to it".to_owned(),
+        LocationState::Absent | LocationState::InSync => "it has no repository".to_owned(),
+    };
+    Failure::new(
+        code::LOCATION_LAGGING,
+        format!("location `{location}` did not catch up: {why}"),
+        "make room at the location or repair it; the copy is tried again",
+    )
+}
+
 /// Copies what a location misses, and tells the catalog which points it holds now.
 pub(super) fn bring_forward(
     daemon: &Daemon,
@@ -440,11 +459,7 @@ pub(super) fn bring_forward(
     let now = daemon.now();
     let copied = copied.and_then(|report| match report.after.get(&step.location) {
         None | Some(LocationState::InSync) => Ok(report.copied),
-        Some(state) => Err(Failure::new(
-            code::LOCATION_LAGGING,
-            format!("location `{}` did not catch up: {state:?}", step.location),
-            "repair the location; the next round tries again",
-        )),
+        Some(state) => Err(behind(&step.location, state)),
     });
     let (outcome, failure, summary) = match &copied {
         Ok((objects, moved)) => {

@@ -174,7 +174,10 @@ impl Effects for Machine {
                 let help = "look at the limits of this process";
                 Failure::new(code::NOTIFICATION_FAILED, error, help)
             })?;
-        runtime.block_on(channel::send(channel, message))
+        let sent = runtime.block_on(channel::send(channel, message));
+        // A name that is still being looked up holds nothing up.
+        runtime.shutdown_background();
+        sent
     }
 
     fn check(

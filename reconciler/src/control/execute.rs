@@ -57,7 +57,7 @@ pub struct Done {
 pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Result<Done, Failure> {
     let span = tracing::info_span!("operation", id = %planned.operation_id);
     let _entered = span.enter();
-    tracing::info!(event = "operation_started", kind = planned.step.kind(), reason = %planned.reason, "step begins");
+    tracing::info!(event = "operation_started", kind = planned.step.kind(), plan = %planned.step.plan_id(), "{}", planned.reason);
     let _at_work = daemon.works_on(&planned.operation_id)?;
     let done = match &planned.step {
         Step::RecordMissed(missed) => record_missed(daemon, followed, planned, missed),
@@ -198,11 +198,7 @@ fn take(
     let details = until(planned.deadline);
     daemon.begin(&mut taking.operation, &taking.subject, details)?;
     let answer = ask_until_taken(daemon, followed, planned, backup);
-    tracing::debug!(
-        event = "effect_ended",
-        point = "effect",
-        "the effect has ended"
-    );
+    tracing::debug!(event = "effect_ended", "the effect has ended");
     let done = taking.conclude(answer);
     give_back(daemon, &taking.operation);
     done
@@ -320,11 +316,7 @@ impl Taking<'_> {
         let now = daemon.now();
         let ending = backup::took(&run, report, !wanted.checksum_required, now);
         daemon.end(&mut self.operation, &self.subject, ending, now)?;
-        tracing::debug!(
-            event = "point_recorded",
-            point = "recorded",
-            "recovery point is in the catalog"
-        );
+        tracing::debug!(event = "point_recorded", "recovery point is in the catalog");
         let held = run.storage_locations.len();
         let summary = format!(
             "{} recovery point of {} at {}",

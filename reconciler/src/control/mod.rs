@@ -61,7 +61,7 @@ use crate::world::vault::derived;
 
 use effects::{Effects, Machine};
 use locations::Locations;
-use notify::Silent;
+use notify::{Silent, Windows};
 
 /// How often a thread that waits for a lock, or for the next second, checks again.
 const TICK: Duration = Duration::from_millis(20);
@@ -123,6 +123,8 @@ pub struct Shared {
     pub last_runs: LastRuns,
     /// Channels that take no messages now.
     pub silent: Silent,
+    /// What ended within the windows of alert policies, as it was counted last.
+    windows: Windows,
     /// One at a time changes what is remembered of alerts.
     alerting: Mutex<()>,
     /// Whether this process holds the store and may write to locations.
@@ -278,6 +280,7 @@ impl Daemon {
             copying: Mutex::new(()),
             last_runs: LastRuns::default(),
             silent: Silent::default(),
+            windows: Windows::default(),
             alerting: Mutex::new(()),
             records,
             exposed,
@@ -377,11 +380,7 @@ impl Daemon {
         }
         let at = operation.started_at;
         self.advance(operation, subject, Event::Begin(details), at)?;
-        tracing::debug!(
-            event = "intent_recorded",
-            point = "intent",
-            "intent is recorded"
-        );
+        tracing::debug!(event = "intent_recorded", "intent is recorded");
         Ok(())
     }
 

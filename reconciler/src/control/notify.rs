@@ -20,10 +20,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::Daemon;
 use super::policy::Followed;
 use crate::alert::escalation::{self, News};
-use crate::alert::{self, Scene};
+use crate::alert::{self, ChannelProblem, Scene};
 use crate::domain::{
-    AlertRecord, AlertState, Change, Draft, MESSAGE_VERSION, Message, Notice, Outcome, Taken,
-    Tallied,
+    Alert, AlertRecord, AlertState, Change, Draft, MESSAGE_VERSION, Message, Notice, Outcome,
+    Taken, Tallied,
 };
 use crate::failure::Failure;
 use crate::operation::result;
@@ -70,48 +70,50 @@ impl Silent {
     }
 }
 
-/// What is wrong with the channels of a policy.
+/// What is wrong with the channels of a policy, in one line for each code.
 pub fn problems(daemon: &Daemon, model: &Model) -> Vec<(Code, String)> {
-    let mut found: Vec<(Code, String)> = Vec::new();
-    let unbound: Vec<String> = unbound(&daemon.config.channels, model);
-    if !unbound.is_empty() {
-        let why = format!("no notifications: {}", unbound.join("; "));
-        found.push((code::CHANNEL_UNBOUND, why));
+    let mut by_code: BTreeMap<Code, Vec<String>> = BTreeMap::new();
+    for problem in of_channels(daemon, model) {
+        let why = format!("channel `{}` {}", problem.channel_id, problem.why);
+        by_code.entry(problem.code).or_default().push(why);
     }
-    let silent = daemon.silent.lock();
-    let silent: Vec<String> = silent
-        .iter()
-        .map(|(id, it)| {
-            let tries = crate::words::count(u64::from(it.tries), "message");
-            format!(
-                "channel `{id}`: {tries} failed since {}: {}",
-                it.since, it.why
-            )
-        })
-        .collect();
-    if !silent.is_empty() {
-        found.push((code::NOTIFICATION_FAILED, silent.join("; ")));
-    }
-    found
+    let all = by_code.into_iter();
+    all.map(|(code, whys)| (code, whys.join("; "))).collect()
 }
 
-/// The channels of escalations that nothing here delivers to.
-fn unbound(bound: &BTreeMap<ChannelId, ChannelBinding>, model: &Model) -> Vec<String> {
+/// What keeps messages from each channel that is used.
+fn of_channels(daemon: &Daemon, model: &Model) -> Vec<ChannelProblem> {
+    let (bound, channels) = (&daemon.config.channels, &model.settings.channels);
     let policies = model.settings.alerts.values();
     let used = policies.flat_map(|it| it.escalation.iter().flat_map(|step| &step.channels));
     let used: BTreeSet<&ChannelId> = used.collect();
-    let channels = &model.settings.channels;
-    used.into_iter()
-        .filter_map(|id| match (bound.get(id), channels.get(id)) {
-            (None, _) => Some(format!("channel `{id}` is not bound")),
-            (Some(binding), Some(channel)) if !binding.fits(channel.medium) => Some(format!(
-                "channel `{id}` is bound as `{}`, policy says `medium: {}`",
-                binding.kind(),
-                channel.medium.as_str()
-            )),
-            (Some(_), _) => None,
-        })
-        .collect()
+    let silent = daemon.silent.lock();
+    let mut found = Vec::new();
+    let mut add = |code, channel_id: &ChannelId, why| {
+        found.push(ChannelProblem {
+            code,
+            channel_id: channel_id.clone(),
+            why,
+        });
+    };
+    for id in &used {
+        match (bound.get(*id), channels.get(*id)) {
+            (None, _) => add(code::CHANNEL_UNBOUND, id, "is not bound".to_owned()),
+            (Some(binding), Some(channel)) if !binding.fits(channel.medium) => {
+                let (kind, medium) = (binding.kind(), channel.medium.as_str());
+                let why = format!("is bound as `{kind}`, policy says `medium: {medium}`");
+                add(code::CHANNEL_UNBOUND, id, why);
+            }
+            (Some(_), _) => {}
+        }
+    }
+    let is_used = |id: &ChannelId| used.contains(id) || daemon.config.completions.contains(id);
+    for (id, it) in silent.iter().filter(|(id, _)| is_used(id)) {
+        let tries = crate::words::count(u64::from(it.tries), "attempt");
+        let why = format!("took no message in {tries} since {}: {}", it.since, it.why);
+        add(code::NOTIFICATION_FAILED, id, why);
+    }
+    found
 }
 
 /// The channels that messages are sent to from here.
@@ -147,13 +149,15 @@ pub fn follow(
         status,
         ended: &ended(daemon, policies, now)?,
         capacities,
+        channels: &of_channels(daemon, model),
     };
-    let active = alert::active(&scene);
+    let seen = alert::active(&scene, known.iter().map(|it| &it.alert));
+    let hold = hold(daemon);
     let mut records: BTreeMap<String, AlertRecord> = known
         .into_iter()
         .map(|it| (it.alert.alert_id.clone(), it))
         .collect();
-    let changed = escalation::follow(&records, &active, now);
+    let changed = escalation::follow(&records, &seen, hold, now);
     for record in &changed {
         log(&records, record);
     }
@@ -166,9 +170,22 @@ pub fn follow(
             .into_iter()
             .map(|it| (it.alert.alert_id.clone(), it)),
     );
-    let hold = daemon.config.look_interval();
     let bound = delivered(daemon, model);
     let due = escalation::due(records.values(), policies, &bound, hold, now);
+    for record in due.over.iter().filter_map(|id| records.get(id)) {
+        let Alert {
+            alert_id,
+            subject,
+            title,
+            ..
+        } = &record.alert;
+        tracing::info!(
+            event = "alert_cleared",
+            alert = alert_id,
+            subject,
+            "{title}: it is over"
+        );
+    }
     let over = due.over.iter().map(|id| Change::AlertOver {
         alert_id: id.clone(),
     });
@@ -179,20 +196,47 @@ pub fn follow(
     Ok(due.next)
 }
 
-/// What ended within the window of each alert policy that has one.
+/// What ended within the window of each alert policy that has one, and when that was counted.
+#[derive(Debug, Default)]
+pub struct Windows(Mutex<Option<Counted>>);
+
+#[derive(Debug)]
+struct Counted {
+    at: Timestamp,
+    windows: BTreeMap<AlertId, Seconds>,
+    ended: Ended,
+}
+
+type Ended = BTreeMap<AlertId, Vec<Tallied>>;
+
+/// What ended within the window of each alert policy that has one. A window holds many hours: they are counted once in a look interval.
 fn ended(
     daemon: &Daemon,
     policies: &BTreeMap<AlertId, AlertPolicy>,
     now: Timestamp,
-) -> Result<BTreeMap<AlertId, Vec<Tallied>>, Failure> {
+) -> Result<Ended, Failure> {
+    let watches_shares =
+        |policy: &AlertPolicy| policy.thresholds.iter().any(|it| it.watch.is_share());
+    let windows = policies
+        .iter()
+        .filter(|(_, policy)| watches_shares(policy))
+        .filter_map(|(id, policy)| Some((id.clone(), policy.window_s?)));
+    let windows: BTreeMap<AlertId, Seconds> = windows.collect();
+    let mut known = daemon
+        .windows
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let look = SignedDuration::from_secs(daemon.config.look_interval().signed());
+    if let Some(counted) = known.as_ref().filter(|it| it.windows == windows)
+        && (SignedDuration::ZERO..look).contains(&now.duration_since(counted.at))
+    {
+        return Ok(counted.ended.clone());
+    }
     let mut by_window: BTreeMap<Seconds, Vec<Tallied>> = BTreeMap::new();
-    let mut ended = BTreeMap::new();
-    for (id, policy) in policies {
-        let is_share = policy.thresholds.iter().any(|it| it.watch.is_share());
-        let Some(window) = policy.window_s.filter(|_| is_share) else {
-            continue;
-        };
-        let tallies = match by_window.entry(window) {
+    let mut ended = Ended::new();
+    for (id, window) in &windows {
+        let tallies = match by_window.entry(*window) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
                 let from = now.checked_sub(SignedDuration::from_secs(window.signed()));
@@ -202,16 +246,27 @@ fn ended(
         };
         ended.insert(id.clone(), tallies.clone());
     }
+    *known = Some(Counted {
+        at: now,
+        windows,
+        ended: ended.clone(),
+    });
     Ok(ended)
 }
 
-/// An alert begins, becomes more urgent, or ends.
+/// An alert that is not seen for two looks is over: one look may come at a good moment.
+fn hold(daemon: &Daemon) -> Seconds {
+    let look = daemon.config.look_interval();
+    Seconds::new(look.get().saturating_mul(2))
+}
+
+/// An alert begins, or becomes more urgent.
 fn log(before: &BTreeMap<String, AlertRecord>, record: &AlertRecord) {
     let alert = &record.alert;
-    let known = before.get(&alert.alert_id);
-    if record.cleared_at.is_some() {
-        tracing::info!(event = "alert_cleared", alert = alert.alert_id, code = %alert.code, subject = alert.subject, "the alert is over");
-    } else if known.is_none_or(|known| known.alert.severity < alert.severity) {
+    let is_news = before
+        .get(&alert.alert_id)
+        .is_none_or(|known| known.since != record.since || known.alert.severity < alert.severity);
+    if record.cleared_at.is_none() && is_news {
         tracing::warn!(event = "alert_active", alert = alert.alert_id, severity = alert.severity.as_str(), code = %alert.code, subject = alert.subject, "{}", alert.summary);
     }
 }
@@ -221,8 +276,8 @@ fn log(before: &BTreeMap<String, AlertRecord>, record: &AlertRecord) {
 pub struct Letter {
     /// The message.
     pub message: Message,
-    /// The alerts in it.
-    pub alerts: Vec<(String, News)>,
+    /// The alerts in it, as they were then.
+    pub alerts: Vec<(AlertRecord, News)>,
     /// The place in the receipt log up to which it tells what ended.
     pub receipts: Option<u64>,
 }
@@ -240,9 +295,8 @@ pub fn pending(
     let mut only = delivered(daemon, model);
     only.retain(|id| id == channel_id);
     let records = daemon.store.alerts()?;
-    let hold = daemon.config.look_interval();
     let policies = &model.settings.alerts;
-    let mut due = escalation::due(&records, policies, &only, hold, daemon.now());
+    let mut due = escalation::due(&records, policies, &only, hold(daemon), daemon.now());
     let news = due.channels.remove(channel_id).unwrap_or_default();
     let mut chosen: Vec<(&AlertRecord, News)> = records
         .iter()
@@ -275,7 +329,7 @@ pub fn pending(
     message.message_id = identity(channel_id, &message);
     let alerts = chosen
         .into_iter()
-        .map(|(record, news)| (record.alert.alert_id.clone(), news))
+        .map(|(record, news)| (record.clone(), news))
         .collect();
     let letter = Letter {
         message,
@@ -317,7 +371,9 @@ pub fn test(daemon: &Daemon, channel_id: &ChannelId) -> Result<(), Failure> {
                 is_test: true,
                 ..blank(daemon, channel_id)
             };
-            daemon.effects.notify(binding, &message)
+            daemon.effects.notify(binding, &message)?;
+            daemon.silent.took(channel_id);
+            Ok(())
         }
     }
 }
@@ -357,15 +413,28 @@ fn notice(record: &AlertRecord, news: News) -> Notice {
         severity: alert.severity,
         code: alert.code,
         subject: alert.subject.clone(),
+        title: alert.title.clone(),
         summary: alert.summary.clone(),
-        remedy: format!(
-            "`seawall explain {}`; docs/operate.md, At 3 a.m.",
-            alert.code
-        ),
+        remedy: remedy(alert),
         since: record.since,
         resolved_at: record.cleared_at.filter(|_| news == News::Over),
         alert_policies: alert.policies.clone(),
     }
+}
+
+/// The pages that say what to do: of the reason first, where the summary names one.
+fn remedy(alert: &Alert) -> String {
+    let is_end = |letter: char| !letter.is_ascii_alphanumeric();
+    let named = alert.summary.split(is_end).filter_map(Code::find);
+    let mut codes: Vec<Code> = Vec::new();
+    for code in named.chain([alert.code]) {
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
+    }
+    let pages = codes.iter().map(|code| format!("`seawall explain {code}`"));
+    let pages: Vec<String> = pages.collect();
+    format!("{}; docs/operate.md, At 3 a.m.", pages.join(", "))
 }
 
 /// A channel took a message: it is remembered with a receipt, so that it is not sent again and an auditor sees when people were notified.
@@ -392,10 +461,11 @@ pub fn delivered_to(
     let known = daemon.store.alerts()?;
     let changes: Vec<Change> = alerts
         .iter()
-        .filter_map(|(id, news)| {
-            let record = known.iter().find(|it| it.alert.alert_id == *id)?;
-            let record = escalation::notified(record, channel_id, *news, now);
-            Some(Change::Alert(Box::new(record)))
+        .map(|(sent, news)| {
+            let id = &sent.alert.alert_id;
+            let known = known.iter().find(|it| it.alert.alert_id == *id);
+            let record = escalation::notified(known, sent, channel_id, *news, now);
+            Change::Alert(Box::new(record))
         })
         .collect();
     let operation = format!("notification.{channel_id}.{}", message.message_id);
@@ -406,7 +476,7 @@ pub fn delivered_to(
         let ids: Vec<&str> = alerts
             .iter()
             .filter(|(_, it)| *it == news)
-            .map(|(id, _)| id.as_str())
+            .map(|(sent, _)| sent.alert.alert_id.as_str())
             .collect();
         if !ids.is_empty() {
             draft.details.insert(name.to_owned(), ids.join(" "));

@@ -167,7 +167,7 @@ fn consider_found(
         },
     };
     if let Some(failure) = &problem {
-        tracing::warn!(event = "bundle_refused", code = %failure.code, "{}", failure.message);
+        tracing::warn!(event = "policy_not_followed", code = %failure.code, "{}", failure.message);
     }
     let followed = active(daemon, now, problem)?;
     Ok(Followed { commit, ..followed })

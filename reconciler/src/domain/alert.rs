@@ -40,6 +40,8 @@ pub struct Alert {
     pub code: Code,
     /// What it is about: `plan bp_shop`.
     pub subject: String,
+    /// What is watched, in a few words that hold when it is over as well.
+    pub title: String,
     /// What is wrong, in one line.
     pub summary: String,
     /// The alert policies that watch it.
@@ -81,6 +83,12 @@ pub struct AlertRecord {
     /// Since when it does not hold any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleared_at: Option<Timestamp>,
+    /// Whether a channel was notified of that.
+    #[serde(default)]
+    pub is_over: bool,
+    /// Since when it is less urgent than it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eased_at: Option<Timestamp>,
     /// Whether an operator took it on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<Taken>,

@@ -63,6 +63,8 @@ pub struct Notice {
     pub code: Code,
     /// What it is about: `plan bp_shop`, `location loc_a`, `dataset ds_shop` or `daemon`.
     pub subject: String,
+    /// What is watched, in a few words.
+    pub title: String,
     /// What is wrong.
     pub summary: String,
     /// What to do.
@@ -129,7 +131,7 @@ impl Message {
                 "{}: {}, {}{}",
                 worst.severity.as_str().to_uppercase(),
                 worst.subject,
-                worst.code.summary(),
+                worst.title,
                 more(all)
             );
         }
@@ -137,7 +139,7 @@ impl Message {
             return format!(
                 "resolved: {}, {}{}",
                 over.subject,
-                over.code.summary(),
+                over.title,
                 more(self.alerts.len())
             );
         }
@@ -189,7 +191,7 @@ impl Notice {
                 "resolved {} [{}], {}\nactive from {} to {}",
                 self.subject,
                 self.code,
-                self.code.summary(),
+                self.title,
                 self.since,
                 at.unwrap_or(self.since)
             ),

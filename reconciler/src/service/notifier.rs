@@ -15,6 +15,9 @@ use super::{Service, blocking, is_fatal, monitor, told};
 /// A receiver that was away for hours is asked again within this time: whoever waits for an alert does not wait for longer once it is back.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
+/// What becomes due within this time after a message goes into the next one: a fault that spreads is not a message for each plan.
+const GATHERED: Duration = Duration::from_secs(10);
+
 /// Derives the alerts until the daemon is asked to end.
 pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
     let mut status = service.status.subscribe();
@@ -53,12 +56,18 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
 /// Sends one channel what is due for it until the daemon is asked to end.
 pub(super) async fn deliver(service: Arc<Service>, channel: ChannelId) -> Result<(), Failure> {
     let mut alerts = service.alerts.subscribe();
-    let mut next = None;
     let (daemon, id) = (service.daemon.clone(), channel.clone());
     blocking(&service.daemon, move || {
         notify::completions::begin(&daemon, &id)
     })
     .await?;
+    // What is remembered of a former life may not hold any more.
+    tokio::select! {
+        biased;
+        () = service.asked_to_end() => return Ok(()),
+        _ = alerts.changed() => {}
+    }
+    let mut next = Some(service.daemon.now());
     loop {
         let wait = until(&service, next);
         tokio::select! {
@@ -99,8 +108,14 @@ async fn send_all(
         let Some(letter) = letter else {
             return Ok((next, pause));
         };
+        let is_alert = !letter.alerts.is_empty();
         match send(service, channel, letter).await? {
-            None => pause = service.look_interval(),
+            // Nobody waits for what ended well.
+            None if !is_alert => {
+                let pause = GATHERED.min(service.look_interval());
+                return Ok((Some(service.daemon.now()), pause));
+            }
+            None => pause = GATHERED.min(service.look_interval()),
             // At the instant that has passed already, so that it is tried again after the pause.
             Some(longer) => return Ok((Some(service.daemon.now()), longer)),
         }

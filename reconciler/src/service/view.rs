@@ -149,26 +149,27 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
         };
         let beside = Arc::clone(&service);
         match blocking(&service.daemon, move || remember(&beside, &followed)).await {
-            Ok(Some(status)) => {
-                tell(&status, &mut light);
+            Ok((status, is_whole)) => {
+                if is_whole {
+                    tell(&status, &mut light);
+                }
                 service.status.send_replace(Some(Arc::new(status)));
             }
-            Ok(None) => {}
             Err(failure) if is_fatal(&failure) => return Err(failure),
             Err(failure) => told(&failure),
         }
     }
 }
 
-/// Derives the status and remembers its conditions; none while some plan was not looked at yet.
-fn remember(service: &Service, followed: &Followed) -> Result<Option<Status>, Failure> {
+/// Derives the status, and whether every plan was looked at; only then are its conditions remembered.
+fn remember(service: &Service, followed: &Followed) -> Result<(Status, bool), Failure> {
     let plans = own_plans(&followed.active);
-    if service.view.unseen(plans.map(|(id, _)| id)) > 0 {
-        return Ok(None);
-    }
+    let is_whole = service.view.unseen(plans.map(|(id, _)| id)) == 0;
     let status = derive(service, followed)?;
-    overview::remember(&service.daemon, &status)?;
-    Ok(Some(status))
+    if is_whole {
+        overview::remember(&service.daemon, &status)?;
+    }
+    Ok((status, is_whole))
 }
 
 fn tell(status: &Status, light: &mut Option<Light>) {

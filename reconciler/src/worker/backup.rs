@@ -38,7 +38,7 @@ pub(super) fn take_backup(
     gauge.begin(Stage::Dumping, None);
     let dumps = Dumps::measure(&order.spool, gauge);
     for (dataset, binding) in &order.bindings {
-        tracing::debug!(event = "source_prepared", %dataset, step = "prepare", "connector prepares the source");
+        tracing::debug!(event = "source_prepared", %dataset, "connector prepares the source");
         let spool = order.spool.join(dataset.as_str());
         let previous = order.previous.get(dataset);
         let one = connector::prepare(binding, previous, &spool, &bounds)
@@ -87,17 +87,9 @@ pub(super) fn take_backup(
     let mut refused: Option<Failure> = None;
     let mut vault = order.access.vault()?;
     vault.count_with(Arc::clone(gauge));
-    tracing::debug!(
-        event = "sources_read",
-        step = "archive",
-        "vault reads the sources"
-    );
+    tracing::debug!(event = "sources_read", "vault reads the sources");
     let outcome = vault.backup(&request, |count| {
-        tracing::debug!(
-            event = "sources_judged",
-            step = "judge",
-            "connectors judge what was read"
-        );
+        tracing::debug!(event = "sources_judged", "connectors judge what was read");
         sources.notes.extend(count.notes());
         for (dataset, one) in std::mem::take(&mut prepared) {
             let binding = order
@@ -127,7 +119,7 @@ pub(super) fn take_backup(
         (Err(_), Some(failure)) => Err(failure),
         (Err(error), None) => Err(error.into()),
         (Ok(outcome), _) => {
-            tracing::debug!(event = "point_committed", step = "committed", snapshot = %outcome.snapshot_id, "recovery point is visible");
+            tracing::debug!(event = "point_committed", snapshot = %outcome.snapshot_id, "recovery point is visible");
             Ok(BackupReport { outcome, sources })
         }
     }

@@ -20,7 +20,6 @@ pub(super) fn apply(
     gauge.begin(Stage::Applying, None);
     tracing::info!(
         event = "restore_applied",
-        step = "apply",
         "restored content is put in place"
     );
     let bounds = Bounds::within(order.within, stop).with_jobs(order.jobs);

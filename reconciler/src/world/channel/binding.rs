@@ -69,10 +69,10 @@ pub struct Pagerduty {
 pub struct Mail {
     /// Its name or address.
     pub host: String,
-    /// Its port; 587 when absent, with `tls: implicit` 465, with `tls: none` 25.
+    /// Its port; 465 when absent, with `tls: starttls` 587, with `tls: none` 25.
     #[serde(default)]
     pub port: Option<u16>,
-    /// How the connection is encrypted; `starttls` when absent.
+    /// How the connection is encrypted; `implicit` when absent.
     #[serde(default)]
     pub tls: MailTls,
     /// Who submits; without authentication when absent.
@@ -94,11 +94,11 @@ pub struct Mail {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MailTls {
-    /// It begins in the clear and must become encrypted before anything else is said.
-    #[default]
-    Starttls,
     /// From the first byte.
+    #[default]
     Implicit,
+    /// It begins in the clear and must become encrypted before anything else is said.
+    Starttls,
     /// Not at all: to a loopback address only.
     None,
 }

@@ -1,6 +1,9 @@
 //! Owns messages by mail. Never sends a password, or a message, over a connection that is not encrypted as the configuration says. The
 //! interesting function is [`mail`].
 
+use std::time::Duration;
+
+use lettre::address::Envelope;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::AsyncSmtpTransport;
@@ -9,29 +12,53 @@ use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsPar
 use lettre::{AsyncTransport as _, Tokio1Executor};
 
 use super::binding::{Mail, MailTls};
-use super::{DEADLINE, failed, line, said, text};
+use super::{LARGEST_AUTHORITIES, failed, line, regular, said, text};
 use crate::domain::Message;
 use crate::failure::{Failure, chain};
-use crate::world::secret::read_file;
 
-/// A file of authorities, such as the whole of a distribution's.
-const LARGEST_AUTHORITIES: usize = 4 << 20;
+/// A server that looks for viruses first answers late, and a mail that was taken but not answered for is sent twice.
+const ANSWERS_WITHIN: Duration = Duration::from_mins(2);
+
+/// A few recipients, one after the other.
+pub(super) const DEADLINE: Duration = Duration::from_mins(10);
 
 /// A longer subject is cut by those who show it.
 const SUBJECT: usize = 200;
 
-/// Submits the message to the mail server.
+/// Submits the message to the mail server, for each recipient alone: one who left keeps it from nobody else.
 pub(super) async fn mail(to: &Mail, message: &Message) -> Result<(), Failure> {
     let letter = letter(to, message)?;
-    let server = server(to)?;
-    let help = "look at the mail server, the user and the password; the message is sent again";
-    match server.send(letter).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(failed(
-            format!("the mail server did not take it: {}", said(&chain(&error))),
-            help,
-        )),
+    let (server, text) = (server(to)?, letter.formatted());
+    let from = letter.envelope().from().cloned();
+    let mut refused = Vec::new();
+    for recipient in letter.envelope().to() {
+        let envelope = Envelope::new(from.clone(), vec![recipient.clone()]);
+        let sent = match envelope {
+            Ok(envelope) => server
+                .send_raw(&envelope, &text)
+                .await
+                .map_err(|it| said(&chain(&it))),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = sent {
+            refused.push((recipient, why));
+        }
     }
+    let Some((_, why)) = refused.first() else {
+        return Ok(());
+    };
+    if refused.len() == letter.envelope().to().len() {
+        let help = "look at the mail server, the user and the password; the message is sent again";
+        return Err(failed(
+            format!("the mail server did not take it: {why}"),
+            help,
+        ));
+    }
+    // Those who have it must not get it again and again.
+    for (recipient, why) in &refused {
+        tracing::warn!(event = "recipient_refused", %recipient, "the mail server does not take mail for one of the recipients: {why}");
+    }
+    Ok(())
 }
 
 fn letter(to: &Mail, message: &Message) -> Result<lettre::Message, Failure> {
@@ -67,7 +94,7 @@ fn server(to: &Mail) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failure> {
     };
     let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(to.host.clone())
         .port(to.port())
-        .timeout(Some(DEADLINE))
+        .timeout(Some(ANSWERS_WITHIN))
         .tls(tls);
     if let (Some(user), Some(path)) = (&to.username, &to.password_file) {
         let password = line(path)?;
@@ -85,7 +112,7 @@ fn parameters(to: &Mail) -> Result<TlsParameters, Failure> {
     };
     let mut builder = TlsParameters::builder(to.host.clone());
     if let Some(path) = &to.ca_file {
-        let pem = read_file(path, LARGEST_AUTHORITIES).map_err(|error| unusable(&error))?;
+        let pem = regular(path, LARGEST_AUTHORITIES).map_err(|error| unusable(&error))?;
         let certificate = Certificate::from_pem(pem.bytes()).map_err(|error| unusable(&error))?;
         builder = builder
             .certificate_store(CertificateStore::None)

@@ -22,8 +22,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// A URL, a key or a password is a line.
 const LONGEST_SECRET: usize = 4 << 10;
 
-/// What a receiver says when it refuses; nobody reads more of it.
+/// What a mail server says when it refuses; nobody reads more of it.
 const ANSWER: usize = 200;
+
+/// A file of authorities, such as the whole of a distribution's.
+const LARGEST_AUTHORITIES: usize = 4 << 20;
 
 /// Alerts in one message to people. A pager takes one at a time: each is taken on and resolved for itself.
 const MOST_AT_ONCE: usize = 20;
@@ -41,6 +44,10 @@ pub const fn most_at_once(binding: &ChannelBinding) -> usize {
 
 /// Sends a message; returns once the receiver has taken it.
 pub async fn send(binding: &ChannelBinding, message: &Message) -> Result<(), Failure> {
+    let deadline = match binding {
+        ChannelBinding::Mail(_) => mail::DEADLINE,
+        _ => DEADLINE,
+    };
     let sent = async {
         match binding {
             ChannelBinding::Webhook(it) => web::webhook(it, message).await,
@@ -50,9 +57,9 @@ pub async fn send(binding: &ChannelBinding, message: &Message) -> Result<(), Fai
             ChannelBinding::External(_) => Ok(()),
         }
     };
-    let within = tokio::time::timeout(DEADLINE, sent).await;
+    let within = tokio::time::timeout(deadline, sent).await;
     within.unwrap_or_else(|_| {
-        let seconds = DEADLINE.as_secs();
+        let seconds = deadline.as_secs();
         Err(failed(
             format!("the receiver did not answer within {seconds} s"),
             "look at the receiver and at the network between",
@@ -78,6 +85,15 @@ fn failed(why: impl std::fmt::Display, help: &str) -> Failure {
     Failure::new(code::NOTIFICATION_FAILED, why, help)
 }
 
+/// Reads a file; anything else, such as a pipe, would be waited for.
+fn regular(path: &Path, limit: usize) -> std::io::Result<Secret> {
+    if path.metadata()?.is_file() {
+        read_file(path, limit)
+    } else {
+        Err(std::io::Error::other("it is no regular file"))
+    }
+}
+
 /// The one line of a file that holds a secret.
 fn line(path: &Path) -> Result<Secret, Failure> {
     let unusable = |why: &dyn std::fmt::Display| {
@@ -86,10 +102,7 @@ fn line(path: &Path) -> Result<Secret, Failure> {
             "let the daemon's user read it; it holds one line",
         )
     };
-    if !path.metadata().is_ok_and(|found| found.is_file()) {
-        return Err(unusable(&"it is no file"));
-    }
-    let secret = read_file(path, LONGEST_SECRET)
+    let secret = regular(path, LONGEST_SECRET)
         .map_err(|error| unusable(&error))?
         .without_newline();
     let text = std::str::from_utf8(secret.bytes());

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::binding::{Pagerduty, Slack, URL_HELP, Webhook, url_fault};
-use super::{ANSWER, DEADLINE, failed, line, said, text};
+use super::{DEADLINE, LARGEST_AUTHORITIES, failed, line, text};
 use crate::domain::{AlertState, Message, Notice, Severity};
 use crate::failure::{Failure, chain};
-use crate::world::secret::{Secret, read_file};
+use crate::world::secret::Secret;
 
 /// Where PagerDuty takes events.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -28,14 +28,11 @@ const PAGER_KEY: usize = 255;
 /// Slack cuts a text here.
 const CHAT_TEXT: usize = 35_000;
 
-/// A file of authorities, such as the whole of a distribution's.
-const LARGEST_AUTHORITIES: usize = 4 << 20;
-
 /// Sends the message as JSON.
 pub(super) async fn webhook(to: &Webhook, message: &Message) -> Result<(), Failure> {
     let body =
         serde_json::to_vec(message).map_err(|error| failed(error, "report this as a bug"))?;
-    let mut request = client(to.ca_file.as_deref())?
+    let mut request = client(to.ca_file.as_deref(), &to.url)?
         .post(&to.url)
         .header("content-type", "application/json")
         .header("x-seawall-message-id", &message.message_id);
@@ -43,7 +40,7 @@ pub(super) async fn webhook(to: &Webhook, message: &Message) -> Result<(), Failu
         let signature = signature(&line(path)?, &body);
         request = request.header("x-seawall-signature", signature);
     }
-    accepted(request.body(body).send().await).await
+    accepted(request.body(body).send().await)
 }
 
 /// `sha256=` and the HMAC of the body.
@@ -68,8 +65,8 @@ pub(super) async fn slack(to: &Slack, message: &Message) -> Result<(), Failure> 
         escaped(&message.text())
     );
     let text: String = text.chars().take(CHAT_TEXT).collect();
-    let request = client(to.ca_file.as_deref())?.post(super::text(&url));
-    accepted(json_body(request, &json!({ "text": text })).send().await).await
+    let request = client(to.ca_file.as_deref(), super::text(&url))?.post(super::text(&url));
+    accepted(json_body(request, &json!({ "text": text })).send().await)
 }
 
 /// The URL that a file holds.
@@ -94,10 +91,10 @@ fn escaped(text: &str) -> String {
 pub(super) async fn pagerduty(to: &Pagerduty, message: &Message) -> Result<(), Failure> {
     let key = line(&to.routing_key_file)?;
     let url = to.url.as_deref().unwrap_or(PAGERDUTY);
-    let client = client(to.ca_file.as_deref())?;
+    let client = client(to.ca_file.as_deref(), url)?;
     for event in events(message, text(&key)) {
         let request = client.post(url);
-        accepted(json_body(request, &event).send().await).await?;
+        accepted(json_body(request, &event).send().await)?;
     }
     Ok(())
 }
@@ -167,7 +164,7 @@ fn json_body(request: reqwest::RequestBuilder, body: &Value) -> reqwest::Request
 }
 
 /// A client for one message: files are read again with each, so that a certificate can be replaced while the daemon runs.
-fn client(ca_file: Option<&Path>) -> Result<Client, Failure> {
+fn client(ca_file: Option<&Path>, url: &str) -> Result<Client, Failure> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // It fails where one is installed already.
@@ -178,6 +175,10 @@ fn client(ca_file: Option<&Path>) -> Result<Client, Failure> {
         .connect_timeout(DEADLINE)
         .timeout(DEADLINE)
         .user_agent(concat!("seawalld/", env!("CARGO_PKG_VERSION")));
+    // Unencrypted messages stay on this machine, whatever the environment says of proxies.
+    if url.starts_with("http:") {
+        builder = builder.no_proxy();
+    }
     if let Some(path) = ca_file {
         builder = builder.tls_certs_only(authorities(path)?);
     }
@@ -194,7 +195,7 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
             "name a PEM file of certificates that the daemon's user can read",
         )
     };
-    let bytes = read_file(path, LARGEST_AUTHORITIES).map_err(|error| unusable(&error))?;
+    let bytes = super::regular(path, LARGEST_AUTHORITIES).map_err(|error| unusable(&error))?;
     match Certificate::from_pem_bundle(bytes.bytes()) {
         Ok(all) if all.is_empty() => Err(unusable(&"it holds no certificate")),
         Ok(all) => Ok(all),
@@ -202,25 +203,14 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
     }
 }
 
-/// Whether the receiver took it. Its URL may be a secret, and what it answers may be long.
-async fn accepted(answer: reqwest::Result<Response>) -> Result<(), Failure> {
+/// Whether the receiver took it. What it answers may repeat its URL or its key, which are secrets: only its status is shown.
+fn accepted(answer: reqwest::Result<Response>) -> Result<(), Failure> {
     let help = "look at the receiver, its URL and its key; the message is sent again";
-    let mut response = answer.map_err(|error| failed(chain(&error.without_url()), help))?;
+    let response = answer.map_err(|error| failed(chain(&error.without_url()), help))?;
     let status = response.status();
     if status.is_success() {
-        return Ok(());
-    }
-    let mut body = Vec::new();
-    while body.len() < ANSWER
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        body.extend_from_slice(&chunk);
-    }
-    let says = said(&String::from_utf8_lossy(&body));
-    let says = if says.is_empty() {
-        says
+        Ok(())
     } else {
-        format!(": {says}")
-    };
-    Err(failed(format!("the receiver answers {status}{says}"), help))
+        Err(failed(format!("the receiver answers {status}"), help))
+    }
 }

@@ -17,7 +17,7 @@ use super::world::World;
 const MARK: &str = ".seawall-location.json";
 
 /// Something mounted or frozen for a test, undone when it goes.
-struct Undo(Vec<Command>);
+pub struct Undo(Vec<Command>);
 
 impl Drop for Undo {
     fn drop(&mut self) {
@@ -89,9 +89,14 @@ fn finding(world: &World, subject: &str) -> Value {
 
 /// A disk of its own at a location.
 fn mount(at: &Path) -> Undo {
+    mounted(at, "50m")
+}
+
+pub fn mounted(at: &Path, size: &str) -> Undo {
+    let size = format!("size={size}");
     ran(
         "mount",
-        &["-t", "tmpfs", "-o", "size=50m", "seawall-test", text(at)],
+        &["-t", "tmpfs", "-o", &size, "seawall-test", text(at)],
     );
     Undo(vec![command("umount", &["--lazy", text(at)])])
 }

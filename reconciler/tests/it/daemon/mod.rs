@@ -2,6 +2,7 @@
 //! program itself run in it.
 
 mod api;
+mod at_three;
 mod back;
 mod bombs;
 mod bounded;

@@ -18,21 +18,21 @@ use super::world::{World, installed};
 
 /// What a receiver does with a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
     Taken,
     Refused,
     Silent,
 }
 
 /// A server that takes messages over HTTP.
-struct Receiver {
-    address: SocketAddr,
+pub struct Receiver {
+    pub address: SocketAddr,
     taken: Arc<Mutex<Vec<Request>>>,
     fate: Arc<Mutex<Fate>>,
 }
 
 impl Receiver {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let receiver = Self {
             address: listener.local_addr().unwrap(),
@@ -72,7 +72,7 @@ impl Receiver {
         *self.fate.lock().unwrap() = fate;
     }
 
-    fn bodies(&self) -> Vec<Value> {
+    pub fn bodies(&self) -> Vec<Value> {
         let taken = self.taken.lock().unwrap();
         let bodies = taken.iter().map(|it| serde_json::from_slice(&it.body));
         bodies.map(Result::unwrap).collect()
@@ -178,8 +178,15 @@ impl MailServer {
         mails.into_iter().map(read).collect()
     }
 
+    /// How often a text was sent to the first of the two recipients; the other one got as many.
     fn count(&self, text: &str) -> usize {
-        self.mails().iter().filter(|it| it.contains(text)).count()
+        let mails = self.mails();
+        let of = |recipient: &str| {
+            let to = format!("X-Recipients: {recipient}\n");
+            let ours = mails.iter().filter(|it| it.contains(&to));
+            ours.filter(|it| it.contains(text)).count()
+        };
+        of("a@example.org").min(of("b@example.org"))
     }
 }
 
@@ -251,7 +258,7 @@ channels:
   chat: {{ slack: {{ url_file: {chat} }} }}
   pager: {{ pagerduty: {{ routing_key_file: {pager_key}, url: 'http://{pager}/v2/enqueue' }} }}
   mail:
-    mail: {{ host: localhost, port: {port}, username: seawall, password_file: {password}, ca_file: {ca},
+    mail: {{ host: localhost, port: {port}, tls: starttls, username: seawall, password_file: {password}, ca_file: {ca},
             from: 'Seawall <seawall@example.org>', to: [a@example.org, b@example.org] }}",
             portal = self.portal.address,
             portal_secret = secret("portal-secret", PORTAL_SECRET),
@@ -419,7 +426,7 @@ fn forms(it: &Notified) {
     let mails = it.mail.mails();
     let mail = mails.iter().find(|it| it.contains(ALERT)).unwrap();
     for line in [
-        "X-Recipients: a@example.org, b@example.org\n",
+        "To: a@example.org, b@example.org\n",
         "Subject: [seawall dev/rec] WARNING: location loc_b,",
         "acknowledge: seawalld alerts ack SW1007.location.loc_b",
         "Message-ID: <",

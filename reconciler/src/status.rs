@@ -621,6 +621,10 @@ impl Judging<'_> {
     /// What the plan's points, runs and copies say.
     fn seen(&self, plan_id: &PlanId, policy: &BackupPlan, seen: &PlanObserved) -> Vec<Judgement> {
         let mut all: Vec<Judgement> = seen.copies.iter().filter_map(of_copy).collect();
+        // What is not bound is told as that, and says nothing of its locations.
+        if !seen.unbound.is_empty() {
+            all.clear();
+        }
         let copies = |open: &Operation| {
             let writes = matches!(open.kind, OperationKind::CatchUp | OperationKind::Backup);
             writes && self.is_running(open)
@@ -662,7 +666,9 @@ impl Judging<'_> {
             let why = "a run was interrupted; the next round checks what it left".to_owned();
             add(Word::Unknown, code::OUTCOME_UNKNOWN, why);
         }
-        if let Some(SlotOutcome::Failure | SlotOutcome::Missed) = seen.last_outcome {
+        if let Some(SlotOutcome::Failure | SlotOutcome::Missed) = seen.last_outcome
+            && !seen.is_made_good()
+        {
             add(Word::Waiting, code::LAST_RUN_FAILED, failed(seen));
         }
         if let (Some(SlotOutcome::Success), Some(late)) = (seen.last_outcome, &seen.last_why) {
@@ -750,6 +756,9 @@ fn failed(seen: &PlanObserved) -> String {
         return format!("its last slot failed: {why}");
     };
     let least = if it.at_least { "at least " } else { "" };
+    if it.slots == 1 {
+        return format!("the last slot failed, {}: {why}", it.since);
+    }
     let slots = count(it.slots, "slot");
     format!("{least}{slots} in a row failed, since {}: {why}", it.since)
 }

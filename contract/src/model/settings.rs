@@ -357,6 +357,17 @@ pub enum Consistency {
     File,
 }
 
+impl Consistency {
+    /// As policy writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transaction => "transaction",
+            Self::Record => "record",
+            Self::File => "file",
+        }
+    }
+}
+
 /// How critical a dataset is, and what it must survive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -346,6 +346,7 @@ mod tests {
         heard
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "one of the lives that are played")]
     const fn warning(_: i64) -> Option<Severity> {
         Some(Severity::Warning)
     }

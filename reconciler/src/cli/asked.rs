@@ -74,7 +74,7 @@ pub(super) fn carry_out(config: Config, asked: Asked, format: Format) -> Result<
         }
         Asked::TestChannel { channel_id } => {
             by.whoever(&asked, |daemon| notify::test(daemon, channel_id))?;
-            print(&format!("channel `{channel_id}` took a test message")).map(|()| 0)
+            print(&format!("channel `{channel_id}` accepted a test message")).map(|()| 0)
         }
         Asked::Doctor {} => {
             let findings = by.whoever(&asked, |daemon| Ok(doctor::examine(daemon)))?;
@@ -109,7 +109,7 @@ impl By {
             if is_human {
                 tracing::info!(
                     event = "request_sent",
-                    "the running daemon does it as `{id}`; Ctrl-C leaves it running, `seawalld cancel {id}` ends it"
+                    "sent to the running daemon as `{id}`; Ctrl-C leaves it running, `seawalld cancel {id}` ends it"
                 );
             }
         };

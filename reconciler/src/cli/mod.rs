@@ -611,10 +611,11 @@ fn request(arguments: &RestoreArguments) -> Result<Request, Failure> {
     let words: Vec<&str> = arguments.point.iter().map(String::as_str).collect();
     let point = match words.as_slice() {
         ["latest"] => Point::Latest,
-        ["latest-before", at] => Point::LatestBefore(
-            at.parse::<Timestamp>()
-                .map_err(|_| unfit(format!("`{at}` is no instant with its offset")))?,
-        ),
+        ["latest-before", at] => Point::LatestBefore(at.parse::<Timestamp>().map_err(|_| {
+            unfit(format!(
+                "`{at}` is not a timestamp with a UTC offset, such as `2026-10-25T00:30:00Z`"
+            ))
+        })?),
         ["backup-id", id] => {
             Point::BackupId(id.parse().map_err(|error| unfit(format!("{error}")))?)
         }
@@ -645,7 +646,7 @@ fn stop_on_signal() -> Result<Cancel, Failure> {
         )
     };
     signals::when_asked_to_end(&signals::ASKING, move || {
-        tracing::info!(event = "stopping", "asked to end");
+        tracing::info!(event = "stopping", "stopping");
         asked.cancel();
     })
     .map_err(failed)?;
@@ -657,7 +658,7 @@ fn forever(config: Config) -> Result<u8, Failure> {
     let (environment, reconciler) = (&daemon.config.environment, &daemon.config.reconciler_id);
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), %environment, %reconciler, config = %daemon.config.file.display(), "seawalld runs");
     service::run(daemon)?;
-    tracing::info!(event = "stopped", "ended as asked");
+    tracing::info!(event = "stopped", "stopped");
     Ok(0)
 }
 

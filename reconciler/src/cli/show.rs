@@ -1,5 +1,6 @@
 //! Owns how results look: a table for people, JSON for programs. Never decides anything. One function a command.
 
+use contract::code;
 use contract::id::ChannelId;
 use serde_json::json;
 
@@ -70,7 +71,7 @@ fn of_outcome(word: &str) -> Option<Colour> {
     match word {
         "success" | "succeeded" | "ok" => Some(Colour::Green),
         "failure" | "failed" | "FAIL" => Some(Colour::Red),
-        "partial" | "unknown" | "missed" | "running" | "WARN" => Some(Colour::Yellow),
+        "partial" | "unknown" | "missed" | "running" | "WARN" | "in doubt" => Some(Colour::Yellow),
         _ => None,
     }
 }
@@ -80,7 +81,7 @@ fn of_severity(word: &str) -> Option<Colour> {
     match word {
         "critical" => Some(Colour::Red),
         "warning" => Some(Colour::Yellow),
-        "over" => Some(Colour::Green),
+        "resolved" => Some(Colour::Green),
         _ => None,
     }
 }
@@ -98,7 +99,7 @@ pub fn alerts(alerts: &[AlertRecord], format: Format) -> Shown {
         Table::new(&["severity", "alert", "since", "notified", "what"]).coloured(0, of_severity);
     for record in alerts {
         let severity = match record.cleared_at {
-            Some(_) => "over",
+            Some(_) => "resolved",
             None => record.alert.severity.as_str(),
         };
         let channels: Vec<&str> = record.notified.keys().map(ChannelId::as_str).collect();
@@ -441,18 +442,44 @@ pub fn catalog(runs: &[Run], format: Format) -> Shown {
     for run in runs {
         table.row(vec![
             run.backup_id.to_string(),
-            run.backup_type.as_str().to_owned(),
-            run.status.as_str().to_owned(),
+            kind(run).to_owned(),
+            state(run).to_owned(),
             verdict(run).to_owned(),
             bytes(run.bytes),
             count(run.storage_locations.len() as u64, "location"),
-            run.error.clone().unwrap_or_default(),
+            trouble(run),
         ]);
     }
     if table.is_empty() {
         return print("the catalog is empty");
     }
     print(&table.text())
+}
+
+fn kind(run: &Run) -> &'static str {
+    if run.before_restore {
+        "before restore"
+    } else {
+        run.backup_type.as_str()
+    }
+}
+
+/// A point whose source had collapsed is whole and not good.
+fn state(run: &Run) -> &'static str {
+    if run.is_point() && !run.collapsed.is_empty() {
+        "in doubt"
+    } else {
+        run.status.as_str()
+    }
+}
+
+/// Why a run is not good: its failure, or what its source looked like.
+fn trouble(run: &Run) -> String {
+    let collapsed = run.collapsed.iter();
+    let collapsed =
+        collapsed.map(|(id, why)| format!("[{}] `{id}`: {why}", code::SOURCE_COLLAPSED));
+    let all: Vec<String> = run.error.iter().cloned().chain(collapsed).collect();
+    all.join("; ")
 }
 
 /// Terminal records of slots.

@@ -221,9 +221,10 @@ fn dataset(text: &mut String, model: &Model, id: &DatasetId, dataset: &Dataset) 
         let declared = connector::capabilities(kind).declared();
         required.is_none_or(|required| required.is_subset(&declared))
     };
+    // A database that is bound as files may not open after a restore, whatever else fits.
     let named = Kind::ALL
         .into_iter()
-        .find(|kind| kind.to_string() == dataset.store_type && fits(*kind));
+        .find(|kind| kind.to_string() == dataset.store_type);
     let fitting = Kind::ALL.into_iter().filter(|kind| fits(*kind));
     let fitting: Vec<Kind> = match named {
         Some(kind) => vec![kind],
@@ -243,6 +244,12 @@ fn dataset(text: &mut String, model: &Model, id: &DatasetId, dataset: &Dataset) 
         );
         return;
     };
+    if !fits(*first) {
+        let _ = writeln!(
+            text,
+            "  # `{first}` does less than policy relies on for `{id}`: `seawalld doctor` says what, and its plan waits until policy asks for less."
+        );
+    }
     let _ = writeln!(text, "  {id}:\n{}", bound(*first, "    "));
     for other in others {
         let _ = writeln!(text, "{}", bound(*other, "    # "));

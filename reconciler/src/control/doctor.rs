@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::{self, Followed};
 use super::{Daemon, locations, notify, overview, recover};
-use crate::config::Tcp;
+use crate::config::{Config, Tcp};
 use crate::domain::Observation;
 use crate::failure::Failure;
 use crate::status::{self, Word};
@@ -97,7 +97,7 @@ fn warning(subject: impl Into<String>, failure: Failure) -> Finding {
 
 /// Looks at everything that a round needs.
 pub fn examine(daemon: &Daemon) -> Vec<Finding> {
-    let mut findings = vec![well("configuration", "it reads")];
+    let mut findings = vec![well("configuration", "readable")];
     findings.push(well(
         "store",
         format!(
@@ -119,7 +119,7 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
     location_findings(daemon, &mut findings);
     for (kid, source) in &daemon.config.keys {
         findings.push(match keys::load(kid, source) {
-            Ok(_) => well(format!("key {kid}"), "its source gives it"),
+            Ok(_) => well(format!("key {kid}"), "readable"),
             Err(error) => ill(format!("key {kid}"), error.into()),
         });
     }
@@ -137,19 +137,7 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
             Err(failure) => ill("tcp", failure),
         });
     }
-    for (id, binding) in &daemon.config.channels {
-        let subject = format!("channel {id}");
-        findings.push(match (channel::readable(binding), binding) {
-            (Err(failure), _) => ill(subject, failure),
-            (Ok(()), ChannelBinding::External(system)) => {
-                well(subject, format!("{system} delivers its alerts"))
-            }
-            (Ok(()), _) => well(
-                subject,
-                format!("`seawalld alerts test {id}` sends a test message"),
-            ),
-        });
-    }
+    channel_findings(&daemon.config, &mut findings);
     let mut largest: Option<(u64, DatasetId)> = None;
     for (id, binding) in &daemon.config.datasets {
         let subject = format!("dataset {id}");
@@ -200,6 +188,23 @@ pub fn examine(daemon: &Daemon) -> Vec<Finding> {
     }
     findings.extend(ahead::lacks_room(&daemon.config, largest));
     findings
+}
+
+/// Whether the files that each channel needs can be read.
+fn channel_findings(config: &Config, findings: &mut Vec<Finding>) {
+    for (id, binding) in &config.channels {
+        let subject = format!("channel {id}");
+        findings.push(match (channel::readable(binding), binding) {
+            (Err(failure), _) => ill(subject, failure),
+            (Ok(()), ChannelBinding::External(system)) => {
+                well(subject, format!("{system} delivers its alerts"))
+            }
+            (Ok(()), _) => well(
+                subject,
+                format!("`seawalld alerts test {id}` sends a test message"),
+            ),
+        });
+    }
 }
 
 fn policy_findings(daemon: &Daemon, followed: &Followed, findings: &mut Vec<Finding>) {

@@ -153,6 +153,7 @@ pub(super) fn operation_of(
         backup_id: None,
         slot: None,
         backup_type: None,
+        before_restore: false,
         restores: None,
         kid: kid.clone(),
         started_at: daemon.now(),
@@ -192,6 +193,7 @@ fn take(
             backup_id: Some(backup.backup_id.clone()),
             slot: backup.slot,
             backup_type: Some(backup.backup_type),
+            before_restore: backup.before_restore,
             ..operation_of(daemon, planned, OperationKind::Backup, &backup.kid)
         },
     };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use contract::code;
 use contract::id::{BackupId, Kid, LocationId, PlanId};
-use contract::model::BackupPlan;
+use contract::model::{BackupPlan, Consistency};
 use jiff::Timestamp;
 
 use super::Daemon;
@@ -214,7 +214,17 @@ pub fn lacks(config: &Config, followed: &Followed, policy: &BackupPlan) -> Vec<L
             .get(id)
             .and_then(|dataset| model.settings.connectors.get(&dataset.connector));
         let Some(relied_on) = relied_on else { continue };
-        let declared = connector::capabilities(binding.kind()).declared();
+        let built_in = connector::capabilities(binding.kind());
+        if is_weaker(built_in.consistency, relied_on.consistency) {
+            let what = format!(
+                "`{}` gives `{}` consistency, policy relies on `{}`",
+                binding.kind(),
+                built_in.consistency.as_str(),
+                relied_on.consistency.as_str()
+            );
+            lacks.push(Lack::Capability(id.clone(), what));
+        }
+        let declared = built_in.declared();
         let missing: Vec<String> = relied_on
             .capabilities
             .difference(&declared)
@@ -237,6 +247,18 @@ pub fn lacks(config: &Config, followed: &Followed, policy: &BackupPlan) -> Vec<L
     }
     lacks.sort();
     lacks
+}
+
+/// Files that are copied one by one are no view of one transaction, and a database that is copied so may not open.
+const fn is_weaker(given: Consistency, relied_on: Consistency) -> bool {
+    const fn rank(consistency: Consistency) -> u8 {
+        match consistency {
+            Consistency::File => 0,
+            Consistency::Record => 1,
+            Consistency::Transaction => 2,
+        }
+    }
+    rank(given) < rank(relied_on)
 }
 
 /// What the locations of one plan show.

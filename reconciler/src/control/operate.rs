@@ -54,7 +54,7 @@ pub fn backup_under(
     }
     let deadline = deadline(policy, now);
     let dataset_ids = only.unwrap_or(&policy.dataset_ids);
-    let planned =
+    let mut planned =
         plan::operator_backup(policy, dataset_ids, seen, now, deadline).map_err(|error| {
             Failure::new(
                 code::UNKNOWN_OBJECT,
@@ -62,6 +62,10 @@ pub fn backup_under(
                 "name a plan of `seawalld status`",
             )
         })?;
+    if let (Step::Backup(step), Some(_)) = (&mut planned.step, only) {
+        step.before_restore = true;
+        "a restore is about to replace the data".clone_into(&mut planned.reason);
+    }
     reviewed(&planned, &observed, followed, now)?;
     execute::execute(daemon, followed, &planned)
 }

@@ -245,6 +245,7 @@ fn carry_out(
         backup_id: Some(run.backup_id.clone()),
         slot: None,
         backup_type: None,
+        before_restore: false,
         restores: Some(Restores {
             restore_id: restore_id.clone(),
             dataset_id: request.dataset.clone(),

@@ -165,6 +165,13 @@ impl PlanObserved {
             .is_some_and(|repository| repository.damaged.contains_key(location))
     }
 
+    /// Whether an operator took a good recovery point since the last slot began.
+    pub fn is_made_good(&self) -> bool {
+        let ours = self.runs.iter().filter(|run| run.slot.is_none());
+        let mut good = ours.filter(|run| run.may_serve() && run.is_verified());
+        good.any(|run| self.ended_through.is_some_and(|slot| run.started_at > slot))
+    }
+
     /// Locations that hold damaged objects which no other location has sound, and how many: one that lags by them is repaired.
     pub fn irreparable(&self) -> impl Iterator<Item = (&LocationId, usize)> {
         let in_sync = |location: &LocationId| {

@@ -120,6 +120,9 @@ pub struct Operation {
     /// Full or incremental, where it takes a recovery point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_type: Option<BackupType>,
+    /// Whether it takes what a restore is about to replace.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub before_restore: bool,
     /// What it restores, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<Restores>,

@@ -145,6 +145,9 @@ pub struct Run {
     /// Whether it needed longer than its completion window, or was ended for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overran: bool,
+    /// Whether it shows what a restore was about to replace: that is mostly damaged, and never the latest good state.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub before_restore: bool,
 }
 
 /// Whether an instant is past. The clock has whole seconds: an instant within the current second is.
@@ -176,7 +179,7 @@ impl Run {
     /// Whether a restore may choose its point automatically: as far as is known, some location has it sound, and it shows what its
     /// sources should be.
     pub fn may_serve(&self) -> bool {
-        self.is_point() && self.is_good()
+        self.is_point() && self.is_good() && !self.before_restore
     }
 
     /// Whether it is not damaged, not lost, and no source of it had collapsed.

@@ -81,6 +81,7 @@ fn run_of(operation: &Operation, subject: &Subject, at: Timestamp) -> Option<Run
         collapsed: BTreeMap::new(),
         clock_in_doubt: false,
         overran: false,
+        before_restore: operation.before_restore,
     })
 }
 

@@ -145,6 +145,9 @@ pub struct Backup {
     pub bandwidth: Option<u64>,
     /// Whether it counts only after its check.
     pub checksum_required: bool,
+    /// Whether it takes what a restore is about to replace.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub before_restore: bool,
 }
 
 /// A recovery point to read again.

@@ -396,6 +396,7 @@ pub(super) fn backup_of(
         retries: policy.retries.unwrap_or(0),
         bandwidth: policy.bandwidth_bytes_per_second,
         checksum_required: policy.verification.checksum_required,
+        before_restore: false,
     }
 }
 

@@ -206,7 +206,8 @@ fn wrong(status: &Status) -> String {
     });
     let named: Vec<String> = named.collect();
     match all.len() {
-        0 => "nothing is wrong".to_owned(),
+        0 if status.light == Light::Green => "every plan is ready".to_owned(),
+        0 => "work is due or under way".to_owned(),
         count if count > NAMED => format!("{}; and {} more", named.join("; "), count - NAMED),
         _ => named.join("; "),
     }

@@ -31,6 +31,7 @@ fn operation(kind: OperationKind) -> Operation {
         backup_id: Some("bp.19700101T000010Z".parse().unwrap()),
         slot: (kind == OperationKind::Backup).then(|| at(10)),
         backup_type: Some(BackupType::Full),
+        before_restore: false,
         restores: (kind == OperationKind::Restore).then(|| Restores {
             restore_id: "rs.ds.1".to_owned(),
             dataset_id: "ds".parse().unwrap(),

@@ -26,7 +26,7 @@ pub(super) fn broken(config: &Config, active: &ActivePolicy) -> Vec<Finding> {
 }
 
 /// A repository on slow storage, with a key that is slow to derive, opens within this time.
-const OPENS_WITHIN: Duration = Duration::from_secs(60);
+const OPENS_WITHIN: Duration = Duration::from_mins(1);
 
 /// Keys that do not open the repository of a plan, of those that exist.
 pub(super) fn unopened(daemon: &Daemon, active: &ActivePolicy) -> Vec<Finding> {

@@ -48,7 +48,7 @@ pub(super) async fn mail(to: &Mail, message: &Message) -> Result<(), Failure> {
         return Ok(());
     };
     if refused.len() == letter.envelope().to().len() {
-        let help = "look at the mail server, the user and the password; the message is sent again";
+        let help = "check the mail server, the user and the password; alerts are sent again";
         return Err(failed(
             format!("the mail server did not take it: {why}"),
             help,

@@ -205,7 +205,7 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
 
 /// Whether the receiver took it. What it answers may repeat its URL or its key, which are secrets: only its status is shown.
 fn accepted(answer: reqwest::Result<Response>) -> Result<(), Failure> {
-    let help = "look at the receiver, its URL and its key; the message is sent again";
+    let help = "check the receiver, its URL and its key; alerts are sent again";
     let response = answer.map_err(|error| failed(chain(&error.without_url()), help))?;
     let status = response.status();
     if status.is_success() {

@@ -236,10 +236,10 @@ fn clear_unfinished(vault: &Vault) {
         match store.remove_unfinished() {
             Ok(0) => {}
             Ok(count) => {
-                tracing::info!(event = "leftovers_removed", %location, count, "removed what killed writes had left")
+                tracing::info!(event = "leftovers_removed", %location, count, "removed what killed writes had left");
             }
             Err(error) => {
-                tracing::warn!(event = "leftovers_stay", %location, %error, "what killed writes left stays")
+                tracing::warn!(event = "leftovers_stay", %location, %error, "what killed writes left stays");
             }
         }
     }

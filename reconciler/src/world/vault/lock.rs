@@ -337,7 +337,7 @@ fn refresh(held: &mut Held, sealer: &Sealer, here: &Identity) {
             }
         }
         Err(error) => {
-            tracing::warn!(event = "lock_not_refreshed", %error, "lock file cannot be refreshed")
+            tracing::warn!(event = "lock_not_refreshed", %error, "lock file cannot be refreshed");
         }
     }
 }

@@ -50,9 +50,9 @@ impl Night {
         for plan in ["bp_files", "bp_db"] {
             let frequency = &mut world.model["plans"][plan]["backup_frequency"];
             for (field, seconds) in [
-                ("every_s", 6),
-                ("start_window_s", 3),
-                ("completion_window_s", 5),
+                ("every_s", 10),
+                ("start_window_s", 8),
+                ("completion_window_s", 8),
             ] {
                 frequency[field] = seconds.into();
             }

@@ -102,6 +102,33 @@ fn leaving_the_policy_evades_no_approval() {
 }
 
 /// The folder was emptied: there is nothing to take a point of, and nothing that could be lost.
+/// Whoever restores twice wants the same state twice, and not the damage that the first restore replaced.
+#[test]
+fn the_point_before_a_restore_is_never_the_latest() {
+    let world = World::new();
+    world.expect(0, &["once"]);
+    std::fs::remove_dir_all(world.path("live/deep")).unwrap();
+    for _ in 0..2 {
+        world.restore_in_place("ds_files");
+        assert!(world.path("live/deep/two.bin").exists());
+    }
+    world.export("ds_files", &world.path("out"));
+    let is_whole = |folder: &str| {
+        let files = walkdir::WalkDir::new(world.path(folder)).into_iter();
+        files
+            .map(Result::unwrap)
+            .any(|it| it.file_name() == "two.bin")
+    };
+    assert!(is_whole("out"));
+    let shown = world.expect(0, &["catalog"]);
+    let before = shown.lines().find(|line| line.contains("before restore"));
+    // It is there for whoever wants it.
+    let id = before.unwrap().split_whitespace().next().unwrap();
+    let target = world.path("damaged");
+    world.json(0, &exporting("ds_files", &["backup-id", id], &target));
+    assert!(!is_whole("damaged"));
+}
+
 #[test]
 fn an_emptied_source_needs_no_point_before() {
     let world = World::new();

@@ -247,6 +247,7 @@ fn operation(number: usize, kind: OperationKind, slot: Option<i64>, plan: &str) 
         backup_id: Some(format!("{plan}.20261120T000000Z").parse().unwrap()),
         slot: slot.map(at),
         backup_type: None,
+        before_restore: false,
         restores: (kind == OperationKind::Restore).then(|| Restores {
             restore_id: "rs".to_owned(),
             dataset_id: ["ds_a", "ds_b"][number % 2].parse().unwrap(),
@@ -293,6 +294,7 @@ fn run(number: usize, plan: &str, is_point: bool, second: i64) -> Run {
         collapsed: std::collections::BTreeMap::new(),
         clock_in_doubt: false,
         overran: false,
+        before_restore: false,
     }
 }
 

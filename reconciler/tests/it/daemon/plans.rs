@@ -135,6 +135,7 @@ pub(super) fn run(
         collapsed: BTreeMap::new(),
         clock_in_doubt: false,
         overran: false,
+        before_restore: false,
     }
 }
 
@@ -218,6 +219,7 @@ pub(super) fn open(backup_id: &BackupId, slot: Timestamp) -> Operation {
         backup_id: Some(backup_id.clone()),
         slot: Some(slot),
         backup_type: None,
+        before_restore: false,
         restores: None,
         kid: "k1".parse().unwrap(),
         started_at: slot,

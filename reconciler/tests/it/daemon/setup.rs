@@ -217,6 +217,72 @@ fn init_writes_what_has_to_be_bound_and_replaces_nothing() {
     assert_eq!(found_by_the_schema(&world.path("seawalld.yaml")), 0);
 }
 
+/// A database that is bound as a file is copied while it is written, and no check of the copy notices.
+#[test]
+fn init_proposes_the_connector_of_the_store_type_and_a_weaker_one_is_refused() {
+    let mut world = World::new();
+    world.model["datasets"]["ds_files"]["store_type"] = "sqlite".into();
+    let connector = &mut world.model["settings"]["connectors"]["files"];
+    connector["consistency"] = "transaction".into();
+    connector["capabilities"] = serde_json::json!(["backup", "restore_in_place"]);
+    let channel = |id: &str, medium: &str| serde_json::json!({ "channel_id": id, "name": "n\r  evil: 1", "medium": medium });
+    world.model["settings"]["channels"] = serde_json::json!({
+        "c": channel("c", "chat"), "m": channel("m", "mail"), "p": channel("p", "paging"), "w": channel("w", "webhook"),
+    });
+    world.model["settings"]["alerts"] = serde_json::json!({ "all": {
+        "alert_id": "all", "tiers": ["tier1"], "thresholds": [],
+        "escalation": [{ "after_s": 0, "channels": ["c", "m", "p", "w"] }],
+    }});
+    world.publish();
+    let pin = Digest::of(&root().seal(&[&key("ada")]).unwrap().payload).to_string();
+    let policy = world.path("policy").display().to_string();
+    let out = world.path("first.yaml").display().to_string();
+    let mut arguments = vec![
+        "init",
+        "--git",
+        &policy,
+        "--env",
+        "dev",
+        "--reconciler",
+        "rec",
+    ];
+    arguments.extend(["--root-sha256", &pin, "--out", &out]);
+    world.expect(0, &arguments);
+    let text = std::fs::read_to_string(&out).unwrap();
+    assert!(text.contains("\n    sqlite:\n      path: TODO"), "{text}");
+    assert!(
+        text.contains("`sqlite` does less than policy relies on"),
+        "{text}"
+    );
+    assert!(!text.contains("\n    files:"), "{text}");
+    assert!(
+        !text
+            .lines()
+            .any(|line| line.trim_start().starts_with("evil")),
+        "{text}"
+    );
+    // Every gap of the channels is found, whatever its place on the line.
+    let bound = std::fs::read(world.path("seawalld.yaml")).unwrap();
+    std::fs::copy(&out, world.path("seawalld.yaml")).unwrap();
+    let gaps = world.json(2, &["config", "check"]).to_string();
+    for gap in [
+        "channels.c.slack.url_file",
+        "channels.m.mail.host",
+        "channels.m.mail.to",
+        "channels.p.pagerduty",
+        "channels.w.webhook.url",
+    ] {
+        assert!(gaps.contains(gap), "{gap}: {gaps}");
+    }
+    // The world binds it as files.
+    std::fs::write(world.path("seawalld.yaml"), bound).unwrap();
+    let found = world.json(1, &["doctor"]).to_string();
+    assert!(
+        found.contains("`files` gives `file` consistency, policy relies on `transaction`"),
+        "{found}"
+    );
+}
+
 /// Nothing is written from a policy that is not the pinned one's.
 #[test]
 fn init_trusts_the_pin_alone() {

@@ -60,6 +60,7 @@ fn run(status: RunStatus, bytes: u64) -> Change {
         collapsed: BTreeMap::new(),
         clock_in_doubt: false,
         overran: false,
+        before_restore: false,
     }))
 }
 
@@ -188,6 +189,7 @@ fn an_intent_has_one_outcome_and_only_an_unknown_one_is_resolved() {
         backup_id: None,
         slot: None,
         backup_type: None,
+        before_restore: false,
         restores: None,
         kid: "k".parse().unwrap(),
         started_at: at(1),

@@ -206,18 +206,18 @@ codes! {
 
     // 10 plan
     PLAN_UNBOUND = 1001 "plan-unbound" "the configuration does not bind a dataset, location or key that the plan needs";
-    SOURCE_STALE = 1002 "source-stale" "the accepted bundle is past its time; only what protects goes on";
+    SOURCE_STALE = 1002 "source-stale" "the accepted bundle is past its time; only what protects continues";
     SLOT_OPEN = 1003 "slot-open" "a slot waits for its run";
     PLAN_OBJECTION = 1004 "plan-objection" "the review objects to a step; it is not executed";
     CONTINUOUS_UNSUPPORTED = 1005 "continuous-unsupported" "the plan wants continuous archiving, which no bound connector does";
     LOCATION_LAGGING = 1006 "location-lagging" "a location misses recovery points that others hold";
-    LOCATION_UNKNOWN = 1007 "location-unknown" "a location cannot be looked at";
+    LOCATION_UNKNOWN = 1007 "location-unknown" "a location cannot be inspected";
     POINT_SUSPECT = 1008 "point-suspect" "a recovery point is damaged at every location that holds it";
     NEVER_PROTECTED = 1009 "never-protected" "the plan has no usable recovery point yet";
     LAST_RUN_FAILED = 1010 "last-run-failed" "the plan's last run failed or was missed";
     CONNECTOR_TOO_WEAK = 1011 "connector-too-weak" "a bound connector declares less than policy relies on";
     CLOCK_WRONG = 1012 "clock-wrong" "the clock stands before the newest receipt or far after it";
-    KEY_EXPIRED = 1013 "key-expired" "the plan's key may seal nothing any more";
+    KEY_EXPIRED = 1013 "key-expired" "the plan's key may encrypt nothing any more";
     SCHEDULE_UNREADABLE = 1014 "schedule-unreadable" "the plan's schedule has no calendar";
     PLAN_SPLIT = 1015 "plan-split" "the datasets of the plan belong to different reconcilers";
     LOCATION_QUARANTINED = 1016 "location-quarantined" "a location holds objects that are not what their names say";
@@ -237,11 +237,11 @@ codes! {
     // 11 execute
     DEADLINE_PASSED = 1101 "deadline-passed" "an effect took longer than its deadline allows";
     RUN_INTERRUPTED = 1102 "run-interrupted" "the process ended while an effect ran, and the effect left nothing";
-    OUTCOME_UNKNOWN = 1103 "outcome-unknown" "it cannot be told yet whether an effect happened";
+    OUTCOME_UNKNOWN = 1103 "outcome-unknown" "it is not known yet whether an effect happened";
     EFFECT_PANICKED = 1104 "effect-panicked" "an effect ended in a bug";
     PRECONDITION_FAILED = 1105 "precondition-failed" "a step's precondition no longer holds";
     POINT_NOT_FOUND = 1106 "point-not-found" "no recovery point matches the request";
-    UNKNOWN_OBJECT = 1107 "unknown-object" "the policy in force has no plan or dataset of this name";
+    UNKNOWN_OBJECT = 1107 "unknown-object" "the active policy has no plan or dataset of this name";
     RESTORE_UNFIT = 1108 "restore-unfit" "the restore request contradicts itself";
     SPOOL_UNUSABLE = 1109 "spool-unusable" "the spool folder cannot be written";
     CHECK_FAILED = 1110 "check-failed" "a recovery point did not pass its check at a location";
@@ -359,7 +359,7 @@ codes! {
     RECEIPT_INVALID = 1701 "receipt-invalid" "a line of the receipt log is no receipt, or contradicts itself";
     RECEIPT_TOO_LONG = 1702 "receipt-too-long" "a receipt would be longer than one line may be";
     RECEIPT_UNSIGNED = 1703 "receipt-unsigned" "a receipt carries no good signature by its reconciler";
-    RECEIPT_ORDER = 1704 "receipt-order" "a receipt stands at another place than it was written for";
+    RECEIPT_ORDER = 1704 "receipt-order" "a receipt is at another place than it was written for";
     RECEIPT_FOREIGN = 1705 "receipt-foreign" "a receipt belongs to another environment or reconciler";
     RECEIPT_LINK = 1706 "receipt-link" "an outcome without its intent, a second outcome, or a resolution of nothing unknown";
     CHECKPOINT_INVALID = 1707 "checkpoint-invalid" "a checkpoint is no C2SP note of this log";

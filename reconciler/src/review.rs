@@ -88,12 +88,12 @@ pub fn review(
             Step::RecordMissed(_) | Step::Backup(Backup { slot: Some(_), .. })
                 if active.clock.is_ahead() =>
             {
-                Err("it ends a slot while the clock is in doubt".to_owned())
+                Err("it ends a slot while the clock is not trusted".to_owned())
             }
             Step::Verify(Verify {
                 ends_slot: Some(_), ..
             }) if active.clock.is_ahead() => {
-                Err("it ends a slot while the clock is in doubt".to_owned())
+                Err("it ends a slot while the clock is not trusted".to_owned())
             }
             Step::RecordMissed(missed) => missed_is_sound(missed, &subject, &mut claims, now),
             Step::Backup(backup) => backup_is_sound(backup, &subject, &mut claims, now),
@@ -128,7 +128,7 @@ fn subject<'a>(
         .model
         .plans
         .get(plan_id)
-        .ok_or_else(|| "the bundle in force has no such plan".to_owned())?;
+        .ok_or_else(|| "the active bundle has no such plan".to_owned())?;
     if active.model.reconciler_of(policy) != Some(&active.reconciler_id) {
         return Err("the plan belongs to another reconciler".to_owned());
     }
@@ -286,7 +286,7 @@ fn backup_is_sound(
         Some(_) if !subject.may_begin(now) => {
             Err("its plan is suspended, or in a freeze window".to_owned())
         }
-        Some(slot) if slot > now => Err("its slot lies in the future".to_owned()),
+        Some(slot) if slot > now => Err("its slot is in the future".to_owned()),
         Some(slot) => subject.claim(slot, slot, claims),
     }
 }
@@ -484,7 +484,7 @@ fn points_may_go(subject: &Subject<'_>, standing: Standing, now: Timestamp) -> R
     let in_doubt = seen.in_doubt(now);
     match in_doubt.first_key_value() {
         None => Ok(()),
-        Some((dataset, _)) => Err(format!("the source of `{dataset}` is in doubt")),
+        Some((dataset, _)) => Err(format!("the source of `{dataset}` must be confirmed")),
     }
 }
 
@@ -556,7 +556,7 @@ fn may_go(
             return told("fewer verified recovery points than `min_versions` would stay");
         }
     } else if !point.is_suspect() {
-        return told("nobody knows whether it is good");
+        return told("it is unknown whether it is good");
     }
     None
 }

@@ -649,7 +649,7 @@ impl Judging<'_> {
         }
         for (dataset, why) in seen.in_doubt(self.now) {
             let why = format!(
-                "the source of `{dataset}` is in doubt: {why}; `seawalld source accept {dataset}` accepts it"
+                "the source of `{dataset}` must be confirmed: {why}; `seawalld source accept {dataset}` accepts it"
             );
             let collapsed = Judgement::new(Word::Stalled, code::SOURCE_COLLAPSED, why);
             all.push(collapsed.of(dataset));
@@ -695,7 +695,7 @@ impl Judging<'_> {
         }
         for open in running().filter(|open| self.overruns(open)) {
             let why = format!(
-                "{} running since {} needs longer than its completion window, which ended at {}; it goes on while it makes progress",
+                "{} running since {} needs longer than its completion window, which ended at {}; it continues while it makes progress",
                 open.kind.as_str(),
                 open.started_at,
                 open.deadline

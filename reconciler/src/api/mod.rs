@@ -99,6 +99,29 @@ pub enum Asked {
     Doctor {},
 }
 
+impl Asked {
+    /// What is asked for, in a few words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Backup { plan_id } => format!("backup {plan_id}"),
+            Self::Verify { backup_id: None } => "verify".to_owned(),
+            Self::Verify {
+                backup_id: Some(id),
+            } => format!("verify {id}"),
+            Self::Restore { request } => format!("restore {}", request.dataset),
+            Self::AcceptLoss { backup_id, .. } => format!("accept-loss {backup_id}"),
+            Self::AdoptLocation { location_id } => format!("location adopt {location_id}"),
+            Self::ConfirmClock {} => "clock confirm".to_owned(),
+            Self::AcceptSource { dataset_id, .. } => format!("source accept {dataset_id}"),
+            Self::Suspend { plan_id, .. } => format!("suspend {plan_id}"),
+            Self::Resume { plan_id } => format!("resume {plan_id}"),
+            Self::AcknowledgeAlert { alert_id, .. } => format!("alerts ack {alert_id}"),
+            Self::TestChannel { channel_id } => format!("alerts test {channel_id}"),
+            Self::Doctor {} => "doctor".to_owned(),
+        }
+    }
+}
+
 /// A request and its name, which the client makes: the same name twice is one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -98,7 +98,7 @@ impl Remote {
         // A file may be on a mount that hangs.
         let secrets = tokio::task::spawn_blocking(move || Secrets::read(&files));
         let secrets = secrets.await.map_err(|error| {
-            let help = "look at the limits of this process";
+            let help = "check the resource limits of this process";
             Failure::new(
                 code::TCP_UNUSABLE,
                 format!("a secret cannot be read: {error}"),

@@ -186,7 +186,7 @@ pub async fn listen(
             Failure::new(
                 code::API_UNREACHABLE,
                 format!("the socket cannot be served any more: {error}"),
-                "look at the limits of this process",
+                "check the resource limits of this process",
             )
         })
 }
@@ -448,7 +448,7 @@ pub(super) async fn alerts(State(handler): State<Shared>) -> Response {
 
 /// Looks at the published policy now, and not at the next interval.
 #[utoipa::path(post, path = "/v1/source/look", tag = "status",
-    responses((status = 202, description = "It is looked at")))]
+    responses((status = 202, description = "The source is inspected")))]
 pub(super) async fn look_at_source(State(handler): State<Shared>) -> Response {
     handler.look_at_source();
     StatusCode::ACCEPTED.into_response()
@@ -485,7 +485,7 @@ pub(super) async fn ask(
         return refused(StatusCode::BAD_REQUEST, &failure);
     }
     let Peer(Some(uid)) = peer else {
-        let why = "the user who asks is not known".to_owned();
+        let why = "the user of the connection is unknown".to_owned();
         return refused(StatusCode::FORBIDDEN, &refusal(why));
     };
     match handler.ask(ask, format!("uid:{uid}")) {

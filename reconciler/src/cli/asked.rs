@@ -1,6 +1,8 @@
 //! Owns the commands that change something: the running daemon carries them out where its socket answers; otherwise this process
 //! is the daemon for as long as it takes. Both ways end and print alike. The interesting function is [`carry_out`].
 
+use std::io::Write as _;
+
 use serde::de::DeserializeOwned;
 
 use super::meter::{Line, Shown};
@@ -107,8 +109,9 @@ impl By {
         let mut line = Line::new();
         let begun = |id: &str| {
             if is_human {
-                tracing::info!(
-                    event = "request_sent",
+                // For the person who waits, and no line of a log.
+                let _ = writeln!(
+                    std::io::stderr(),
                     "sent to the running daemon as `{id}`; Ctrl-C leaves it running, `seawalld cancel {id}` ends it"
                 );
             }

@@ -262,7 +262,7 @@ struct RestoreArguments {
 enum RestoreMode {
     /// As files, into an empty folder
     ExportOnly,
-    /// Usable, beside the original
+    /// Usable, next to the original
     SideBySide,
     /// Over the original, after a recovery point of it was taken
     InPlace,
@@ -707,6 +707,6 @@ fn broken(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(
         contract::code::EFFECT_PANICKED,
         format!("the result cannot be printed: {error}"),
-        "look at where standard output goes",
+        "check where standard output goes",
     )
 }

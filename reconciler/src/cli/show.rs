@@ -8,7 +8,7 @@ use super::meter;
 use super::table::{Colour, Table, coloured};
 use super::{Format, json, print};
 use crate::api::resources::AlertView;
-use crate::api::{OperationState, OperationView};
+use crate::api::{Asked, OperationState, OperationView};
 use crate::control::doctor::{Finding, Level};
 use crate::control::execute::Done;
 use crate::control::overview::Preview;
@@ -382,8 +382,15 @@ pub fn operations(all: &[OperationView], format: Format) -> Shown {
     if format == Format::Json {
         return json(&all);
     }
-    let mut table = Table::new(&["operation", "state", "since", "by", "progress or failure"])
-        .coloured(1, of_outcome);
+    let header = [
+        "operation",
+        "what",
+        "state",
+        "since",
+        "by",
+        "progress or failure",
+    ];
+    let mut table = Table::new(&header).coloured(2, of_outcome);
     for one in all {
         let state = match one.state {
             OperationState::Running => "running",
@@ -394,6 +401,7 @@ pub fn operations(all: &[OperationView], format: Format) -> Shown {
         let progress = one.progress.as_ref().map(meter::text);
         table.row(vec![
             one.id.clone(),
+            one.asked.as_ref().map(Asked::words).unwrap_or_default(),
             state.to_owned(),
             one.asked_at.map(instant).unwrap_or_default(),
             one.requested_by

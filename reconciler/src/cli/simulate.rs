@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     /// Virtual days of each seed
     #[arg(long, default_value_t = 2, conflicts_with = "script")]
     days: u32,
-    /// Print the script of the seed in place of playing it
+    /// Print the script of the seed instead of playing it
     #[arg(long, conflicts_with = "script")]
     print: bool,
 }

@@ -105,7 +105,16 @@ impl Table {
                     .unwrap_or(0)
             })
             .collect();
-        let before_last: usize = widths.iter().take(last).map(|width| width + 2).sum();
+        // Columns that do not fit beside those before them go on in a further line.
+        let mut before_last = 0;
+        let mut broken = Vec::new();
+        for (column, width) in widths.iter().enumerate().take(last) {
+            if before_last > 0 && before_last + width > line_width {
+                broken.push(column);
+                before_last = INDENT;
+            }
+            before_last += width + 2;
+        }
         let below = line_width.saturating_sub(before_last) < NARROW;
         let indent = if below { INDENT } else { before_last };
         let room = line_width.saturating_sub(indent).max(NARROW);
@@ -113,6 +122,11 @@ impl Table {
         let lines = std::iter::once(&header).chain(&self.rows).map(|row| {
             let mut line = String::new();
             for (column, cell) in row.iter().enumerate() {
+                if broken.contains(&column) {
+                    line.truncate(line.trim_end().len());
+                    line.push('\n');
+                    line.push_str(&" ".repeat(INDENT));
+                }
                 if column == last {
                     let fits = before_last + cell.chars().count() <= line_width;
                     let mut parts = wrap(cell, room).into_iter();
@@ -219,6 +233,30 @@ mod tests {
                 "{text}"
             );
             assert_eq!(text.matches("sentence").count(), 40, "{text}");
+        }
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_go_on_in_a_further_line() {
+        let mut table = Table::new(&["recovery point", "type", "status", "size", "at", "error"]);
+        let cells = [
+            "p".repeat(48),
+            "before restore".to_owned(),
+            "success".to_owned(),
+        ];
+        let more = [
+            "1.2 GiB".to_owned(),
+            "3 locations".to_owned(),
+            "why ".repeat(30),
+        ];
+        table.row([&cells[..], &more].concat());
+        for columns in [60, 80, 100] {
+            let text = table.within(columns);
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(longest.is_some_and(|it| it <= columns), "{columns}: {text}");
+            for cell in ["before restore", "success", "1.2 GiB", "3 locations"] {
+                assert!(text.contains(cell), "{cell}: {text}");
+            }
         }
     }
 

@@ -181,7 +181,7 @@ impl Found {
             let why = match config.channels.get(id) {
                 None => "is not bound in `channels`",
                 Some(ChannelBinding::Pagerduty(_)) => {
-                    "is a pager: a backup that ended wakes nobody"
+                    "is a pager: a finished backup is no reason to page"
                 }
                 Some(ChannelBinding::External(_)) => "is delivered by another system",
                 Some(_) => continue,

@@ -47,7 +47,7 @@ pub fn starter(model: &Model, known: &Known) -> String {
     let keys: BTreeSet<&Kid> = plans.iter().map(|plan| &plan.encryption_key_ref).collect();
     let _ = writeln!(
         text,
-        "\n# Where the password of each repository comes from: `file:`, `env:` with a variable, or `command:` with a list. Whoever has it\n# can read every recovery point, and none can be read without it: keep a copy outside this machine.\nkeys:"
+        "\n# Where the password of each repository comes from: `file:`, `env:` with a variable, or `command:` with a list. The password\n# opens every recovery point, and without it none can be read: keep a copy outside this machine.\nkeys:"
     );
     for kid in &keys {
         let _ = writeln!(

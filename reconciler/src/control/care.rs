@@ -142,7 +142,7 @@ fn check_locations(
 
 /// Why work that only reads goes on no further.
 pub fn ended_early(daemon: &Daemon) -> Failure {
-    let help = "run it again when it is wanted";
+    let help = "run it again when it is needed";
     if daemon.is_ending() {
         Failure::new(code::RUN_INTERRUPTED, "the daemon was asked to end", help)
     } else {
@@ -276,13 +276,14 @@ fn told_of_part(
             let failure = Failure::new(
                 code::CHECK_FAILED,
                 format!("the check found damage: {first}"),
-                "the next round repairs the location from a sound one; `seawalld catalog` shows which recovery points suffer",
+                "the next round repairs the location from an intact one; `seawalld catalog` shows the affected recovery points",
             );
             (Outcome::Failure, Some(failure), format!("read {what}"))
         }
         // What was read is sound: making way for a backup is no fault.
         (None, Some(_)) => {
-            let summary = format!("read {what}; it made way, and goes on in its next turn");
+            let summary =
+                format!("read {what}; it gave way to a backup, and continues in its next turn");
             (Outcome::Success, None, summary)
         }
         (None, None) => (Outcome::Success, None, format!("read {what}")),
@@ -338,7 +339,7 @@ pub(super) fn record_points(
                     "recovery point `{}` is at no location any more",
                     run.backup_id
                 ),
-                "find out who removed it and bring it back; a new backup protects the data again",
+                "find out how it was removed and restore it; a new backup protects the data again",
             )
         } else {
             (
@@ -540,7 +541,7 @@ pub(super) fn catch_up_child(
         Err(NoAnswer::Stopped) => Err(Failure::new(
             code::RUN_INTERRUPTED,
             "the daemon was asked to end while the effect ran",
-            "the next round goes on",
+            "the next round continues",
         )),
     }
 }

@@ -97,7 +97,7 @@ fn copy(daemon: &Daemon) -> Result<Vec<Failure>, Failure> {
     for (older, reply) in send(daemon, &checkpoint, &note, tails)? {
         match reply {
             Ok(Reply::CopyChanged) => {
-                tracing::info!(event = "receipts_copied_anew", location = %older.id, "the copy of the receipts is not as it was left; it is written anew");
+                tracing::info!(event = "receipts_copied_anew", location = %older.id, "the copy of the receipts was changed; it is written again");
                 whole.push(Older {
                     left: None,
                     ..older

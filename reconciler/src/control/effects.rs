@@ -171,7 +171,7 @@ impl Effects for Machine {
             .enable_all()
             .build()
             .map_err(|error| {
-                let help = "look at the limits of this process";
+                let help = "check the resource limits of this process";
                 Failure::new(code::NOTIFICATION_FAILED, error, help)
             })?;
         let sent = runtime.block_on(channel::send(channel, message));

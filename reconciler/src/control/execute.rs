@@ -219,7 +219,7 @@ impl Taking<'_> {
                 let failure = Failure::new(
                     code::RUN_INTERRUPTED,
                     "the daemon was asked to end while the effect ran",
-                    "the next round looks at what was left and finishes the work",
+                    "the next round inspects what was left and finishes the work",
                 );
                 let probe = self.probe();
                 self.close(probe, &failure)?;
@@ -358,7 +358,7 @@ fn cancelled() -> Failure {
     Failure::new(
         code::OPERATION_CANCELLED,
         "a person cancelled it",
-        "`seawalld backup` takes a recovery point when it is wanted again",
+        "`seawalld backup` takes a recovery point when it is needed again",
     )
 }
 

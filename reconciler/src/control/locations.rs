@@ -201,7 +201,7 @@ fn new_mark(daemon: &Daemon, id: &LocationId) -> Result<Mark, Failure> {
         Failure::new(
             code::VAULT_LOCATION_FAILED,
             format!("no random identity for location `{id}` can be drawn: {error}"),
-            "look at the system's random source",
+            "check the system's random source",
         )
     })?;
     Ok(Mark {

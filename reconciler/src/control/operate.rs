@@ -182,7 +182,7 @@ fn reviewed(
         Some(objection) => Err(Failure::new(
             code::PLAN_OBJECTION,
             format!("`{}`: {}", objection.operation_id, objection.why),
-            "look at `seawalld status`",
+            "check `seawalld status`",
         )),
     }
 }
@@ -213,7 +213,7 @@ pub fn known(daemon: &Daemon, plan: Option<&PlanId>) -> Result<(), Failure> {
 pub fn foreign(plan_id: &PlanId) -> Failure {
     Failure::new(
         code::UNKNOWN_OBJECT,
-        format!("the policy in force has no plan `{plan_id}` for this reconciler"),
+        format!("the active policy has no plan `{plan_id}` for this reconciler"),
         "`seawalld status` lists the plans there are",
     )
 }

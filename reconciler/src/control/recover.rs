@@ -250,7 +250,7 @@ pub fn close(
         Probe::Unknown(why) => lost::closed(Left::Unknown(why), failure),
     };
     let outcome = ending.outcome.as_str();
-    tracing::warn!(event = "outcome_resolved", operation = %operation.operation_id, outcome, "a lost outcome was looked at");
+    tracing::warn!(event = "outcome_resolved", operation = %operation.operation_id, outcome, "an unknown outcome was resolved");
     daemon.end(operation, &subject, ending, daemon.now())
 }
 

@@ -560,7 +560,7 @@ fn apply(
         Some(bad) => Err(NoAnswer::Failed(Failure::new(
             code::VALIDATION_FAILED,
             format!("check `{}` of the restored data failed", bad.name),
-            "look at the target before anybody uses it, or restore another point",
+            "inspect the target before it is used, or restore another point",
         ))),
     }
 }

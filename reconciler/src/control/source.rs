@@ -116,8 +116,8 @@ pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Vec<Ru
     if accepted.is_empty() {
         return Err(Failure::new(
             code::UNKNOWN_OBJECT,
-            format!("no recovery point has a source of `{dataset}` in doubt"),
-            "`seawalld status` names the datasets whose source is in doubt",
+            format!("no recovery point of `{dataset}` has an unconfirmed source"),
+            "`seawalld status` lists the datasets with an unconfirmed source",
         ));
     }
     let actor = daemon.person();

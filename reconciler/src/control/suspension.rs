@@ -31,7 +31,7 @@ pub fn suspend(
         return unfit(format!("{until} is over already"), help);
     }
     if reason.trim().is_empty() {
-        let help = "say why in `--reason`: it stands in the receipt and in the status";
+        let help = "give the reason in `--reason`: the receipt and the status show it";
         return unfit("a suspension needs a reason".to_owned(), help);
     }
     let suspension = Suspension {

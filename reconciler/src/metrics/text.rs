@@ -105,7 +105,7 @@ impl Families {
         )?;
         self.gauge(
             "seawall_steps_due",
-            "Steps that are due and have not begun.",
+            "Steps that are due and not begun.",
             [],
             [([], scene.due)],
         )?;

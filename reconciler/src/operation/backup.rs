@@ -197,7 +197,7 @@ pub fn in_doubt(run: &Run) -> Option<Failure> {
     let (dataset, why) = run.collapsed.first_key_value()?;
     Some(Failure::new(
         code::SOURCE_COLLAPSED,
-        format!("the source of `{dataset}` is in doubt: {why}"),
+        format!("the source of `{dataset}` must be confirmed: {why}"),
         format!(
             "mount or repair it; if it is as it should be, `seawalld source accept {dataset}`, and for an append-only file that was rewritten raise `append_only_epoch` in the binding"
         ),

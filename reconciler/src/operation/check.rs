@@ -76,7 +76,7 @@ pub fn judge(verify: &Verify, seen: &Seen) -> (Outcome, Option<Failure>) {
         return told(Outcome::Failure, code::CHECK_FAILED, message, help);
     }
     if let Some(first) = seen.news.first() {
-        let help = "`seawalld once` repairs the location from a sound one; `seawalld catalog` shows which recovery points suffer";
+        let help = "`seawalld once` repairs the location from an intact one; `seawalld catalog` shows the affected recovery points";
         let message = format!("the check found damage: {first}");
         return told(Outcome::Failure, code::CHECK_FAILED, message, help);
     }
@@ -85,7 +85,7 @@ pub fn judge(verify: &Verify, seen: &Seen) -> (Outcome, Option<Failure>) {
     }
     if seen.sound.is_empty() && seen.unread.is_empty() {
         let message = format!("recovery point `{id}` is at no location any more");
-        let help = "find out who removed it and bring it back, or restore another point; a new backup protects the data again";
+        let help = "find out how it was removed and restore it, or restore another point; a new backup protects the data again";
         return told(Outcome::Failure, code::POINT_LOST, message, help);
     }
     let missing: Vec<String> = seen

@@ -95,7 +95,7 @@ pub fn restore(operation: &Operation, seen: Option<Observation<InPlace>>) -> End
     let interrupted = code::RUN_INTERRUPTED;
     let Some(restores) = operation.restores.as_ref().filter(|it| it.in_place) else {
         let what = "nothing at its target is to be used".to_owned();
-        let help = "look at the target, remove what this restore has left there, and restore again";
+        let help = "inspect the target, remove what this restore left there, and restore again";
         return told(Outcome::Failure, interrupted, what, help);
     };
     match seen {
@@ -107,13 +107,13 @@ pub fn restore(operation: &Operation, seen: Option<Observation<InPlace>>) -> End
         Some(Observation::Known { value, .. }) => match value {
             InPlace::Done { kept } => {
                 let what = format!("the restored data are live, the old ones are kept as `{kept}`");
-                let help = "nobody checked the restored data afterwards: `seawalld doctor` and your own checks tell";
+                let help = "the restored data were not checked afterwards: run `seawalld doctor` and your own checks";
                 told(Outcome::Partial, interrupted, what, help)
             }
             InPlace::Exchanged => {
-                let what = "the restored data are live, the old ones still lie in its staging folder beside them";
+                let what = "the restored data are live, the old ones are still in the staging folder next to them";
                 let help =
-                    "look at the live data; move the old ones to where you want to keep them";
+                    "inspect the live data; move the old ones to where you want to keep them";
                 told(Outcome::Partial, interrupted, what.to_owned(), help)
             }
             InPlace::NotDone { left } => {
@@ -123,7 +123,7 @@ pub fn restore(operation: &Operation, seen: Option<Observation<InPlace>>) -> End
         },
         Some(Observation::Absent { .. }) => {
             let what = "it left no trace, so it changed nothing, or filled a place that was empty";
-            let help = "look at the live data, then restore again if they are missing";
+            let help = "inspect the live data, then restore again if they are missing";
             told(Outcome::Failure, interrupted, what.to_owned(), help)
         }
         Some(Observation::Unknown { why }) => {

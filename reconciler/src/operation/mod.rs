@@ -122,7 +122,7 @@ pub enum Illegal {
     #[error("`{0}` has begun already")]
     Begun(String),
     /// An effect without an intent has no end.
-    #[error("`{0}` has not begun, so it cannot end")]
+    #[error("`{0}` did not begin, so it cannot end")]
     NotBegun(String),
     /// Exactly one outcome follows an intent.
     #[error("`{0}` has its outcome already")]

@@ -374,7 +374,7 @@ pub fn plan(active: &ActivePolicy, observed: &Observed, now: Timestamp) -> Plan 
         let Some(seen) = observed.plans.get(plan_id) else {
             all.waits.push(Wait {
                 plan_id: plan_id.clone(),
-                on: "its first look at the world".to_owned(),
+                on: "its first inspection".to_owned(),
                 code: None,
                 until: None,
             });

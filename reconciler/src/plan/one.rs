@@ -132,10 +132,10 @@ impl Mine {
 /// does without one: once a slot, so that a source that fails is not asked in every round.
 fn steps_in_doubt(context: &Context<'_>, mine: &mut Mine) {
     let Context { policy, seen, .. } = *context;
-    let on = "a person who confirms the clock".to_owned();
+    let on = "an operator to confirm the clock".to_owned();
     mine.wait(policy, on, Some(code::CLOCK_WRONG), None);
     if backups_open(seen).next().is_none() {
-        point_without_slot(context, "the clock is in doubt", mine);
+        point_without_slot(context, "the clock is not trusted", mine);
     }
 }
 
@@ -254,7 +254,7 @@ fn newest_slot(
     let due = after(slot, start_offset(policy));
     let in_time = now <= after(slot, schedule.start_window_s);
     let runs = if open.is_first {
-        Some("its first slot is due at once")
+        Some("its first slot is due immediately")
     } else if now < due {
         record_missed(policy, now, &mut run_of_missed, mine);
         mine.wait(policy, "the start of its slot".to_owned(), None, Some(due));

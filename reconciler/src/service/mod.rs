@@ -94,7 +94,7 @@ fn runtime() -> Result<Runtime, Failure> {
         Failure::new(
             code::EFFECT_PANICKED,
             format!("the service cannot start: {error}"),
-            "look at the limits of this process",
+            "check the resource limits of this process",
         )
     })
 }
@@ -256,7 +256,7 @@ fn ended() -> Failure {
     Failure::new(
         code::RUN_INTERRUPTED,
         "the daemon is asked to end",
-        "start it again; it goes on where it was",
+        "start it again; it continues where it stopped",
     )
 }
 

@@ -47,7 +47,10 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
         match blocking(&service.daemon, work).await {
             Ok(instant) => next = instant,
             Err(failure) if is_fatal(&failure) => return Err(failure),
-            Err(failure) => told(&failure),
+            Err(failure) => {
+                told(&failure);
+                next = None;
+            }
         }
         service.alerts.send_replace(());
     }

@@ -486,7 +486,7 @@ fn policy_now(service: &Service) -> Result<Arc<Followed>, Failure> {
     active.ok_or_else(|| {
         Failure::new(
             code::NO_POLICY,
-            "no policy is in force yet",
+            "no policy is active yet",
             "`seawalld status` says what keeps the published bundle away",
         )
     })
@@ -498,7 +498,7 @@ async fn waited<T>(daemon: &Daemon, what: impl Future<Output = T>) -> Result<T, 
         Failure::new(
             code::OPERATION_CANCELLED,
             "it was ended while it waited for other work on the same plan or data",
-            "ask again when it is wanted",
+            "ask again when it is needed",
         )
     };
     tokio::select! {

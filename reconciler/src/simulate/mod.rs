@@ -351,7 +351,7 @@ async fn unseen(play: &Play, handler: &Arc<dyn Handler>) {
             .is_some_and(|id| unseen.contains(id));
         if is_unseen && condition.condition == Word::Ready {
             let what = format!(
-                "{:?} is shown as ready, and cannot be looked at",
+                "{:?} is shown as ready, and cannot be inspected",
                 condition.plan_id
             );
             play.broke("nothing green unchecked", what);

@@ -112,11 +112,11 @@ impl StoreError {
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Locked { .. } => {
-                "the service does what is due by itself; `seawalld once` runs when no other `seawalld` does"
+                "the service does what is due automatically; `seawalld once` runs when no other `seawalld` runs"
             }
             Self::Unusable { .. } => "check free space and permissions of the state folder",
             Self::Damaged { .. } => {
-                "keep the file for a look, restore the state folder, or begin with an empty one"
+                "keep the file for analysis, restore the state folder, or begin with an empty one"
             }
             Self::Migration { .. } => "run the version that wrote it, or a newer one",
             Self::NotNext { .. } => "start it again; it reads the log as it is stored",

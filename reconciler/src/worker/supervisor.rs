@@ -219,7 +219,7 @@ impl From<Silence> for NoAnswer {
             Self::Lost(Failure::new(
                 code,
                 message,
-                "look at the log of this operation; the next round looks at what was left",
+                "check the log of this operation; the next round inspects what was left",
             ))
         };
         match silence {

@@ -65,9 +65,7 @@ pub fn fault(path: &Path, trusted: Trusted) -> Option<String> {
 /// The same as a failure.
 pub fn failure(path: &Path, trusted: Trusted) -> Option<Failure> {
     let help = match trusted {
-        Trusted::Settings => {
-            "give it to the daemon's user or root, and let nobody else write it or its folder"
-        }
+        Trusted::Settings => "make it and its folder writable for the daemon's user or root alone",
         Trusted::Secret => {
             "give it to the daemon's user with mode 0600; if others could read it, replace what it holds"
         }
@@ -133,7 +131,7 @@ pub fn take_state(folder: &Path) -> Result<Option<Failure>, Failure> {
             "state folder `{}` could be changed by other users until now, its mode was {mode:04o}",
             folder.display()
         );
-        let help = "nothing to do about the mode, it is 0700 now; find out who made it so";
+        let help = "the mode is 0700 now; find out why it was open";
         Failure::new(code::FILE_OPEN_TO_OTHERS, why, help)
     }))
 }

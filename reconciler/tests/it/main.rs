@@ -15,6 +15,7 @@
 
 mod connector;
 mod daemon;
+mod english;
 mod law;
 mod operation;
 mod postgres_server;

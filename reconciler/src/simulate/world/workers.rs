@@ -105,7 +105,7 @@ impl World {
                 let failure = Failure::new(
                     code::CONNECTOR_IO,
                     "the source cannot be read: input/output error",
-                    "look at the source",
+                    "inspect the source",
                 );
                 return Ok(Err(failure));
             }

@@ -65,7 +65,7 @@ fn letter(to: &Mail, message: &Message) -> Result<lettre::Message, Failure> {
     let unfit = |error: &dyn std::error::Error| {
         failed(
             format!("the mail cannot be written: {}", chain(error)),
-            "look at the addresses in `mail.from` and `mail.to`",
+            "check the addresses in `mail.from` and `mail.to`",
         )
     };
     let mailbox = |text: &String| text.parse::<Mailbox>().map_err(|error| unfit(&error));
@@ -107,7 +107,7 @@ fn parameters(to: &Mail) -> Result<TlsParameters, Failure> {
     let unusable = |error: &dyn std::error::Error| {
         failed(
             format!("the connection cannot be encrypted: {}", chain(error)),
-            "look at `mail.ca_file` and at the certificates of this machine",
+            "check `mail.ca_file` and the certificates of this machine",
         )
     };
     let mut builder = TlsParameters::builder(to.host.clone());

@@ -62,7 +62,7 @@ pub async fn send(binding: &ChannelBinding, message: &Message) -> Result<(), Fai
         let seconds = deadline.as_secs();
         Err(failed(
             format!("the receiver did not answer within {seconds} s"),
-            "look at the receiver and at the network between",
+            "check the receiver and the network",
         ))
     })
 }

@@ -184,7 +184,7 @@ fn client(ca_file: Option<&Path>, url: &str) -> Result<Client, Failure> {
     }
     builder
         .build()
-        .map_err(|error| failed(chain(&error), "look at the certificates of this machine"))
+        .map_err(|error| failed(chain(&error), "check the certificates of this machine"))
 }
 
 /// The certificates of a file.

@@ -149,7 +149,7 @@ impl ConnectorError {
                 code::CONNECTOR_DEADLINE,
                 "widen the completion window in policy, or make the source faster to read",
             ),
-            Self::Cancelled { .. } => (code::CONNECTOR_CANCELLED, "run it again when it is wanted"),
+            Self::Cancelled { .. } => (code::CONNECTOR_CANCELLED, "run it again when it is needed"),
             Self::DiskFull { .. } => (
                 code::SPOOL_FULL,
                 "free space there, or bind a larger spool folder",
@@ -200,7 +200,7 @@ impl ConnectorError {
             ),
             Self::StateInvalid { .. } => (
                 code::STATE_INVALID,
-                "raise `append_only_epoch` in the binding to begin the append-only check anew",
+                "raise `append_only_epoch` in the binding to restart the append-only check",
             ),
             Self::Io { .. } => (
                 code::CONNECTOR_IO,

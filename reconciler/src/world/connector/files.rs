@@ -200,7 +200,7 @@ impl Offered {
             });
         }
         self.notes.push(format!(
-            "{} files were held against `{}`",
+            "{} files were checked against `{}`",
             wanted.len(),
             sums.display()
         ));

@@ -608,7 +608,7 @@ fn read_state(
     let epoch = value.get("epoch").and_then(Value::as_u64);
     if epoch.is_some_and(|epoch| epoch < u64::from(binding.append_only_epoch)) {
         notes.push(format!(
-            "the append-only check begins anew with epoch {}",
+            "the append-only check restarts with epoch {}",
             binding.append_only_epoch
         ));
         return Ok(BTreeMap::new());

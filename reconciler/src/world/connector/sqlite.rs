@@ -410,7 +410,7 @@ fn only_file(material: Material<'_>) -> Result<PathBuf, ConnectorError> {
     match (files.pop(), files.len()) {
         (Some(file), 0) => Ok(file),
         (_, more) => Err(invalid(format!(
-            "one database file is expected, not {more} beside it or none"
+            "exactly one database file is expected, not {more} next to it or none"
         ))),
     }
 }

@@ -132,7 +132,7 @@ impl GitError {
         match self {
             Self::Missing { .. } => "install git, or put it into the daemon's `PATH`",
             Self::Unreachable { .. } => {
-                "check `git.url`, the network and who owns the repository; the last good bundle stays in force"
+                "check `git.url`, the network and the owner of the repository; the last good bundle stays active"
             }
             Self::Deadline { .. } => "check the network, or raise `git.deadline`",
             Self::BranchAbsent { .. } => "correct `git.branch`, or publish the branch",
@@ -141,12 +141,12 @@ impl GitError {
             }
             Self::TooLarge { .. } => "publish a smaller policy",
             Self::Endless { .. } => {
-                "publish policy on a branch without other files; the last good bundle stays in force"
+                "publish policy on a branch without other files; the last good bundle stays active"
             }
             Self::Credentials { .. } => {
                 "correct `git.credentials` or `git.ssh`, and let the daemon's user alone read the file"
             }
-            Self::Stopped => "start the daemon again; the last good bundle stays in force",
+            Self::Stopped => "start the daemon again; the last good bundle stays active",
             Self::Mirror { .. } => {
                 "check the state folder; the mirror may be deleted, the next round makes it again"
             }

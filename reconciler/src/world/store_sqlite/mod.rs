@@ -264,7 +264,7 @@ impl Store for SqliteStore {
             let row = sqlx::query("SELECT * FROM bundles ORDER BY serial DESC LIMIT 1")
                 .fetch_optional(&self.pool)
                 .await
-                .map_err(|error| rows::explain("reading the bundle in force", error))?;
+                .map_err(|error| rows::explain("reading the active bundle", error))?;
             row.as_ref().map(rows::bundle).transpose()
         })
     }

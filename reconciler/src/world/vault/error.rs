@@ -54,13 +54,13 @@ pub enum VaultError {
         repository: String,
     },
     /// Locations hold different repositories that the key opens.
-    #[error("locations hold different repositories in place of `{repository}`")]
+    #[error("locations hold different repositories instead of `{repository}`")]
     RepositoryDisputed {
         /// `<environment>/<plan_id>/<kid>`.
         repository: String,
     },
     /// Fewer locations than `commit` can take the recovery point, so none gets it.
-    #[error("{usable} of {wanted} locations can take a recovery point: {why}")]
+    #[error("{usable} of {wanted} locations can store a recovery point: {why}")]
     QuorumNotMet {
         /// Locations that hold everything so far.
         usable: usize,
@@ -259,8 +259,8 @@ impl VaultError {
                 "make the files readable, or exclude them in the binding; a partial backup is never kept"
             }
             Self::SourceMissing { .. } => "bind a folder that exists and can be read",
-            Self::SourceRefused { .. } => "look at the connector's message; nothing was kept",
-            Self::Engine { .. } => "look at the log of this operation; nothing was kept",
+            Self::SourceRefused { .. } => "check the connector's message; nothing was kept",
+            Self::Engine { .. } => "check the log of this operation; nothing was kept",
             Self::Locked { .. } => {
                 "wait for that program to end; a lock without a process is removed 30 minutes after its last refresh"
             }
@@ -275,9 +275,9 @@ impl VaultError {
                 "free the bytes that the restore needs there, or move the folder to a larger file system"
             }
             Self::RestoreFailed { .. } => "repair a location; `seawalld verify` shows the damage",
-            Self::Child { .. } => "look at the log of this operation and try again",
-            Self::Deadline { .. } => "look at the storage's speed, or give it more time",
-            Self::Stopped => "run it again when it is wanted",
+            Self::Child { .. } => "check the log of this operation and try again",
+            Self::Deadline { .. } => "check the storage's speed, or give it more time",
+            Self::Stopped => "run it again when it is needed",
             Self::Request { .. } => "correct the request",
         }
     }

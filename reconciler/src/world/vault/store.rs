@@ -188,7 +188,7 @@ pub enum StoreError {
         why: String,
     },
     /// It gave no sign of life.
-    #[error("`{place}` has not answered for {seconds} s")]
+    #[error("`{place}` did not answer for {seconds} s")]
     Silent {
         /// Folder or URL.
         place: String,
@@ -224,9 +224,11 @@ impl StoreError {
     pub(super) fn help(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => {
-                "mount the disk or create the folder; a location's own folder is never created by itself"
+                "mount the disk or create the folder; a location's own folder is never created automatically"
             }
-            Self::Full { .. } => "make room at the location; it catches up by itself afterwards",
+            Self::Full { .. } => {
+                "make room at the location; it catches up automatically afterwards"
+            }
             Self::NotFound { .. } | Self::Damaged { .. } | Self::Unfit { .. } => {
                 "repair the location from another one; `seawalld verify` shows the damage"
             }
@@ -237,7 +239,7 @@ impl StoreError {
                 "repair the storage; the location catches up automatically when it answers again"
             }
             Self::Failed { .. } => {
-                "repair the storage; the location catches up by itself afterwards"
+                "repair the storage; the location catches up automatically afterwards"
             }
         }
     }

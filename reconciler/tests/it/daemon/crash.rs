@@ -14,7 +14,7 @@ use super::world::{World, descendants, replacing, same, same_objects};
 /// What the log says at each point, in the order of a run; all words of a point stand in one line.
 const POINTS: [&[&str]; 23] = [
     &["bundle accepted"],
-    &["step begins"],
+    &["operation_started"],
     &["intent is recorded"],
     &["connector prepares the source"],
     &["vault reads the sources"],

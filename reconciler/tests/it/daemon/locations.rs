@@ -798,13 +798,14 @@ const ONE_FOLDER: Row<'static> = Row {
 const TAKES_NO_WRITES: Row<'static> = Row {
     at_a: [1, 1],
     lag: [4, 4],
-    codes: ["-", "-"],
+    codes: ["SW1006", "SW1006"],
     once: 1,
     light: "yellow",
 };
 const LOCKED: Row<'static> = Row {
     at_a: [1, 2],
     lag: [4, 0],
+    codes: ["SW1006", "-"],
     ..TAKES_NO_WRITES
 };
 /// A fault in the repository of `bp_files`: the other plan goes on at both locations.

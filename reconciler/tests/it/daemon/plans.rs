@@ -509,7 +509,7 @@ fn review_objects_to_what_destroys() {
     assert!(
         objects(&[16], &|observed, _| mine(observed).runs[0].verification =
             Verification::Pending),
-        "nobody knows whether it is good"
+        "it is unknown whether it is good"
     );
 }
 

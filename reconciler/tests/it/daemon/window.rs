@@ -117,7 +117,7 @@ fn a_run_that_outlasts_its_window_holds_no_worker() {
     let service = Service::start(&world);
     let log = || fs::read_to_string(world.path("run.log")).unwrap();
     wait("the first run does not begin", || {
-        log().contains("intent is recorded")
+        log().contains("operation_started")
     });
     let mut dataset = world.model["datasets"]["ds_files"].clone();
     dataset["dataset_id"] = "ds_small".into();

@@ -303,7 +303,8 @@ fn roles(
         Ok(ended) => ended,
         Err(ConnectorError::ToolMissing { .. }) => {
             notes.push(
-                "the server's roles are not beside the dump: `pg_dumpall` is missing".to_owned(),
+                "the server's roles are not stored with the dump: `pg_dumpall` is missing"
+                    .to_owned(),
             );
             return Ok(());
         }
@@ -313,7 +314,7 @@ fn roles(
         fs::write(path, ended.stdout).map_err(|error| ConnectorError::io("write", path, error))
     } else {
         notes.push(format!(
-            "the server's roles are not beside the dump: {}",
+            "the server's roles are not stored with the dump: {}",
             ended.reason()
         ));
         Ok(())

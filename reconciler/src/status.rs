@@ -621,7 +621,7 @@ impl Judging<'_> {
     /// What the plan's points, runs and copies say.
     fn seen(&self, plan_id: &PlanId, policy: &BackupPlan, seen: &PlanObserved) -> Vec<Judgement> {
         let mut all: Vec<Judgement> = seen.copies.iter().filter_map(of_copy).collect();
-        // What is not bound is told as that, and says nothing of its locations.
+        // A plan that is not bound has a condition of its own, which says nothing of its locations.
         if !seen.unbound.is_empty() {
             all.clear();
         }

@@ -122,7 +122,7 @@ fn measure(
 ) -> Result<Measure, NoWindow> {
     let watch = threshold.watch;
     let tiers = any_of(policy.tiers.iter().map(TierId::as_str));
-    let share = |metric: &str, of: &str, counts: &str, by: &str| {
+    let share = |metric: &str, of: &str, by: &str| {
         let window_s = policy.window_s.ok_or_else(|| NoWindow {
             alert_id: policy.alert_id.clone(),
             watch,
@@ -134,7 +134,7 @@ fn measure(
             )
         };
         let good = counted(&format!("{of}=\"success\""));
-        let all = counted(&format!("{of}=~\"{counts}\""));
+        let all = counted(&format!("{of}=~\"{}\"", watch.counted_ends().join("|")));
         Ok(format!("100 * ({good} / {all})"))
     };
     Ok(match watch {
@@ -150,35 +150,19 @@ fn measure(
         },
         Watch::BackupSuccess => Measure {
             alert: "SeawallBackupSuccess",
-            percents: share(
-                metric::SLOTS,
-                "outcome",
-                "success|failure|missed",
-                "plan, dataset, tier",
-            )?,
+            percents: share(metric::SLOTS, "outcome", "plan, dataset, tier")?,
             says: "{{ $value | printf \"%.1f\" }} % of the slots of plan {{ $labels.plan }} ended with a usable recovery point of {{ $labels.dataset }}",
             code: code::LAST_RUN_FAILED,
         },
         Watch::RestoreSuccess => Measure {
             alert: "SeawallRestoreSuccess",
-            percents: share(
-                metric::RESTORES,
-                "result",
-                "success|partial|failure",
-                "dataset, tier",
-            )?,
+            percents: share(metric::RESTORES, "result", "dataset, tier")?,
             says: "{{ $value | printf \"%.1f\" }} % of the restores of {{ $labels.dataset }} succeeded",
             code: code::RESTORE_FAILED,
         },
         Watch::Integrity => Measure {
             alert: "SeawallIntegrity",
-            // A check that makes way for a backup is partial: it found nothing wrong, and goes on later.
-            percents: share(
-                metric::CHECKS,
-                "result",
-                "success|failure",
-                "plan, dataset, tier",
-            )?,
+            percents: share(metric::CHECKS, "result", "plan, dataset, tier")?,
             says: "{{ $value | printf \"%.1f\" }} % of the checks of plan {{ $labels.plan }} found its recovery points intact",
             code: code::POINT_SUSPECT,
         },

@@ -339,11 +339,7 @@ fn compare_connector(judge: &mut Judge, old: &Connector, new: &Connector) {
         "consistency",
         *consistency,
         new.consistency,
-        |consistency| match consistency {
-            Consistency::Transaction => 2,
-            Consistency::Record => 1,
-            Consistency::File => 0,
-        },
+        Consistency::rank,
     );
     judge.shorter("source_lag_s", *source_lag_s, new.source_lag_s);
     judge.binding("engine", engine, &new.engine);

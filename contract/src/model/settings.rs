@@ -55,6 +55,15 @@ pub struct Settings {
     pub channels: BTreeMap<ChannelId, NotificationChannel>,
 }
 
+impl Settings {
+    /// The channels that some alert policy notifies.
+    pub fn notified_channels(&self) -> BTreeSet<&ChannelId> {
+        let policies = self.alerts.values();
+        let steps = policies.flat_map(|policy| &policy.escalation);
+        steps.flat_map(|step| &step.channels).collect()
+    }
+}
+
 /// The header of the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -358,6 +367,15 @@ pub enum Consistency {
 }
 
 impl Consistency {
+    /// More is stronger.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Transaction => 2,
+            Self::Record => 1,
+            Self::File => 0,
+        }
+    }
+
     /// As policy writes it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -73,6 +73,17 @@ impl Watch {
         }
     }
 
+    /// The ends that a share counts; `success` is the good one among them, and a number that is no share counts none.
+    pub const fn counted_ends(self) -> &'static [&'static str] {
+        match self {
+            Self::BackupSuccess => &["success", "failure", "missed"],
+            Self::RestoreSuccess => &["success", "partial", "failure"],
+            // A check that gives way to a backup is partial: it found nothing wrong, and continues later.
+            Self::Integrity => &["success", "failure"],
+            Self::Capacity | Self::ObjectiveUsed => &[],
+        }
+    }
+
     /// Whether a larger number is worse.
     pub const fn more_is_worse(self) -> bool {
         match self {

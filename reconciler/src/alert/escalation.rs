@@ -69,7 +69,7 @@ pub fn follow(
                 cleared_at: Some(now),
                 ..known
             },
-            // It may be back, and nobody can see it.
+            // It may be back: its subject cannot be inspected.
             Some(_) if !is_known && !is_over(&known, hold, now) => AlertRecord {
                 cleared_at: None,
                 ..known
@@ -92,13 +92,13 @@ fn sane(record: &AlertRecord, now: Timestamp) -> AlertRecord {
     }
 }
 
-/// Whether it has not been active for so long that its channels are notified of the end, or one was.
-pub fn is_over(record: &AlertRecord, hold: Seconds, now: Timestamp) -> bool {
+/// Whether it was inactive for `hold`, so that its channels are notified of the end, or one was already.
+fn is_over(record: &AlertRecord, hold: Seconds, now: Timestamp) -> bool {
     let cleared = record.cleared_at.map(|at| at.min(now));
     record.is_over || cleared.is_some_and(|at| after(at, hold) <= now)
 }
 
-/// An alert that goes on. One that has been less urgent for `hold` may become urgent again, and is notified of again then.
+/// An alert that continues. One that has been less urgent for `hold` may become urgent again, and is notified of again then.
 fn continued(known: &AlertRecord, alert: &Alert, hold: Seconds, now: Timestamp) -> AlertRecord {
     let mut record = sane(known, now);
     let was = record.notified.values().map(|it| it.severity);
@@ -137,16 +137,13 @@ pub fn due<'r>(
             None => due.active(record, policies, bound, now),
             Some(cleared) if !is_over(record, hold, now) => due.wait(after(cleared, hold)),
             Some(_) => {
-                let mut notified = record.notified.keys().filter(|it| bound.contains(*it));
-                match notified.next() {
-                    None => {
-                        due.over.insert(id.clone());
-                    }
-                    Some(first) => {
-                        for channel in std::iter::once(first).chain(notified) {
-                            due.add(channel, id, News::Over);
-                        }
-                    }
+                let notified = record.notified.keys().filter(|it| bound.contains(*it));
+                let notified: Vec<&ChannelId> = notified.collect();
+                if notified.is_empty() {
+                    due.over.insert(id.clone());
+                }
+                for channel in notified {
+                    due.add(channel, id, News::Over);
                 }
             }
         }
@@ -172,7 +169,7 @@ impl Due {
             for channel in step.channels.iter().filter(|it| bound.contains(*it)) {
                 let known = record.notified.get(channel);
                 let knows = known.is_some_and(|it| it.severity >= record.alert.severity);
-                // An operator who took it on is not called again, and neither is anybody else.
+                // Once an operator took it on, no channel is notified again.
                 if knows || record.is_taken() {
                     continue;
                 }
@@ -204,7 +201,7 @@ pub fn notified(
     news: News,
     at: Timestamp,
 ) -> AlertRecord {
-    // An alert that ended on the way still has to hear of its end.
+    // If it ended on the way, the channel is still notified of the end.
     let cleared = || AlertRecord {
         cleared_at: Some(at),
         ..sent.clone()
@@ -278,7 +275,7 @@ mod tests {
     /// What happens to an alert, second by second.
     struct Life<'l> {
         active: &'l dyn Fn(i64) -> Option<Severity>,
-        /// While nobody can see whether it is active.
+        /// While its subject cannot be inspected.
         unknown: std::ops::Range<i64>,
         /// When an operator takes it on.
         taken: Option<i64>,
@@ -351,7 +348,7 @@ mod tests {
         Some(Severity::Warning)
     }
 
-    fn told(second: i64, channel: &str, news: News) -> (i64, String, News) {
+    fn notice(second: i64, channel: &str, news: News) -> (i64, String, News) {
         (second, channel.to_owned(), news)
     }
 
@@ -359,8 +356,8 @@ mod tests {
     fn a_channel_is_notified_once_and_the_next_one_when_its_time_has_come() {
         let heard = played(2_000, &life(&warning));
         let expected = [
-            told(0, "room", News::Active),
-            told(900, "pager", News::Active),
+            notice(0, "room", News::Active),
+            notice(900, "pager", News::Active),
         ];
         assert_eq!(heard, expected);
     }
@@ -369,7 +366,10 @@ mod tests {
     fn what_is_over_is_told_to_those_who_were_notified_and_to_no_other() {
         let critical = |second| (second < 100).then_some(Severity::Critical);
         let heard = played(2_000, &life(&critical));
-        let expected = [told(0, "room", News::Active), told(160, "room", News::Over)];
+        let expected = [
+            notice(0, "room", News::Active),
+            notice(160, "room", News::Over),
+        ];
         assert_eq!(heard, expected);
     }
 
@@ -377,7 +377,10 @@ mod tests {
     fn an_alert_that_comes_and_goes_is_one_alert() {
         let flaps = |second: i64| (second % 50 < 25 && second < 500).then_some(Severity::Warning);
         let heard = played(2_000, &life(&flaps));
-        let expected = [told(0, "room", News::Active), told(535, "room", News::Over)];
+        let expected = [
+            notice(0, "room", News::Active),
+            notice(535, "room", News::Over),
+        ];
         assert_eq!(heard, expected);
     }
 
@@ -389,16 +392,16 @@ mod tests {
         };
         assert_eq!(
             played(2_000, &taken(&warning)),
-            [told(0, "room", News::Active)]
+            [notice(0, "room", News::Active)]
         );
         let worse = |second: i64| match second {
             ..1_000 => Some(Severity::Warning),
             _ => Some(Severity::Critical),
         };
         let expected = [
-            told(0, "room", News::Active),
-            told(1_000, "pager", News::Active),
-            told(1_000, "room", News::Active),
+            notice(0, "room", News::Active),
+            notice(1_000, "pager", News::Active),
+            notice(1_000, "room", News::Active),
         ];
         assert_eq!(played(2_000, &taken(&worse)), expected);
     }
@@ -410,8 +413,8 @@ mod tests {
             ..life(&warning)
         };
         let expected = [
-            told(0, "room", News::Active),
-            told(900, "pager", News::Active),
+            notice(0, "room", News::Active),
+            notice(900, "pager", News::Active),
         ];
         assert_eq!(played(2_000, &all), expected);
     }
@@ -426,10 +429,10 @@ mod tests {
             ..life(&twice)
         };
         let expected = [
-            told(0, "room", News::Active),
-            told(160, "room", News::Over),
-            told(1_000, "room", News::Active),
-            told(1_900, "pager", News::Active),
+            notice(0, "room", News::Active),
+            notice(160, "room", News::Over),
+            notice(1_000, "room", News::Active),
+            notice(1_900, "pager", News::Active),
         ];
         assert_eq!(played(2_000, &all), expected);
     }
@@ -446,9 +449,9 @@ mod tests {
         };
         let heard = played(1_800, &all);
         let expected = [
-            told(0, "room", News::Active),
-            told(1_000, "pager", News::Active),
-            told(1_000, "room", News::Active),
+            notice(0, "room", News::Active),
+            notice(1_000, "pager", News::Active),
+            notice(1_000, "room", News::Active),
         ];
         assert_eq!(heard, expected);
     }
@@ -469,7 +472,7 @@ mod tests {
         let room = channel("room");
         let after = notified(Some(&now), &sent, &room, News::Active, at(20));
         assert_eq!(after.notified[&room].severity, Severity::Warning);
-        // It ended on the way: the channel hears of that.
+        // It ended on the way: the channel is notified of that.
         let gone = notified(None, &sent, &room, News::Active, at(20));
         assert_eq!(gone.cleared_at, Some(at(20)));
         let due = due(

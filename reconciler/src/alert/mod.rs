@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::code::{self, Code};
 use contract::duration::Seconds;
-use contract::id::{AlertId, ChannelId, DatasetId, LocationId, TierId};
+use contract::id::{AlertId, ChannelId, LocationId, TierId};
 use contract::model::{AlertPolicy, BackupPlan, Model, Threshold, Watch};
 
 use crate::domain::{Alert, Severity, Tallied};
 use crate::status::{DatasetStatus, PlanProblem, PlanStatus, Status, Word};
 
-/// What an operator decided, or policy asks for and this version does not do: it is shown, and calls nobody at night.
+/// What an operator decided, or policy asks for and this version does not do: it is shown, and rings no pager at night.
 const QUIET: [Code; 2] = [code::PLAN_SUSPENDED, code::POLICY_UNHEEDED];
 
 /// These are alerts about their channels.
@@ -238,55 +238,43 @@ impl Seen {
             Watch::ObjectiveUsed => self.of_objectives(scene, policy, threshold),
             Watch::Capacity => self.of_capacity(scene, policy, threshold),
             Watch::BackupSuccess => {
-                let tallied = ("slot", &["success", "failure", "missed"][..]);
-                let counts = share(scene, policy, tallied);
-                for (id, plan) in &scene.model.plans {
-                    if is_watched(scene.model, policy, plan) {
-                        let says = |percent: &str| {
-                            format!("{percent} of the slots ended with a usable recovery point")
-                        };
-                        let subject = format!("plan {id}");
-                        let ratio = counts.get(id.as_str());
-                        let code = code::LAST_RUN_FAILED;
-                        self.add_share(policy, threshold, (subject, code), ratio, says);
-                    }
-                }
+                let says = "of the slots ended with a usable recovery point";
+                let what = ("slot", code::LAST_RUN_FAILED, says);
+                self.of_shares(scene, policy, threshold, what, watched_plans);
             }
-            // A check that makes way for a backup is partial: it found nothing wrong, and goes on later.
             Watch::Integrity => {
-                let counts = share(scene, policy, ("verify", &["success", "failure"]));
-                for (id, plan) in &scene.model.plans {
-                    if is_watched(scene.model, policy, plan) {
-                        let says = |percent: &str| {
-                            format!("{percent} of the checks found stored data intact")
-                        };
-                        let subject = format!("plan {id}");
-                        let ratio = counts.get(id.as_str());
-                        self.add_share(
-                            policy,
-                            threshold,
-                            (subject, code::POINT_SUSPECT),
-                            ratio,
-                            says,
-                        );
-                    }
-                }
+                let what = (
+                    "verify",
+                    code::POINT_SUSPECT,
+                    "of the checks found stored data intact",
+                );
+                self.of_shares(scene, policy, threshold, what, watched_plans);
             }
             Watch::RestoreSuccess => {
-                let tallied = ("restore", &["success", "partial", "failure"][..]);
-                let counts = share(scene, policy, tallied);
-                for id in watched_datasets(scene.model, policy) {
-                    let says = |percent: &str| format!("{percent} of the restores succeeded");
-                    let subject = format!("dataset {id}");
-                    let ratio = counts.get(id.as_str());
-                    self.add_share(
-                        policy,
-                        threshold,
-                        (subject, code::RESTORE_FAILED),
-                        ratio,
-                        says,
-                    );
-                }
+                let what = ("restore", code::RESTORE_FAILED, "of the restores succeeded");
+                self.of_shares(scene, policy, threshold, what, watched_datasets);
+            }
+        }
+    }
+
+    /// Shares of what ended, for each plan or dataset that the policy watches; one of which nothing ended has none.
+    fn of_shares(
+        &mut self,
+        scene: &Scene<'_>,
+        policy: &AlertPolicy,
+        threshold: &Threshold,
+        (what, code, says): (&str, Code, &str),
+        watched: fn(&Model, &AlertPolicy) -> BTreeMap<String, String>,
+    ) {
+        let shares = share(scene, policy, what, threshold.watch.counted_ends());
+        let window = policy.window_s.map(Seconds::human).unwrap_or_default();
+        for (id, subject) in watched(scene.model, policy) {
+            let Some(ratio) = shares.get(id.as_str()) else {
+                continue;
+            };
+            if let Some(severity) = ratio.crosses(threshold) {
+                let summary = format!("{} {says} within {window}", ratio.percent());
+                self.add_threshold(policy, threshold.watch, severity, (subject, code), summary);
             }
         }
     }
@@ -346,23 +334,6 @@ impl Seen {
         }
     }
 
-    fn add_share(
-        &mut self,
-        policy: &AlertPolicy,
-        threshold: &Threshold,
-        what: (String, Code),
-        ratio: Option<&Ratio>,
-        says: impl FnOnce(&str) -> String,
-    ) {
-        let Some(ratio) = ratio else { return };
-        if let Some(severity) = ratio.crosses(threshold) {
-            let window = policy.window_s.map(Seconds::human);
-            let window = window.unwrap_or_default();
-            let summary = format!("{} within {window}", says(&ratio.percent()));
-            self.add_threshold(policy, threshold.watch, severity, what, summary);
-        }
-    }
-
     /// Policies may set different thresholds for one thing: each gives an alert of its own.
     fn add_threshold(
         &mut self,
@@ -418,12 +389,23 @@ fn is_watched(model: &Model, policy: &AlertPolicy, plan: &BackupPlan) -> bool {
     tiers.any(|tier: &TierId| policy.tiers.contains(tier))
 }
 
-fn watched_datasets<'m>(model: &'m Model, policy: &AlertPolicy) -> BTreeSet<&'m DatasetId> {
+/// The plans that a policy watches, and the subject of an alert about each.
+fn watched_plans(model: &Model, policy: &AlertPolicy) -> BTreeMap<String, String> {
+    let plans = model.plans.iter();
+    plans
+        .filter(|(_, plan)| is_watched(model, policy, plan))
+        .map(|(id, _)| (id.to_string(), format!("plan {id}")))
+        .collect()
+}
+
+/// The same of datasets.
+fn watched_datasets(model: &Model, policy: &AlertPolicy) -> BTreeMap<String, String> {
     let all = model.plans.values().flat_map(|plan| &plan.dataset_ids);
     all.filter(|id| {
         let dataset = model.datasets.get(*id);
         dataset.is_some_and(|it| policy.tiers.contains(&it.criticality))
     })
+    .map(|id| (id.to_string(), format!("dataset {id}")))
     .collect()
 }
 
@@ -467,7 +449,8 @@ impl Ratio {
 fn share<'s>(
     scene: &Scene<'s>,
     policy: &AlertPolicy,
-    (what, ends): (&str, &[&str]),
+    what: &str,
+    ends: &[&str],
 ) -> BTreeMap<&'s str, Ratio> {
     let mut shares: BTreeMap<&str, Ratio> = BTreeMap::new();
     let ended = scene.ended.get(&policy.alert_id).into_iter().flatten();

@@ -171,7 +171,7 @@ impl Found {
                 let at = format!("channels.{id}.{field}");
                 self.add(&at, format!("`{at}` {why}"), help);
             }
-            let files = channel.secret_files().into_iter().chain(channel.ca_file());
+            let files = channel.secret_file().into_iter().chain(channel.ca_file());
             for file in files {
                 self.absolute(&format!("channels.{id}.{}", channel.kind()), file);
             }

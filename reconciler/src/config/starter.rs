@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use contract::hidden::one_line;
-use contract::id::{ChannelId, DatasetId, Kid, LocationId, ReconcilerId};
+use contract::id::{DatasetId, Kid, LocationId, ReconcilerId};
 use contract::model::{BackupPlan, Dataset, Medium, Model};
 
 use super::places::PLACEHOLDER;
@@ -171,9 +171,7 @@ fn location(text: &mut String, model: &Model, id: &LocationId) {
 
 /// The channels of the policy's escalations, each with the kinds of binding that fit.
 fn channels(text: &mut String, model: &Model) {
-    let policies = model.settings.alerts.values();
-    let used = policies.flat_map(|it| it.escalation.iter().flat_map(|step| &step.channels));
-    let used: BTreeSet<&ChannelId> = used.collect();
+    let used = model.settings.notified_channels();
     if used.is_empty() {
         return;
     }

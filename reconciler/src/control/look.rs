@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use contract::code;
 use contract::id::{BackupId, Kid, LocationId, PlanId};
-use contract::model::{BackupPlan, Consistency};
+use contract::model::BackupPlan;
 use jiff::Timestamp;
 
 use super::Daemon;
@@ -215,7 +215,8 @@ pub fn lacks(config: &Config, followed: &Followed, policy: &BackupPlan) -> Vec<L
             .and_then(|dataset| model.settings.connectors.get(&dataset.connector));
         let Some(relied_on) = relied_on else { continue };
         let built_in = connector::capabilities(binding.kind());
-        if is_weaker(built_in.consistency, relied_on.consistency) {
+        // A database that is copied file by file may not open.
+        if built_in.consistency.rank() < relied_on.consistency.rank() {
             let what = format!(
                 "`{}` gives `{}` consistency, policy relies on `{}`",
                 binding.kind(),
@@ -247,18 +248,6 @@ pub fn lacks(config: &Config, followed: &Followed, policy: &BackupPlan) -> Vec<L
     }
     lacks.sort();
     lacks
-}
-
-/// Files that are copied one by one are no view of one transaction, and a database that is copied so may not open.
-const fn is_weaker(given: Consistency, relied_on: Consistency) -> bool {
-    const fn rank(consistency: Consistency) -> u8 {
-        match consistency {
-            Consistency::File => 0,
-            Consistency::Record => 1,
-            Consistency::Transaction => 2,
-        }
-    }
-    rank(given) < rank(relied_on)
 }
 
 /// What the locations of one plan show.

@@ -170,7 +170,7 @@ fn exposed(config: &Config) -> Vec<Failure> {
             config
                 .channels
                 .values()
-                .filter_map(ChannelBinding::secret_files),
+                .filter_map(ChannelBinding::secret_file),
         );
     files.extend(secrets.map(|path| (path, Trusted::Secret)));
     let settings = git

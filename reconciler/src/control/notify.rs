@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Daemon;
 use super::policy::Followed;
+use super::suspension::reason;
 use crate::alert::escalation::{self, News};
 use crate::alert::{self, ChannelProblem, Scene};
 use crate::domain::{
@@ -30,9 +31,6 @@ use crate::operation::result;
 use crate::plan::stamp;
 use crate::status::Status;
 use crate::world::channel::{self, ChannelBinding};
-
-/// A note longer than this has no place in a receipt.
-const NOTE: usize = 1_000;
 
 /// Channels that take no messages now, since when, how often they were tried, and why.
 #[derive(Debug, Default)]
@@ -84,9 +82,7 @@ pub fn problems(daemon: &Daemon, model: &Model) -> Vec<(Code, String)> {
 /// What keeps messages from each channel that is used.
 fn of_channels(daemon: &Daemon, model: &Model) -> Vec<ChannelProblem> {
     let (bound, channels) = (&daemon.config.channels, &model.settings.channels);
-    let policies = model.settings.alerts.values();
-    let used = policies.flat_map(|it| it.escalation.iter().flat_map(|step| &step.channels));
-    let used: BTreeSet<&ChannelId> = used.collect();
+    let used = model.settings.notified_channels();
     let silent = daemon.silent.lock();
     let mut found = Vec::new();
     let mut add = |code, channel_id: &ChannelId, why| {
@@ -516,10 +512,7 @@ pub fn acknowledge(daemon: &Daemon, alert_id: &str, note: &str) -> Result<AlertR
         ));
     };
     let actor = format!("operator:{}", daemon.person());
-    let note: String = contract::hidden::one_line(note)
-        .chars()
-        .take(NOTE)
-        .collect();
+    let note = reason(note);
     record.taken = Some(Taken {
         at: now,
         actor: actor.clone(),

@@ -15,6 +15,14 @@ use crate::plan::stamp;
 /// A reason longer than this has no place in a receipt.
 const REASON: usize = 1_000;
 
+/// An operator's words as a receipt holds them.
+pub(super) fn reason(words: &str) -> String {
+    contract::hidden::one_line(words)
+        .chars()
+        .take(REASON)
+        .collect()
+}
+
 /// No scheduled backup of a plan begins until an instant.
 pub fn suspend(
     daemon: &Daemon,
@@ -37,10 +45,7 @@ pub fn suspend(
     let suspension = Suspension {
         plan_id: plan_id.clone(),
         until,
-        reason: contract::hidden::one_line(reason)
-            .chars()
-            .take(REASON)
-            .collect(),
+        reason: self::reason(reason),
         actor: daemon.person(),
         at: now,
     };

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 
 use super::{Service, blocking, is_fatal, monitor, told};
 
-/// A receiver that was away for hours is asked again within this time: whoever waits for an alert does not wait for longer once it is back.
+/// A receiver that was away for hours is tried again within this time: an alert does not wait for longer once it is back.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// What becomes due within this time after a message goes into the next one: a fault that spreads is not a message for each plan.
@@ -101,6 +101,7 @@ async fn send_all(
     channel: &ChannelId,
 ) -> Result<(Option<Timestamp>, Duration), Failure> {
     let mut pause = Duration::ZERO;
+    let gathered = GATHERED.min(service.look_interval());
     loop {
         let Some(followed) = service.active.borrow().clone() else {
             return Ok((None, pause));
@@ -113,12 +114,9 @@ async fn send_all(
         };
         let is_alert = !letter.alerts.is_empty();
         match send(service, channel, letter).await? {
-            // Nobody waits for what ended well.
-            None if !is_alert => {
-                let pause = GATHERED.min(service.look_interval());
-                return Ok((Some(service.daemon.now()), pause));
-            }
-            None => pause = GATHERED.min(service.look_interval()),
+            // No operator waits for what ended well.
+            None if !is_alert => return Ok((Some(service.daemon.now()), gathered)),
+            None => pause = gathered,
             // At the instant that has passed already, so that it is tried again after the pause.
             Some(longer) => return Ok((Some(service.daemon.now()), longer)),
         }

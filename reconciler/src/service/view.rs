@@ -161,7 +161,7 @@ pub(super) async fn keep(service: Arc<Service>) -> Result<(), Failure> {
     }
 }
 
-/// Derives the status, and whether every plan was looked at; only then are its conditions remembered.
+/// Derives the status, and whether every plan was inspected; only then are its conditions remembered.
 fn remember(service: &Service, followed: &Followed) -> Result<(Status, bool), Failure> {
     let plans = own_plans(&followed.active);
     let is_whole = service.view.unseen(plans.map(|(id, _)| id)) == 0;

@@ -171,6 +171,18 @@ pub fn read_file(path: &std::path::Path, limit: usize) -> io::Result<Secret> {
     Ok(Secret(bytes))
 }
 
+/// The same of a regular file alone: anything else, such as a pipe, would be waited for.
+///
+/// # Errors
+/// When it is none, cannot be read or is longer.
+pub fn read_regular(path: &Path, limit: usize) -> io::Result<Secret> {
+    if path.metadata()?.is_file() {
+        read_file(path, limit)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}
+
 /// Reads a secret that others outside of this machine know, too: a line of a file.
 pub fn read_shared(path: &Path) -> Result<Secret, Failure> {
     let failed = |why: String| {
@@ -180,10 +192,7 @@ pub fn read_shared(path: &Path) -> Result<Secret, Failure> {
             "write a random one, for example with `openssl rand -hex 32`, into a file of the daemon's user with mode 0600",
         )
     };
-    if !path.metadata().is_ok_and(|found| found.is_file()) {
-        return Err(failed("it is no file".to_owned()));
-    }
-    let found = read_file(path, LONGEST_SHARED)
+    let found = read_regular(path, LONGEST_SHARED)
         .map_err(|error| failed(error.to_string()))?
         .without_newline();
     if found.bytes().len() < SHORTEST_SHARED {

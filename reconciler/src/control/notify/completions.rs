@@ -32,7 +32,7 @@ pub(super) fn next(
         let mut found = Vec::new();
         for line in lines {
             from += 1;
-            // One by a key that the trust root lists no more is told by nobody.
+            // A receipt by a key that the trust root no longer lists is left out.
             let opened = open_line(line.as_bytes(), daemon.log().authority());
             found.extend(opened.ok().and_then(|it| completion(it.receipt)));
             if found.len() == most {

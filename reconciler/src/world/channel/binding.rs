@@ -126,8 +126,8 @@ impl ChannelBinding {
         }
     }
 
-    /// Files that hold secrets.
-    pub fn secret_files(&self) -> Option<&PathBuf> {
+    /// The file that holds its secret.
+    pub fn secret_file(&self) -> Option<&PathBuf> {
         match self {
             Self::Webhook(it) => it.secret_file.as_ref(),
             Self::Slack(it) => Some(&it.url_file),

@@ -12,9 +12,10 @@ use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsPar
 use lettre::{AsyncTransport as _, Tokio1Executor};
 
 use super::binding::{Mail, MailTls};
-use super::{LARGEST_AUTHORITIES, failed, line, regular, said, text};
+use super::{LARGEST_AUTHORITIES, failed, line, said, text};
 use crate::domain::Message;
 use crate::failure::{Failure, chain};
+use crate::world::secret::read_regular;
 
 /// A server that looks for viruses first answers late, and a mail that was taken but not answered for is sent twice.
 const ANSWERS_WITHIN: Duration = Duration::from_mins(2);
@@ -25,7 +26,7 @@ pub(super) const DEADLINE: Duration = Duration::from_mins(10);
 /// A longer subject is cut by those who show it.
 const SUBJECT: usize = 200;
 
-/// Submits the message to the mail server, for each recipient alone: one who left keeps it from nobody else.
+/// Submits the message to the mail server, for each recipient alone: a refused one keeps it from none of the others.
 pub(super) async fn mail(to: &Mail, message: &Message) -> Result<(), Failure> {
     let letter = letter(to, message)?;
     let (server, text) = (server(to)?, letter.formatted());
@@ -112,7 +113,7 @@ fn parameters(to: &Mail) -> Result<TlsParameters, Failure> {
     };
     let mut builder = TlsParameters::builder(to.host.clone());
     if let Some(path) = &to.ca_file {
-        let pem = regular(path, LARGEST_AUTHORITIES).map_err(|error| unusable(&error))?;
+        let pem = read_regular(path, LARGEST_AUTHORITIES).map_err(|error| unusable(&error))?;
         let certificate = Certificate::from_pem(pem.bytes()).map_err(|error| unusable(&error))?;
         builder = builder
             .certificate_store(CertificateStore::None)

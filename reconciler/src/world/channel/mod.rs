@@ -12,7 +12,7 @@ use contract::code;
 
 use crate::domain::Message;
 use crate::failure::Failure;
-use crate::world::secret::{Secret, read_file};
+use crate::world::secret::{Secret, read_regular};
 
 pub use binding::{ChannelBinding, Mail, MailTls, Pagerduty, Slack, Webhook};
 
@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// A URL, a key or a password is a line.
 const LONGEST_SECRET: usize = 4 << 10;
 
-/// What a mail server says when it refuses; nobody reads more of it.
+/// What a mail server says when it refuses; more of it helps no reader.
 const ANSWER: usize = 200;
 
 /// A file of authorities, such as the whole of a distribution's.
@@ -69,7 +69,7 @@ pub async fn send(binding: &ChannelBinding, message: &Message) -> Result<(), Fai
 
 /// Whether everything that a message needs can be read.
 pub fn readable(binding: &ChannelBinding) -> Result<(), Failure> {
-    if let Some(path) = binding.secret_files() {
+    if let Some(path) = binding.secret_file() {
         line(path)?;
     }
     if let ChannelBinding::Slack(it) = binding {
@@ -85,15 +85,6 @@ fn failed(why: impl std::fmt::Display, help: &str) -> Failure {
     Failure::new(code::NOTIFICATION_FAILED, why, help)
 }
 
-/// Reads a file; anything else, such as a pipe, would be waited for.
-fn regular(path: &Path, limit: usize) -> std::io::Result<Secret> {
-    if path.metadata()?.is_file() {
-        read_file(path, limit)
-    } else {
-        Err(std::io::Error::other("it is no regular file"))
-    }
-}
-
 /// The one line of a file that holds a secret.
 fn line(path: &Path) -> Result<Secret, Failure> {
     let unusable = |why: &dyn std::fmt::Display| {
@@ -102,7 +93,7 @@ fn line(path: &Path) -> Result<Secret, Failure> {
             "let the daemon's user read it; it holds one line",
         )
     };
-    let secret = regular(path, LONGEST_SECRET)
+    let secret = read_regular(path, LONGEST_SECRET)
         .map_err(|error| unusable(&error))?
         .without_newline();
     let text = std::str::from_utf8(secret.bytes());

@@ -1,7 +1,6 @@
 //! Owns messages over HTTP: generic webhooks, Slack's incoming webhooks and PagerDuty's events. Follows no redirect: what is sent is for
 //! one receiver. The interesting functions are [`webhook`], [`slack`] and [`pagerduty`].
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Once;
 
@@ -13,10 +12,10 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::binding::{Pagerduty, Slack, URL_HELP, Webhook, url_fault};
-use super::{DEADLINE, LARGEST_AUTHORITIES, failed, line, text};
-use crate::domain::{AlertState, Message, Notice, Severity};
+use super::{LARGEST_AUTHORITIES, failed, line, text};
+use crate::domain::{AlertState, Message, Notice};
 use crate::failure::{Failure, chain};
-use crate::world::secret::Secret;
+use crate::world::secret::{Secret, read_regular};
 
 /// Where PagerDuty takes events.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -45,15 +44,13 @@ pub(super) async fn webhook(to: &Webhook, message: &Message) -> Result<(), Failu
 
 /// `sha256=` and the HMAC of the body.
 fn signature(secret: &Secret, body: &[u8]) -> String {
-    let mut text = "sha256=".to_owned();
     // HMAC takes keys of every length.
-    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.bytes()) {
-        mac.update(body);
-        for byte in mac.finalize().into_bytes() {
-            let _ = write!(text, "{byte:02x}");
-        }
-    }
-    text
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.bytes()) else {
+        return String::new();
+    };
+    mac.update(body);
+    let digest = Digest::from_bytes(mac.finalize().into_bytes().into());
+    format!("sha256={digest}")
 }
 
 /// Posts the message into a chat.
@@ -134,14 +131,10 @@ fn events(message: &Message, routing_key: &str) -> Vec<Value> {
 fn payload(notice: &Notice, source: &str) -> Value {
     let summary = format!("{}: {}", notice.subject, notice.summary);
     let summary: String = summary.chars().take(PAGER_SUMMARY).collect();
-    let severity = match notice.severity {
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    };
     json!({
         "summary": summary,
         "source": source,
-        "severity": severity,
+        "severity": notice.severity.as_str(),
         "timestamp": notice.since.to_string(),
         "component": notice.subject,
         "class": notice.code.to_string(),
@@ -172,8 +165,6 @@ fn client(ca_file: Option<&Path>, url: &str) -> Result<Client, Failure> {
     });
     let mut builder = Client::builder()
         .redirect(Policy::none())
-        .connect_timeout(DEADLINE)
-        .timeout(DEADLINE)
         .user_agent(concat!("seawalld/", env!("CARGO_PKG_VERSION")));
     // Unencrypted messages stay on this machine, whatever the environment says of proxies.
     if url.starts_with("http:") {
@@ -195,7 +186,7 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
             "name a PEM file of certificates that the daemon's user can read",
         )
     };
-    let bytes = super::regular(path, LARGEST_AUTHORITIES).map_err(|error| unusable(&error))?;
+    let bytes = read_regular(path, LARGEST_AUTHORITIES).map_err(|error| unusable(&error))?;
     match Certificate::from_pem_bundle(bytes.bytes()) {
         Ok(all) if all.is_empty() => Err(unusable(&"it holds no certificate")),
         Ok(all) => Ok(all),

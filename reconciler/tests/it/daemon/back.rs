@@ -102,7 +102,7 @@ fn leaving_the_policy_evades_no_approval() {
 }
 
 /// The folder was emptied: there is nothing to take a point of, and nothing that could be lost.
-/// Whoever restores twice wants the same state twice, and not the damage that the first restore replaced.
+/// A second restore gives the same state again, and not the damage that the first one replaced.
 #[test]
 fn the_point_before_a_restore_is_never_the_latest() {
     let world = World::new();
@@ -122,7 +122,7 @@ fn the_point_before_a_restore_is_never_the_latest() {
     assert!(is_whole("out"));
     let shown = world.expect(0, &["catalog"]);
     let before = shown.lines().find(|line| line.contains("before restore"));
-    // It is there for whoever wants it.
+    // It is there when it is named.
     let id = before.unwrap().split_whitespace().next().unwrap();
     let target = world.path("damaged");
     world.json(0, &exporting("ds_files", &["backup-id", id], &target));

@@ -170,33 +170,35 @@ fn all_mistakes_are_shown_at_once() {
     }
 }
 
+/// Runs `init` for the world's policy, trusting a root by its pin; gives what was said.
+fn init(world: &World, status: i32, pin: &str) -> String {
+    let (policy, out) = (world.path("policy"), world.path("first.yaml"));
+    let mut arguments = vec!["init", "--env", "dev", "--reconciler", "rec", "--git"];
+    arguments.push(policy.to_str().unwrap());
+    arguments.extend(["--root-sha256", pin, "--out", out.to_str().unwrap()]);
+    if status == 0 {
+        world.expect(0, &arguments)
+    } else {
+        world.refused(status, &arguments)
+    }
+}
+
+/// The pin of the world's root.
+fn pin() -> String {
+    Digest::of(&root().seal(&[&key("ada")]).unwrap().payload).to_string()
+}
+
 #[test]
 fn init_writes_what_has_to_be_bound_and_replaces_nothing() {
     let world = World::new();
-    let pin = Digest::of(&root().seal(&[&key("ada")]).unwrap().payload).to_string();
-    let policy = world.path("policy").display().to_string();
     let out = world.path("first.yaml");
-    let out_text = out.display().to_string();
-    let arguments = [
-        "init",
-        "--git",
-        &policy,
-        "--env",
-        "dev",
-        "--reconciler",
-        "rec",
-        "--root-sha256",
-        &pin,
-        "--out",
-        &out_text,
-    ];
-    let said = world.expect(0, &arguments);
+    let said = init(&world, 0, &pin());
     assert!(said.contains("fill in each `TODO`"), "{said}");
     let text = std::fs::read_to_string(&out).unwrap();
     for id in ["loc_a:", "loc_b:", "k1:", "ds_files:", "files:"] {
         assert!(text.contains(id), "{id}: {text}");
     }
-    assert!(world.refused(4, &arguments).contains("cannot be written"));
+    assert!(init(&world, 4, &pin()).contains("cannot be written"));
     assert_eq!(std::fs::read_to_string(&out).unwrap(), text);
     // Every gap is a finding with its line, and what is filled in is a configuration.
     let checked = ["config", "check"];
@@ -234,20 +236,8 @@ fn init_proposes_the_connector_of_the_store_type_and_a_weaker_one_is_refused() {
         "escalation": [{ "after_s": 0, "channels": ["c", "m", "p", "w"] }],
     }});
     world.publish();
-    let pin = Digest::of(&root().seal(&[&key("ada")]).unwrap().payload).to_string();
-    let policy = world.path("policy").display().to_string();
-    let out = world.path("first.yaml").display().to_string();
-    let mut arguments = vec![
-        "init",
-        "--git",
-        &policy,
-        "--env",
-        "dev",
-        "--reconciler",
-        "rec",
-    ];
-    arguments.extend(["--root-sha256", &pin, "--out", &out]);
-    world.expect(0, &arguments);
+    let out = world.path("first.yaml");
+    init(&world, 0, &pin());
     let text = std::fs::read_to_string(&out).unwrap();
     assert!(text.contains("\n    sqlite:\n      path: TODO"), "{text}");
     assert!(
@@ -287,26 +277,8 @@ fn init_proposes_the_connector_of_the_store_type_and_a_weaker_one_is_refused() {
 #[test]
 fn init_trusts_the_pin_alone() {
     let world = World::new();
-    let policy = world.path("policy").display().to_string();
     let out = world.path("first.yaml");
-    let out_text = out.display().to_string();
-    let other = "00".repeat(32);
-    let refused = world.refused(
-        3,
-        &[
-            "init",
-            "--git",
-            &policy,
-            "--env",
-            "dev",
-            "--reconciler",
-            "rec",
-            "--root-sha256",
-            &other,
-            "--out",
-            &out_text,
-        ],
-    );
+    let refused = init(&world, 3, &"00".repeat(32));
     assert!(refused.contains("error[SW05"), "{refused}");
     assert!(!out.exists());
 }

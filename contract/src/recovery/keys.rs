@@ -387,13 +387,13 @@ impl<'m> Recovery<'m> {
     }
 
     /// Where the ways of keys end that are not back and stand in no circle: at a key that hangs on itself, or at data that nothing
-    /// brings back. How far each node on them is from the nearest such end, and whether that is a key.
+    /// brings back. How far each node on them is from the nearest such end.
     fn ends(
         &self,
         left: &[&'m Kid],
         back: &BTreeSet<&DatasetId>,
         told: &BTreeMap<&'m Kid, KeyProof>,
-    ) -> BTreeMap<Name<'m>, (usize, bool)> {
+    ) -> BTreeMap<Name<'m>, usize> {
         let mut before: BTreeMap<Name<'m>, Vec<Node<'m>>> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         let mut open: Vec<Node<'m>> = left.iter().map(|kid| Node::Key(kid)).collect();
@@ -406,7 +406,7 @@ impl<'m> Recovery<'m> {
             let is_told = matches!(node, Node::Key(kid) if told.contains_key(kid));
             let next = self.next(node, back);
             if is_told || next.is_empty() {
-                ends.insert(node.name(), (0, is_told));
+                ends.insert(node.name(), 0);
                 reached.push(node);
                 continue;
             }
@@ -418,11 +418,11 @@ impl<'m> Recovery<'m> {
         while !reached.is_empty() {
             let mut farther = Vec::new();
             for node in reached {
-                let (far, is_key) = ends.get(&node.name()).copied().unwrap_or_default();
+                let far = ends.get(&node.name()).copied().unwrap_or_default();
                 for before in before.get(&node.name()).into_iter().flatten() {
                     ends.entry(before.name()).or_insert_with(|| {
                         farther.push(*before);
-                        (far + 1, is_key)
+                        far + 1
                     });
                 }
             }
@@ -431,18 +431,17 @@ impl<'m> Recovery<'m> {
         ends
     }
 
-    /// The shortest way of a key to such an end.
+    /// The shortest way of a key to such an end. What the key hangs on is where this way ends: another may be as short.
     fn end_of(
         &self,
         kid: &'m Kid,
         back: &BTreeSet<&DatasetId>,
-        ends: &BTreeMap<Name<'m>, (usize, bool)>,
+        ends: &BTreeMap<Name<'m>, usize>,
     ) -> KeyProof {
-        let start = Node::Key(kid);
-        let mut way = vec![start];
-        let mut at = start;
-        let far = |node: &Node<'m>| ends.get(&node.name()).map(|(far, _)| *far);
-        while way.len() < MAX_LINKS && far(&at) != Some(0) {
+        let mut at = Node::Key(kid);
+        let mut chain = vec![at.link()];
+        let far = |node: &Node<'m>| ends.get(&node.name()).copied();
+        while far(&at) != Some(0) {
             // Where no end is near it goes round and round without a key: data that is rebuilt from itself. One step tells that.
             let nearest = self
                 .next(at, back)
@@ -452,16 +451,17 @@ impl<'m> Recovery<'m> {
             let Some(next) = nearest else {
                 break;
             };
-            way.push(next);
+            if chain.len() < MAX_LINKS {
+                chain.push(next.link());
+            }
             at = next;
             if !is_near {
                 break;
             }
         }
-        let chain = way.iter().map(Node::link).collect();
-        match ends.get(&start.name()) {
-            Some((_, true)) => KeyProof::OtherKey { chain },
-            Some((_, false)) | None => KeyProof::LostData { chain },
+        match at {
+            Node::Key(_) => KeyProof::OtherKey { chain },
+            Node::Dataset(_) | Node::Plan(_) => KeyProof::LostData { chain },
         }
     }
 

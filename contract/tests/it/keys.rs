@@ -147,6 +147,24 @@ fn a_key_that_seals_what_holds_it_hangs_on_itself() {
 }
 
 #[test]
+fn of_two_ways_as_short_the_one_that_is_told_says_what_a_key_hangs_on() {
+    // k1 is kept in d1. Two steps on is k2, which hangs on itself, and d2, which nothing brings back.
+    let mut first = backed(2, &[1], Some(1));
+    first.rebuilt_from = BTreeSet::from([3]);
+    let lost = One {
+        kept_in: Some(3),
+        ..One::default()
+    };
+    let rebuilt = One {
+        rebuilt_from: BTreeSet::from([1, 2]),
+        ..One::default()
+    };
+    let told = prove(&build(&[first, lost, rebuilt, backed(1, &[1], None)]));
+    assert_eq!(told["k2"], "itself: k2 d3 d1 p1 k2");
+    assert_eq!(told["k1"], "another: k1 d1 p1 k2");
+}
+
+#[test]
 fn one_plan_with_another_key_opens_the_circle() {
     let mut tree = build(&[backed(1, &[2], Some(1)), backed(2, &[3], None)]);
     let mut second = tree.plans["p1"].clone();

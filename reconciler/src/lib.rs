@@ -18,6 +18,7 @@ pub mod review;
 pub mod schema;
 pub mod service;
 pub mod simulate;
+pub mod spans;
 pub mod status;
 pub mod store;
 pub mod words;

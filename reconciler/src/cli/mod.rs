@@ -24,6 +24,9 @@ use contract::hidden;
 use contract::id::{BackupId, ChannelId, DatasetId, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::Serialize;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::api::client::Client;
 use crate::api::{Asked, OperationView};
@@ -33,6 +36,7 @@ use crate::control::restore::{Point, Request, Wanted};
 use crate::control::{Daemon, notify, operate, overview, timekeeping};
 use crate::failure::Failure;
 use crate::service;
+use crate::spans;
 use crate::world::cancel::Cancel;
 use crate::world::clock;
 use crate::world::process::signals;
@@ -270,14 +274,14 @@ enum RestoreMode {
 
 /// Runs one command and says how it ended.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    logs(
-        arguments.format,
-        match arguments.command {
-            // A million lines of a daemon that is made to fail.
-            Command::Simulate(_) => "off",
-            _ => LOGGED,
-        },
-    );
+    let wanted = match arguments.command {
+        // A million lines of a daemon that is made to fail.
+        Command::Simulate(_) => "off",
+        _ => LOGGED,
+    };
+    let is_daemon = matches!(arguments.command, Command::Run | Command::Once);
+    // The last spans are sent when it is dropped.
+    let _traces = logs(arguments.format, wanted, is_daemon);
     let status = match carry_out(arguments) {
         Ok(status) => status,
         Err(failure) => {
@@ -292,20 +296,34 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 const LOGGED: &str = "warn,reconciler=info";
 
 /// Logs go to standard error: plain lines for people, JSON for programs; `SEAWALLD_LOG` chooses what is logged.
-fn logs(format: Format, wanted: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SEAWALLD_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(wanted));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+fn logs(format: Format, wanted: &str, is_traced: bool) -> Option<spans::Sender> {
+    let filter = EnvFilter::try_from_env("SEAWALLD_LOG").unwrap_or_else(|_| EnvFilter::new(wanted));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| Plain(std::io::stderr()))
         // Whoever read our log may have gone; that is no reason to end.
         .log_internal_errors(false)
         .with_target(false)
         .with_ansi(table::colours(&std::io::stderr()));
-    let _ = match format {
-        Format::Human => builder.compact().try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+    let lines = match format {
+        Format::Human => lines.compact().boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
     };
+    let mut layers = vec![lines.with_filter(filter).boxed()];
+    let traced = if is_traced {
+        spans::layer(|name| std::env::var(name).ok())
+    } else {
+        Ok(None)
+    };
+    let traced = traced.map(|found| {
+        let (layer, sender) = found?;
+        layers.push(layer);
+        Some(sender)
+    });
+    let _ = tracing_subscriber::registry().with(layers).try_init();
+    traced.unwrap_or_else(|why| {
+        tracing::warn!(event = "traces_off", "no traces are sent: {why}");
+        None
+    })
 }
 
 /// Standard error without hidden characters: what is logged may quote the name of a stranger's file. Escape sequences are
@@ -334,7 +352,7 @@ impl std::io::Write for Plain {
 
 /// A worker logs for its parent, which reads the lines and logs them as its own.
 pub fn child_logs() {
-    logs(Format::Json, LOGGED);
+    let _none = logs(Format::Json, LOGGED, false);
 }
 
 fn tell(failure: &Failure, format: Format) {

@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use crate::config::Config;
 use crate::domain::Message;
 use crate::failure::Failure;
+use crate::spans::TARGET;
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, Order};
 use crate::worker::supervisor::{Helper, Silence};
@@ -125,6 +126,7 @@ impl Effects for Machine {
         known: Option<&str>,
         stop: &Cancel,
     ) -> Result<Option<Published>, Failure> {
+        let _span = tracing::debug_span!(target: TARGET, "policy").entered();
         let stopped = || stop.is_cancelled();
         Ok(git::published(
             &config.git,
@@ -140,6 +142,8 @@ impl Effects for Machine {
         orders: &[location::Order],
         stop: &Cancel,
     ) -> Vec<Result<Reply, NoReply>> {
+        let _span =
+            tracing::debug_span!(target: TARGET, "locations", count = orders.len()).entered();
         let stop = || stop.is_cancelled();
         std::thread::scope(|scope| {
             let asked: Vec<_> = orders
@@ -155,10 +159,12 @@ impl Effects for Machine {
     }
 
     fn observe(&self, access: &Access) -> Result<Vec<LocationSeen>, Failure> {
+        let _span = tracing::debug_span!(target: TARGET, "listing").entered();
         Ok(access.vault()?.observe().locations)
     }
 
     fn snapshots(&self, access: &Access) -> Result<AllSnapshots, Failure> {
+        let _span = tracing::debug_span!(target: TARGET, "listing").entered();
         Ok(access.vault()?.all_snapshots()?)
     }
 
@@ -167,6 +173,7 @@ impl Effects for Machine {
     }
 
     fn notify(&self, channel: &ChannelBinding, message: &Message) -> Result<(), Failure> {
+        let _span = tracing::debug_span!(target: TARGET, "notification", kind = channel.kind(), message = %message.message_id).entered();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -44,6 +44,7 @@ use crate::failure::Failure;
 use crate::metrics::LastRuns;
 use crate::operation::{self, Details, Ending, Event, Subject};
 use crate::progress::Stage;
+use crate::spans;
 use crate::store::{Store, StoreError};
 use crate::worker::Access;
 use crate::worker::meter::Meter;
@@ -364,6 +365,7 @@ impl Daemon {
         let next = operation::transition(operation, subject, event, now)?;
         self.commit(&next.changes, next.drafts, now)?;
         *operation = next.operation;
+        spans::describe(operation);
         self.last_runs.ended(operation);
         Ok(())
     }
@@ -401,6 +403,7 @@ impl Daemon {
         let drafts = [begun.drafts, ended.drafts].concat();
         self.commit(&changes, drafts, now)?;
         *operation = ended.operation;
+        spans::describe(operation);
         Ok(())
     }
 

@@ -266,6 +266,8 @@ fn carry_out(
     if let Some(before) = before {
         details.insert(POINT_BEFORE.to_owned(), before.to_string());
     }
+    let span = tracing::info_span!("operation", id = %operation.operation_id);
+    let _entered = span.enter();
     let _at_work = daemon.works_on(&operation.operation_id)?;
     daemon.begin(&mut operation, &subject, details.clone())?;
     let jobs = policy.map_or(1, |policy| policy.parallel_jobs);

@@ -63,6 +63,19 @@ pub enum Order {
 }
 
 impl Order {
+    /// The word in traces.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Backup(_) => "backup",
+            Self::CatchUp { .. } => "catch_up",
+            Self::Location(_) => "location",
+            Self::Apply(_) => "apply",
+            Self::Examine { .. } => "examine",
+            Self::Open { .. } => "open",
+            Self::Probe { .. } => "probe",
+        }
+    }
+
     /// Whether it undoes by itself what it has half done when it is asked to end, and says so.
     pub const fn cleans_up(&self) -> bool {
         match self {

@@ -17,6 +17,7 @@ use super::protocol::{Answer, Limit, Order, Word};
 use super::{SUBCOMMAND, relay};
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::spans::TARGET;
 use crate::world::cancel::Cancel;
 use crate::world::process::{Group, guard};
 use crate::world::secret;
@@ -105,6 +106,10 @@ impl Helper {
     /// # Errors
     /// When it said none.
     pub fn ask(&self, order: &Order) -> Result<Answer, Silence> {
+        // What a worker says belongs to the operation that it works for.
+        let operation = tracing::Span::current();
+        let _span =
+            tracing::debug_span!(target: TARGET, "worker", order = order.as_str()).entered();
         let mut command = guard::ours(&self.program);
         command
             .args(&self.arguments)
@@ -122,8 +127,6 @@ impl Helper {
         };
         let words = listen(output);
         let (sender, tail) = channel();
-        // What a worker says belongs to the operation that it works for.
-        let operation = tracing::Span::current();
         std::thread::spawn(move || sender.send(operation.in_scope(|| pass_on(log))));
         let held = send(input, order);
         let mut last = self.hear(&words);

@@ -11,6 +11,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("progress", &[]),
     ("schema", &[]),
     ("words", &[]),
+    ("spans", &["domain"]),
     // The pure core.
     ("collapse", &["domain"]),
     ("doubt", &[]),
@@ -32,7 +33,10 @@ const LAW: &[(&str, &[&str])] = &[
         "world",
         &["config", "domain", "failure", "progress", "store"],
     ),
-    ("worker", &["domain", "failure", "progress", "world"]),
+    (
+        "worker",
+        &["domain", "failure", "progress", "spans", "world"],
+    ),
     // The shell.
     (
         "control",
@@ -49,6 +53,7 @@ const LAW: &[(&str, &[&str])] = &[
             "progress",
             "review",
             "schema",
+            "spans",
             "status",
             "store",
             "words",
@@ -80,7 +85,7 @@ const LAW: &[(&str, &[&str])] = &[
         "cli",
         &[
             "api", "config", "control", "domain", "failure", "plan", "progress", "service",
-            "simulate", "status", "store", "words", "worker", "world",
+            "simulate", "spans", "status", "store", "words", "worker", "world",
         ],
     ),
 ];

@@ -29,6 +29,7 @@ mod story;
 mod strangers;
 mod surroundings;
 mod tcp;
+mod traced;
 mod trees;
 mod truth;
 mod vanished;

@@ -670,6 +670,13 @@ impl Judging<'_> {
             && !seen.is_made_good()
         {
             add(Word::Waiting, code::LAST_RUN_FAILED, failed(seen));
+        } else if let Some(run) = seen.failed_request() {
+            let error = run.error.as_deref().unwrap_or("no recovery point");
+            let why = format!(
+                "the backup that an operator requested at {} failed: {error}",
+                run.started_at
+            );
+            add(Word::Waiting, code::LAST_RUN_FAILED, why);
         }
         if let (Some(SlotOutcome::Success), Some(late)) = (seen.last_outcome, &seen.last_why) {
             let why = format!("its last slot was late: {late}");

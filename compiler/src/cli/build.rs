@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use contract::calendar::Zones;
 use contract::code::{self, Severity};
 use contract::digest::Digest;
 use contract::id::EnvironmentId;
 use contract::seal::{
-    BUNDLE_FILE, BundlePredicate, ENVELOPE_FILE, Envelope, PROVENANCE_FILE, PrivateKey, Refusal,
-    Statement, TrustRoot,
+    self, BUNDLE_FILE, Bundle, BundlePredicate, ENVELOPE_FILE, Envelope, LastAccepted,
+    PROVENANCE_FILE, PrivateKey, Refusal, Statement, TrustRoot, Verified, Weakening,
 };
+use jiff::Timestamp;
 
 use super::failure::{self, Failure};
 use super::published;
@@ -108,12 +110,14 @@ impl Build {
             .map_err(|fault| Failure::from(Refusal::Statement(fault)))?;
         let identity = Digest::of(&payload);
         let envelope = Envelope::sign(payload, &keys.iter().collect::<Vec<_>>()).to_json();
+        // What cannot be read says nothing of what its readers have.
+        let before = opened(&self.out, &self.environment).ok();
         // The statement is written last: until then the folder speaks of the bundle before, and a reader that sees new
         // files under the old statement refuses them.
         put(&folder.join(BUNDLE_FILE), &sealed.bundle)?;
         put(&folder.join(PROVENANCE_FILE), &sealed.provenance)?;
         put(&folder.join(ENVELOPE_FILE), envelope.as_bytes())?;
-        foretell(&self.out, &self.environment)?;
+        foretell(&self.out, &self.environment, before, at)?;
         print(
             Stream::Out,
             &format!(
@@ -234,14 +238,61 @@ fn source_commit(folder: &Path) -> Option<String> {
     }
 }
 
-/// Opens what was written as a reader would, and says so now when it would be refused.
-fn foretell(out: &Path, environment: &EnvironmentId) -> Result<(), Failure> {
-    let published = published::read(&out.join(environment.as_str()))?;
+/// What a folder holds for a reader that pinned its first root.
+enum Found {
+    /// No bundle yet, or no root that one could be opened with.
+    Nothing,
+    /// A bundle that readers take.
+    Open(Box<Verified<Bundle>>),
+    /// One that they refuse.
+    Refused(Refusal),
+}
+
+fn opened(out: &Path, environment: &EnvironmentId) -> Result<Found, Failure> {
+    let folder = out.join(environment.as_str());
+    if !folder.join(ENVELOPE_FILE).exists() {
+        return Ok(Found::Nothing);
+    }
+    let published = published::read(&folder)?;
     let Some(first) = published.roots.first() else {
-        return Ok(());
+        return Ok(Found::Nothing);
     };
     let pin = Digest::of(&envelope(first)?.payload);
-    if let Err(refusal) = published.open(environment, pin) {
+    Ok(match published.open(environment, pin) {
+        Ok(verified) => Found::Open(Box::new(verified)),
+        Err(refusal) => Found::Refused(refusal),
+    })
+}
+
+/// Opens what was written as a reader would that follows the bundle before, and says so now when it would be refused.
+fn foretell(
+    out: &Path,
+    environment: &EnvironmentId,
+    before: Option<Found>,
+    at: Timestamp,
+) -> Result<(), Failure> {
+    let refused = match (opened(out, environment)?, before) {
+        // Whom it was written over refused is compared with nothing.
+        (Found::Nothing, _) | (Found::Open(_), None | Some(Found::Refused(_))) => return Ok(()),
+        (Found::Refused(refusal), _) => Some(refusal),
+        (Found::Open(new), Some(Found::Nothing)) => {
+            // Not asked of a first bundle.
+            let weakening = |_: &Verified<Bundle>| Weakening::Nothing;
+            seal::accept(*new, None, weakening, at).err()
+        }
+        (Found::Open(new), Some(Found::Open(old))) => {
+            let weakening = |new: &Verified<Bundle>| {
+                Weakening::between(&old.get().model, &new.get().model, &Zones::bundled())
+            };
+            let last = LastAccepted {
+                serial: old.statement().serial,
+                payload: *old.identity(),
+                root_version: old.root().version,
+            };
+            seal::accept(*new, Some(&last), weakening, at).err()
+        }
+    };
+    if let Some(refusal) = refused {
         failure::tell(vec![
             Diagnostic::warning(
                 refusal.code(),

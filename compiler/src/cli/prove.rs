@@ -90,7 +90,7 @@ impl Prove {
                 Some(Value::Object(datasets)) if !self.datasets.is_empty() => {
                     proofs::details(datasets, look(Stream::Out))
                 }
-                _ => proofs::human(&proven),
+                _ => proofs::human(&proven, look(Stream::Out)),
             },
             Form::Markdown => proofs::markdown(self.environment.as_str(), &proven),
         };

@@ -29,7 +29,7 @@ const EXAMPLE: &str = "\
 The description is YAML; key files are relative to it:
 
   valid_for: P365D
-  persons:                       # a person may hold several keys; a reconciler is a person too, by its id
+  persons:                       # keys of each; a reconciler is one, by its id
     alice: [keys/alice.pub]
     build: [keys/build.pub]
     rec_dev: [keys/rec_dev.pub]

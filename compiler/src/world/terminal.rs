@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
+use terminal_size::terminal_size_of;
+
 use crate::render::human::Look;
 
 /// Width of what goes to files, pipes and terminals that do not tell.
@@ -19,14 +21,15 @@ pub enum Stream {
 
 /// How a text may look there: colours only on a terminal, and never with `NO_COLOR`.
 pub fn look(stream: Stream) -> Look {
-    let terminal = match stream {
-        Stream::Out => io::stdout().is_terminal(),
-        Stream::Err => io::stderr().is_terminal(),
+    let (terminal, size) = match stream {
+        Stream::Out => (io::stdout().is_terminal(), terminal_size_of(io::stdout())),
+        Stream::Err => (io::stderr().is_terminal(), terminal_size_of(io::stderr())),
     };
     let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let width = std::env::var("COLUMNS")
         .ok()
         .and_then(|columns| columns.parse().ok())
+        .or_else(|| size.map(|(width, _)| usize::from(width.0)))
         .filter(|columns| *columns >= 40)
         .unwrap_or(PLAIN_WIDTH);
     Look {

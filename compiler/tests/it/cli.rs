@@ -135,6 +135,10 @@ fn roles_and_names_are_apart(#[case] from: &str, #[case] to: &str, #[case] words
 
 impl World {
     pub fn new() -> Self {
+        Self::trusting(TRUST)
+    }
+
+    fn trusting(trust: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let world = Self {
             folder,
@@ -146,7 +150,7 @@ impl World {
             "keys", "generate", "--out", &keys, "alice", "build", "machine",
         ]);
         assert_eq!(made.status, 0, "{}", made.err);
-        fs::write(world.path("trust.yaml"), TRUST).unwrap();
+        fs::write(world.path("trust.yaml"), trust).unwrap();
         let root = seawall(&[
             "trust",
             "init",
@@ -268,6 +272,49 @@ fn a_waiver_lets_a_bundle_be_signed_and_stands_in_it() {
     let mended = world.build(&["build", "alice"]);
     assert_eq!(mended.status, 0, "{}", mended.err);
     assert!(mended.err.contains("SW0605"), "{}", mended.err);
+}
+
+/// What readers will refuse is said when it is signed, and not first by a daemon in production.
+#[test]
+fn a_bundle_that_readers_will_refuse_is_built_with_a_warning() {
+    let world = World::trusting(&TRUST.replace(
+        "threshold: 1, weakening_threshold: 1",
+        "threshold: 0, weakening_threshold: 1",
+    ));
+    let first = world.build(&["build"]);
+    assert_eq!(first.status, 0, "{}", first.err);
+    assert!(first.err.contains("warning[SW0530]"), "{}", first.err);
+    assert!(first.err.contains("seawall sign"), "{}", first.err);
+    let verified = world.verify();
+    assert_eq!(verified.status, 0, "{}", verified.err);
+    assert!(
+        verified.err.contains("0 of 1 owners signed"),
+        "{}",
+        verified.err
+    );
+    // The same again weakens nothing.
+    let again = world.build(&["build"]);
+    assert_eq!((again.status, again.err.as_str()), (0, ""));
+    // A weaker one does, unless its owner signs.
+    world.edit(
+        "settings.yaml",
+        "tolerated_misses: 1",
+        "tolerated_misses: 2",
+    );
+    let weaker = world.build(&["build"]);
+    assert!(
+        weaker.err.contains("warning[SW0530]"),
+        "{}{}",
+        weaker.out,
+        weaker.err
+    );
+    world.edit(
+        "settings.yaml",
+        "tolerated_misses: 2",
+        "tolerated_misses: 3",
+    );
+    let signed = world.build(&["build", "alice"]);
+    assert!(!signed.err.contains("SW0530"), "{}", signed.err);
 }
 
 #[test]

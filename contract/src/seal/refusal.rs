@@ -380,7 +380,7 @@ impl Refusal {
             }
             Self::Previous { .. } => "build again on top of the bundle that was accepted last",
             Self::Weakening { .. } => {
-                "give the keys of as many owners to `seawall build --key`, or undo what weakens"
+                "have as many owners sign it with `seawall sign`, or undo what weakens"
             }
             Self::NotLastAccepted { .. } => {
                 "the state store was altered or replaced: restore it from its copy"

@@ -10,6 +10,7 @@ use super::{Format, broken, ended, print, reading, show, stop_on_signal};
 use crate::api::Asked;
 use crate::api::client::Client;
 use crate::config::Config;
+use crate::control::source::Accepted;
 use crate::control::{
     Daemon, acceptance, doctor, locations, notify, operate, restore, source, suspension,
     timekeeping,
@@ -51,8 +52,9 @@ pub(super) fn carry_out(config: Config, asked: Asked, format: Format) -> Result<
             None => show::clock(&timekeeping::view(&reading(by.config)?)?, format).map(|()| 0),
         },
         Asked::AcceptSource { dataset_id, note } => {
-            let accepted = by.whoever(&asked, |daemon| source::accept(daemon, dataset_id, note))?;
-            show::catalog(&accepted, format).map(|()| 0)
+            let accepted: Accepted =
+                by.whoever(&asked, |daemon| source::accept(daemon, dataset_id, note))?;
+            show::accepted(dataset_id, &accepted, format).map(|()| 0)
         }
         Asked::Suspend {
             plan_id,

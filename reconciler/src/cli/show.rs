@@ -1,7 +1,9 @@
 //! Owns how results look: a table for people, JSON for programs. Never decides anything. One function a command.
 
+use std::fmt::Write as _;
+
 use contract::code;
-use contract::id::ChannelId;
+use contract::id::{ChannelId, DatasetId};
 use serde_json::json;
 
 use super::meter;
@@ -13,6 +15,7 @@ use crate::control::doctor::{Finding, Level};
 use crate::control::execute::Done;
 use crate::control::overview::Preview;
 use crate::control::restore::Restored;
+use crate::control::source::Accepted;
 use crate::control::timekeeping::ClockView;
 use crate::domain::{AlertRecord, Outcome, Run, SlotRecord, Suspension, Verification};
 use crate::failure::Failure;
@@ -437,6 +440,13 @@ pub fn catalog(runs: &[Run], format: Format) -> Shown {
     if format == Format::Json {
         return json(&runs);
     }
+    if runs.is_empty() {
+        return print("the catalog is empty");
+    }
+    print(&points(runs).text())
+}
+
+fn points(runs: &[Run]) -> Table {
     let header = [
         "recovery point",
         "type",
@@ -446,22 +456,52 @@ pub fn catalog(runs: &[Run], format: Format) -> Shown {
         "at",
         "error",
     ];
-    let mut table = Table::new(&header).coloured(2, of_outcome);
-    for run in runs {
-        table.row(vec![
+    // Most have none, and an empty column takes the room of another.
+    let troubles: Vec<String> = runs.iter().map(trouble).collect();
+    let columns = header.len() - usize::from(troubles.iter().all(String::is_empty));
+    let mut table = Table::new(&header[..columns]).coloured(2, of_outcome);
+    for (run, trouble) in runs.iter().zip(troubles) {
+        let mut row = vec![
             run.backup_id.to_string(),
             kind(run).to_owned(),
             state(run).to_owned(),
             verdict(run).to_owned(),
             bytes(run.bytes),
             count(run.storage_locations.len() as u64, "location"),
-            trouble(run),
-        ]);
+            trouble,
+        ];
+        row.truncate(columns);
+        table.row(row);
     }
-    if table.is_empty() {
-        return print("the catalog is empty");
+    table
+}
+
+/// Shows which points of a source count now that it was accepted, and which do not.
+pub fn accepted(dataset: &DatasetId, accepted: &Accepted, format: Format) -> Shown {
+    if format == Format::Json {
+        return json(accepted);
     }
-    print(&table.text())
+    let Accepted { accepted, in_doubt } = accepted;
+    let number = |runs: &[Run]| count(runs.len() as u64, "recovery point");
+    let mut text = format!(
+        "the source of `{dataset}` is accepted; {} of it now {}:\n{}",
+        number(accepted),
+        if accepted.len() == 1 {
+            "counts"
+        } else {
+            "count"
+        },
+        points(accepted).text()
+    );
+    if !in_doubt.is_empty() {
+        let _ = write!(
+            text,
+            "\nstill unconfirmed, because another state of the source is shown: {}\n{}",
+            number(in_doubt),
+            points(in_doubt).text()
+        );
+    }
+    print(text.trim_end())
 }
 
 fn kind(run: &Run) -> &'static str {

@@ -449,6 +449,7 @@ fn ask_for_backup(
                 plan_id: backup.plan_id.to_string(),
                 slot: backup.slot.map(|slot| slot.to_string()),
                 bundle: Some(followed.payload.to_string()),
+                before_restore: backup.before_restore,
             },
         };
         Ok(Order::Backup(Box::new(order)))

@@ -1,5 +1,6 @@
 //! Owns holding a run's sources against the point before, and a person's word that a source is what it should be. A point of a
-//! source that collapsed is kept, and never counts as good until then. The interesting function is [`hold_against_before`].
+//! source that collapsed is kept, and never counts as good until then. The interesting functions are [`hold_against_before`] and
+//! [`accept`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +9,7 @@ use contract::duration::Seconds;
 use contract::id::DatasetId;
 use contract::receipt::{DecisionType, Outcome as Result_, Phase, SOURCE_IN_DOUBT as IN_DOUBT};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::policy::{self, Followed};
 use super::{Daemon, copies};
@@ -107,19 +109,40 @@ pub fn restored<'a>(
     Ok(restored)
 }
 
-/// Records that a person says a source is what it should be: the points of it count from now on.
-pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Vec<Run>, Failure> {
+/// What became of the points of a source that were in doubt when a person accepted it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Accepted {
+    /// They show the source as it is accepted, and count from now on.
+    pub accepted: Vec<Run>,
+    /// They show another state of it, and stay in doubt.
+    pub in_doubt: Vec<Run>,
+}
+
+/// Records that a person says a source is what it should be: its newest point counts from now on, and older ones that show the same
+/// state. Any other point that is in doubt shows what the person did not look at, such as a log before it was put right.
+pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Accepted, Failure> {
     let now = daemon.fresh_now()?;
-    policy::active(daemon, now, None)?;
-    let mut accepted = daemon.store.points(None)?;
-    accepted.retain(|run| run.collapsed.contains_key(dataset));
-    if accepted.is_empty() {
-        return Err(Failure::new(
-            code::UNKNOWN_OBJECT,
-            format!("no recovery point of `{dataset}` has an unconfirmed source"),
-            "`seawalld status` lists the datasets with an unconfirmed source",
-        ));
-    }
+    let followed = policy::active(daemon, now, None)?;
+    let mut points = daemon.store.points(None)?;
+    points.retain(|run| run.is_point() && run.dataset_ids.contains(dataset));
+    let newest = points.iter().max_by_key(|run| run.rank(now)).cloned();
+    points.retain(|run| run.collapsed.contains_key(dataset));
+    let Some(newest) = newest.filter(|run| run.collapsed.contains_key(dataset)) else {
+        return Err(nothing_to_accept(dataset, points.last()));
+    };
+    let sizing = followed.active.model.datasets.get(dataset);
+    let sizing = sizing.map(|dataset| &dataset.sizing);
+    let shows_the_same = |run: &Run| {
+        let profiles = newest.profiles.get(dataset).zip(run.profiles.get(dataset));
+        profiles.zip(sizing).is_some_and(|((new, old), sizing)| {
+            // What has no size cannot be held against another.
+            let is_measured = new.bytes.is_some() && old.bytes.is_some();
+            is_measured && collapse::judge(new, old, sizing, Seconds::new(0)).is_none()
+        })
+    };
+    let (mut accepted, in_doubt): (Vec<Run>, Vec<Run>) = points
+        .into_iter()
+        .partition(|run| run.backup_id == newest.backup_id || shows_the_same(run));
     let actor = daemon.person();
     let mut changes = vec![Change::Acknowledged(Acknowledgement {
         subject: dataset.to_string(),
@@ -148,5 +171,22 @@ pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Vec<Ru
     }
     daemon.commit(&changes, drafts, now)?;
     let _ = copies::copy_receipts(daemon);
-    Ok(accepted)
+    Ok(Accepted { accepted, in_doubt })
+}
+
+fn nothing_to_accept(dataset: &DatasetId, in_doubt: Option<&Run>) -> Failure {
+    let (what, help) = match in_doubt {
+        None => (
+            format!("no recovery point of `{dataset}` has an unconfirmed source"),
+            "a backup finds out whether the source changed: run `seawalld backup PLAN` first",
+        ),
+        Some(run) => (
+            format!(
+                "the newest recovery point of `{dataset}` needs no confirmation; that of `{}` is older",
+                run.backup_id
+            ),
+            "nothing has to be accepted; `restore --point backup-id ID` restores the unconfirmed one",
+        ),
+    };
+    Failure::new(code::UNKNOWN_OBJECT, what, help)
 }

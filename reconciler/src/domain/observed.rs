@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contract::code;
 use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -170,6 +171,15 @@ impl PlanObserved {
         let ours = self.runs.iter().filter(|run| run.slot.is_none());
         let mut good = ours.filter(|run| run.may_serve() && run.is_verified());
         good.any(|run| self.ended_through.is_some_and(|slot| run.started_at > slot))
+    }
+
+    /// The backup that an operator asked for, where it is the newest run and failed. One that an operator ended says nothing.
+    pub fn failed_request(&self) -> Option<&Run> {
+        let newest = self.runs.iter().max_by_key(|run| run.started_at)?;
+        let cancelled = code::OPERATION_CANCELLED.to_string();
+        let is_cancelled = newest.error.as_ref() == Some(&cancelled);
+        let is_of_operator = newest.slot.is_none() && !newest.before_restore;
+        (is_of_operator && !newest.is_point() && !is_cancelled).then_some(newest)
     }
 
     /// Locations that hold damaged objects which no other location has sound, and how many: one that lags by them is repaired.

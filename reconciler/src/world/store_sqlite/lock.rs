@@ -39,8 +39,9 @@ pub(super) fn take_lock(path: &Path) -> Result<Flock<File>, StoreError> {
 /// The file of the lock holds a number and no more.
 const TOKEN: u64 = 32;
 
-/// A `status` that asks whether the lock is held has it for an instant, which must not refuse a process that starts then.
-const LOCK_TRIES: u32 = 5;
+/// A `status` that asks whether the lock is held has it for an instant, which must not refuse a process that starts then. On a machine
+/// under load that instant may last for most of a second.
+const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 pub(super) fn lock_path(store: &Path) -> PathBuf {

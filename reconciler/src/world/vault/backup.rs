@@ -61,7 +61,12 @@ pub struct PointTags {
     pub slot: Option<String>,
     /// Identity of the bundle that demanded the run.
     pub bundle: Option<String>,
+    /// Whether it shows what a restore was about to replace, for whoever reads the repository without Seawall.
+    pub before_restore: bool,
 }
+
+/// The tag of a point that shows what a restore was about to replace.
+const BEFORE_RESTORE: &str = "before_restore";
 
 impl PointTags {
     /// As they are written; the first says in which version of this scheme.
@@ -73,6 +78,9 @@ impl PointTags {
         ];
         tags.extend(self.slot.iter().map(|slot| format!("slot={slot}")));
         tags.extend(self.bundle.iter().map(|bundle| format!("bundle={bundle}")));
+        if self.before_restore {
+            tags.push(BEFORE_RESTORE.to_owned());
+        }
         match tags.iter().find(|tag| tag.contains([',', '\n'])) {
             Some(tag) => Err(VaultError::Request {
                 why: format!("the tag `{tag}` holds a comma or a line break"),
@@ -83,7 +91,9 @@ impl PointTags {
 
     /// Reads them back; none when the snapshot is not ours or of another scheme.
     pub(super) fn from_tags<'tag>(tags: impl Iterator<Item = &'tag str>) -> Option<Self> {
-        let pairs: BTreeMap<&str, &str> = tags.filter_map(|tag| tag.split_once('=')).collect();
+        let tags: BTreeSet<&str> = tags.collect();
+        let pairs: BTreeMap<&str, &str> =
+            tags.iter().filter_map(|tag| tag.split_once('=')).collect();
         let get = |name: &str| pairs.get(name).map(|value| (*value).to_owned());
         (pairs.get("seawall.v") == Some(&"1")).then_some(())?;
         Some(Self {
@@ -91,6 +101,7 @@ impl PointTags {
             plan_id: get("plan_id")?,
             slot: get("slot"),
             bundle: get("bundle"),
+            before_restore: tags.contains(BEFORE_RESTORE),
         })
     }
 }

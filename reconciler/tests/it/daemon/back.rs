@@ -122,6 +122,26 @@ fn the_point_before_a_restore_is_never_the_latest() {
     assert!(is_whole("out"));
     let shown = world.expect(0, &["catalog"]);
     let before = shown.lines().find(|line| line.contains("before restore"));
+    // Whoever reads the repository without Seawall tells it by its tag.
+    let restic = |more: &[&str]| {
+        let mut command = std::process::Command::new("restic");
+        command
+            .arg("--no-cache")
+            .arg("-r")
+            .arg(world.path("loc_a/dev/bp_files/k1"));
+        command.arg("--password-file").arg(world.path("k1.key"));
+        let said = command.args(more).output().unwrap();
+        assert!(
+            said.status.success(),
+            "{}",
+            String::from_utf8_lossy(&said.stderr)
+        );
+        serde_json::from_slice::<serde_json::Value>(&said.stdout).unwrap()
+    };
+    let number = |snapshots: serde_json::Value| snapshots.as_array().unwrap().len();
+    let all = number(restic(&["snapshots", "--json"]));
+    let marked = number(restic(&["snapshots", "--json", "--tag", "before_restore"]));
+    assert_eq!((all, marked), (3, 2));
     // It is there when it is named.
     let id = before.unwrap().split_whitespace().next().unwrap();
     let target = world.path("damaged");

@@ -126,6 +126,54 @@ fn a_collapsed_source_counts_once_a_person_says_so() {
     world.expect(0, &["receipts", "verify"]);
 }
 
+/// Whoever accepts a source that was put right says nothing good of the point that shows it damaged.
+#[test]
+fn only_points_that_show_what_is_accepted_are_accepted() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    let good = world.path("good");
+    std::fs::rename(world.path("live"), &good).unwrap();
+    std::fs::create_dir(world.path("live")).unwrap();
+    std::fs::write(world.path("live/left"), "nearly nothing\n").unwrap();
+    world.refused(1, &["backup", "bp_files"]);
+    // It is put right by hand, in another folder than before.
+    std::fs::remove_dir_all(world.path("live")).unwrap();
+    let put = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(&good)
+        .arg(world.path("live"))
+        .status();
+    assert!(put.unwrap().success());
+    world.refused(1, &["backup", "bp_files"]);
+    let catalog = world.json(0, &["catalog"]);
+    let in_doubt = |catalog: &serde_json::Value| {
+        let points = catalog.as_array().unwrap().iter();
+        let points = points.filter(|it| it["collapsed"].is_object());
+        points
+            .map(|it| it["backup_id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut doubted = in_doubt(&catalog);
+    doubted.sort();
+    assert_eq!(doubted.len(), 2, "{catalog}");
+    let said = world.expect(0, &["source", "accept", "ds_files", "--note", "put right"]);
+    assert!(said.contains("1 recovery point of it now counts"), "{said}");
+    assert!(
+        said.contains("still unconfirmed, because another state"),
+        "{said}"
+    );
+    assert_eq!(
+        in_doubt(&world.json(0, &["catalog"])),
+        doubted[..1],
+        "the damaged one stays in doubt"
+    );
+    assert_eq!(world.json(0, &["status"])["light"], "green");
+    world.export("ds_files", &world.path("out"));
+    same(&world.path("out"), &good);
+    let said = world.refused(2, &["source", "accept", "ds_files"]);
+    assert!(said.contains("nothing has to be accepted"), "{said}");
+}
+
 /// The disk is mounted again, or its content came back in place: nobody has to say anything.
 #[test]
 fn a_source_that_is_back_is_good_by_itself() {

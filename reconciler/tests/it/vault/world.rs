@@ -145,6 +145,7 @@ impl World {
                 plan_id: "bp_test".to_owned(),
                 slot: Some(slot.to_string()),
                 bundle: Some("b".repeat(64)),
+                before_restore: false,
             },
             commit,
             compression: 3,

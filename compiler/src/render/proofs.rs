@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets};
 use contract::duration::Seconds;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, fmt::temporal::Pieces};
@@ -24,7 +25,7 @@ pub(super) struct Table {
 }
 
 /// All proofs as tables.
-pub fn human(proven: &Value) -> String {
+pub fn human(proven: &Value, look: Look) -> String {
     let tables = tables(proven).into_iter();
     let told: Vec<String> = tables
         .enumerate()
@@ -35,7 +36,7 @@ pub fn human(proven: &Value) -> String {
             } else {
                 format!("{}\n", table.title)
             };
-            format!("{title}{}", columns(&table))
+            format!("{title}{}", columns(&table, look))
         })
         .collect();
     told.join("\n")
@@ -168,12 +169,12 @@ fn plans(proven: &Value) -> Table {
         title: "Plans",
         heads: vec![
             "PLAN",
-            "SMALLEST GAP",
+            "LEAST GAP",
             "LARGEST GAP",
             "POINTS KEPT",
             "REACHES BACK",
             "FLOOR",
-            "BROKEN CONDITIONS",
+            "NOT MET",
         ],
         rows: rows.collect(),
     }
@@ -377,33 +378,109 @@ fn groups(proven: &Value) -> Table {
     }
 }
 
-/// Aligns cells by their number of characters; no spaces at the end of a line.
-fn columns(table: &Table) -> String {
-    let heads: Vec<String> = table.heads.iter().map(|head| (*head).to_owned()).collect();
-    let rows: Vec<&Vec<String>> = std::iter::once(&heads).chain(&table.rows).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+/// Aligns cells; those that do not fit into the line go on below, broken between words: an id stays whole. No spaces at the end of a line.
+fn columns(table: &Table, look: Look) -> String {
+    let folded = (longest_words(&table.heads, &table.rows)
+        .iter()
+        .sum::<usize>()
+        > look.width)
+        .then(|| folded(table))
+        .flatten();
+    let (heads, rows) = match &folded {
+        Some((heads, rows)) => (heads, rows),
+        None => (&table.heads, &table.rows),
     };
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count()));
+    let mut drawn = comfy_table::Table::new();
+    drawn
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(look.width).unwrap_or(u16::MAX))
+        .set_header(heads)
+        .add_rows(rows);
+    let words = longest_words(heads, rows);
+    let is_too_wide = words.iter().sum::<usize>() > look.width;
+    let last = words.len().saturating_sub(1);
+    for (index, (column, word)) in drawn.column_iter_mut().zip(words).enumerate() {
+        column.set_padding((0, GAP));
+        // Where nothing else helps, words of the last column are broken.
+        if !(is_too_wide && index == last) {
+            let least = Width::Fixed(u16::try_from(word).unwrap_or(u16::MAX));
+            column.set_constraint(ColumnConstraint::LowerBoundary(least));
         }
-        out.push_str(line.trim_end());
-        out.push('\n');
     }
-    out
+    let lines = drawn.lines().map(|line| format!("{}\n", line.trim_end()));
+    lines.collect()
+}
+
+/// The space between columns.
+const GAP: u16 = 2;
+
+/// The room that each column needs so that no word is broken, with the space after it.
+fn longest_words(heads: &[impl AsRef<str>], rows: &[Vec<String>]) -> Vec<usize> {
+    let longest = |text: &str| {
+        let words = text.split(' ').map(|word| word.chars().count());
+        words.max().unwrap_or(0) + usize::from(GAP)
+    };
+    let widest = |(column, head): (usize, &_)| {
+        let head: &str = AsRef::as_ref(head);
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells
+            .map(|cell| longest(cell))
+            .max()
+            .unwrap_or(0)
+            .max(longest(head))
+    };
+    heads.iter().enumerate().map(widest).collect()
+}
+
+/// The same table with a line of its own for what stands once for several rows; none where nothing does.
+fn folded(table: &Table) -> Option<(Vec<&'static str>, Vec<Vec<String>>)> {
+    let is_once = |column: &usize| {
+        let mut cells = table.rows.iter().filter_map(|row| row.get(*column));
+        cells.any(String::is_empty)
+    };
+    let once = (0..table.heads.len()).take_while(is_once).count();
+    let below = table.heads.get(once)?;
+    if once == 0 {
+        return None;
+    }
+    let mut rows = Vec::new();
+    for row in &table.rows {
+        let (of_all, own) = row.split_at_checked(once)?;
+        if of_all.iter().any(|cell| !cell.is_empty()) {
+            let mut line = vec![of_all.join(", ")];
+            line.resize(own.len(), String::new());
+            rows.push(line);
+        }
+        let mut own = own.to_vec();
+        if let Some(first) = own.first_mut() {
+            first.insert_str(0, "  ");
+        }
+        rows.push(own);
+    }
+    let mut heads = vec![*below];
+    heads.extend(table.heads.get(once + 1..)?);
+    Some((heads, rows))
 }
 
 /// Datasets one by one, each number with its parts.
 pub fn details(datasets: &Map<String, Value>, look: Look) -> String {
     let told = datasets.iter().map(|(id, fact)| one(id, fact, look));
     let told: Vec<String> = told.collect();
-    told.join("\n")
+    let lines = told.join("\n");
+    let lines = lines.split('\n').map(|line| fitted(line, look.width));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A line that is too long goes on below, further to the right.
+fn fitted(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    let text = line.trim_start();
+    let indent = " ".repeat(line.len() - text.len());
+    let wrapped = wrap(text, width, &indent, &format!("{indent}  "));
+    wrapped.trim_end_matches('\n').to_owned()
 }
 
 fn one(id: &str, fact: &Value, look: Look) -> String {

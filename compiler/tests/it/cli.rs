@@ -274,6 +274,26 @@ fn a_waiver_lets_a_bundle_be_signed_and_stands_in_it() {
     assert!(mended.err.contains("SW0605"), "{}", mended.err);
 }
 
+/// Ids stay whole where there is room for them.
+#[rstest]
+fn proofs_fit_the_terminal(
+    #[values("80", "100", "140")] columns: &str,
+    #[values(&[], &["ds_acme_configuration", "ds_orchestrator"])] datasets: &[&str],
+) {
+    let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies");
+    let mut command = Command::cargo_bin("seawall").unwrap();
+    command.args(["prove", policies, "--env", "production"]).args(datasets);
+    let proven = Ran::of(&mut command, columns, &[]);
+    assert_eq!(proven.status, 0, "{}", proven.err);
+    let width: usize = columns.parse().unwrap();
+    let too_long: Vec<&str> = proven.out.lines().filter(|line| line.chars().count() > width).collect();
+    assert!(too_long.is_empty(), "{too_long:#?}");
+    let whole = ["ds_acme_configuration", "credential:vault-nordic-writer"];
+    for id in whole {
+        assert!(proven.out.contains(id), "`{id}` is broken:\n{}", proven.out);
+    }
+}
+
 /// What readers will refuse is said when it is signed, and not first by a daemon in production.
 #[test]
 fn a_bundle_that_readers_will_refuse_is_built_with_a_warning() {

@@ -17,6 +17,7 @@ stage() { # stage NAME COMMAND …
 stage setup scripts/setup all
 stage format cargo fmt --all --check
 stage lint cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+stage 'lint with traces' cargo clippy --quiet --locked --workspace --all-targets --features reconciler/opentelemetry -- -D warnings
 # Help texts name placeholders in angle brackets, and a file's header may name its private entry function.
 stage documentation env RUSTDOCFLAGS="-D warnings -A rustdoc::invalid-html-tags -A rustdoc::private-intra-doc-links" \
   cargo doc --quiet --locked --workspace --no-deps

@@ -177,9 +177,14 @@ pub struct Source {
     pub channels: Vec<(Code, String)>,
 }
 
+/// The version of the names in the JSON that commands print and the API answers: names are added to it, and none is altered.
+pub const JSON_VERSION: u32 = 1;
+
 /// How everything stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
+    /// The version of these names and of those of the other JSON.
+    pub schema_version: u32,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
@@ -193,8 +198,8 @@ pub struct Status {
     /// When the newest receipt was made: what the daemon did last.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_recorded_at: Option<Timestamp>,
-    /// The whole.
-    pub whole: Vec<Condition>,
+    /// What is true of no single plan.
+    pub overall: Vec<Condition>,
     /// By plan.
     pub plans: Vec<PlanStatus>,
     /// By dataset of these plans.
@@ -308,12 +313,13 @@ pub fn status(
         .max()
         .unwrap_or(Light::Yellow);
     Status {
+        schema_version: JSON_VERSION,
         at: now,
         serial: source.serial,
         expires_at: source.expires_at,
         daemon: None,
         last_recorded_at: source.last_recorded_at,
-        whole,
+        overall: whole,
         plans,
         datasets,
         light,
@@ -422,7 +428,7 @@ fn condition_of(
 pub fn stored(status: &Status) -> Vec<StoredCondition> {
     let mut all: Vec<StoredCondition> = Vec::new();
     for condition in status
-        .whole
+        .overall
         .iter()
         .chain(status.plans.iter().map(|plan| &plan.condition))
     {

@@ -282,11 +282,17 @@ fn proofs_fit_the_terminal(
 ) {
     let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies");
     let mut command = Command::cargo_bin("seawall").unwrap();
-    command.args(["prove", policies, "--env", "production"]).args(datasets);
+    command
+        .args(["prove", policies, "--env", "production"])
+        .args(datasets);
     let proven = Ran::of(&mut command, columns, &[]);
     assert_eq!(proven.status, 0, "{}", proven.err);
     let width: usize = columns.parse().unwrap();
-    let too_long: Vec<&str> = proven.out.lines().filter(|line| line.chars().count() > width).collect();
+    let too_long: Vec<&str> = proven
+        .out
+        .lines()
+        .filter(|line| line.chars().count() > width)
+        .collect();
     assert!(too_long.is_empty(), "{too_long:#?}");
     let whole = ["ds_acme_configuration", "credential:vault-nordic-writer"];
     for id in whole {

@@ -147,7 +147,7 @@ impl Seen {
 
     /// What is wrong whatever the thresholds are: with the daemon, its channels, and the plans of the policy's tiers.
     fn of_conditions(&mut self, scene: &Scene<'_>, policy: &AlertPolicy) {
-        for condition in &scene.status.whole {
+        for condition in &scene.status.overall {
             if let (Some(code), Some(severity)) = (condition.code, urgency(condition.condition))
                 && !OF_CHANNELS.contains(&code)
             {

@@ -251,7 +251,7 @@ pub fn status(status: &Status, format: Format) -> Shown {
         Light::Red => Colour::Red,
     };
     print(&process(status))?;
-    for condition in &status.whole {
+    for condition in &status.overall {
         let code = condition
             .code
             .map(|code| format!(" [{code}]"))
@@ -609,7 +609,7 @@ pub fn findings(findings: &[Finding], format: Format) -> Shown {
                 .code
                 .map(|code| code.to_string())
                 .unwrap_or_default(),
-            finding.told.clone(),
+            finding.message.clone(),
         ]);
     }
     print(&table.text())?;

@@ -59,7 +59,7 @@ pub struct Finding {
     /// Its code when it is not.
     pub code: Option<Code>,
     /// What was found.
-    pub told: String,
+    pub message: String,
     /// What to do when it is not well.
     pub help: String,
 }
@@ -70,7 +70,7 @@ fn well(subject: impl Into<String>, told: impl Into<String>) -> Finding {
         ok: true,
         level: Level::Ok,
         code: None,
-        told: told.into(),
+        message: told.into(),
         help: String::new(),
     }
 }
@@ -81,7 +81,7 @@ fn ill(subject: impl Into<String>, failure: Failure) -> Finding {
         ok: false,
         level: Level::Fail,
         code: Some(failure.code),
-        told: failure.message,
+        message: failure.message,
         help: failure.help,
     }
 }
@@ -265,7 +265,7 @@ fn status_findings(daemon: &Daemon, followed: Followed, findings: &mut Vec<Findi
         Err(failure) => return findings.push(ill("status", failure)),
     };
     let plans = status.plans.iter().map(|plan| &plan.condition);
-    for condition in status.whole.iter().chain(plans) {
+    for condition in status.overall.iter().chain(plans) {
         let Some(code) = condition.code else {
             continue;
         };

@@ -195,7 +195,7 @@ impl Families {
             lights.map(|(light, name)| ([name.to_owned()], u64::from(light == status.light))),
         )?;
         let plans = status.plans.iter().map(|plan| &plan.condition);
-        let conditions = status.whole.iter().chain(plans).map(|it| {
+        let conditions = status.overall.iter().chain(plans).map(|it| {
             let plan = it.plan_id.as_ref().map(ToString::to_string);
             let code = it.code.map(|code| code.to_string());
             let word = it.condition.as_str().to_owned();

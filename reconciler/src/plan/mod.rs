@@ -80,7 +80,7 @@ impl Planned {
 
 /// What a step does. Each is idempotent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "do")]
+#[serde(rename_all = "snake_case", tag = "action")]
 pub enum Step {
     /// Record slots that did not run. Precondition: none of them has a record or an open operation.
     RecordMissed(Missed),

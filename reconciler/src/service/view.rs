@@ -193,7 +193,7 @@ const NAMED: usize = 3;
 fn wrong(status: &Status) -> String {
     let plans = status.plans.iter().map(|plan| &plan.condition);
     let mut all: Vec<_> = status
-        .whole
+        .overall
         .iter()
         .chain(plans)
         .filter(|it| it.code.is_some())

@@ -291,7 +291,7 @@ impl Judge<'_> {
             return Ok(());
         };
         let plans = status.plans.iter().map(|plan| &plan.condition);
-        for condition in status.whole.iter().chain(plans) {
+        for condition in status.overall.iter().chain(plans) {
             if condition.condition != Word::Ready {
                 let subject = condition.plan_id.as_ref().map(ToString::to_string);
                 let what = format!(

@@ -121,7 +121,7 @@ impl Night {
     fn conditions(&self) -> Vec<Value> {
         let status = self.world.run(&["--format", "json", "status"]);
         let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
-        let whole = status["whole"].as_array().cloned().unwrap_or_default();
+        let whole = status["overall"].as_array().cloned().unwrap_or_default();
         let plans = status["plans"].as_array().cloned().unwrap_or_default();
         let problems = plans
             .iter()

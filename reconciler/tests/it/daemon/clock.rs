@@ -308,7 +308,7 @@ fn a_jump_ahead_is_asked_about() {
     assert_eq!(world.json(0, &["clock"])["judgement"], "ahead");
     let wrong = code::CLOCK_WRONG.to_string();
     let status = world.json(1, &["status"]);
-    assert_eq!(status["whole"][0]["code"], wrong, "{status}");
+    assert_eq!(status["overall"][0]["code"], wrong, "{status}");
     let slots = world.json(0, &["slots"]);
     world.json(1, &["once"]);
     world.expect(0, &["backup", "bp_files"]);
@@ -361,7 +361,7 @@ fn a_jump_back_is_asked_about() {
     write_receipt(&world, DecisionType::Suspension, None, days_from_now(30));
     let status = world.json(1, &["status"]);
     assert_eq!(
-        status["whole"][0]["code"],
+        status["overall"][0]["code"],
         code::CLOCK_WRONG.to_string(),
         "{status}"
     );

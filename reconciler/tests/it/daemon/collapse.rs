@@ -126,6 +126,32 @@ fn a_collapsed_source_counts_once_a_person_says_so() {
     world.expect(0, &["receipts", "verify"]);
 }
 
+/// What an operator's backup found out is shown until a later one succeeds; one that is cancelled shows nothing of the source.
+#[test]
+fn a_request_that_failed_is_a_condition() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    let away = world.path("away");
+    std::fs::rename(world.path("live"), &away).unwrap();
+    world.refused(1, &["backup", "bp_files"]);
+    let status = world.json(0, &["status"]);
+    assert_eq!(status["light"], "yellow", "{status}");
+    let condition = &status["plans"][0]["condition"];
+    assert_eq!(
+        condition["code"],
+        code::LAST_RUN_FAILED.to_string(),
+        "{status}"
+    );
+    let why = condition["why"].as_str().unwrap();
+    assert!(
+        why.contains("an operator requested") && why.contains("SW1501"),
+        "{why}"
+    );
+    std::fs::rename(&away, world.path("live")).unwrap();
+    world.expect(0, &["backup", "bp_files"]);
+    assert_eq!(world.json(0, &["status"])["light"], "green");
+}
+
 /// Whoever accepts a source that was put right says nothing good of the point that shows it damaged.
 #[test]
 fn only_points_that_show_what_is_accepted_are_accepted() {

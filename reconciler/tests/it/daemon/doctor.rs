@@ -18,7 +18,7 @@ fn what_expires_soon_is_a_warning_and_no_failure() {
     let bundle = about(&fresh, "bundle");
     assert_eq!(bundle[0]["level"], "ok", "{fresh}");
     assert!(
-        bundle[0]["told"]
+        bundle[0]["message"]
             .as_str()
             .unwrap()
             .starts_with("valid until 20"),
@@ -49,13 +49,13 @@ fn a_key_that_does_not_open_its_repository_is_a_failure() {
     let before = world.json(0, &["doctor"]);
     let repository = about(&before, "repository of bp_files");
     assert_eq!(
-        repository[0]["told"], "the first backup makes it",
+        repository[0]["message"], "the first backup makes it",
         "{before}"
     );
     world.expect(0, &["once"]);
     let good = world.json(0, &["doctor"]);
     let repository = about(&good, "repository of bp_files");
-    assert_eq!(repository[0]["told"], "key `k1` opens it", "{good}");
+    assert_eq!(repository[0]["message"], "key `k1` opens it", "{good}");
     std::fs::write(world.path("k1.key"), "another key of one line\n").unwrap();
     let bad = world.json(1, &["doctor"]);
     let repository = about(&bad, "repository of bp_files");
@@ -81,7 +81,7 @@ fn a_spool_that_is_too_small_is_a_warning() {
     let spool = about(&found, "spool");
     assert_eq!(spool[0]["level"], "warn", "{found}");
     assert!(
-        spool[0]["told"]
+        spool[0]["message"]
             .as_str()
             .unwrap()
             .contains("`ds_files` may need 8.0 TiB"),

@@ -323,7 +323,7 @@ fn every_channel_hears_of_an_alert_once_and_of_its_end_whatever_fails_meanwhile(
         it.portal.count("SW1219") == 1 && it.mail.count("SW1219") == 1
     });
     let status = it.world.json(0, &["status"]);
-    let codes: Vec<&str> = status["whole"]
+    let codes: Vec<&str> = status["overall"]
         .as_array()
         .unwrap()
         .iter()

@@ -173,7 +173,7 @@ fn what_policy_says_and_the_daemon_does_not_do_is_shown() {
     // Everything else goes on, and it is not green.
     world.json(0, &["once"]);
     let status = world.json(0, &["status"]);
-    assert_eq!(status["whole"][0]["code"], "SW1021", "{status}");
+    assert_eq!(status["overall"][0]["code"], "SW1021", "{status}");
     assert_eq!(status["plans"][0]["condition"]["condition"], "Ready");
     assert_eq!(status["light"], "yellow", "{status}");
 }
@@ -292,6 +292,6 @@ fn a_stale_bundle_still_protects_and_says_so() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     let round = world.json(1, &["once"]);
-    assert_eq!(round["status"]["whole"][0]["code"], "SW1002", "{round}");
+    assert_eq!(round["status"]["overall"][0]["code"], "SW1002", "{round}");
     world.expect(0, &["backup", "bp_files"]);
 }

@@ -126,14 +126,14 @@ fn what_nobody_backs_up_is_red() {
         let said = judged(&active, &seen, now);
         let plans = said.plans.iter().map(|plan| &plan.condition);
         let codes: Vec<_> = said
-            .whole
+            .overall
             .iter()
             .chain(plans)
             .filter_map(|it| it.code)
             .collect();
         assert!(codes.contains(&code), "{said:?}");
         assert_eq!(said.light, Light::Red, "{said:?}");
-        assert!(said.whole[0].why != "every plan is ready", "{said:?}");
+        assert!(said.overall[0].why != "every plan is ready", "{said:?}");
     };
     red(&|it| it.model.plans.clear(), code::NO_PLAN);
     red(&|it| it.model.plans.clear(), code::DATASET_UNCOVERED);
@@ -173,7 +173,7 @@ fn what_nobody_backs_up_is_red() {
     misnamed.model.plans.get_mut(&id()).unwrap().plan_id = "bp_other".parse().unwrap();
     let said = judged(&misnamed, &seen, at("2026-11-20T00:10:00Z"));
     assert_eq!(said.light, Light::Red, "{said:?}");
-    assert_eq!(said.whole[0].code, Some(code::PLAN_OBJECTION), "{said:?}");
+    assert_eq!(said.overall[0].code, Some(code::PLAN_OBJECTION), "{said:?}");
 }
 
 #[test]
@@ -259,8 +259,8 @@ fn a_policy_without_a_plan_is_red_everywhere() {
     let round = world.json(1, &["once"]);
     assert_eq!(round["status"]["light"], "red", "{round}");
     let status = world.json(1, &["status"]);
-    assert_eq!(status["whole"][0]["code"], "SW1026", "{status}");
-    assert_eq!(status["whole"][1]["code"], "SW1027", "{status}");
+    assert_eq!(status["overall"][0]["code"], "SW1026", "{status}");
+    assert_eq!(status["overall"][1]["code"], "SW1027", "{status}");
 }
 
 /// What policy promises and this machine cannot keep is a failure before the disaster, not in it.

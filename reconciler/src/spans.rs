@@ -5,7 +5,7 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::domain::Operation;
 
-/// The target of spans that are for traces alone: lines of the log do not show them.
+/// The target of spans that are for traces alone: lines of the log show them only where `SEAWALLD_LOG` asks for it.
 pub const TARGET: &str = "seawalld::traces";
 
 /// A layer of the log's registry.
@@ -53,29 +53,34 @@ pub fn layer(variable: impl Fn(&str) -> Option<String>) -> Result<Option<(Spans,
 /// The same in a build without them.
 #[cfg(not(feature = "opentelemetry"))]
 pub fn layer(variable: impl Fn(&str) -> Option<String>) -> Result<Option<(Spans, Sender)>, String> {
-    let name = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    variable(name).map_or(Ok(None), |_| {
-        Err(format!(
+    let names = [
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    ];
+    let is_set = |name: &&str| variable(name).is_some_and(|endpoint| !endpoint.is_empty());
+    match names.into_iter().find(is_set) {
+        None => Ok(None),
+        Some(name) => Err(format!(
             "`{name}` is set, and this program was built without the feature `opentelemetry`"
-        ))
-    })
+        )),
+    }
 }
 
-/// Says of the present span what its operation is, and how it ended.
+/// Says of the present span what its operation is when that begins, and how it ended when it ends.
 #[cfg(feature = "opentelemetry")]
 pub fn describe(operation: &Operation) {
     use crate::domain::State;
     use traces::OpenTelemetrySpanExt as _;
 
     let span = tracing::Span::current();
-    span.set_attribute("seawall.operation.id", operation.operation_id.clone());
+    if let State::Ended(outcome) = operation.state {
+        span.set_attribute("seawall.operation.outcome", outcome.as_str());
+        return;
+    }
     span.set_attribute("seawall.operation.kind", operation.kind.as_str());
     span.set_attribute("seawall.plan", operation.plan_id.to_string());
     if let Some(backup_id) = &operation.backup_id {
         span.set_attribute("seawall.backup", backup_id.to_string());
-    }
-    if let State::Ended(outcome) = operation.state {
-        span.set_attribute("seawall.operation.outcome", outcome.as_str());
     }
 }
 

@@ -653,9 +653,11 @@ impl Judging<'_> {
             let why = "the newest recovery point is damaged".to_owned();
             all.push(Judgement::new(Word::Stalled, code::POINT_SUSPECT, why));
         }
-        for (dataset, why) in seen.in_doubt(self.now) {
+        for (dataset, run) in seen.in_doubt(self.now) {
+            let found = run.collapsed.get(dataset).map_or("", String::as_str);
             let why = format!(
-                "the source of `{dataset}` must be confirmed: {why}; `seawalld source accept {dataset}` accepts it"
+                "the source of `{dataset}` must be confirmed: {found}; `seawalld source accept {dataset}` accepts what `{}` shows",
+                run.backup_id
             );
             let collapsed = Judgement::new(Word::Stalled, code::SOURCE_COLLAPSED, why);
             all.push(collapsed.of(dataset));
@@ -676,7 +678,7 @@ impl Judging<'_> {
             && !seen.is_made_good()
         {
             add(Word::Waiting, code::LAST_RUN_FAILED, failed(seen));
-        } else if let Some(run) = seen.failed_request() {
+        } else if let Some(run) = seen.failed_request(self.now) {
             let error = run.error.as_deref().unwrap_or("no recovery point");
             let why = format!(
                 "the backup that an operator requested at {} failed: {error}",

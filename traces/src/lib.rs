@@ -22,9 +22,6 @@ use tracing_opentelemetry::OpenTelemetryLayer;
 pub use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The target of spans that are for traces alone; lines of a log do not show them.
-pub const TARGET: &str = "seawalld::traces";
-
 /// Where spans are sent; the first that is set counts.
 pub const ENDPOINTS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",

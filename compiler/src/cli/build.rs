@@ -271,35 +271,43 @@ fn foretell(
     before: Option<Found>,
     at: Timestamp,
 ) -> Result<(), Failure> {
-    let refused = match (opened(out, environment)?, before) {
+    let (new, last, old) = match (opened(out, environment)?, before) {
         // Whom it was written over refused is compared with nothing.
         (Found::Nothing, _) | (Found::Open(_), None | Some(Found::Refused(_))) => return Ok(()),
-        (Found::Refused(refusal), _) => Some(refusal),
-        (Found::Open(new), Some(Found::Nothing)) => {
-            // Not asked of a first bundle.
-            let weakening = |_: &Verified<Bundle>| Weakening::Nothing;
-            seal::accept(*new, None, weakening, at).err()
+        (Found::Refused(refusal), _) => {
+            warn(&refusal);
+            return Ok(());
         }
+        (Found::Open(new), Some(Found::Nothing)) => (new, None, None),
         (Found::Open(new), Some(Found::Open(old))) => {
-            let weakening = |new: &Verified<Bundle>| {
-                Weakening::between(&old.get().model, &new.get().model, &Zones::bundled())
-            };
             let last = LastAccepted {
                 serial: old.statement().serial,
                 payload: *old.identity(),
                 root_version: old.root().version,
             };
-            seal::accept(*new, Some(&last), weakening, at).err()
+            (new, Some(last), Some(old))
         }
     };
-    if let Some(refusal) = refused {
-        failure::tell(vec![
-            Diagnostic::warning(
-                refusal.code(),
-                format!("readers will refuse this bundle as it stands: {refusal}"),
-            )
-            .help(refusal.help()),
-        ]);
+    let note = published::lacks_owners(&new);
+    // Not asked of a first bundle.
+    let weakening = |new: &Verified<Bundle>| match &old {
+        Some(old) => Weakening::between(&old.get().model, &new.get().model, &Zones::bundled()),
+        None => Weakening::Nothing,
+    };
+    match seal::accept(*new, last.as_ref(), weakening, at) {
+        Err(refusal) => warn(&refusal),
+        // It weakens nothing in the bundle before; readers may have an older one, where they refused that.
+        Ok(_) => print(Stream::Err, &note.unwrap_or_default()),
     }
     Ok(())
+}
+
+fn warn(refusal: &Refusal) {
+    failure::tell(vec![
+        Diagnostic::warning(
+            refusal.code(),
+            format!("readers will refuse this bundle as it stands: {refusal}"),
+        )
+        .help(refusal.help()),
+    ]);
 }

@@ -7,7 +7,7 @@ use contract::digest::Digest;
 use contract::id::EnvironmentId;
 use contract::seal::{
     self, BUNDLE_FILE, Bundle, ENVELOPE_FILE, Expect, Inspected, PROVENANCE_FILE, Pin, Refusal,
-    Sealed, Verified,
+    Role, Sealed, Verified,
 };
 
 use super::failure::Failure;
@@ -60,6 +60,19 @@ impl Published {
             wanted: environment.clone(),
         })
     }
+}
+
+/// What to tell of a bundle that too few owners signed to weaken anything. Whether its readers take it depends on the bundle that they have.
+pub fn lacks_owners(verified: &Verified<Bundle>) -> Option<String> {
+    let environments = &verified.root().roles.environments;
+    let roles = environments.get(&verified.statement().environment)?;
+    let needed = roles.owner.weakening_threshold;
+    let signed = verified.signed_by(Role::Owner).len() as u64;
+    (signed < needed).then(|| {
+        format!(
+            "note: {signed} of {needed} owners signed: readers refuse it as their first bundle, and where it weakens what they have\n"
+        )
+    })
 }
 
 /// Reads a published folder; a missing file is an error of the environment, not of trust.

@@ -7,9 +7,7 @@ use clap::Args;
 use contract::code;
 use contract::digest::Digest;
 use contract::id::EnvironmentId;
-use contract::seal::{
-    self, BUNDLE_FILE, Bundle, BundlePredicate, PROVENANCE_FILE, Refusal, Role, Verified,
-};
+use contract::seal::{self, BUNDLE_FILE, BundlePredicate, PROVENANCE_FILE, Refusal, Role};
 use jiff::Timestamp;
 
 use super::failure::{self, Failure};
@@ -74,24 +72,10 @@ fn trusted(
         Stream::Err,
         &format!("ok: signatures, digests, form and dates; signed by {signed}\n"),
     );
-    tell_owners(&verified);
-    Ok((verified.statement().clone(), *verified.identity()))
-}
-
-/// Whether readers take it depends on the bundle that they have, which is not here.
-fn tell_owners(verified: &Verified<Bundle>) {
-    let environments = &verified.root().roles.environments;
-    let Some(roles) = environments.get(&verified.statement().environment) else {
-        return;
-    };
-    let needed = roles.owner.weakening_threshold;
-    let signed = verified.signed_by(Role::Owner).len() as u64;
-    if signed < needed {
-        let text = format!(
-            "note: {signed} of {needed} owners signed: readers refuse it as their first bundle, and where it weakens what they have\n"
-        );
-        print(Stream::Err, &text);
+    if let Some(note) = published::lacks_owners(&verified) {
+        print(Stream::Err, &note);
     }
+    Ok((verified.statement().clone(), *verified.identity()))
 }
 
 /// What can be checked without trust. Dates are then no more than somebody's word, and only a warning.

@@ -479,8 +479,7 @@ fn fitted(line: &str, width: usize) -> String {
     }
     let text = line.trim_start();
     let indent = " ".repeat(line.len() - text.len());
-    let wrapped = wrap(text, width, &indent, &format!("{indent}  "));
-    wrapped.trim_end_matches('\n').to_owned()
+    wrap(text, width, &indent, &format!("{indent}  "))
 }
 
 fn one(id: &str, fact: &Value, look: Look) -> String {

@@ -496,7 +496,7 @@ pub fn accepted(dataset: &DatasetId, accepted: &Accepted, format: Format) -> Sho
     if !in_doubt.is_empty() {
         let _ = write!(
             text,
-            "\nstill unconfirmed, because another state of the source is shown: {}\n{}",
+            "\nstill unconfirmed, because older: {}\n{}",
             number(in_doubt),
             points(in_doubt).text()
         );

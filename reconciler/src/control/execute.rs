@@ -344,6 +344,8 @@ impl Taking<'_> {
             deadline: planned.deadline,
             stall_limit: planned.stall_limit,
         };
+        let span = tracing::info_span!("operation", id = %check.operation_id);
+        let _entered = span.enter();
         let _at_work = daemon.works_on(&check.operation_id)?;
         let checked = care::check(daemon, followed, &check, &verify, portion)?;
         let summary = format!("{summary}, {}", checked.summary);

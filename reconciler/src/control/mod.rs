@@ -402,6 +402,7 @@ impl Daemon {
         let changes = [begun.changes, ended.changes].concat();
         let drafts = [begun.drafts, ended.drafts].concat();
         self.commit(&changes, drafts, now)?;
+        spans::describe(&begun.operation);
         *operation = ended.operation;
         spans::describe(operation);
         Ok(())

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::code;
 use contract::duration::Seconds;
-use contract::id::DatasetId;
+use contract::id::{BackupId, DatasetId, PlanId};
 use contract::receipt::{DecisionType, Outcome as Result_, Phase, SOURCE_IN_DOUBT as IN_DOUBT};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -112,37 +112,39 @@ pub fn restored<'a>(
 /// What became of the points of a source that were in doubt when a person accepted it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Accepted {
-    /// They show the source as it is accepted, and count from now on.
+    /// They count from now on.
     pub accepted: Vec<Run>,
-    /// They show another state of it, and stay in doubt.
+    /// They are older, and stay in doubt.
     pub in_doubt: Vec<Run>,
 }
 
-/// Records that a person says a source is what it should be: its newest point counts from now on, and older ones that show the same
-/// state. Any other point that is in doubt shows what the person did not look at, such as a log before it was put right.
+/// Records that a person says a source is what it should be: the newest point of it in each plan counts from now on. Older ones may show
+/// what the person did not look at, such as a log before it was put right, and so does every point from before a restore.
 pub fn accept(daemon: &Daemon, dataset: &DatasetId, note: &str) -> Result<Accepted, Failure> {
     let now = daemon.fresh_now()?;
-    let followed = policy::active(daemon, now, None)?;
-    let mut points = daemon.store.points(None)?;
-    points.retain(|run| run.is_point() && run.dataset_ids.contains(dataset));
-    let newest = points.iter().max_by_key(|run| run.rank(now)).cloned();
-    points.retain(|run| run.collapsed.contains_key(dataset));
-    let Some(newest) = newest.filter(|run| run.collapsed.contains_key(dataset)) else {
-        return Err(nothing_to_accept(dataset, points.last()));
+    policy::active(daemon, now, None)?;
+    let restored = restored(daemon, [dataset])?.get(dataset).copied();
+    let is_current = |run: &Run| {
+        let is_since = restored.is_none_or(|at| at < run.started_at);
+        is_since && !run.before_restore && run.is_point() && run.dataset_ids.contains(dataset)
     };
-    let sizing = followed.active.model.datasets.get(dataset);
-    let sizing = sizing.map(|dataset| &dataset.sizing);
-    let shows_the_same = |run: &Run| {
-        let profiles = newest.profiles.get(dataset).zip(run.profiles.get(dataset));
-        profiles.zip(sizing).is_some_and(|((new, old), sizing)| {
-            // What has no size cannot be held against another.
-            let is_measured = new.bytes.is_some() && old.bytes.is_some();
-            is_measured && collapse::judge(new, old, sizing, Seconds::new(0)).is_none()
-        })
-    };
-    let (mut accepted, in_doubt): (Vec<Run>, Vec<Run>) = points
+    let points = daemon.store.points(None)?;
+    let mut newest: BTreeMap<&PlanId, &Run> = BTreeMap::new();
+    for run in points.iter().filter(|run| is_current(run)) {
+        let known = newest.entry(&run.plan_id).or_insert(run);
+        if run.rank(now) > known.rank(now) {
+            *known = run;
+        }
+    }
+    let newest: BTreeSet<BackupId> = newest.values().map(|run| run.backup_id.clone()).collect();
+    let in_doubt = points
         .into_iter()
-        .partition(|run| run.backup_id == newest.backup_id || shows_the_same(run));
+        .filter(|run| run.collapsed.contains_key(dataset));
+    let (mut accepted, in_doubt): (Vec<Run>, Vec<Run>) =
+        in_doubt.partition(|run| newest.contains(&run.backup_id));
+    if accepted.is_empty() {
+        return Err(nothing_to_accept(dataset, in_doubt.last()));
+    }
     let actor = daemon.person();
     let mut changes = vec![Change::Acknowledged(Acknowledgement {
         subject: dataset.to_string(),
@@ -182,7 +184,7 @@ fn nothing_to_accept(dataset: &DatasetId, in_doubt: Option<&Run>) -> Failure {
         ),
         Some(run) => (
             format!(
-                "the newest recovery point of `{dataset}` needs no confirmation; that of `{}` is older",
+                "the newest recovery point of `{dataset}` needs no confirmation; `{}`, which is unconfirmed, is older or was replaced by a restore",
                 run.backup_id
             ),
             "nothing has to be accepted; `restore --point backup-id ID` restores the unconfirmed one",

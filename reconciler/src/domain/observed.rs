@@ -174,12 +174,15 @@ impl PlanObserved {
     }
 
     /// The backup that an operator asked for, where it is the newest run and failed. One that an operator ended says nothing.
-    pub fn failed_request(&self) -> Option<&Run> {
-        let newest = self.runs.iter().max_by_key(|run| run.started_at)?;
-        let cancelled = code::OPERATION_CANCELLED.to_string();
-        let is_cancelled = newest.error.as_ref() == Some(&cancelled);
-        let is_of_operator = newest.slot.is_none() && !newest.before_restore;
-        (is_of_operator && !newest.is_point() && !is_cancelled).then_some(newest)
+    pub fn failed_request(&self, now: Timestamp) -> Option<&Run> {
+        let runs = self.runs.iter().filter(|run| !run.before_restore);
+        let newest = runs.max_by_key(|run| run.rank(now))?;
+        let cancelled = format!("[{}]", code::OPERATION_CANCELLED);
+        let is_cancelled = newest
+            .error
+            .as_deref()
+            .is_some_and(|why| why.starts_with(&cancelled));
+        (newest.slot.is_none() && !newest.is_point() && !is_cancelled).then_some(newest)
     }
 
     /// Locations that hold damaged objects which no other location has sound, and how many: one that lags by them is repaired.
@@ -205,8 +208,8 @@ impl PlanObserved {
         self.points().max_by_key(|run| run.rank(now))
     }
 
-    /// Datasets whose newest point shows a source in doubt, and why. A restore in place after it settled the matter.
-    pub fn in_doubt(&self, now: Timestamp) -> BTreeMap<&DatasetId, &str> {
+    /// Datasets whose newest point shows a source in doubt, and that point. A restore in place after it settled the matter.
+    pub fn in_doubt(&self, now: Timestamp) -> BTreeMap<&DatasetId, &Run> {
         let mut newest: BTreeMap<&DatasetId, &Run> = BTreeMap::new();
         for run in self.points() {
             for id in &run.dataset_ids {
@@ -219,7 +222,7 @@ impl PlanObserved {
         newest
             .into_iter()
             .filter(|(id, run)| self.restored.get(*id).is_none_or(|at| *at < run.started_at))
-            .filter_map(|(id, run)| Some((id, run.collapsed.get(id)?.as_str())))
+            .filter(|(id, run)| run.collapsed.contains_key(*id))
             .collect()
     }
 

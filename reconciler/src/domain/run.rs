@@ -130,7 +130,7 @@ pub struct Run {
     /// Checksums of the files that connectors made, for the restore.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub manifests: BTreeMap<DatasetId, Manifest>,
-    /// The code of its failure.
+    /// Its failure, with the code before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What each source was.

@@ -199,7 +199,8 @@ pub fn in_doubt(run: &Run) -> Option<Failure> {
         code::SOURCE_COLLAPSED,
         format!("the source of `{dataset}` must be confirmed: {why}"),
         format!(
-            "mount or repair it; if it is as it should be, `seawalld source accept {dataset}`, and for an append-only file that was rewritten raise `append_only_epoch` in the binding"
+            "if it has to be mounted or repaired, do that and run `seawalld backup {}`; only if it was as it should be, `seawalld source accept {dataset}` accepts this recovery point, and for an append-only file that was rewritten raise `append_only_epoch` in the binding",
+            run.plan_id
         ),
     ))
 }

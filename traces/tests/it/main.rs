@@ -95,7 +95,7 @@ fn a_program_that_sends_spans() {
     tracing::subscriber::with_default(subscriber, || {
         for line in std::io::stdin().lines() {
             let operation = tracing::info_span!("operation", id = line.unwrap()).entered();
-            tracing::debug_span!(target: traces::TARGET, "worker", order = "backup")
+            tracing::debug_span!("worker", order = "backup")
                 .in_scope(|| tracing::error!("it failed"));
             drop(operation);
         }

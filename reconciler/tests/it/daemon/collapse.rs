@@ -120,13 +120,61 @@ fn a_collapsed_source_counts_once_a_person_says_so() {
         .iter()
         .filter(|it| it["decision_type"] == "adoption" && it["details"]["note"].is_string())
         .collect();
-    assert_eq!(accepted.len(), 2, "one for each point: {receipts}");
+    assert_eq!(accepted.len(), 1, "for the newest point: {receipts}");
     assert_eq!(accepted[0]["details"]["note"], "moved to a new disk");
     world.refused(2, &["source", "accept", "ds_files"]);
     world.expect(0, &["receipts", "verify"]);
 }
 
-/// What an operator's backup found out is shown until a later one succeeds; one that is cancelled shows nothing of the source.
+/// What a restore replaced is never accepted, out of habit or otherwise.
+#[test]
+fn after_a_restore_there_is_nothing_to_accept() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    let good = world.path("good");
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(world.path("live"))
+        .arg(&good)
+        .status();
+    assert!(copied.unwrap().success());
+    std::fs::remove_dir_all(world.path("live/deep")).unwrap();
+    let said = world.refused(1, &["backup", "bp_files"]);
+    assert!(said.contains("run `seawalld backup bp_files`"), "{said}");
+    world.restore_in_place("ds_files");
+    let said = world.refused(2, &["source", "accept", "ds_files"]);
+    assert!(said.contains("nothing has to be accepted"), "{said}");
+    world.export("ds_files", &world.path("out"));
+    same(&world.path("out"), &good);
+}
+
+/// The same without the program: who cancels says nothing of the source, and no point before a restore hides what failed.
+#[test]
+fn a_request_that_was_cancelled_is_no_failure() {
+    let now = at("2026-11-20T00:10:00Z");
+    let (_, mut observed, _) = with_points(|_, _| {});
+    let plan = mine(&mut observed);
+    let mut run = plan.runs.last().unwrap().clone();
+    run.slot = None;
+    run.snapshot_id = None;
+    run.consistent_at = None;
+    run.status = reconciler::domain::RunStatus::Failure;
+    run.started_at = at("2026-11-20T00:05:00Z");
+    run.error = Some("[SW1505] it is damaged".to_owned());
+    plan.runs.push(run.clone());
+    assert!(plan.failed_request(now).is_some());
+    let mut before = plan.runs[0].clone();
+    before.before_restore = true;
+    before.started_at = at("2026-11-20T00:06:00Z");
+    plan.runs.push(before);
+    assert!(plan.failed_request(now).is_some());
+    run.error = Some("[SW1117] a person cancelled it".to_owned());
+    run.started_at = at("2026-11-20T00:07:00Z");
+    plan.runs.push(run);
+    assert!(plan.failed_request(now).is_none());
+}
+
+/// What an operator's backup found out is shown until a later one succeeds.
 #[test]
 fn a_request_that_failed_is_a_condition() {
     let world = World::new();
@@ -184,10 +232,7 @@ fn only_points_that_show_what_is_accepted_are_accepted() {
     assert_eq!(doubted.len(), 2, "{catalog}");
     let said = world.expect(0, &["source", "accept", "ds_files", "--note", "put right"]);
     assert!(said.contains("1 recovery point of it now counts"), "{said}");
-    assert!(
-        said.contains("still unconfirmed, because another state"),
-        "{said}"
-    );
+    assert!(said.contains("still unconfirmed, because older"), "{said}");
     assert_eq!(
         in_doubt(&world.json(0, &["catalog"])),
         doubted[..1],

@@ -89,6 +89,16 @@ mod sent {
             Some("success")
         );
         assert!(attribute(backup, "seawall.plan").is_some());
+        // Its check is an operation of its own, below it.
+        let keys = backup["attributes"].as_array().unwrap().iter();
+        let mut keys: Vec<&str> = keys.map(|it| it["key"].as_str().unwrap()).collect();
+        let all = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), all, "{backup:#}");
+        let is_check = |it: &&Value| attribute(it, "seawall.operation.kind") == Some("verify");
+        let check = spans.iter().find(is_check).unwrap();
+        assert_eq!(check["parentSpanId"], backup["spanId"]);
         // Its log goes with it, and the workers that it waited for are below it.
         let events = backup["events"].as_array().unwrap();
         let named = |it: &Value| attribute(it, "event").map(str::to_owned);

@@ -472,14 +472,21 @@ pub fn details(datasets: &Map<String, Value>, look: Look) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A line that is too long goes on below, further to the right.
+/// A line that is too long goes on below, further to the right; one of two columns below its second.
 fn fitted(line: &str, width: usize) -> String {
     if line.chars().count() <= width {
         return line.to_owned();
     }
     let text = line.trim_start();
     let indent = " ".repeat(line.len() - text.len());
-    wrap(text, width, &indent, &format!("{indent}  "))
+    match text.split_once("  ") {
+        Some((_, rest)) => {
+            let rest = rest.trim_start();
+            let first = line.strip_suffix(rest).unwrap_or_default();
+            wrap(rest, width, first, &" ".repeat(first.chars().count()))
+        }
+        None => wrap(text, width, &indent, &format!("{indent}  ")),
+    }
 }
 
 fn one(id: &str, fact: &Value, look: Look) -> String {

@@ -8,6 +8,11 @@ use crate::domain::Operation;
 /// The target of spans that are for traces alone: lines of the log show them only where `SEAWALLD_LOG` asks for it.
 pub const TARGET: &str = "seawalld::traces";
 
+/// The span of an operation, in the log and in traces, until it is dropped.
+pub fn operation(id: &str) -> tracing::span::EnteredSpan {
+    tracing::info_span!("operation", id = %id).entered()
+}
+
 /// A layer of the log's registry.
 pub type Spans = Box<dyn Layer<Registry> + Send + Sync>;
 

@@ -23,6 +23,7 @@ use crate::operation::backup::{self, Snapshot};
 use crate::operation::lost::Probe;
 use crate::operation::{self, Details, Subject};
 use crate::plan::{Backup, Missed, Planned, Step, Verify};
+use crate::spans;
 use crate::words::{bytes, count};
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, BackupOrder, BackupReport, Limit, Order};
@@ -55,8 +56,7 @@ pub struct Done {
 
 /// Carries out one step. An error means that it could not be recorded, and ends the round.
 pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Result<Done, Failure> {
-    let span = tracing::info_span!("operation", id = %planned.operation_id);
-    let _entered = span.enter();
+    let _span = spans::operation(&planned.operation_id);
     tracing::info!(event = "operation_started", kind = planned.step.kind(), plan = %planned.step.plan_id(), "{}", planned.reason);
     let _at_work = daemon.works_on(&planned.operation_id)?;
     let done = match &planned.step {
@@ -344,8 +344,7 @@ impl Taking<'_> {
             deadline: planned.deadline,
             stall_limit: planned.stall_limit,
         };
-        let span = tracing::info_span!("operation", id = %check.operation_id);
-        let _entered = span.enter();
+        let _span = spans::operation(&check.operation_id);
         let _at_work = daemon.works_on(&check.operation_id)?;
         let checked = care::check(daemon, followed, &check, &verify, portion)?;
         let summary = format!("{summary}, {}", checked.summary);

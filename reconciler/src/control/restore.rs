@@ -28,6 +28,7 @@ use crate::failure::Failure;
 use crate::operation::{Details, Ending, result};
 use crate::plan::stamp;
 use crate::progress::Stage;
+use crate::spans;
 use crate::words::{bytes, count};
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, ApplyOrder, Limit, Order};
@@ -266,8 +267,7 @@ fn carry_out(
     if let Some(before) = before {
         details.insert(POINT_BEFORE.to_owned(), before.to_string());
     }
-    let span = tracing::info_span!("operation", id = %operation.operation_id);
-    let _entered = span.enter();
+    let _span = spans::operation(&operation.operation_id);
     let _at_work = daemon.works_on(&operation.operation_id)?;
     daemon.begin(&mut operation, &subject, details.clone())?;
     let jobs = policy.map_or(1, |policy| policy.parallel_jobs);

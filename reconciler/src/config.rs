@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use crate::world::access::SOCKET;
+use crate::world::bucket::BucketBinding;
 use crate::world::channel::ChannelBinding;
 use crate::world::connector::Binding;
 
@@ -73,7 +74,7 @@ pub struct Config {
     pub state: PathBuf,
     /// Where recovery points go, by the location's id.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<schema::Id, LocationBinding>")]
+    #[schemars(with = "BTreeMap<schema::Id, WrittenLocation>")]
     pub locations: BTreeMap<LocationId, LocationBinding>,
     /// Where keys come from, by kid.
     #[serde(default)]
@@ -178,23 +179,88 @@ pub struct Trust {
     pub root_sha256: Digest,
 }
 
-/// Where one location is.
+/// Where one location is, and how it is used.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "WrittenLocation")]
+pub struct LocationBinding {
+    /// Where it is.
+    pub site: Site,
+    /// How long it may be silent.
+    pub patience: Option<Seconds>,
+    /// How many workers may use it at the same time.
+    pub workers: Option<NonZeroU32>,
+    /// Bytes that may be written to it in a second.
+    pub bandwidth_bytes_per_second: Option<NonZeroU64>,
+}
+
+/// Where a location is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Site {
+    /// A folder on a local or mounted file system.
+    Folder(PathBuf),
+    /// A bucket.
+    Bucket(Box<BucketBinding>),
+}
+
+/// Where one location is, with either `path` or `s3`, and how it is used.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LocationBinding {
+#[schemars(rename = "LocationBinding", extend("oneOf" = [{ "required": ["path"] }, { "required": ["s3"] }]))]
+struct WrittenLocation {
     /// An existing folder; it is never created here, because a missing one is what an unmounted disk looks like.
-    pub path: PathBuf,
+    #[serde(default)]
+    path: Option<PathBuf>,
+    /// A bucket of S3, or of a server that speaks its protocol.
+    #[serde(default)]
+    s3: Option<Box<BucketBinding>>,
     /// How long a call at it may move nothing before it is left out of a run; 20 s when absent.
     #[serde(default, deserialize_with = "optional_duration")]
     #[schemars(with = "Option<schema::Duration>")]
-    pub patience: Option<Seconds>,
+    patience: Option<Seconds>,
     /// How many of `workers` may back up or copy to it, or check it, at the same time; all of them when absent. What persons ask for is
     /// not bounded.
     #[serde(default)]
-    pub workers: Option<NonZeroU32>,
+    workers: Option<NonZeroU32>,
     /// Bytes that one backup or copy may write to it in a second; as many as it takes when absent. Restores are never slowed down.
     #[serde(default)]
-    pub bandwidth_bytes_per_second: Option<NonZeroU64>,
+    bandwidth_bytes_per_second: Option<NonZeroU64>,
+}
+
+impl TryFrom<WrittenLocation> for LocationBinding {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenLocation) -> Result<Self, Self::Error> {
+        let site = match (written.path, written.s3) {
+            (Some(path), None) => Site::Folder(path),
+            (None, Some(bucket)) => Site::Bucket(bucket),
+            (Some(_), Some(_)) => return Err("a location has either path or s3, not both"),
+            (None, None) => return Err("a location lacks its path or s3"),
+        };
+        Ok(Self {
+            site,
+            patience: written.patience,
+            workers: written.workers,
+            bandwidth_bytes_per_second: written.bandwidth_bytes_per_second,
+        })
+    }
+}
+
+impl LocationBinding {
+    /// Its folder, where it is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.site {
+            Site::Folder(path) => Some(path),
+            Site::Bucket(_) => None,
+        }
+    }
+
+    /// Its bucket, where it is one.
+    pub fn bucket(&self) -> Option<&BucketBinding> {
+        match &self.site {
+            Site::Folder(_) => None,
+            Site::Bucket(bucket) => Some(bucket),
+        }
+    }
 }
 
 /// Where the bytes of one key come from.

@@ -9,7 +9,7 @@ use contract::id::LocationId;
 
 use crate::world::channel::ChannelBinding;
 
-use super::{Config, Git, KeySource, MAX_PATIENCE, MAX_WORKERS};
+use super::{Config, Git, KeySource, MAX_PATIENCE, MAX_WORKERS, Site};
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,9 +146,25 @@ impl Found {
     }
 
     fn check_locations(&mut self, config: &Config) {
-        let mut folders: BTreeMap<&Path, &LocationId> = BTreeMap::new();
+        let mut folders: BTreeMap<String, &LocationId> = BTreeMap::new();
         for (id, location) in &config.locations {
-            self.absolute(&format!("locations.{id}.path"), &location.path);
+            let (field, one) = match &location.site {
+                Site::Folder(path) => {
+                    self.absolute(&format!("locations.{id}.path"), path);
+                    ("path", path.display().to_string())
+                }
+                Site::Bucket(bucket) => {
+                    if let Some((field, why, help)) = bucket.fault() {
+                        let at = format!("locations.{id}.s3.{field}");
+                        self.add(&at, format!("`{at}` {why}"), help);
+                    }
+                    if let Some(file) = &bucket.ca_file {
+                        self.absolute(&format!("locations.{id}.s3.ca_file"), file);
+                    }
+                    let prefix = bucket.prefix.as_deref().unwrap_or_default();
+                    ("s3", format!("{} {prefix}", bucket.server()))
+                }
+            };
             if let Some(patience) = location.patience
                 && (patience.is_zero() || patience > MAX_PATIENCE)
             {
@@ -157,10 +173,10 @@ impl Found {
                 self.add(&at, why, "leave it out for 20 s");
             }
             // Two locations in one folder would count as two copies and be one.
-            if let Some(other) = folders.insert(&location.path, id) {
+            if let Some(other) = folders.insert(one, id) {
                 let why = format!("locations `{other}` and `{id}` are the same folder");
                 let help = "give each its own folder, on storage of its own";
-                self.add(&format!("locations.{id}.path"), why, help);
+                self.add(&format!("locations.{id}.{field}"), why, help);
             }
         }
     }

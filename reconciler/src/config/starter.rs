@@ -39,7 +39,7 @@ pub fn starter(model: &Model, known: &Known) -> String {
     let locations: BTreeSet<&LocationId> = plans.iter().flat_map(|plan| &plan.locations).collect();
     let _ = writeln!(
         text,
-        "\n# Where recovery points go: an existing folder for each, mounted from storage with the fault domains that policy states.\nlocations:"
+        "\n# Where recovery points go: an existing folder for each, mounted from storage with the fault domains that policy states,\n# or `s3:` with `endpoint`, `region`, `bucket` and `credentials`; `seawalld config schema` and the manual list the fields.\nlocations:"
     );
     for id in &locations {
         location(&mut text, model, id);

@@ -10,10 +10,11 @@ use contract::receipt::Checkpoint;
 
 use super::Daemon;
 use super::locations::{Standing, at, failed, private_folder};
+use crate::config::Site;
 use crate::domain::{Change, ReceiptCopy};
 use crate::failure::Failure;
 use crate::world::folder::{Folder, PRIVATE_FILE};
-use crate::world::location::{NoReply, Order, Reply, Tail};
+use crate::world::location::{self, NoReply, Order, Reply, Tail};
 use crate::world::receipts::{self, CopyError, LinesError};
 use crate::world::vault::Place;
 
@@ -59,10 +60,17 @@ pub(super) fn nothing_was_lost(daemon: &Daemon) -> Result<(), Failure> {
 }
 
 fn folder_of(daemon: &Daemon, id: &LocationId) -> PathBuf {
-    let location = daemon.config.locations.get(id);
-    location
-        .map(|location| location.path.join(daemon.receipts_below()))
-        .unwrap_or_default()
+    let shown = match daemon
+        .config
+        .locations
+        .get(id)
+        .map(|location| &location.site)
+    {
+        Some(Site::Folder(path)) => path.clone(),
+        Some(Site::Bucket(bucket)) => PathBuf::from(bucket.shown()),
+        None => PathBuf::new(),
+    };
+    shown.join(daemon.receipts_below())
 }
 
 /// A location whose copy is older than the log.
@@ -76,7 +84,12 @@ struct Older {
 impl Older {
     /// How many lines need not be sent.
     fn size(&self) -> u64 {
-        self.left.as_ref().map_or(0, |left| left.size)
+        let size = self.left.as_ref().map_or(0, |left| left.size);
+        match &self.standing.place {
+            Place::Folder(_) => size,
+            // Nothing can be appended to an object: the last one is written again.
+            Place::Bucket(_) => location::object_of(size),
+        }
     }
 }
 
@@ -168,17 +181,20 @@ fn send(
         .iter()
         .map(|older| {
             let inspected = older.standing.inspected.as_ref();
-            let Place::Folder(folder) = &older.standing.place;
             let tail = match &older.left {
                 None => None,
                 Some(left) => Some(Tail {
                     left: left.seen.clone(),
-                    skip: daemon.store.receipt_bytes(left.size)?.saturating_sub(begin),
+                    skip: daemon
+                        .store
+                        .receipt_bytes(older.size())?
+                        .saturating_sub(begin),
+                    line: older.size(),
                 }),
             };
             Ok(Order::CopyReceipts {
                 at: at(&daemon.config, &older.id)?,
-                expected: folder.mark.clone(),
+                expected: older.standing.place.mark().cloned(),
                 receipts: daemon.receipts_below(),
                 from: from.clone(),
                 bytes: bytes.saturating_sub(begin),

@@ -13,13 +13,16 @@ use contract::receipt::{DecisionType, Outcome, Phase};
 use jiff::Timestamp;
 
 use super::Daemon;
-use crate::config::Config;
+use crate::config::{Config, LocationBinding, Site};
 use crate::domain::{Change, Draft, LocationIdentity};
 use crate::failure::Failure;
+use crate::world::bucket;
 use crate::world::connector::Binding;
 use crate::world::folder::{Folder, PRIVATE_FOLDER};
 use crate::world::location::{At, InFileSystem, Inspected, NoReply, Order, Reply};
-use crate::world::vault::{DEFAULT_PATIENCE, LocationFolder, LocationState, Mark, Place};
+use crate::world::vault::{
+    DEFAULT_PATIENCE, LocationBucket, LocationFolder, LocationState, Mark, Place,
+};
 
 /// Recovery points by which a location is recognised that was used before it had a mark. One is enough; retention may have
 /// taken some of them.
@@ -107,10 +110,7 @@ pub fn confirm(daemon: &Daemon, now: Timestamp) -> Result<(), Failure> {
         };
         let how = if in_use { "in use" } else { "first use" };
         match mark(daemon, &id, found, how, now)? {
-            Ok(mark) => {
-                let Place::Folder(folder) = &mut standing.place;
-                folder.mark = Some(mark);
-            }
+            Ok(mark) => standing.place.expect(mark),
             // Nothing of it is wrong: the process is asked to end.
             Err(_) if daemon.stop.is_cancelled() => return Err(interrupted()),
             Err(failure) => {
@@ -219,13 +219,7 @@ pub fn adopt(daemon: &Daemon, id: &LocationId, actor: &str, now: Timestamp) -> R
             "correct what the message names, then adopt it again",
         )
     };
-    if !daemon.config.locations.contains_key(id) {
-        return Err(Failure::new(
-            code::UNKNOWN_OBJECT,
-            format!("the configuration binds no location `{id}`"),
-            "name a location of `locations` in the configuration",
-        ));
-    }
+    bound(&daemon.config, id)?;
     let locations = inspect(daemon, true)?;
     let standing = locations.standings.get(id);
     let inspected = standing.and_then(|standing| standing.inspected.as_ref());
@@ -314,7 +308,7 @@ pub fn inspect(daemon: &Daemon, tries_write: bool) -> Result<Locations, Failure>
                 )
             }
         };
-        let place = place(config, &id, mark);
+        let place = place(bound(config, &id)?, mark);
         locations.standings.insert(
             id,
             Standing {
@@ -452,15 +446,24 @@ fn shares(one: &Inspected, other: &Inspected) -> bool {
         (Some(_) | None, Some(_) | None) => false,
     };
     let marked_alike = matches!((&one.mark, &other.mark), (Some(one), Some(other)) if one == other);
-    one.folder == other.folder || nested || marked_alike
+    let one_folder = one.folder.is_some() && one.folder == other.folder;
+    one_folder || nested || marked_alike
+}
+
+/// What a location fails with: the device of a folder, or a bucket.
+fn device(inspected: &Inspected) -> Option<String> {
+    match inspected.folder {
+        Some((device, _)) => Some(device.to_string()),
+        None => Some(inspected.in_file_system.as_ref()?.device.clone()),
+    }
 }
 
 /// Locations that are on the same device, in pairs: they fail together.
 pub fn on_one_device(locations: &Locations) -> Vec<(LocationId, LocationId)> {
-    let devices: Vec<(&LocationId, u64)> = locations
+    let devices: Vec<(&LocationId, String)> = locations
         .standings
         .iter()
-        .filter_map(|(id, standing)| Some((id, standing.inspected.as_ref()?.folder.0)))
+        .filter_map(|(id, standing)| Some((id, device(standing.inspected.as_ref()?)?)))
         .collect();
     let mut pairs = Vec::new();
     for (index, (one, device)) in devices.iter().enumerate() {
@@ -578,30 +581,35 @@ fn path_of(binding: &Binding) -> Option<PathBuf> {
     }
 }
 
-fn patience(config: &Config, id: &LocationId) -> Duration {
-    config
-        .locations
-        .get(id)
-        .and_then(|location| location.patience)
-        .map_or(DEFAULT_PATIENCE, |patience| {
-            Duration::from_secs(patience.get())
-        })
+fn place(binding: &LocationBinding, mark: Option<Mark>) -> Place {
+    let patience = binding.patience.map_or(DEFAULT_PATIENCE, |patience| {
+        Duration::from_secs(patience.get())
+    });
+    let bandwidth = binding.bandwidth_bytes_per_second.map(NonZeroU64::get);
+    match &binding.site {
+        Site::Folder(path) => Place::Folder(LocationFolder {
+            path: path.clone(),
+            mark,
+            patience,
+            bandwidth,
+        }),
+        Site::Bucket(bucket) => Place::Bucket(Box::new(LocationBucket {
+            binding: (**bucket).clone(),
+            handed: bucket::handed(&bucket.credentials),
+            mark,
+            patience,
+            bandwidth,
+        })),
+    }
 }
 
-fn place(config: &Config, id: &LocationId, mark: Option<Mark>) -> Place {
-    Place::Folder(LocationFolder {
-        path: config
-            .locations
-            .get(id)
-            .map(|location| location.path.clone())
-            .unwrap_or_default(),
-        mark,
-        patience: patience(config, id),
-        bandwidth: config
-            .locations
-            .get(id)
-            .and_then(|location| location.bandwidth_bytes_per_second)
-            .map(NonZeroU64::get),
+fn bound<'a>(config: &'a Config, id: &LocationId) -> Result<&'a LocationBinding, Failure> {
+    config.locations.get(id).ok_or_else(|| {
+        Failure::new(
+            code::UNKNOWN_OBJECT,
+            format!("the configuration binds no location `{id}`"),
+            "name a location of `locations` in the configuration",
+        )
     })
 }
 
@@ -622,12 +630,10 @@ pub(super) fn private_folder(config: &Config, name: &str) -> Result<PathBuf, Fai
 /// The location for a child, with its lock file in the state folder.
 pub(super) fn at(config: &Config, id: &LocationId) -> Result<At, Failure> {
     let folder = private_folder(config, "locations")?;
-    let Place::Folder(place) = place(config, id, None);
     Ok(At {
         location_id: id.clone(),
-        path: place.path,
+        place: place(bound(config, id)?, None),
         lock: folder.join(id.as_str()),
-        patience: place.patience,
     })
 }
 
@@ -640,7 +646,7 @@ mod tests {
     /// One location of a test: name, inode, path in its file system, mark as `location:identity`.
     fn found(inode: u64, path: &str, mark: Option<(&str, &str)>, holds_known: bool) -> Inspected {
         Inspected {
-            folder: (1, inode),
+            folder: Some((1, inode)),
             in_file_system: Some(InFileSystem {
                 device: "8:1".to_owned(),
                 path: path.into(),

@@ -38,7 +38,7 @@ use contract::receipt::{Authority, Origin};
 use contract::seal::PublicKey;
 use jiff::Timestamp;
 
-use crate::config::{Config, KeySource, Tcp};
+use crate::config::{Config, KeySource, LocationBinding, Tcp};
 use crate::domain::{Change, Draft, Operation};
 use crate::failure::Failure;
 use crate::metrics::LastRuns;
@@ -51,6 +51,7 @@ use crate::worker::meter::Meter;
 use crate::worker::protocol::{Answer, Limit, Order};
 use crate::worker::supervisor::{self, Helper, NoAnswer, Silence};
 use crate::world::access::{self, Trusted};
+use crate::world::bucket::Credentials;
 use crate::world::cancel::Cancel;
 use crate::world::channel::ChannelBinding;
 use crate::world::connector::Binding;
@@ -155,6 +156,12 @@ fn exposed(config: &Config) -> Vec<Failure> {
         KeySource::Env(_) | KeySource::Command(_) => None,
     });
     let git = &config.git;
+    let buckets = || {
+        config
+            .locations
+            .values()
+            .filter_map(LocationBinding::bucket)
+    };
     let database = config
         .datasets
         .values()
@@ -172,13 +179,18 @@ fn exposed(config: &Config) -> Vec<Failure> {
                 .channels
                 .values()
                 .filter_map(ChannelBinding::secret_file),
-        );
+        )
+        .chain(buckets().filter_map(|bucket| match &bucket.credentials {
+            Credentials::File(path) => Some(path),
+            Credentials::Env(_) | Credentials::Command(_) | Credentials::InstanceRole => None,
+        }));
     files.extend(secrets.map(|path| (path, Trusted::Secret)));
     let settings = git
         .ca_file
         .iter()
         .chain(git.ssh.iter().filter_map(|it| it.known_hosts.as_ref()))
-        .chain(config.channels.values().filter_map(ChannelBinding::ca_file));
+        .chain(config.channels.values().filter_map(ChannelBinding::ca_file))
+        .chain(buckets().filter_map(|bucket| bucket.ca_file.as_ref()));
     files.extend(settings.map(|path| (path, Trusted::Settings)));
     files
         .into_iter()

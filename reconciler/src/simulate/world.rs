@@ -474,7 +474,7 @@ impl World {
             location::Order::Inspect { .. } | location::Order::Resolve { .. } => {
                 let number = self.script.locations().iter().position(|one| one == id);
                 Ok(Reply::Inspected(Box::new(Inspected {
-                    folder: (1, number.unwrap_or(0) as u64),
+                    folder: Some((1, number.unwrap_or(0) as u64)),
                     in_file_system: None,
                     mark: state.marks.get(id).cloned(),
                     mark_problem: None,

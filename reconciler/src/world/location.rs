@@ -13,9 +13,13 @@
 )]
 mod races;
 
+mod bucket;
+
+pub use bucket::object_of;
+
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,13 +32,14 @@ use serde::{Deserialize, Serialize};
 use super::folder::{Capacity, Folder, FolderError, PRIVATE_FILE, PRIVATE_FOLDER};
 use super::process::{self, Input, ProcessError, Stderr, guard};
 use super::receipts;
-use super::vault::{MARK_FILE, Mark, read_mark};
+use super::secret;
+use super::vault::{MARK_FILE, Mark, Place, read_mark};
 
 /// The hidden subcommand.
 pub const SUBCOMMAND: &str = "__location";
 
 /// An order is a few paths and names.
-const ORDER_LIMIT: u64 = 16 << 20;
+const ORDER_LIMIT: usize = 16 << 20;
 
 /// What starting a child and ending it takes, on a busy machine too.
 const OVERHEAD: Duration = Duration::from_secs(5);
@@ -102,8 +107,10 @@ pub enum Order {
 pub struct Tail {
     /// What the copy's file looked like when it was left.
     pub left: String,
-    /// Bytes of the lines that the copy has already.
+    /// Bytes of the lines before those that are sent, in the folder that holds them.
     pub skip: u64,
+    /// How many lines of the log come before those that are sent.
+    pub line: u64,
 }
 
 /// A location for a child.
@@ -112,12 +119,10 @@ pub struct Tail {
 pub struct At {
     /// The location.
     pub location_id: LocationId,
-    /// Its configured path.
-    pub path: PathBuf,
+    /// Where it is.
+    pub place: Place,
     /// The lock file of this location.
     pub lock: PathBuf,
-    /// How long it may be silent.
-    pub patience: Duration,
 }
 
 /// What a child answers.
@@ -146,8 +151,8 @@ pub enum Reply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inspected {
-    /// Device and inode of its folder.
-    pub folder: (u64, u64),
+    /// Device and inode of its folder; none for a bucket.
+    pub folder: Option<(u64, u64)>,
     /// Where it is in its file system.
     pub in_file_system: Option<InFileSystem>,
     /// Its mark.
@@ -194,6 +199,16 @@ pub enum NoReply {
     Broken(String),
 }
 
+impl At {
+    /// How long a child may take: each request to a bucket may take the patience, and an inspection has several of them.
+    const fn longest(&self) -> Duration {
+        match &self.place {
+            Place::Folder(folder) => folder.patience,
+            Place::Bucket(bucket) => bucket.patience.saturating_mul(2),
+        }
+    }
+}
+
 impl Order {
     /// The location that it is about; none for live data.
     pub const fn at(&self) -> Option<&At> {
@@ -207,9 +222,9 @@ impl Order {
 
     fn patience(&self) -> Duration {
         match self {
-            Self::Inspect { at, .. } | Self::Mark { at, .. } => at.patience,
+            Self::Inspect { at, .. } | Self::Mark { at, .. } => at.longest(),
             Self::CopyReceipts { at, bytes, .. } => at
-                .patience
+                .longest()
                 .saturating_add(Duration::from_secs(bytes / SLOWEST)),
             Self::Resolve { .. } => super::vault::DEFAULT_PATIENCE,
         }
@@ -219,8 +234,8 @@ impl Order {
 /// Asks a child. Waits no longer than the location's patience, whatever becomes of the child.
 pub fn ask(order: &Order, stop: &dyn Fn() -> bool) -> Result<Reply, NoReply> {
     let broken = |why: String| NoReply::Broken(why);
-    let mut line = serde_json::to_vec(order).map_err(|error| broken(error.to_string()))?;
-    line.push(b'\n');
+    // It may carry credentials.
+    let line = secret::to_line(order).map_err(|error| broken(error.to_string()))?;
     let program = std::env::current_exe().map_err(|error| broken(error.to_string()))?;
     let mut command = guard::ours(&program);
     command.arg(SUBCOMMAND);
@@ -246,52 +261,33 @@ pub fn ask(order: &Order, stop: &dyn Fn() -> bool) -> Result<Reply, NoReply> {
 
 /// The whole life of the child.
 pub fn run_child() -> ExitCode {
-    let mut line = Vec::new();
-    let mut input = std::io::stdin().lock();
-    let mut byte = [0];
-    while line.len() as u64 <= ORDER_LIMIT && matches!(input.read(&mut byte), Ok(1)) {
-        if byte == [b'\n'] {
-            break;
-        }
-        line.extend(byte);
-    }
-    let Ok(order) = serde_json::from_slice::<Order>(&line) else {
+    // Not the library's standard input, which keeps a copy of what it read.
+    let order = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|input| secret::read_line(&mut File::from(input), ORDER_LIMIT))
+        .ok()
+        .and_then(|line| secret::from_line::<Order>(&line).ok());
+    let Some(order) = order else {
         eprintln!("the order cannot be read");
         return ExitCode::from(2);
     };
-    let reply = match order {
+    let reply = match &order {
         Order::Resolve { sources } => Reply::Resolved(
             sources
-                .into_iter()
-                .filter_map(|(dataset, path)| Some((dataset, resolve(&path)?)))
+                .iter()
+                .filter_map(|(dataset, path)| Some((dataset.clone(), resolve(path)?)))
                 .collect(),
         ),
-        Order::Inspect {
-            at,
-            expected,
-            tries_write,
-            receipts,
-            known,
-        } => alone(&at, |root| {
-            let expected = expected.as_ref().filter(|_| tries_write);
-            inspect(root, expected, &receipts, &known)
-        }),
-        Order::Mark { at, mark } => alone(&at, |root| told(write_mark(root, &mark))),
-        Order::CopyReceipts {
-            at,
-            expected,
-            receipts,
-            from,
-            bytes: _,
-            tail,
-            replaces,
-        } => alone(&at, |root| {
-            if let Err(why) = may_copy(root, expected.as_ref(), &receipts, replaces.as_deref()) {
-                return Reply::Failed(why);
-            }
-            copy_receipts(root, &receipts, &from, tail.as_ref())
-                .unwrap_or_else(|error| Reply::Failed(error.to_string()))
-        }),
+        Order::Inspect { at, .. } | Order::Mark { at, .. } | Order::CopyReceipts { at, .. } => {
+            alone(at, || match &at.place {
+                Place::Folder(folder) => match Folder::open(&folder.path) {
+                    Ok(root) => perform(&root, &order),
+                    Err(error) => Reply::Absent(error.to_string()),
+                },
+                Place::Bucket(site) => bucket::perform(site, &order),
+            })
+        }
     };
     let mut out = std::io::stdout().lock();
     let spoken = serde_json::to_string(&reply)
@@ -310,17 +306,46 @@ fn told(done: Result<(), String>) -> Reply {
     }
 }
 
+/// Does what an order says in a folder.
+fn perform(root: &Folder, order: &Order) -> Reply {
+    match order {
+        Order::Inspect {
+            expected,
+            tries_write,
+            receipts,
+            known,
+            ..
+        } => {
+            let expected = expected.as_ref().filter(|_| *tries_write);
+            inspect(root, expected, receipts, known)
+        }
+        Order::Mark { mark, .. } => told(write_mark(root, mark)),
+        Order::CopyReceipts {
+            expected,
+            receipts,
+            from,
+            tail,
+            replaces,
+            ..
+        } => {
+            if let Err(why) = may_copy(root, expected.as_ref(), receipts, replaces.as_deref()) {
+                return Reply::Failed(why);
+            }
+            copy_receipts(root, receipts, from, tail.as_ref())
+                .unwrap_or_else(|error| Reply::Failed(error.to_string()))
+        }
+        Order::Resolve { .. } => Reply::Failed("no location holds live data".to_owned()),
+    }
+}
+
 /// Holds the location's lock file while it works.
-fn alone(at: &At, work: impl FnOnce(&Folder) -> Reply) -> Reply {
-    let lock = match hold(&at.lock, at.patience) {
+fn alone(at: &At, work: impl FnOnce() -> Reply) -> Reply {
+    let lock = match hold(&at.lock, at.place.patience()) {
         Ok(Some(lock)) => lock,
         Ok(None) => return Reply::Silent,
         Err(why) => return Reply::Failed(why),
     };
-    let reply = match Folder::open(&at.path) {
-        Ok(root) => work(&root),
-        Err(error) => Reply::Absent(error.to_string()),
-    };
+    let reply = work();
     drop(lock);
     reply
 }
@@ -371,7 +396,7 @@ fn inspect(
     known: &[(String, String)],
 ) -> Reply {
     let folder = match root.identity() {
-        Ok(identity) => (identity.device, identity.inode),
+        Ok(identity) => Some((identity.device, identity.inode)),
         Err(error) => return Reply::Absent(error.to_string()),
     };
     let (mark, mark_problem) = match read_mark(root) {
@@ -466,7 +491,7 @@ fn copy_receipts(
     tail: Option<&Tail>,
 ) -> Result<Reply, FolderError> {
     let from = Folder::open(from)?;
-    let note = from.read(OsStr::new("checkpoint"), ORDER_LIMIT)?;
+    let note = from.read(OsStr::new("checkpoint"), receipts::CHECKPOINT_LIMIT)?;
     let (mut lines, _) = from.open_file(OsStr::new("receipts.jsonl"))?;
     let folder = root.make_path(receipts, PRIVATE_FOLDER)?;
     let Some(tail) = tail else {

@@ -13,6 +13,7 @@ pub mod access;
     reason = "tests fail by panicking"
 )]
 pub(crate) mod attack;
+pub mod bucket;
 pub mod cancel;
 pub mod channel;
 pub mod clock;
@@ -27,4 +28,5 @@ pub mod random;
 pub mod receipts;
 pub mod secret;
 pub mod store_sqlite;
+pub mod tls;
 pub mod vault;

@@ -13,6 +13,7 @@
     reason = "tests fail by panicking, and reach the world themselves"
 )]
 
+mod bucket_server;
 mod connector;
 mod daemon;
 mod english;

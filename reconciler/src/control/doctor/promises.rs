@@ -10,7 +10,7 @@ use contract::id::{DatasetId, LocationId};
 use contract::model::{Action, Location, Model};
 
 use super::{Finding, ill, well};
-use crate::config::Config;
+use crate::config::{Config, LocationBinding, Site};
 use crate::control::{Daemon, recover};
 use crate::failure::Failure;
 use crate::plan::{ActivePolicy, own_plans};
@@ -54,19 +54,19 @@ pub(super) fn unopened(daemon: &Daemon, active: &ActivePolicy) -> Vec<Finding> {
 fn bound<'a>(
     config: &'a Config,
     model: &'a Model,
-) -> impl Iterator<Item = (&'a LocationId, &'a Location, &'a std::path::Path)> {
+) -> impl Iterator<Item = (&'a LocationId, &'a Location, &'a LocationBinding)> {
     config.locations.iter().filter_map(move |(id, binding)| {
         let location = model.settings.locations.get(id)?;
-        Some((id, location, binding.path.as_path()))
+        Some((id, location, binding))
     })
 }
 
 /// Locations on one device fail together, whatever policy says of their fault domains.
 fn shared_devices(config: &Config, model: &Model) -> Vec<Finding> {
     let mut by_device: BTreeMap<u64, Vec<(&LocationId, &Location)>> = BTreeMap::new();
-    for (id, location, path) in bound(config, model) {
-        // A folder that is not there is a finding of its own.
-        if let Ok(metadata) = std::fs::metadata(path) {
+    for (id, location, binding) in bound(config, model) {
+        // A folder that is not there is a finding of its own, and a bucket is on no device.
+        if let Some(Ok(metadata)) = binding.folder().map(std::fs::metadata) {
             by_device
                 .entry(metadata.dev())
                 .or_default()
@@ -100,15 +100,21 @@ fn shared_devices(config: &Config, model: &Model) -> Vec<Finding> {
     findings
 }
 
-/// A folder can be deleted by whoever can write it.
+/// A folder can be deleted by whoever can write it, and whether a bucket refuses is not known yet.
 fn unenforced(config: &Config, model: &Model) -> Vec<Finding> {
     bound(config, model)
         .filter(|(_, location, _)| location.immutable)
-        .map(|(id, _, path)| {
-            let told = format!(
-                "policy says `immutable: true`, and nothing keeps files in `{}` from being deleted",
-                path.display()
-            );
+        .map(|(id, _, binding)| {
+            let told = match &binding.site {
+                Site::Folder(path) => format!(
+                    "policy says `immutable: true`, and nothing keeps files in `{}` from being deleted",
+                    path.display()
+                ),
+                Site::Bucket(bucket) => format!(
+                    "policy says `immutable: true`, and nothing has proven that `{}` refuses to delete",
+                    bucket.shown()
+                ),
+            };
             let help = "bind storage that locks objects, or say `immutable: false` and prove the policy again";
             ill(
                 format!("location {id}"),

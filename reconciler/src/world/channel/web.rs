@@ -2,7 +2,6 @@
 //! one receiver. The interesting functions are [`webhook`], [`slack`] and [`pagerduty`].
 
 use std::path::Path;
-use std::sync::Once;
 
 use contract::digest::Digest;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -16,6 +15,7 @@ use super::{LARGEST_AUTHORITIES, failed, line, text};
 use crate::domain::{AlertState, Message, Notice};
 use crate::failure::{Failure, chain};
 use crate::world::secret::{Secret, read_regular};
+use crate::world::tls;
 
 /// Where PagerDuty takes events.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -158,11 +158,7 @@ fn json_body(request: reqwest::RequestBuilder, body: &Value) -> reqwest::Request
 
 /// A client for one message: files are read again with each, so that a certificate can be replaced while the daemon runs.
 fn client(ca_file: Option<&Path>, url: &str) -> Result<Client, Failure> {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        // It fails where one is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
+    tls::install();
     let mut builder = Client::builder()
         .redirect(Policy::none())
         .user_agent(concat!("seawalld/", env!("CARGO_PKG_VERSION")));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Mark, Reply, Tail, checkpoint, copy_receipts, may_copy, probe, read_mark};
 use crate::world::attack::{Attacker, Ground, ROUNDS, SECRET, exchange};
 use crate::world::folder::Folder;
-use crate::world::vault::{Kind, MARK_FILE, Object, Objects, Place, Store as _};
+use crate::world::vault::{Kind, MARK_FILE, Object, Place};
 
 const REPOSITORY: &str = "dev/bp_files/k1";
 const RECEIPTS: &str = "dev/receipts/rec";
@@ -85,7 +85,7 @@ fn a_location_of_others_is_used_where_it_was_opened() {
     for name in ["receipts.jsonl", "checkpoint"] {
         fs::write(from.join(name), "ours").unwrap();
     }
-    let store = Objects::new(Place::folder(near.clone()), REPOSITORY.to_owned());
+    let store = Place::folder(near.clone()).store(REPOSITORY);
     let attacker = Attacker::start(move || {
         for (name, decoy) in &pairs {
             exchange(name, decoy);
@@ -132,7 +132,11 @@ fn a_location_of_others_is_used_where_it_was_opened() {
             let below = Path::new(RECEIPTS);
             let may = may_copy(&root, Some(&mark), below, note.as_deref());
             // Appended to where it is as it was left, else written anew; both must stay where they are.
-            let tail = left.take().map(|left| Tail { left, skip: 0 });
+            let tail = left.take().map(|left| Tail {
+                left,
+                skip: 0,
+                line: 0,
+            });
             let copied = copy_receipts(&root, below, &from, tail.as_ref());
             count(&mut ended, 4, may.is_ok() && copied.is_ok());
             if let Ok(Reply::Copied(seen)) = copied {

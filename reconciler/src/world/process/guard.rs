@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 
+use crate::world::bucket;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
@@ -97,6 +98,7 @@ pub fn ours(program: &Path) -> Command {
     let mut command = Command::new(program);
     clean(&mut command, &ALLOWED);
     command.envs(present(&ALLOWED_TO_OURS));
+    command.envs(present(&bucket::ROLE_VARIABLES.map(|(name, _)| name)));
     command.env("RUST_BACKTRACE", "0");
     command
 }

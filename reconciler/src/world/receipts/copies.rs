@@ -25,7 +25,7 @@ const LOG: &str = "receipts.jsonl";
 const CHECKPOINT: &str = "checkpoint";
 
 /// A checkpoint is an origin, a size, a root and some signatures.
-const CHECKPOINT_LIMIT: u64 = 64 << 10;
+pub const CHECKPOINT_LIMIT: u64 = 64 << 10;
 
 /// A copy's folder holds two files and what killed writes left.
 const NAMES: usize = 1 << 10;

@@ -20,7 +20,8 @@ use crate::store::{ReceiptLine, Store, StoreError};
 use crate::world::secret;
 
 pub use copies::{
-    Copied, CopyError, LinesError, append, export, put, read_note, size_of_copy, write_lines,
+    CHECKPOINT_LIMIT, Copied, CopyError, LinesError, append, export, put, read_note, size_of_copy,
+    write_lines,
 };
 
 /// Why the log does not take a receipt.

@@ -19,7 +19,6 @@ use zeroize::Zeroize as _;
 use super::check::{self, Checked, Reading};
 use super::derived::Derived;
 use super::error::VaultError;
-use super::objects::Objects;
 use super::reader::Reader;
 use super::repository::{self, engine};
 use super::store::{Kind, Place, Store};
@@ -183,7 +182,7 @@ pub(super) fn perform(order: &Order, gauge: &Arc<Gauge>) -> Result<Done, VaultEr
 }
 
 fn store_at(order: &Order, place: &Place) -> Arc<dyn Store> {
-    Arc::new(Objects::new(place.clone(), order.repository.clone()))
+    place.store(&order.repository)
 }
 
 pub(super) fn open(

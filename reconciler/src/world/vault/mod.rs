@@ -7,6 +7,7 @@
 //! orders packs, index and snapshot in `mirror`.
 
 mod backup;
+mod bucket;
 mod catch_up;
 mod check;
 mod derived;
@@ -16,6 +17,7 @@ mod lock;
 mod mirror;
 mod objects;
 mod observe;
+mod pace;
 mod parent;
 mod patience;
 mod proof;
@@ -37,19 +39,21 @@ use rustic_core::repofile::MasterKey;
 use zeroize::Zeroizing;
 
 pub use backup::{BackupOutcome, BackupRequest, Expect, LocationOutcome, PointTags};
+pub use bucket::read_mark_in;
 pub use catch_up::{CatchUp, CaughtUp};
 pub use check::{Checked, Reading};
 pub use derived::{Derived, all_derived, derived, learn};
 pub use error::VaultError;
 pub use job::{Done, Hands, Job, Order, Portion, Restore, Restored};
 pub use mirror::Ledger;
-pub use objects::{Objects, read_mark};
+pub use objects::read_mark;
 pub use observe::{LocationSeen, LocationState, Observation};
 pub use parent::{RestoreOutcome, RestoreRequest};
 pub use snapshots::{AllSnapshots, SnapshotInfo, SnapshotList};
 pub use source::{Source, SourceCount};
 pub use store::{
-    DEFAULT_PATIENCE, Kind, LocationFolder, MARK_FILE, Mark, Object, Place, Store, StoreError,
+    DEFAULT_PATIENCE, Kind, LocationBucket, LocationFolder, MARK_FILE, Mark, Object, Place, Store,
+    StoreError,
 };
 
 use lock::Sealer;
@@ -123,11 +127,7 @@ impl Vault {
     ) -> Self {
         let stores = places
             .iter()
-            .map(|(location, place)| {
-                let store: Arc<dyn Store> =
-                    Arc::new(Objects::new(place.clone(), repository.clone()));
-                (location.clone(), store)
-            })
+            .map(|(location, place)| (location.clone(), place.store(&repository)))
             .collect();
         Self {
             password,

@@ -12,15 +12,15 @@ use std::io::{Read as _, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use rustix::fs::FileType;
 
 use super::patience::{self, NoResult, Pulse};
 use super::store::{
-    Kind, MARK_FILE, Mark, Object, Place, Store, StoreError, folder, most_bytes, most_names,
+    Kind, LocationFolder, MARK_FILE, Mark, Object, Store, StoreError, folder, most_bytes,
+    most_names, unlike,
 };
 use crate::world::folder::{Entry, Folder, FolderError, PRIVATE_FILE, PRIVATE_FOLDER};
 
@@ -39,37 +39,14 @@ const MARK_LIMIT: u64 = 4 << 10;
 /// [`Store`] over folders.
 #[derive(Debug, Clone)]
 pub struct Objects {
-    place: Place,
+    site: LocationFolder,
     repository: String,
-    pace: Arc<Mutex<Pace>>,
-}
-
-/// When the next byte may be sent.
-#[derive(Debug, Default)]
-struct Pace(Option<Instant>);
-
-impl Pace {
-    /// How long to wait after so many bytes, so that no second has more than `limit`.
-    fn after(&mut self, bytes: u64, limit: u64) -> Duration {
-        let now = Instant::now();
-        let free = self.0.map_or(now, |free| free.max(now));
-        let nanoseconds =
-            u128::from(bytes).saturating_mul(1_000_000_000) / u128::from(limit.max(1));
-        let takes = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-        let next = free.checked_add(takes).unwrap_or(free);
-        self.0 = Some(next);
-        next.saturating_duration_since(now)
-    }
 }
 
 impl Objects {
     /// The repository `<environment>/<plan_id>/<kid>` at a place. Nothing is opened or created yet.
-    pub fn new(place: Place, repository: String) -> Self {
-        Self {
-            place,
-            repository,
-            pace: Arc::default(),
-        }
+    pub fn new(site: LocationFolder, repository: String) -> Self {
+        Self { site, repository }
     }
 
     /// Runs one call where it cannot hold us.
@@ -78,7 +55,7 @@ impl Objects {
         object: &str,
         work: impl FnOnce(&Opened, &Pulse) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Place::Folder(site) = &self.place;
+        let site = &self.site;
         let (ours, named) = (self.clone(), object.to_owned());
         let answer = patience::call(&site.path, site.patience, move |pulse| {
             work(&ours.open(&named)?, pulse)
@@ -100,7 +77,7 @@ impl Objects {
     /// Opened for each call, so that a location which comes, goes or is exchanged is noticed: the folder itself is never
     /// created here.
     fn open(&self, object: &str) -> Result<Opened, StoreError> {
-        let Place::Folder(site) = &self.place;
+        let site = &self.site;
         let root = Folder::open(&site.path).map_err(|error| StoreError::Unreachable {
             place: self.place(),
             why: error.to_string(),
@@ -133,16 +110,9 @@ pub fn read_mark(root: &Folder) -> Result<Option<Mark>, String> {
 }
 
 fn require_mark(root: &Folder, expected: &Mark) -> Result<(), String> {
-    match read_mark(root)? {
-        Some(found) if found == *expected => Ok(()),
-        Some(found) if found.location_id != expected.location_id => Err(format!(
-            "its mark says that it is location `{}`",
-            found.location_id
-        )),
-        Some(_) => Err("its mark is another one than at its first use".to_owned()),
-        None => Err(format!(
-            "it lacks its mark `{MARK_FILE}`, as an unmounted disk does"
-        )),
+    match unlike(read_mark(root)?.as_ref(), expected) {
+        None => Ok(()),
+        Some(why) => Err(why),
     }
 }
 
@@ -445,9 +415,7 @@ fn parent_and_name(object: &Object) -> (String, OsString) {
 
 impl Store for Objects {
     fn place(&self) -> String {
-        match &self.place {
-            Place::Folder(site) => site.path.join(&self.repository).display().to_string(),
-        }
+        self.site.path.join(&self.repository).display().to_string()
     }
 
     fn list(&self, kind: Kind) -> Result<BTreeMap<String, u64>, StoreError> {
@@ -465,22 +433,10 @@ impl Store for Objects {
     }
 
     fn write(&self, object: &Object, content: &[Bytes]) -> Result<(), StoreError> {
-        let bytes: u64 = content.iter().map(|part| part.len() as u64).sum();
         let (wanted, content) = (object.clone(), content.to_vec());
         self.call(&object.path(), move |at, pulse| {
             at.write(&wanted, &content, pulse)
-        })?;
-        let Place::Folder(site) = &self.place;
-        // Packs are nearly all of it, and a lock that waits behind them would look like a dead one.
-        if let (Some(limit), Kind::Pack) = (site.bandwidth, object.kind) {
-            let rest = self
-                .pace
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .after(bytes, limit);
-            std::thread::sleep(rest);
-        }
-        Ok(())
+        })
     }
 
     fn remove_lock(&self, name: &str) -> Result<(), StoreError> {

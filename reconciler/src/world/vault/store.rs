@@ -4,12 +4,19 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use contract::code::{self, Code};
 use contract::id::LocationId;
 use serde::{Deserialize, Serialize};
+
+use super::bucket::BucketObjects;
+use super::objects::Objects;
+use super::pace::Paced;
+use crate::world::bucket::BucketBinding;
+use crate::world::secret::Secret;
 
 /// A call at a location that moves nothing for this long leaves the location out of the run, where the configuration says
 /// nothing else. Disks that spin up and servers that fail over answer within it; a run's window is rarely shorter than some
@@ -270,12 +277,45 @@ pub trait Store: Send + Sync + 'static {
     fn remove_unfinished(&self) -> Result<u64, StoreError>;
 }
 
+/// Why what was found is not the expected mark; none when it is.
+pub(super) fn unlike(found: Option<&Mark>, expected: &Mark) -> Option<String> {
+    match found {
+        Some(found) if found == expected => None,
+        Some(found) if found.location_id != expected.location_id => Some(format!(
+            "its mark says that it is location `{}`",
+            found.location_id
+        )),
+        Some(_) => Some("its mark is another one than at its first use".to_owned()),
+        None => Some(format!(
+            "it lacks its mark `{MARK_FILE}`, as an unmounted disk does"
+        )),
+    }
+}
+
 /// Where a location is. Serialisable, because the child process opens it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// A folder on a local or mounted file system.
     Folder(LocationFolder),
+    /// A bucket of S3, or of a server that speaks its protocol.
+    Bucket(Box<LocationBucket>),
+}
+
+/// A bucket that is a location. It must exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocationBucket {
+    /// Where it is.
+    pub binding: BucketBinding,
+    /// Credentials that a child cannot read itself.
+    pub handed: Option<Secret>,
+    /// What must stand in it; nothing is asked for before the location's first use.
+    pub mark: Option<Mark>,
+    /// How long a request may go without an answer.
+    pub patience: Duration,
+    /// Bytes that may be written to it in a second; as many as it takes where absent.
+    #[serde(default)]
+    pub bandwidth: Option<u64>,
 }
 
 /// A folder that is a location. It must exist.
@@ -305,9 +345,62 @@ impl Place {
 
     /// The same with no more than so many bytes a second, where that is less.
     pub fn slow_down(&mut self, bandwidth: u64) {
-        let Self::Folder(folder) = self;
-        let known = folder.bandwidth.unwrap_or(bandwidth);
-        folder.bandwidth = Some(known.min(bandwidth));
+        let known = match self {
+            Self::Folder(folder) => &mut folder.bandwidth,
+            Self::Bucket(bucket) => &mut bucket.bandwidth,
+        };
+        *known = Some(known.unwrap_or(bandwidth).min(bandwidth));
+    }
+
+    /// What must mark it.
+    pub const fn mark(&self) -> Option<&Mark> {
+        match self {
+            Self::Folder(folder) => folder.mark.as_ref(),
+            Self::Bucket(bucket) => bucket.mark.as_ref(),
+        }
+    }
+
+    /// The same with this mark.
+    pub fn expect(&mut self, mark: Mark) {
+        match self {
+            Self::Folder(folder) => folder.mark = Some(mark),
+            Self::Bucket(bucket) => bucket.mark = Some(mark),
+        }
+    }
+
+    /// How long it may be silent.
+    pub const fn patience(&self) -> Duration {
+        match self {
+            Self::Folder(folder) => folder.patience,
+            Self::Bucket(bucket) => bucket.patience,
+        }
+    }
+
+    /// The path or URL of the location, for messages.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Folder(folder) => folder.path.display().to_string(),
+            Self::Bucket(bucket) => bucket.binding.shown(),
+        }
+    }
+
+    /// A repository at it.
+    pub fn store(&self, repository: &str) -> Arc<dyn Store> {
+        let repository = repository.to_owned();
+        let (store, bandwidth): (Arc<dyn Store>, _) = match self {
+            Self::Folder(folder) => (
+                Arc::new(Objects::new(folder.clone(), repository)),
+                folder.bandwidth,
+            ),
+            Self::Bucket(bucket) => (
+                Arc::new(BucketObjects::new((**bucket).clone(), repository)),
+                bucket.bandwidth,
+            ),
+        };
+        match bandwidth {
+            Some(limit) => Arc::new(Paced::new(store, limit)),
+            None => store,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::https::Request;
 use super::service::{Service, slots, wait};
 use super::tcp::free;
-use super::world::{World, installed};
+use super::world::{World, certified, installed};
 
 /// What a receiver does with a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,43 +93,6 @@ struct MailServer {
     child: Child,
     folder: PathBuf,
     port: u16,
-}
-
-/// An authority and a certificate by it: rustls takes no authority's own certificate for a server's.
-fn certified(world: &World) {
-    for (name, more) in [
-        ("ca", &["-subj", "/CN=an authority of the tests"][..]),
-        (
-            "tls",
-            &[
-                "-subj",
-                "/CN=localhost",
-                "-addext",
-                "subjectAltName=DNS:localhost",
-            ],
-        ),
-    ] {
-        let mut command = Command::new("openssl");
-        command
-            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
-            .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
-            .args(more)
-            .arg("-keyout")
-            .arg(world.path(&format!("{name}.key")))
-            .arg("-out")
-            .arg(world.path(&format!("{name}.pem")));
-        if name == "tls" {
-            command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-            command.arg("-CA").arg(world.path("ca.pem"));
-            command.arg("-CAkey").arg(world.path("ca.key"));
-        }
-        let done = command.output().unwrap();
-        assert!(
-            done.status.success(),
-            "{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-    }
 }
 
 impl MailServer {

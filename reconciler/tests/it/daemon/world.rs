@@ -476,3 +476,40 @@ pub fn descendants(pid: u32) -> Vec<u32> {
     }
     all
 }
+
+/// An authority and a certificate by it: rustls takes no authority's own certificate for a server's.
+pub fn certified(world: &World) {
+    for (name, more) in [
+        ("ca", &["-subj", "/CN=an authority of the tests"][..]),
+        (
+            "tls",
+            &[
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ],
+        ),
+    ] {
+        let mut command = Command::new("openssl");
+        command
+            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+            .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args(more)
+            .arg("-keyout")
+            .arg(world.path(&format!("{name}.key")))
+            .arg("-out")
+            .arg(world.path(&format!("{name}.pem")));
+        if name == "tls" {
+            command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+            command.arg("-CA").arg(world.path("ca.pem"));
+            command.arg("-CAkey").arg(world.path("ca.key"));
+        }
+        let done = command.output().unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+}

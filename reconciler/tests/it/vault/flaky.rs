@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reconciler::world::vault::{Kind, Object, Objects, Store, StoreError};
+use reconciler::world::vault::{Kind, Object, Store, StoreError};
 
 /// Writes that still succeed, shared between locations so that a test can stop them all at one moment.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ impl Fuse {
 
 /// A store whose writes fail once the fuse is blown; with `dead`, everything fails then, as after a power cut.
 pub struct Flaky {
-    pub inner: Objects,
+    pub inner: Arc<dyn Store>,
     pub fuse: Fuse,
     pub dead: bool,
 }
@@ -124,7 +124,7 @@ pub struct Order {
 
 /// A store that holds each pack back for a moment in which no index may arrive.
 pub struct Slow {
-    pub inner: Objects,
+    pub inner: Arc<dyn Store>,
     pub order: Arc<Order>,
 }
 

@@ -3,10 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reconciler::world::vault::{Expect, Objects, Place, Source, VaultError};
+use reconciler::world::vault::{Expect, Place, Source, VaultError};
 
 use super::flaky::Fuse;
 use super::world::{World, assert_same, name};
@@ -241,10 +240,8 @@ fn no_second_has_more_than_the_bandwidth() {
     let mut place = Place::folder(world.path("a"));
     place.slow_down(4 << 20);
     place.slow_down(2 << 20);
-    let store = Objects::new(place, name().to_string());
-    world
-        .vault
-        .set_store(world.locations[0].clone(), Arc::new(store));
+    let store = place.store(&name().to_string());
+    world.vault.set_store(world.locations[0].clone(), store);
     let began = Instant::now();
     world.backup(1).unwrap();
     assert!(

@@ -10,7 +10,7 @@ use contract::digest::Digest;
 use reconciler::worker::protocol::Limit;
 use reconciler::worker::supervisor::Helper;
 use reconciler::world::vault::{
-    LocationFolder, LocationState, Mark, Place, Portion, Store as _, StoreError, Vault,
+    LocationFolder, LocationState, Mark, Place, Portion, StoreError, Vault,
 };
 use rstest::rstest;
 
@@ -401,9 +401,9 @@ fn put_mark(world: &World, location: &str, identity: &str) {
 
 #[test]
 fn every_call_looks_at_the_mark() {
-    use reconciler::world::vault::{Kind, Objects};
+    use reconciler::world::vault::Kind;
     let world = world();
-    let store = Objects::new(marked(&world, "0123"), name().to_string());
+    let store = marked(&world, "0123").store(&name().to_string());
     let refused = |why: &str| {
         let error = store.list(Kind::Pack).unwrap_err();
         assert!(matches!(error, StoreError::NotExpected { .. }), "{error}");

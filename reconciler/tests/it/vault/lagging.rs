@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use reconciler::world::vault::{LocationState, Objects, Place, VaultError};
+use reconciler::world::vault::{LocationState, Place, VaultError};
 
 use super::flaky::{Fuse, Order, Slow};
 use super::world::{World, name};
@@ -89,7 +89,7 @@ fn no_index_arrives_before_the_packs_that_it_names() {
     source(&world, 1);
     let order = Arc::new(Order::default());
     let slow = Slow {
-        inner: Objects::new(Place::folder(world.path("b")), name().to_string()),
+        inner: Place::folder(world.path("b")).store(&name().to_string()),
         order: Arc::clone(&order),
     };
     world

@@ -15,7 +15,7 @@ use reconciler::worker::protocol::{BackupOrder, Limit, Order};
 use reconciler::worker::supervisor::Helper;
 use reconciler::world::cancel::Cancel;
 use reconciler::world::vault::{
-    BackupOutcome, BackupRequest, Expect, LocationState, Objects, Place, PointTags, RepositoryName,
+    BackupOutcome, BackupRequest, Expect, LocationState, Place, PointTags, RepositoryName,
     RestoreRequest, Source, Vault, VaultError,
 };
 use tempfile::TempDir;
@@ -69,7 +69,7 @@ impl World {
 
     /// Puts storage that fails after some writes in front of a location.
     pub fn make_flaky(&mut self, location: &str, fuse: &Fuse, dead: bool) {
-        let inner = Objects::new(Place::folder(self.path(location)), name().to_string());
+        let inner = Place::folder(self.path(location)).store(&name().to_string());
         let flaky = Flaky {
             inner,
             fuse: fuse.clone(),

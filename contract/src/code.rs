@@ -370,6 +370,7 @@ codes! {
     RECEIPT_KEY_UNUSABLE = 1712 "receipt-key-unusable" "the key that signs receipts cannot be read, or the trust root does not list it";
     RECEIPT_COPY_FAILED = 1713 "receipt-copy-failed" "the receipt log could not be copied to a location";
     RECEIPT_LOG_BEHIND = 1714 "receipt-log-behind" "a copy of the receipt log is longer than the state store's";
+    REBUILD_UNDECIDED = 1715 "rebuild-undecided" "it is not clear from which copy of the receipts the catalog has to be rebuilt";
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use crate::api::{Asked, OperationView};
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
-use crate::control::{Daemon, notify, operate, overview, timekeeping};
+use crate::control::{Daemon, notify, operate, overview, rebuild, timekeeping};
 use crate::failure::Failure;
 use crate::service;
 use crate::spans;
@@ -81,11 +81,13 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Show how everything stands
     Status,
-    /// List recovery points and failed runs
+    /// List recovery points and failed runs, or rebuild the catalog after the state was lost
     Catalog {
         /// Only this plan
         #[arg(long)]
         plan: Option<PlanId>,
+        #[command(subcommand)]
+        command: Option<CatalogCommand>,
     },
     /// List how slots ended
     Slots {
@@ -177,6 +179,20 @@ enum Command {
         /// Folder to write into
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CatalogCommand {
+    /// Rebuild the receipt log and the catalog from the locations, where the state folder is lost or older than what happened. Leaves a
+    /// receipt; the service must not run
+    Rebuild {
+        /// Take the copy of the receipts at this location, although others cannot be read or differ
+        #[arg(long, value_name = "LOCATION")]
+        from: Option<LocationId>,
+        /// Only show what would be rebuilt
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -384,7 +400,22 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         }
         Command::Plan => planned(config()?, format),
         Command::Status => standing(config()?, format),
-        Command::Catalog { plan } => {
+        Command::Catalog {
+            command: Some(CatalogCommand::Rebuild { from, dry_run }),
+            ..
+        } => {
+            let daemon = Daemon::open_behind(config()?, Cancel::new())?;
+            let wanted = rebuild::Wanted {
+                from: from.clone(),
+                dry_run: *dry_run,
+            };
+            let rebuilt = rebuild::rebuild(&daemon, &wanted)?;
+            show::rebuilt(&rebuilt, format).map(|()| 0)
+        }
+        Command::Catalog {
+            plan,
+            command: None,
+        } => {
             let daemon = reading(config()?)?;
             let mut runs = daemon.store.runs()?;
             operate::known(&daemon, plan.as_ref())?;

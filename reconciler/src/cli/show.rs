@@ -14,6 +14,7 @@ use crate::api::{Asked, OperationState, OperationView};
 use crate::control::doctor::{Finding, Level};
 use crate::control::execute::Done;
 use crate::control::overview::Preview;
+use crate::control::rebuild::Rebuilt;
 use crate::control::restore::Restored;
 use crate::control::source::Accepted;
 use crate::control::timekeeping::ClockView;
@@ -474,6 +475,57 @@ fn points(runs: &[Run]) -> Table {
         table.row(row);
     }
     table
+}
+
+/// What was rebuilt after the state was lost.
+pub fn rebuilt(rebuilt: &Rebuilt, format: Format) -> Shown {
+    if format == Format::Json {
+        return json(rebuilt);
+    }
+    let verb = if rebuilt.is_dry_run {
+        "would be rebuilt"
+    } else {
+        "rebuilt"
+    };
+    let mut text = String::new();
+    if !rebuilt.points.is_empty() {
+        let header = ["recovery point", "shows", "check", "locations"];
+        let mut table = Table::new(&header);
+        for point in &rebuilt.points {
+            table.row(vec![
+                point.backup_id.clone(),
+                point.shows.clone().unwrap_or_default(),
+                point.standing.clone(),
+                point.locations.join(", "),
+            ]);
+        }
+        text = table.text();
+    }
+    let from = match &rebuilt.from {
+        Some(location) => format!(" from the copy at location `{location}`"),
+        None => String::new(),
+    };
+    let _ = writeln!(
+        text,
+        "{} {verb}; {} in the log, {} of them new{from}",
+        count(rebuilt.points.len() as u64, "recovery point"),
+        count(rebuilt.receipts, "receipt"),
+        rebuilt.new_receipts,
+    );
+    if rebuilt.open_operations > 0 {
+        let open = count(rebuilt.open_operations, "operation");
+        let _ = writeln!(text, "{open} had not ended; the next round finds out how");
+    }
+    for (location, why) in &rebuilt.not_read {
+        let _ = writeln!(text, "location `{location}` was not read: {why}");
+    }
+    for (repository, why) in &rebuilt.not_listed {
+        let _ = writeln!(
+            text,
+            "repository `{repository}` was not listed whole: {why}"
+        );
+    }
+    print(text.trim_end())
 }
 
 /// Shows which points of a source count now that it was accepted, and which do not.

@@ -59,7 +59,7 @@ pub(super) fn nothing_was_lost(daemon: &Daemon) -> Result<(), Failure> {
     Ok(())
 }
 
-fn folder_of(daemon: &Daemon, id: &LocationId) -> PathBuf {
+pub(super) fn folder_of(daemon: &Daemon, id: &LocationId) -> PathBuf {
     let shown = match daemon
         .config
         .locations

@@ -19,6 +19,7 @@ pub mod notify;
 pub mod operate;
 pub mod overview;
 pub mod policy;
+pub mod rebuild;
 pub mod recover;
 pub mod restore;
 pub mod source;
@@ -216,8 +217,30 @@ impl Daemon {
         Self::open_with(config, stop, was_open, store, Arc::new(Machine))
     }
 
+    /// The same for a state that may be older than the receipts at the locations: nothing but rebuilding it is done with it.
+    pub fn open_behind(config: Config, stop: Cancel) -> Result<Self, Failure> {
+        let was_open = access::take_state(&config.state)?;
+        let store = Box::new(SqliteStore::open(&config.store_path())?);
+        Self::hold(config, stop, was_open, store, Arc::new(Machine))
+    }
+
     /// The same with another store and other effects; whether the state folder was open to others is known already.
     pub fn open_with(
+        config: Config,
+        stop: Cancel,
+        was_open: Option<Failure>,
+        store: Box<dyn Store>,
+        effects: Arc<dyn Effects>,
+    ) -> Result<Self, Failure> {
+        let daemon = Self::hold(config, stop, was_open, store, effects)?;
+        // Only who holds the lock can compare: beside a running daemon the copies may be newer than what was just read.
+        copies::nothing_was_lost(&daemon)?;
+        spool::sweep(&daemon)?;
+        Ok(daemon)
+    }
+
+    /// Makes sure that this process alone has the store.
+    fn hold(
         config: Config,
         stop: Cancel,
         was_open: Option<Failure>,
@@ -244,9 +267,6 @@ impl Daemon {
         for failure in &daemon.exposed {
             tracing::warn!(event = "file_open_to_others", code = %failure.code, "{}", failure.message);
         }
-        // Only who holds the lock can compare: beside a running daemon the copies may be newer than what was just read.
-        copies::nothing_was_lost(&daemon)?;
-        spool::sweep(&daemon)?;
         Ok(daemon)
     }
 

@@ -263,16 +263,23 @@ fn peek_at(
     stored: Option<&StoredBundle>,
     now: Timestamp,
 ) -> Result<Accepted, Failure> {
-    let question = question(&daemon.config, published, stored);
+    let last = last_accepted(daemon, stored);
+    let question = question(&daemon.config, published, last.as_ref());
     match Judged::read(&daemon.config.judged_path()).refusal(&question) {
         Some(refused) => Err(refused),
-        None => Ok(judge(&daemon.config, published, stored, now)?),
+        None => Ok(judge(
+            &daemon.config,
+            published,
+            stored,
+            last.as_ref(),
+            now,
+        )?),
     }
 }
 
 /// What the verdict on published files depends on, but for the time.
-fn question(config: &Config, published: &Published, stored: Option<&StoredBundle>) -> Question {
-    let baseline = stored.map(|stored| (stored.serial.get(), stored.payload, stored.root_version));
+fn question(config: &Config, published: &Published, last: Option<&LastAccepted>) -> Question {
+    let baseline = last.map(|last| (last.serial.get(), last.payload, last.root_version));
     Question::new(&[
         &digest(published),
         &format!("{baseline:?}"),
@@ -310,6 +317,19 @@ fn last(stored: &StoredBundle) -> LastAccepted {
     }
 }
 
+/// What was accepted last. A store that lost it has it from its receipts, so that no older bundle comes back.
+fn last_accepted(daemon: &Daemon, stored: Option<&StoredBundle>) -> Option<LastAccepted> {
+    let told = || daemon.log().ledger().accepted();
+    stored.map(last).or_else(|| {
+        told().map(|told| LastAccepted {
+            serial: told.serial,
+            payload: told.payload,
+            // Receipts do not say it; the pin and the chain hold.
+            root_version: 0,
+        })
+    })
+}
+
 /// The store is not trusted either: what it holds is opened like anything else.
 fn reopen(config: &Config, stored: &StoredBundle, now: Timestamp) -> Result<Accepted, Failure> {
     let verified = open(config, &sealed_of(stored))?;
@@ -332,14 +352,21 @@ fn consider(
     if known {
         return Ok(None);
     }
-    let question = question(&daemon.config, published, stored.as_ref());
+    let last = last_accepted(daemon, stored.as_ref());
+    let question = question(&daemon.config, published, last.as_ref());
     let mut judged = Judged::read(&daemon.config.judged_path());
     let refused = if let Some(refused) = judged.refusal(&question) {
         refused
     } else {
         // Kept before, too: what ends the process while it is judged must not end it in every round.
         judged.begin(&question);
-        match judge(&daemon.config, published, stored.as_ref(), now) {
+        match judge(
+            &daemon.config,
+            published,
+            stored.as_ref(),
+            last.as_ref(),
+            now,
+        ) {
             Ok(accepted) => {
                 record_acceptance(daemon, &accepted, published, stored.as_ref(), now)?;
                 judged.forget();
@@ -364,6 +391,7 @@ fn judge(
     config: &Config,
     published: &Published,
     stored: Option<&StoredBundle>,
+    last: Option<&LastAccepted>,
     now: Timestamp,
 ) -> Result<Accepted, Refusal> {
     let sealed = Sealed {
@@ -381,7 +409,7 @@ fn judge(
         Some(Err(_)) | None => Weakening::Weaker(vec!["an unknown baseline".to_owned()]),
         Some(Ok(old)) => Weakening::between(&old.get().model, &new.get().model, &Zones::bundled()),
     };
-    seal::accept(verified, stored.map(last).as_ref(), weakening, now)
+    seal::accept(verified, last, weakening, now)
 }
 
 /// Identity of the published files.

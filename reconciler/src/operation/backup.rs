@@ -218,6 +218,7 @@ pub(super) fn describe(run: &Run, details: &mut Details, evidence: &mut BTreeMap
     say("added_bytes", run.added_bytes.to_string());
     say("locations", held.join(" "));
     say("started_at", run.started_at.to_string());
+    say("kid", run.kid.to_string());
     if !run.collapsed.is_empty() {
         let told: Vec<String> = run
             .collapsed

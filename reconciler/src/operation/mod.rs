@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod check;
 pub mod lost;
+pub mod replay;
 mod slot;
 
 use std::collections::BTreeMap;

@@ -471,6 +471,9 @@ impl World {
                 state.checkpoints.insert(id.clone(), note);
                 Ok(Reply::Copied("simulated".to_owned()))
             }
+            location::Order::ReadReceipts { .. } => Ok(Reply::Failed(
+                "a simulated location keeps no receipts".to_owned(),
+            )),
             location::Order::Inspect { .. } | location::Order::Resolve { .. } => {
                 let number = self.script.locations().iter().position(|one| one == id);
                 Ok(Reply::Inspected(Box::new(Inspected {

@@ -19,7 +19,7 @@ pub use bucket::object_of;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -93,6 +93,17 @@ pub enum Order {
         tail: Option<Tail>,
         /// The checkpoint that was there when the copy was decided.
         replaces: Option<String>,
+    },
+    /// Bring a copy of the receipt log here.
+    ReadReceipts {
+        /// From which location.
+        at: At,
+        /// Where below it the copy is.
+        receipts: PathBuf,
+        /// The folder that it is put into.
+        into: PathBuf,
+        /// Bytes that its lines can have at most.
+        most: u64,
     },
     /// Find out where live data are.
     Resolve {
@@ -213,9 +224,10 @@ impl Order {
     /// The location that it is about; none for live data.
     pub const fn at(&self) -> Option<&At> {
         match self {
-            Self::Inspect { at, .. } | Self::Mark { at, .. } | Self::CopyReceipts { at, .. } => {
-                Some(at)
-            }
+            Self::Inspect { at, .. }
+            | Self::Mark { at, .. }
+            | Self::CopyReceipts { at, .. }
+            | Self::ReadReceipts { at, .. } => Some(at),
             Self::Resolve { .. } => None,
         }
     }
@@ -226,6 +238,9 @@ impl Order {
             Self::CopyReceipts { at, bytes, .. } => at
                 .longest()
                 .saturating_add(Duration::from_secs(bytes / SLOWEST)),
+            Self::ReadReceipts { at, most, .. } => at
+                .longest()
+                .saturating_add(Duration::from_secs(most / SLOWEST)),
             Self::Resolve { .. } => super::vault::DEFAULT_PATIENCE,
         }
     }
@@ -279,15 +294,16 @@ pub fn run_child() -> ExitCode {
                 .filter_map(|(dataset, path)| Some((dataset.clone(), resolve(path)?)))
                 .collect(),
         ),
-        Order::Inspect { at, .. } | Order::Mark { at, .. } | Order::CopyReceipts { at, .. } => {
-            alone(at, || match &at.place {
-                Place::Folder(folder) => match Folder::open(&folder.path) {
-                    Ok(root) => perform(&root, &order),
-                    Err(error) => Reply::Absent(error.to_string()),
-                },
-                Place::Bucket(site) => bucket::perform(site, &order),
-            })
-        }
+        Order::Inspect { at, .. }
+        | Order::Mark { at, .. }
+        | Order::CopyReceipts { at, .. }
+        | Order::ReadReceipts { at, .. } => alone(at, || match &at.place {
+            Place::Folder(folder) => match Folder::open(&folder.path) {
+                Ok(root) => perform(&root, &order),
+                Err(error) => Reply::Absent(error.to_string()),
+            },
+            Place::Bucket(site) => bucket::perform(site, &order),
+        }),
     };
     let mut out = std::io::stdout().lock();
     let spoken = serde_json::to_string(&reply)
@@ -334,6 +350,12 @@ fn perform(root: &Folder, order: &Order) -> Reply {
             copy_receipts(root, receipts, from, tail.as_ref())
                 .unwrap_or_else(|error| Reply::Failed(error.to_string()))
         }
+        Order::ReadReceipts {
+            receipts,
+            into,
+            most,
+            ..
+        } => told(read_receipts(root, receipts, into, *most).map_err(|error| error.to_string())),
         Order::Resolve { .. } => Reply::Failed("no location holds live data".to_owned()),
     }
 }
@@ -503,6 +525,21 @@ fn copy_receipts(
         .map_err(|error| FolderError::of("reading", &from, "receipts.jsonl", error))?;
     let left = receipts::append(&folder, &tail.left, lines, &note)?;
     Ok(left.map_or(Reply::CopyChanged, Reply::Copied))
+}
+
+/// Lines that are longer than the log can be are left there: the caller misses them.
+fn read_receipts(
+    root: &Folder,
+    receipts: &Path,
+    into: &Path,
+    most: u64,
+) -> Result<(), FolderError> {
+    let folder = root.enter_path(receipts)?;
+    let (lines, _) = folder.open_file(OsStr::new("receipts.jsonl"))?;
+    let fill = |file: &mut File| std::io::copy(&mut lines.take(most), file).map(drop);
+    let into = Folder::open(into)?;
+    into.write_from(OsStr::new("receipts.jsonl"), PRIVATE_FILE, fill)?;
+    Ok(())
 }
 
 /// Where live data are: their folder, or the folder that their file is in.

@@ -1,12 +1,13 @@
 //! A real server that speaks the protocol of S3, on loopback, with Object Lock, versions and conditional writes: SeaweedFS.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reconciler::world::bucket::Bucket;
+use reconciler::world::bucket::{Bucket, BucketBinding};
 
 use crate::daemon::world::installed;
 
@@ -23,6 +24,16 @@ pub struct BucketServer {
     ports: Vec<u16>,
     /// Certificate and key, where it speaks TLS.
     tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// A file of credentials, as AWS' own tools write it.
+pub fn profile(folder: &Path) -> PathBuf {
+    let path = folder.join("s3.credentials");
+    let content =
+        format!("[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n");
+    std::fs::write(&path, content).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path
 }
 
 /// Ports that nobody listens on now.
@@ -165,14 +176,18 @@ impl BucketServer {
         self.request("GET", &format!("/{key}"), &[])
     }
 
-    /// The same bucket for who would change what is in it.
-    pub fn bucket(&self, credentials: &Path) -> Arc<Bucket> {
+    /// What a configuration says of it; the credentials are put into a folder.
+    pub fn binding(&self, folder: &Path) -> BucketBinding {
         let binding = serde_json::json!({
             "endpoint": self.endpoint(), "region": "us-east-1", "bucket": BUCKET,
-            "credentials": { "file": credentials }
+            "credentials": { "file": profile(folder) }
         });
-        let binding = serde_json::from_value(binding).unwrap();
-        Bucket::open(&binding, None, Duration::from_secs(10)).unwrap()
+        serde_json::from_value(binding).unwrap()
+    }
+
+    /// The same bucket for who would change what is in it.
+    pub fn bucket(&self, folder: &Path) -> Arc<Bucket> {
+        Bucket::open(&self.binding(folder), None, Duration::from_secs(10)).unwrap()
     }
 
     /// Stock restic at a repository in the bucket.
@@ -200,7 +215,7 @@ impl BucketServer {
         let key = key.to_str().unwrap();
         let checked = self.restic(
             repository,
-            &["check", "--read-data", "--password-file", key],
+            &["check", "--read-data", "--no-lock", "--password-file", key],
         );
         assert!(checked.status.success(), "{checked:?}");
     }

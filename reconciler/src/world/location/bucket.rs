@@ -5,7 +5,7 @@
 //! which only the last one is written again. One after the other they are the log.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -13,12 +13,15 @@ use contract::receipt::MAX_LINE_BYTES;
 
 use super::{InFileSystem, Inspected, Order, PROBE, Reply, Tail, told};
 use crate::world::bucket::{Bucket, BucketError, Replaces};
-use crate::world::folder::Folder;
+use crate::world::folder::{Folder, PRIVATE_FILE};
 use crate::world::receipts::CHECKPOINT_LIMIT;
 use crate::world::vault::{LocationBucket, MARK_FILE, Mark, read_mark_in};
 
 /// Lines in an object of a copy: what is written again with a receipt is less than this, and a year has some hundreds of objects.
 pub const LINES: u64 = 1_000;
+
+/// Objects of a copy that are read: ten thousand years of a busy log.
+const MOST_OBJECTS: usize = 1 << 20;
 
 /// Does what an order says at a bucket.
 pub(super) fn perform(site: &LocationBucket, order: &Order) -> Reply {
@@ -54,6 +57,12 @@ pub(super) fn perform(site: &LocationBucket, order: &Order) -> Reply {
             copy.run(expected.as_ref(), tail.as_ref(), replaces.as_deref())
                 .unwrap_or_else(Reply::Failed)
         }
+        Order::ReadReceipts {
+            receipts,
+            into,
+            most,
+            ..
+        } => told(read_receipts(&bucket, receipts, into, *most)),
         Order::Resolve { .. } => Reply::Failed("a bucket holds no live data".to_owned()),
     }
 }
@@ -148,6 +157,36 @@ fn checkpoint(bucket: &Bucket, below: &Path) -> Result<Option<(String, String)>,
         Err(BucketError::NotFound) => Ok(None),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Brings the objects of a copy here, one after the other.
+fn read_receipts(bucket: &Bucket, below: &Path, into: &Path, most: u64) -> Result<(), String> {
+    let below = below.display().to_string();
+    let listed = bucket
+        .list(&below, MOST_OBJECTS)
+        .map_err(|error| error.to_string())?;
+    let into = Folder::open(into).map_err(|error| error.to_string())?;
+    let fill = |file: &mut File| {
+        let mut left = most;
+        for name in listed.keys().filter(|name| is_lines(name)) {
+            let content = bucket
+                .read(&format!("{below}/{name}"), left)
+                .map_err(|error| std::io::Error::other(format!("`{name}`: {error}")))?;
+            left -= content.len() as u64;
+            file.write_all(&content)?;
+        }
+        Ok(())
+    };
+    into.write_from("receipts.jsonl".as_ref(), PRIVATE_FILE, fill)
+        .map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+fn is_lines(name: &str) -> bool {
+    let number = name
+        .strip_prefix("receipts-")
+        .and_then(|name| name.strip_suffix(".jsonl"));
+    number.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// The copy of the receipts in a bucket.

@@ -102,7 +102,7 @@ impl CopyError {
                 "check the copy with `seawalld receipts verify --dir DIR`, then move it away; the next round copies again"
             }
             Self::Ahead { .. } => {
-                "bring back the newest state folder: a log that lost its end is never extended"
+                "bring back the newest state folder; if it is lost, `seawalld catalog rebuild` builds it again from the locations"
             }
             Self::Fault(fault) => fault.help(),
             Self::Store(error) => error.help(),

@@ -89,6 +89,8 @@ pub struct ReceiptLog {
     ledger: Ledger,
     /// How many lines the newest state that is stored covers.
     stored: u64,
+    /// Whether the next commit stores the state, however few lines there are.
+    is_due: bool,
     policy: ReceiptPolicy,
     clock_in_doubt: bool,
 }
@@ -170,9 +172,18 @@ impl ReceiptLog {
             authority,
             ledger,
             stored,
+            is_due: false,
             policy: ReceiptPolicy::default(),
             clock_in_doubt: false,
         })
+    }
+
+    /// Reads every line again, after others were taken over from a copy; the next commit stores the state.
+    pub fn read_anew(&mut self, store: &dyn Store, authority: Authority) -> Result<(), LogError> {
+        self.ledger = read_on(store, &authority, Ledger::new(authority.origin.clone()))?;
+        self.authority = authority;
+        self.is_due = true;
+        Ok(())
     }
 
     /// Receipts from now on are written under this policy.
@@ -229,7 +240,7 @@ impl ReceiptLog {
             });
         }
         let size = ledger.size();
-        let is_due = size >= self.stored.saturating_add(LINES_BETWEEN_FRONTIERS);
+        let is_due = self.is_due || size >= self.stored.saturating_add(LINES_BETWEEN_FRONTIERS);
         if is_due {
             let sealed = ledger.frontier().seal(&self.key);
             let sealed = sealed.map_err(|fault| LogError::Line { line: size, fault })?;
@@ -241,6 +252,7 @@ impl ReceiptLog {
         self.ledger = ledger;
         if is_due {
             self.stored = size;
+            self.is_due = false;
         }
         Ok(())
     }

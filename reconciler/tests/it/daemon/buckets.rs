@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::world::{World, certified, same};
 use reconciler::world::bucket::Replaces;
 
-use crate::bucket_server::{BUCKET, BucketServer, KEY_ID, SECRET};
+use crate::bucket_server::{BUCKET, BucketServer, KEY_ID, SECRET, profile};
 
 const REPOSITORY: &str = "dev/bp_files/k1";
 
 /// A world whose location `loc_b` is a bucket.
-struct Bucket {
-    world: World,
+pub struct Bucket {
+    pub world: World,
     server: BucketServer,
 }
 
@@ -28,14 +28,8 @@ fn secret_file(world: &World, name: &str, content: &str) -> PathBuf {
     path
 }
 
-fn profile(world: &World) -> PathBuf {
-    let content =
-        format!("[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n");
-    secret_file(world, "s3.credentials", &content)
-}
-
 impl Bucket {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let world = World::new();
         let server = BucketServer::start(&world.path("server"), None);
         let it = Self { world, server };
@@ -48,7 +42,7 @@ impl Bucket {
         format!(
             "endpoint: '{}', region: us-east-1, bucket: {BUCKET}, prefix: here/seawall, credentials: {{ file: {} }}",
             self.server.endpoint(),
-            profile(&self.world).display()
+            profile(&self.world.path("")).display()
         )
     }
 
@@ -174,7 +168,7 @@ fn credentials_come_from_where_the_binding_says() {
     let it = Bucket::new();
     it.world.json(0, &["once"]);
     let good = it.binding();
-    let file = format!("file: {}", profile(&it.world).display());
+    let file = format!("file: {}", profile(&it.world.path("")).display());
     let printed = format!(
         "#!/bin/sh\necho '{{\"Version\": 1, \"AccessKeyId\": \"{KEY_ID}\", \"SecretAccessKey\": \"{SECRET}\", \"Expiration\": \"2999-01-01T00:00:00Z\"}}'\n"
     );
@@ -235,7 +229,7 @@ fn a_bucket_that_is_another_one_gets_nothing() {
     // Its objects, with a mark of another location.
     let before = it.snapshots();
     let mark = r#"{"location_id":"loc_b","identity":"of another bucket"}"#;
-    let bucket = it.server.bucket(&profile(&it.world));
+    let bucket = it.server.bucket(&it.world.path(""));
     let key = "here/seawall/.seawall-location.json";
     bucket
         .write(key, &[mark.into()], &Replaces::Anything, false)

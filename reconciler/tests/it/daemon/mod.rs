@@ -21,6 +21,7 @@ mod monitor;
 mod notified;
 mod plans;
 mod published;
+mod rebuilt;
 mod seal;
 mod service;
 mod setup;

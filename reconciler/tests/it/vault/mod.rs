@@ -2,6 +2,7 @@
 
 mod copies;
 mod damage;
+mod faults;
 mod flaky;
 mod gate;
 mod hostile;

@@ -30,6 +30,7 @@ pub struct World {
     pub locations: Vec<LocationId>,
     pub vault: Vault,
     pub round: i64,
+    elsewhere: BTreeMap<LocationId, Place>,
 }
 
 impl World {
@@ -44,27 +45,32 @@ impl World {
         }
         fs::create_dir(dir.path().join("src")).unwrap();
         fs::write(dir.path().join("key"), format!("{KEY}\n")).unwrap();
-        let vault = open(dir.path(), &locations);
+        let vault = open(dir.path(), folders(dir.path(), &locations));
         Self {
             dir,
             locations,
             vault,
             round: 0,
+            elsewhere: BTreeMap::new(),
         }
+    }
+
+    /// A location that is no folder of this world.
+    pub fn elsewhere(&mut self, location: &str, place: Place) {
+        self.elsewhere.insert(location.parse().unwrap(), place);
+        self.reopen();
     }
 
     /// Where each location is.
     pub fn places(&self) -> BTreeMap<LocationId, Place> {
-        let place = |id: &LocationId| Place::folder(self.path(id.as_str()));
-        self.locations
-            .iter()
-            .map(|id| (id.clone(), place(id)))
-            .collect()
+        let mut places = folders(self.dir.path(), &self.locations);
+        places.extend(self.elsewhere.clone());
+        places
     }
 
     /// A vault as a new process would open it.
     pub fn reopen(&mut self) {
-        self.vault = open(self.dir.path(), &self.locations);
+        self.vault = open(self.dir.path(), self.places());
     }
 
     /// Puts storage that fails after some writes in front of a location.
@@ -237,11 +243,14 @@ impl World {
     }
 }
 
-fn open(dir: &Path, locations: &[LocationId]) -> Vault {
-    let places: BTreeMap<_, _> = locations
+fn folders(dir: &Path, locations: &[LocationId]) -> BTreeMap<LocationId, Place> {
+    locations
         .iter()
         .map(|location| (location.clone(), Place::folder(dir.join(location.as_str()))))
-        .collect();
+        .collect()
+}
+
+fn open(dir: &Path, places: BTreeMap<LocationId, Place>) -> Vault {
     let key = fs::read(dir.join("key")).unwrap();
     Vault::new(&name(), places, &key).unwrap()
 }

@@ -1,0 +1,434 @@
+//! Owns what a receipt log says of what the store knew: recovery points, checks, marks of locations, and what has begun and not ended. Pure.
+//! The interesting functions are [`Replay::see`] and [`Replay::points`].
+//!
+//! Receipts say less than the store did. What they leave out is not made up: a point of which no receipt tells is unconfirmed, one that no
+//! receipt calls checked waits for its check, and what tells a collapsed source from a good one begins anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
+use contract::receipt::{DecisionType, Outcome as Result_, Phase, Receipt, SOURCE_IN_DOUBT};
+use jiff::Timestamp;
+
+use crate::domain::{
+    BackupType, LocationIdentity, Operation, OperationKind, Outcome, Restores, Run, RunStatus,
+    SlotOutcome, SlotRecord, State, Verification,
+};
+
+/// Why a recovery point without a receipt has to be confirmed.
+const NO_RECEIPT: &str = "its receipt was lost with the state";
+
+/// How a check ended at one location, as receipts say it.
+const SOUND: &str = "sound";
+
+/// What receipts say.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    /// What marks each location, by the newest receipt.
+    pub identities: BTreeMap<LocationId, LocationIdentity>,
+    /// Every plan that receipts name.
+    pub plans: BTreeSet<PlanId>,
+    /// How slots ended.
+    pub slots: Vec<SlotRecord>,
+    /// Restores in place that ended, as operations.
+    pub restores: Vec<Operation>,
+    /// How each operation ended that did.
+    ended: BTreeMap<String, (Outcome, Option<String>, Timestamp)>,
+    points: BTreeMap<BackupId, Told>,
+    intents: BTreeMap<String, Operation>,
+}
+
+/// A recovery point as its receipts tell it.
+#[derive(Debug, Clone)]
+struct Told {
+    run: Run,
+    /// The key of its repository, where its receipt says so.
+    kid: Option<Kid>,
+    /// Where it was.
+    locations: BTreeSet<LocationId>,
+}
+
+/// A snapshot as a location shows it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Its id.
+    pub snapshot_id: String,
+    /// The point that its tags name.
+    pub backup_id: BackupId,
+    /// The plan that its tags name.
+    pub plan_id: PlanId,
+    /// The slot that its tags name.
+    pub slot: Option<Timestamp>,
+    /// Its datasets.
+    pub dataset_ids: BTreeSet<DatasetId>,
+    /// The key that opens it.
+    pub kid: Kid,
+    /// What it shows, as it says.
+    pub time: Timestamp,
+    /// Bytes in it, as it says.
+    pub bytes: u64,
+    /// Bytes that it added, as it says.
+    pub added_bytes: u64,
+    /// Whether it shows what a restore was about to replace.
+    pub before_restore: bool,
+    /// `<environment>/<plan_id>/<kid>`.
+    pub repository: String,
+    /// Where it is.
+    pub locations: BTreeSet<LocationId>,
+}
+
+impl Replay {
+    /// Takes the next receipt of the log.
+    pub fn see(&mut self, receipt: &Receipt) {
+        self.plans.extend(receipt.plan_id.clone());
+        match (receipt.decision_type, receipt.phase) {
+            (DecisionType::Adoption, Phase::Decision) => self.adopted(receipt),
+            (
+                DecisionType::Backup
+                | DecisionType::Verification
+                | DecisionType::CatchUp
+                | DecisionType::Restore,
+                Phase::Intent,
+            ) => {
+                if let Some(operation) = begun(receipt) {
+                    self.intents.insert(receipt.operation_id.clone(), operation);
+                }
+            }
+            (_, Phase::Outcome | Phase::Resolution) => self.ended(receipt),
+            (DecisionType::SlotEnded, Phase::Decision) => self.slots.extend(slot(receipt)),
+            (_, Phase::Intent | Phase::Decision) => {}
+        }
+    }
+
+    fn adopted(&mut self, receipt: &Receipt) {
+        let details = &receipt.details;
+        if let (Some(location), Some(identity)) = (details.get("location"), details.get("identity"))
+            && let Ok(location_id) = location.parse::<LocationId>()
+        {
+            let identity = LocationIdentity {
+                location_id: location_id.clone(),
+                identity: identity.clone(),
+                first_seen: receipt.created_at,
+            };
+            self.identities.insert(location_id, identity);
+        }
+        if let Some(told) = receipt
+            .backup_id
+            .as_ref()
+            .and_then(|id| self.points.get_mut(id))
+        {
+            for dataset in &receipt.dataset_ids {
+                told.run.collapsed.remove(dataset);
+            }
+        }
+    }
+
+    fn ended(&mut self, receipt: &Receipt) {
+        let outcome = match receipt.result {
+            Some(Result_::Success) => Outcome::Success,
+            Some(Result_::Partial) => Outcome::Partial,
+            Some(Result_::Failure) | None => Outcome::Failure,
+            Some(Result_::Unknown) => Outcome::Unknown,
+        };
+        let error = receipt.error.as_ref().map(|error| error.code.clone());
+        if outcome == Outcome::Unknown {
+            if let Some(operation) = self.intents.get_mut(&receipt.operation_id) {
+                operation.state = State::Ended(outcome);
+                operation.ended_at = Some(receipt.created_at);
+                operation.error.clone_from(&error);
+            }
+        } else {
+            let operation = self.intents.remove(&receipt.operation_id);
+            let is_in_place = |it: &Operation| it.restores.as_ref().is_some_and(|it| it.in_place);
+            self.restores.extend(operation.filter(is_in_place));
+            let end = (outcome, error, receipt.created_at);
+            self.ended.insert(receipt.operation_id.clone(), end);
+        }
+        match receipt.decision_type {
+            DecisionType::Backup if outcome == Outcome::Success => {
+                if let Some(told) = told(receipt) {
+                    self.points.insert(told.run.backup_id.clone(), told);
+                }
+            }
+            DecisionType::Verification => self.checked(receipt),
+            _ => {}
+        }
+    }
+
+    /// What a check found of a point, at each location.
+    fn checked(&mut self, receipt: &Receipt) {
+        let Some(told) = receipt
+            .backup_id
+            .as_ref()
+            .and_then(|id| self.points.get_mut(id))
+        else {
+            return;
+        };
+        let at = receipt.created_at;
+        let by_location = receipt.details.iter().filter_map(|(name, what)| {
+            let location = name.strip_prefix("location_")?.parse::<LocationId>().ok()?;
+            Some((location, what))
+        });
+        let mut sound = BTreeSet::new();
+        let mut damaged = None;
+        for (location, what) in by_location {
+            if what == SOUND {
+                told.run.damaged_at.remove(&location);
+                sound.insert(location);
+            } else if let Some(why) = what.strip_prefix("damaged: ") {
+                damaged = Some(why.to_owned());
+                told.run.damaged_at.insert(location, why.to_owned());
+            }
+        }
+        if !sound.is_empty() {
+            let locations = sound;
+            told.run.verification = Verification::Verified { at, locations };
+        } else if let Some(why) = damaged {
+            told.run.verification = Verification::Suspect { at, why };
+        }
+    }
+
+    /// What began and has not ended, each with the key of its repository where that is known.
+    pub fn open(&self, kid_of: impl Fn(&PlanId) -> Option<Kid>) -> Vec<Operation> {
+        let all = self.intents.values().cloned();
+        all.filter_map(|mut operation| {
+            operation.kid = kid_of(&operation.plan_id)?;
+            Some(operation)
+        })
+        .collect()
+    }
+
+    /// How an operation ended; nothing where no receipt says so.
+    pub fn end_of(&self, operation_id: &str) -> Option<&(Outcome, Option<String>, Timestamp)> {
+        self.ended.get(operation_id)
+    }
+
+    /// The recovery points, from what receipts say and what locations show. `unread` are locations of which nothing is known now.
+    pub fn points(
+        &self,
+        shown: &[Shown],
+        unread: &BTreeSet<LocationId>,
+        kid_of: impl Fn(&PlanId) -> Option<Kid>,
+        now: Timestamp,
+    ) -> Vec<Run> {
+        let mut found: BTreeMap<&str, Vec<&Shown>> = BTreeMap::new();
+        for shown in shown {
+            found.entry(&shown.snapshot_id).or_default().push(shown);
+        }
+        let mut points = Vec::new();
+        for told in self.points.values() {
+            let snapshot = told.run.snapshot_id.as_deref().unwrap_or_default();
+            let here = found.remove(snapshot).unwrap_or_default();
+            let kid = here.first().map(|shown| shown.kid.clone());
+            let Some(kid) = kid
+                .or_else(|| told.kid.clone())
+                .or_else(|| kid_of(&told.run.plan_id))
+            else {
+                continue;
+            };
+            points.push(joined(told, &here, kid, unread, now));
+        }
+        // Two of one name are no better than none: the one that is at more locations is listed.
+        let mut others: BTreeMap<&BackupId, &Shown> = BTreeMap::new();
+        for shown in found.into_values().flatten() {
+            let known = others.entry(&shown.backup_id).or_insert(shown);
+            if known.locations.len() < shown.locations.len() {
+                *known = shown;
+            }
+        }
+        let unreceipted = others.into_iter();
+        let unreceipted = unreceipted.filter(|(id, _)| !self.points.contains_key(*id));
+        points.extend(unreceipted.map(|(_, shown)| unconfirmed(shown)));
+        points
+    }
+}
+
+/// A point that a receipt tells of, where locations show it.
+fn joined(
+    told: &Told,
+    here: &[&Shown],
+    kid: Kid,
+    unread: &BTreeSet<LocationId>,
+    now: Timestamp,
+) -> Run {
+    let mut run = told.run.clone();
+    run.slot = here.iter().find_map(|shown| shown.slot);
+    for shown in here {
+        let held = shown.locations.iter();
+        run.storage_locations
+            .extend(held.map(|id| (id.clone(), format!("{id}:{}", shown.repository))));
+        run.before_restore |= shown.before_restore;
+    }
+    // What cannot be read now holds what it held.
+    let repository = here.first().map(|shown| shown.repository.clone());
+    for id in told.locations.intersection(unread) {
+        if let Some(repository) = &repository {
+            run.storage_locations
+                .insert(id.clone(), format!("{id}:{repository}"));
+        }
+    }
+    let may_be_elsewhere = told.locations.intersection(unread).next().is_some();
+    if here.is_empty() && !may_be_elsewhere {
+        run.verification = Verification::Lost { at: now };
+    }
+    run.damaged_at
+        .retain(|location, _| run.storage_locations.contains_key(location));
+    run.kid = kid;
+    run
+}
+
+/// A point that no receipt tells of: whoever holds the key may have made it.
+fn unconfirmed(shown: &Shown) -> Run {
+    let held = shown.locations.iter();
+    let why = |id: &DatasetId| (id.clone(), NO_RECEIPT.to_owned());
+    Run {
+        backup_id: shown.backup_id.clone(),
+        plan_id: shown.plan_id.clone(),
+        dataset_ids: shown.dataset_ids.clone(),
+        slot: shown.slot,
+        started_at: shown.time,
+        finished_at: shown.time,
+        consistent_at: Some(shown.time),
+        backup_type: BackupType::Incremental,
+        base: None,
+        status: RunStatus::Success,
+        kid: shown.kid.clone(),
+        snapshot_id: Some(shown.snapshot_id.clone()),
+        storage_locations: held
+            .map(|id| (id.clone(), format!("{id}:{}", shown.repository)))
+            .collect(),
+        checksums: BTreeMap::from([("snapshot".to_owned(), shown.snapshot_id.clone())]),
+        verification: Verification::Pending,
+        damaged_at: BTreeMap::new(),
+        bytes: shown.bytes,
+        added_bytes: shown.added_bytes,
+        policy_snapshot_hash: None,
+        manifests: BTreeMap::new(),
+        error: None,
+        profiles: BTreeMap::new(),
+        collapsed: shown.dataset_ids.iter().map(why).collect(),
+        clock_in_doubt: false,
+        overran: false,
+        before_restore: shown.before_restore,
+    }
+}
+
+fn told(receipt: &Receipt) -> Option<Told> {
+    let snapshot = receipt.evidence.get("snapshot")?.to_string();
+    let detail = |name: &str| receipt.details.get(name);
+    let instant = |name: &str| detail(name).and_then(|text| text.parse::<Timestamp>().ok());
+    let number = |name: &str| detail(name).and_then(|text| text.parse::<u64>().ok());
+    let dataset_ids: BTreeSet<DatasetId> = receipt.dataset_ids.iter().cloned().collect();
+    let doubt = detail(SOURCE_IN_DOUBT);
+    let collapsed = dataset_ids.iter().filter_map(|id| {
+        let why = doubt.filter(|why| why.contains(&format!("`{id}`")))?;
+        Some((id.clone(), why.clone()))
+    });
+    let locations = detail("locations").map(String::as_str).unwrap_or_default();
+    let clock = detail(contract::receipt::CLOCK).map(String::as_str);
+    let checksums = receipt.evidence.iter();
+    let kid = detail("kid").and_then(|kid| kid.parse::<Kid>().ok());
+    Some(Told {
+        locations: locations
+            .split_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect(),
+        run: Run {
+            backup_id: receipt.backup_id.clone()?,
+            plan_id: receipt.plan_id.clone()?,
+            slot: None,
+            started_at: instant("started_at").unwrap_or(receipt.created_at),
+            finished_at: receipt.created_at,
+            consistent_at: instant("consistent_at"),
+            backup_type: match detail("backup_type").map(String::as_str) {
+                Some("full") => BackupType::Full,
+                _ => BackupType::Incremental,
+            },
+            base: None,
+            status: RunStatus::Success,
+            // The caller knows it.
+            kid: kid.clone().or_else(|| "unknown".parse().ok())?,
+            snapshot_id: Some(snapshot),
+            storage_locations: BTreeMap::new(),
+            checksums: checksums
+                .map(|(name, digest)| (name.clone(), digest.to_string()))
+                .collect(),
+            verification: Verification::Pending,
+            damaged_at: BTreeMap::new(),
+            bytes: number("bytes").unwrap_or_default(),
+            added_bytes: number("added_bytes").unwrap_or_default(),
+            policy_snapshot_hash: receipt.policy_snapshot_hash,
+            manifests: BTreeMap::new(),
+            error: None,
+            profiles: BTreeMap::new(),
+            collapsed: collapsed.collect(),
+            clock_in_doubt: clock == Some(contract::receipt::CLOCK_IN_DOUBT),
+            overran: false,
+            before_restore: false,
+            dataset_ids,
+        },
+        kid,
+    })
+}
+
+fn slot(receipt: &Receipt) -> Option<SlotRecord> {
+    let slots = receipt.slots.as_ref()?;
+    let outcome = match receipt.details.get("outcome").map(String::as_str) {
+        Some("success") => SlotOutcome::Success,
+        Some("missed") => SlotOutcome::Missed,
+        Some(_) | None => SlotOutcome::Failure,
+    };
+    let error = receipt.error.as_ref();
+    Some(SlotRecord {
+        plan_id: receipt.plan_id.clone()?,
+        first: slots.first,
+        last: slots.last,
+        count: slots.count,
+        outcome,
+        backup_id: receipt.backup_id.clone(),
+        why: error
+            .map(|error| format!("{} {}", error.code, error.summary))
+            .or_else(|| receipt.details.get("late").cloned()),
+        ended_at: receipt.created_at,
+    })
+}
+
+/// The operation of an intent. Its key is not in the receipt.
+fn begun(receipt: &Receipt) -> Option<Operation> {
+    let kind = match receipt.decision_type {
+        DecisionType::Backup => OperationKind::Backup,
+        DecisionType::Verification => OperationKind::Verify,
+        DecisionType::CatchUp => OperationKind::CatchUp,
+        DecisionType::Restore => OperationKind::Restore,
+        _ => return None,
+    };
+    let restores = match (&receipt.restore_id, receipt.dataset_ids.first()) {
+        (Some(restore_id), Some(dataset_id)) => Some(Restores {
+            restore_id: restore_id.clone(),
+            dataset_id: dataset_id.clone(),
+            in_place: receipt
+                .details
+                .get("mode")
+                .is_some_and(|mode| mode == "in_place"),
+        }),
+        (Some(_) | None, _) => None,
+    };
+    Some(Operation {
+        operation_id: receipt.operation_id.clone(),
+        kind,
+        plan_id: receipt.plan_id.clone()?,
+        dataset_ids: receipt.dataset_ids.iter().cloned().collect(),
+        backup_id: receipt.backup_id.clone(),
+        slot: None,
+        backup_type: None,
+        before_restore: false,
+        restores,
+        kid: "unknown".parse().ok()?,
+        started_at: receipt.created_at,
+        deadline: receipt.created_at,
+        epoch: 0,
+        state: State::Running,
+        ended_at: None,
+        error: None,
+    })
+}

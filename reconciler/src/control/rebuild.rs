@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::locations::{self, Locations, private_folder};
 use super::{Daemon, copies, policy};
-use crate::domain::{Change, Draft, Operation, Run, State};
+use crate::domain::{Change, Draft, Operation, Run};
 use crate::failure::Failure;
 use crate::operation::replay::{Replay, Shown};
 use crate::store::ReceiptLine;
@@ -341,11 +341,9 @@ fn read(
     let mut lines = lines_of(incoming)?;
     loop {
         if let Some(expected) = roots.remove(&ledger.size()) {
-            for (whose, _) in expected
-                .into_iter()
-                .filter(|(_, root)| *root != ledger.root())
-            {
-                return Err(parted(location, &whose, ledger.size()));
+            let differs = |(_, root): &&(String, Digest)| *root != ledger.root();
+            if let Some((whose, _)) = expected.iter().find(differs) {
+                return Err(parted(location, whose, ledger.size()));
             }
         }
         let Some(line) = next_line(&mut lines)? else {
@@ -524,36 +522,7 @@ fn changes(
     let slots = replay.slots.iter();
     let new = slots.filter(|slot| !recorded.contains(&(slot.plan_id.clone(), slot.last)));
     changes.extend(new.cloned().map(Change::SlotEnded));
-    let mut begun: BTreeSet<String> = BTreeSet::new();
-    for operation in store.operations()? {
-        // It was open when this state was kept, and has ended since.
-        if operation.state.is_open()
-            && let Some((outcome, error, at)) = replay.end_of(&operation.operation_id)
-        {
-            changes.push(Change::OperationEnded {
-                operation_id: operation.operation_id.clone(),
-                outcome: *outcome,
-                error: error.clone(),
-                at: *at,
-            });
-        }
-        begun.insert(operation.operation_id);
-    }
-    let restores = replay.restores.iter().cloned().map(|mut operation| {
-        if let Some((outcome, error, at)) = replay.end_of(&operation.operation_id) {
-            operation.state = State::Ended(*outcome);
-            operation.error.clone_from(error);
-            operation.ended_at = Some(*at);
-        }
-        operation
-    });
-    for mut operation in restores
-        .chain(open)
-        .filter(|it| !begun.contains(&it.operation_id))
-    {
-        operation.deadline = now;
-        changes.push(Change::OperationBegun(operation));
-    }
+    changes.extend(replay.operations(&store.operations()?, open, now));
     Ok(changes)
 }
 

@@ -11,8 +11,8 @@ use contract::receipt::{DecisionType, Outcome as Result_, Phase, Receipt, SOURCE
 use jiff::Timestamp;
 
 use crate::domain::{
-    BackupType, LocationIdentity, Operation, OperationKind, Outcome, Restores, Run, RunStatus,
-    SlotOutcome, SlotRecord, State, Verification,
+    BackupType, Change, LocationIdentity, Operation, OperationKind, Outcome, Restores, Run,
+    RunStatus, SlotOutcome, SlotRecord, State, Verification,
 };
 
 /// Why a recovery point without a receipt has to be confirmed.
@@ -198,9 +198,43 @@ impl Replay {
         .collect()
     }
 
-    /// How an operation ended; nothing where no receipt says so.
-    pub fn end_of(&self, operation_id: &str) -> Option<&(Outcome, Option<String>, Timestamp)> {
-        self.ended.get(operation_id)
+    /// What a store lacks that knows these operations: the end of those that ended since, restores in place, and what is `open`.
+    pub fn operations(
+        &self,
+        known: &[Operation],
+        open: Vec<Operation>,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        let ids: BTreeSet<&str> = known.iter().map(|it| it.operation_id.as_str()).collect();
+        let ended = known
+            .iter()
+            .filter(|it| it.state.is_open())
+            .filter_map(|it| {
+                let (outcome, error, at) = self.ended.get(&it.operation_id)?.clone();
+                let operation_id = it.operation_id.clone();
+                Some(Change::OperationEnded {
+                    operation_id,
+                    outcome,
+                    error,
+                    at,
+                })
+            });
+        let restores = self.restores.iter().cloned().map(|mut operation| {
+            if let Some((outcome, error, at)) = self.ended.get(&operation.operation_id) {
+                operation.state = State::Ended(*outcome);
+                operation.error.clone_from(error);
+                operation.ended_at = Some(*at);
+            }
+            operation
+        });
+        let begun = restores
+            .chain(open)
+            .filter(|it| !ids.contains(it.operation_id.as_str()))
+            .map(|mut operation| {
+                operation.deadline = now;
+                Change::OperationBegun(operation)
+            });
+        ended.chain(begun).collect()
     }
 
     /// The recovery points, from what receipts say and what locations show. `unread` are locations of which nothing is known now.

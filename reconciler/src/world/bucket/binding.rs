@@ -130,7 +130,7 @@ impl BucketBinding {
         if let Some(class) = &self.pack_storage_class {
             if FROZEN.contains(&class.as_str()) {
                 let why = "names a class whose objects have to be thawed before they can be read";
-                let help = "name one that can be read at once, such as `GLACIER_IR`";
+                let help = "name one that can be read immediately, such as `GLACIER_IR`";
                 return Some(("pack_storage_class", why.to_owned(), help));
             }
             let is_class =

@@ -52,6 +52,8 @@ pub(super) fn nothing_was_lost(daemon: &Daemon) -> Result<(), Failure> {
                 }));
             }
             Ok(_) => {}
+            // A state that is empty has nothing to hold it against: what is there may be what was lost.
+            Err(error) if ours == 0 => return Err(Failure::from(error)),
             // Told when the copy is written; another location may know.
             Err(error) => tracing::warn!(event = "receipts_not_copied", location = %id, "{error}"),
         }

@@ -221,7 +221,9 @@ impl Daemon {
     pub fn open_behind(config: Config, stop: Cancel) -> Result<Self, Failure> {
         let was_open = access::take_state(&config.state)?;
         let store = Box::new(SqliteStore::open(&config.store_path())?);
-        Self::hold(config, stop, was_open, store, Arc::new(Machine))
+        // Without an accepted bundle the published one says which other keys may have signed the log.
+        let keys = rebuild::published_keys(&config, &Machine, &stop);
+        Self::hold(config, stop, was_open, store, Arc::new(Machine), keys)
     }
 
     /// The same with another store and other effects; whether the state folder was open to others is known already.
@@ -232,7 +234,7 @@ impl Daemon {
         store: Box<dyn Store>,
         effects: Arc<dyn Effects>,
     ) -> Result<Self, Failure> {
-        let daemon = Self::hold(config, stop, was_open, store, effects)?;
+        let daemon = Self::hold(config, stop, was_open, store, effects, Vec::new())?;
         // Only who holds the lock can compare: beside a running daemon the copies may be newer than what was just read.
         copies::nothing_was_lost(&daemon)?;
         spool::sweep(&daemon)?;
@@ -246,6 +248,7 @@ impl Daemon {
         was_open: Option<Failure>,
         store: Box<dyn Store>,
         effects: Arc<dyn Effects>,
+        more_keys: Vec<PublicKey>,
     ) -> Result<Self, Failure> {
         if store.took_over() {
             let seconds = PREDECESSOR_ENDS.as_secs();
@@ -263,7 +266,7 @@ impl Daemon {
         }
         store.settle()?;
         let exposed = was_open.into_iter().chain(exposed(&config)).collect();
-        let daemon = Self::over(config, store, effects, stop, true, exposed)?;
+        let daemon = Self::over(config, store, effects, stop, true, (exposed, more_keys))?;
         for failure in &daemon.exposed {
             tracing::warn!(event = "file_open_to_others", code = %failure.code, "{}", failure.message);
         }
@@ -274,7 +277,8 @@ impl Daemon {
     pub fn open_read_only(config: Config) -> Result<Self, Failure> {
         let store = Box::new(SqliteStore::open_read_only(&config.store_path())?);
         let effects = Arc::new(Machine);
-        Self::over(config, store, effects, Cancel::new(), false, Vec::new())
+        let neither = (Vec::new(), Vec::new());
+        Self::over(config, store, effects, Cancel::new(), false, neither)
     }
 
     fn over(
@@ -283,10 +287,11 @@ impl Daemon {
         effects: Arc<dyn Effects>,
         stop: Cancel,
         records: bool,
-        exposed: Vec<Failure>,
+        (exposed, more_keys): (Vec<Failure>, Vec<PublicKey>),
     ) -> Result<Self, Failure> {
         let key = receipts::read_key(&config.receipt_key)?;
         let mut keys: Vec<PublicKey> = vec![key.public()];
+        keys.extend(more_keys);
         // Lines of an earlier receipt key hold by the trust root that was accepted with them.
         if let Some(bundle) = store.accepted()?
             && let Ok(root) = policy::roots(&config, &bundle.roots)

@@ -445,6 +445,12 @@ fn record_acceptance(
         plans: std::collections::BTreeSet::new(),
         begins: std::collections::BTreeSet::new(),
     };
+    // Its root may list keys that earlier receipts were signed with.
+    if let Ok(root) = roots(&daemon.config, &published.roots) {
+        let config = &daemon.config;
+        let keys = root.reconciler_keys(&config.environment, &config.reconciler_id);
+        daemon.log().trust(keys);
+    }
     let mut followed = followed(&daemon.config, accepted, &bundle, None);
     // A bundle that was signed a moment ago vouches for the time.
     followed.judge_clock(daemon.log().ledger().newest(), now);

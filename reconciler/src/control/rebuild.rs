@@ -9,29 +9,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use contract::code;
 use contract::digest::Digest;
 use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use contract::model::Model;
 use contract::receipt::{
-    Authority, Checkpoint, DecisionType, Ledger, MAX_LINE_BYTES, Opened, Outcome as Result_, Phase,
+    Authority, Checkpoint, DecisionType, Ledger, MAX_LINE_BYTES, Outcome as Result_, Phase,
     open_line,
 };
+use contract::seal::{PublicKey, TrustRoot};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::effects::Effects;
 use super::locations::{self, Locations, private_folder};
 use super::{Daemon, copies, policy};
+use crate::config::Config;
 use crate::domain::{Change, Draft, Operation, Run};
 use crate::failure::Failure;
-use crate::operation::replay::{Replay, Shown};
+use crate::operation::replay::{Listing, Replay, Shown};
 use crate::store::ReceiptLine;
 use crate::worker::Access;
+use crate::world::cancel::Cancel;
 use crate::world::folder::Folder;
 use crate::world::location::{Order, Reply};
+use crate::world::vault::SnapshotInfo;
 
 /// Where a copy is while it is read, below the state folder.
 const INCOMING: &str = "incoming";
@@ -39,8 +44,8 @@ const INCOMING: &str = "incoming";
 /// Lines that are committed at a time.
 const PAGE: usize = 1_000;
 
-/// A log may have so many lines that its checkpoint does not cover yet: a process that was killed left them.
-const UNCOVERED: u64 = 10_000;
+/// Who says what the root of a copy is.
+const ITS_OWN: &str = "its own checkpoint";
 
 /// What a person asks for.
 #[derive(Debug, Clone, Default)]
@@ -93,43 +98,81 @@ struct Copy {
     checkpoint: Checkpoint,
 }
 
+/// What was brought here, for as long as it is read.
+struct Incoming(PathBuf);
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // It is a copy.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
 /// Builds the log and the catalog again.
 pub fn rebuild(daemon: &Daemon, wanted: &Wanted) -> Result<Rebuilt, Failure> {
     let now = daemon.effects.now();
-    let (authority, model) = trusted(daemon);
+    let authority = daemon.log().authority().clone();
+    let model = policy::published(&daemon.config, daemon.effects.as_ref(), &daemon.stop).ok();
     let locations = daemon.locations()?;
     let mut not_read = unread(&locations);
     let copies = readable(daemon, &locations, &authority, &mut not_read);
+    let copies = chosen(wanted, copies, &not_read)?;
     let ours = daemon.log().ledger().size();
-    // A log that is as long as every copy has lost nothing.
-    let copy = chosen(wanted, copies, &not_read)?;
-    let copy = copy.filter(|(copy, _)| copy.checkpoint.size > ours);
-    let incoming = private_folder(&daemon.config, INCOMING)?;
+    let incoming = Incoming(private_folder(&daemon.config, INCOMING)?);
     let mut replay = Replay::default();
-    let mut size = ours;
-    if let Some((copy, others)) = &copy {
-        bring(daemon, copy, &incoming)?;
-        let read = read(
-            daemon,
-            copy,
-            others,
-            wanted,
+    // A log that is as long as every copy has lost nothing.
+    let longer = copies.first().filter(|copy| copy.checkpoint.size > ours);
+    let size = if let Some(copy) = longer {
+        bring(daemon, copy, &incoming.0)?;
+        let mut expected = Expected::default();
+        expected.add(copy.checkpoint.size, ITS_OWN, copy.checkpoint.root);
+        {
+            let log = daemon.log();
+            expected.add(ours, "the log of the state folder", log.ledger().root());
+        }
+        // Who names a copy has decided about the others.
+        if wanted.from.is_none() {
+            expected.add_all(copies.get(1..).unwrap_or_default());
+        }
+        let whose = format!("the copy of the receipts at location `{}`", copy.location);
+        let mut lines = lines_of(&incoming.0)?;
+        let mut next = || next_line(&mut lines);
+        let covered = copy.checkpoint.size;
+        verify(
+            &whose,
+            covered,
+            expected,
             &authority,
-            &incoming,
+            &mut next,
             &mut replay,
-        )?;
-        size = read.max(ours);
+        )?
     } else {
-        replay_own(daemon, &authority, &mut replay)?;
-    }
+        let mut expected = Expected::default();
+        if wanted.from.is_none() {
+            expected.add_all(&copies);
+        }
+        let mut at = 0;
+        let mut next = || {
+            let line = daemon.store.receipts(at, 1)?.into_iter().next();
+            at += 1;
+            Ok(line.map(String::into_bytes))
+        };
+        let whose = "the log of the state folder";
+        verify(whose, ours, expected, &authority, &mut next, &mut replay)?
+    };
     let mut not_listed = BTreeMap::new();
-    let aside: BTreeSet<LocationId> = not_read.keys().cloned().collect();
-    let shown = shown(daemon, &replay, model.as_ref(), &mut not_listed);
+    let listing = listing(daemon, &replay, model.as_ref(), &not_read, &mut not_listed);
     let kid_of = |plan: &PlanId| kid_of(daemon, model.as_ref(), plan);
-    let points = replay.points(&shown, &aside, kid_of, now);
-    let open = replay.open(kid_of);
+    let kept: BTreeMap<BackupId, Run> = daemon
+        .store
+        .points(None)?
+        .into_iter()
+        .map(|run| (run.backup_id.clone(), run))
+        .collect();
+    let points = replay.points(&listing, |id| kept.get(id).cloned(), ours, kid_of, now);
+    let open = replay.open(&listing, kid_of);
     let mut rebuilt = Rebuilt {
-        from: copy.as_ref().map(|(copy, _)| copy.location.to_string()),
+        from: longer.map(|copy| copy.location.to_string()),
         receipts: size,
         new_receipts: size - ours,
         points: Vec::new(),
@@ -138,46 +181,44 @@ pub fn rebuild(daemon: &Daemon, wanted: &Wanted) -> Result<Rebuilt, Failure> {
         not_listed,
         is_dry_run: wanted.dry_run,
     };
-    let changes = changes(daemon, &replay, points, open, &mut rebuilt, now)?;
-    if !wanted.dry_run {
+    let changes = changes(daemon, &replay, &kept, points, open, &mut rebuilt, now)?;
+    if !wanted.dry_run && (longer.is_some() || !changes.is_empty()) {
         for some in changes.chunks(PAGE) {
             daemon.store.commit(some, &[])?;
         }
-        if copy.is_some() {
-            take_over(daemon, &authority, &incoming, ours..size)?;
+        let draft = told(daemon, &rebuilt, longer);
+        match longer {
+            Some(copy) => {
+                // Until the last of them there are fewer than the copy's checkpoint covers.
+                let last = (copy.checkpoint.size - 1).max(ours);
+                take_over(daemon, &authority, &incoming.0, ours..last)?;
+                let lines = taken(&authority, &incoming.0, last..size)?;
+                let mut log = daemon.log();
+                log.go_on_from(daemon.store.as_ref(), authority, lines, draft, now)?;
+            }
+            None => daemon.commit(&[], vec![draft], now)?,
         }
-        daemon.log().read_anew(daemon.store.as_ref(), authority)?;
-        daemon.commit(&[], vec![told(daemon, &rebuilt, copy.as_ref())], now)?;
         rebuilt.receipts += 1;
     }
-    // What was brought here is a copy.
-    drop(std::fs::remove_dir_all(&incoming));
     Ok(rebuilt)
 }
 
-/// The keys that may have signed the log: ours, and those that the published trust root lists; and the published policy, if it can be
-/// had.
-fn trusted(daemon: &Daemon) -> (Authority, Option<Model>) {
-    let mut authority = daemon.log().authority().clone();
-    let config = &daemon.config;
-    let published = daemon.effects.published(config, None, &daemon.stop);
-    let roots = match published {
-        Ok(Some(published)) => published.roots,
-        Ok(None) => Vec::new(),
+/// The keys that the published trust root lists for this reconciler: an earlier one may have signed the log.
+pub(super) fn published_keys(
+    config: &Config,
+    effects: &dyn Effects,
+    stop: &Cancel,
+) -> Vec<PublicKey> {
+    let roots = match effects.published(config, None, stop) {
+        Ok(published) => published.map(|published| published.roots),
         Err(failure) => {
             tracing::warn!(event = "policy_not_followed", code = %failure.code, "{}", failure.message);
-            Vec::new()
+            None
         }
     };
-    if let Ok(root) = policy::roots(config, &roots) {
-        for key in root.reconciler_keys(&config.environment, &config.reconciler_id) {
-            if !authority.keys.contains(&key) {
-                authority.keys.push(key);
-            }
-        }
-    }
-    let model = policy::published(config, daemon.effects.as_ref(), &daemon.stop);
-    (authority, model.ok())
+    let root = roots.and_then(|roots| policy::roots(config, &roots).ok());
+    let keys = |root: TrustRoot| root.reconciler_keys(&config.environment, &config.reconciler_id);
+    root.map(keys).unwrap_or_default()
 }
 
 fn unread(locations: &Locations) -> BTreeMap<LocationId, String> {
@@ -229,12 +270,12 @@ fn readable(
     copies
 }
 
-/// The longest copy, and the others; none where there is none.
+/// The copies, the one that is to be taken first: the longest, or the one that a person names.
 fn chosen(
     wanted: &Wanted,
     mut copies: Vec<Copy>,
     not_read: &BTreeMap<LocationId, String>,
-) -> Result<Option<(Copy, Vec<Copy>)>, Failure> {
+) -> Result<Vec<Copy>, Failure> {
     if let Some(from) = &wanted.from {
         let Some(at) = copies.iter().position(|copy| copy.location == *from) else {
             let why = not_read.get(from).map_or("it has none", String::as_str);
@@ -244,31 +285,24 @@ fn chosen(
                 "name a location that has one",
             ));
         };
-        let copy = copies.remove(at);
-        return Ok(Some((copy, copies)));
-    }
-    if let Some((location, why)) = not_read.first_key_value() {
+        copies.swap(0, at);
+    } else if let Some((location, why)) = not_read.first_key_value() {
         return Err(Failure::new(
             code::REBUILD_UNDECIDED,
             format!("location `{location}` may have the newest receipts and cannot be read: {why}"),
             "bring it back; if it is lost, name the location whose copy is to be taken with `--from`",
         ));
     }
-    if copies.is_empty() {
-        return Ok(None);
-    }
-    let longest = copies.remove(0);
-    Ok(Some((longest, copies)))
+    Ok(copies)
 }
 
 /// Has a child put a copy into our folder.
 fn bring(daemon: &Daemon, copy: &Copy, incoming: &Path) -> Result<(), Failure> {
-    let lines = copy.checkpoint.size.saturating_add(UNCOVERED);
     let order = Order::ReadReceipts {
         at: locations::at(&daemon.config, &copy.location)?,
         receipts: daemon.receipts_below(),
         into: incoming.to_owned(),
-        most: lines.saturating_mul(MAX_LINE_BYTES as u64 + 1),
+        lines: copy.checkpoint.size,
     };
     match daemon.at_location(order) {
         Ok(Reply::Done) => Ok(()),
@@ -304,52 +338,45 @@ fn next_line(lines: &mut BufReader<File>) -> Result<Option<Vec<u8>>, Failure> {
     }))
 }
 
-/// Verifies every line of the copy, and what it stands on: its own checkpoint, our log, the other copies. Gives how many there are.
-fn read(
-    daemon: &Daemon,
-    copy: &Copy,
-    others: &[Copy],
-    wanted: &Wanted,
+/// What the root of a log is to be at some of its sizes, and who says so.
+#[derive(Default)]
+struct Expected(BTreeMap<u64, Vec<(String, Digest)>>);
+
+impl Expected {
+    fn add(&mut self, size: u64, whose: &str, root: Digest) {
+        let at = self.0.entry(size).or_default();
+        at.push((whose.to_owned(), root));
+    }
+
+    fn add_all(&mut self, copies: &[Copy]) {
+        for copy in copies {
+            let whose = format!("the copy at location `{}`", copy.location);
+            self.add(copy.checkpoint.size, &whose, copy.checkpoint.root);
+        }
+    }
+}
+
+/// Verifies every line of a log, of which so many are covered, and what it has to agree with. Gives how many there are.
+fn verify(
+    of: &str,
+    covered: u64,
+    mut expected: Expected,
     authority: &Authority,
-    incoming: &Path,
+    next: &mut dyn FnMut() -> Result<Option<Vec<u8>>, Failure>,
     replay: &mut Replay,
 ) -> Result<u64, Failure> {
-    let location = &copy.location;
-    let mut roots: BTreeMap<u64, Vec<(String, Digest)>> = BTreeMap::new();
-    let mut expect = |size, whose: String, root| {
-        roots.entry(size).or_default().push((whose, root));
-    };
-    expect(
-        copy.checkpoint.size,
-        "its own checkpoint".to_owned(),
-        copy.checkpoint.root,
-    );
-    {
-        let log = daemon.log();
-        expect(
-            log.ledger().size(),
-            "the log of the state folder".to_owned(),
-            log.ledger().root(),
-        );
-    }
-    // Who names a copy has decided about the others.
-    for other in others.iter().filter(|_| wanted.from.is_none()) {
-        let whose = format!("the copy at location `{}`", other.location);
-        expect(other.checkpoint.size, whose, other.checkpoint.root);
-    }
+    let help = "find out which of them is right, and name its location with `--from`; a state folder that differs has to be moved away first";
+    let undecided = |why: String| Failure::new(code::REBUILD_UNDECIDED, why, help);
     let mut ledger = Ledger::new(authority.origin.clone());
-    let mut lines = lines_of(incoming)?;
     loop {
-        if let Some(expected) = roots.remove(&ledger.size()) {
-            let differs = |(_, root): &&(String, Digest)| *root != ledger.root();
-            if let Some((whose, _)) = expected.iter().find(differs) {
-                return Err(parted(location, whose, ledger.size()));
-            }
+        let (size, root) = (ledger.size(), ledger.root());
+        let here = expected.0.remove(&size).unwrap_or_default();
+        if let Some((whose, _)) = here.iter().find(|(_, expected)| *expected != root) {
+            return Err(undecided(format!(
+                "{of} and {whose} differ within the first {size} lines"
+            )));
         }
-        let Some(line) = next_line(&mut lines)? else {
-            break;
-        };
-        let number = ledger.size() + 1;
+        let Some(line) = next()? else { break };
         let opened = open_line(&line, authority).and_then(|opened| {
             ledger.push(&opened.receipt, opened.leaf)?;
             Ok(opened)
@@ -357,117 +384,111 @@ fn read(
         match opened {
             Ok(opened) => replay.see(&opened.receipt),
             // What no checkpoint covers was under way when the process ended.
-            Err(_) if number > copy.checkpoint.size => break,
+            Err(_) if size >= covered => break,
             Err(fault) => {
                 return Err(Failure::new(
                     fault.code(),
-                    format!(
-                        "line {number} of the receipts at location `{location}` does not hold: {fault}"
-                    ),
+                    format!("line {} of {of} does not hold: {fault}", size + 1),
                     "name another location with `--from`",
                 ));
             }
         }
     }
-    match roots.into_iter().next() {
+    match expected.0.first_key_value() {
         None => Ok(ledger.size()),
-        Some((size, expected)) => {
-            let whose = expected
-                .first()
-                .map(|(whose, _)| whose.as_str())
-                .unwrap_or_default();
-            Err(Failure::new(
-                code::REBUILD_UNDECIDED,
-                format!(
-                    "the copy of the receipts at location `{location}` has {} lines, {whose} covers {size}",
-                    ledger.size()
-                ),
-                "name another location with `--from`",
-            ))
-        }
-    }
-}
-
-fn parted(location: &LocationId, whose: &str, size: u64) -> Failure {
-    Failure::new(
-        code::REBUILD_UNDECIDED,
-        format!(
-            "the copy of the receipts at location `{location}` and {whose} differ within the first {size} lines"
-        ),
-        "find out which of them is right, and name its location with `--from`; a state folder that differs has to be moved away first",
-    )
-}
-
-/// Without any copy the log of the state folder is what there is.
-fn replay_own(daemon: &Daemon, authority: &Authority, replay: &mut Replay) -> Result<(), Failure> {
-    let mut at = 0;
-    loop {
-        let lines = daemon.store.receipts(at, PAGE as u64)?;
-        if lines.is_empty() {
-            return Ok(());
-        }
-        at += lines.len() as u64;
-        for line in lines {
-            if let Ok(Opened { receipt, .. }) = open_line(line.as_bytes(), authority) {
-                replay.see(&receipt);
-            }
+        Some((size, whose)) => {
+            let whose = whose.first().map(|(whose, _)| whose.as_str());
+            let (whose, found) = (whose.unwrap_or_default(), ledger.size());
+            Err(undecided(format!(
+                "{of} has {found} lines, {whose} covers {size}"
+            )))
         }
     }
 }
 
 /// What the locations show of every plan that policy or receipts name, under every key that is bound.
-fn shown(
+fn listing(
     daemon: &Daemon,
     replay: &Replay,
     model: Option<&Model>,
+    not_read: &BTreeMap<LocationId, String>,
     not_listed: &mut BTreeMap<String, String>,
-) -> Vec<Shown> {
+) -> Listing {
+    let config = &daemon.config;
     let mut plans = replay.plans.clone();
     plans.extend(model.iter().flat_map(|model| model.plans.keys().cloned()));
-    let mut all = Vec::new();
-    for plan in &plans {
-        for kid in daemon.config.keys.keys() {
-            let locations = daemon.config.locations.keys().cloned();
-            let found = Access::new(daemon, plan, kid, locations)
-                .and_then(|access| Ok((access.repository(), daemon.effects.snapshots(&access)?)));
-            let (repository, found) = match found {
-                Ok(found) => found,
-                Err(failure) => {
-                    not_listed.insert(format!("{plan}/{kid}"), failure.message);
-                    continue;
-                }
-            };
-            for (location, damaged) in &found.damaged {
-                let why = damaged.join("; ");
-                not_listed.insert(format!("{plan}/{kid} at {location}"), why);
+    let mut listing = Listing {
+        kids: config.keys.keys().cloned().collect(),
+        environment: config.environment.to_string(),
+        ..Listing::default()
+    };
+    for (plan, kid) in plans
+        .iter()
+        .flat_map(|plan| config.keys.keys().map(move |kid| (plan, kid)))
+    {
+        let locations = config.locations.keys().cloned();
+        let found = Access::new(daemon, plan, kid, locations)
+            .and_then(|access| Ok((access.repository(), daemon.effects.snapshots(&access)?)));
+        let mut unlisted = |location: &LocationId| {
+            let place = (plan.clone(), kid.clone(), location.clone());
+            listing.unlisted.insert(place);
+        };
+        not_read.keys().for_each(&mut unlisted);
+        let (repository, found) = match found {
+            Ok(found) => found,
+            Err(failure) => {
+                config.locations.keys().for_each(&mut unlisted);
+                not_listed.insert(format!("{plan}/{kid}"), failure.message);
+                continue;
             }
-            all.extend(found.points.into_iter().filter_map(|(info, held)| {
-                let tags = info.tags?;
-                let folders = info.paths.iter();
-                let dataset_ids: BTreeSet<DatasetId> = folders
-                    .filter_map(|path| path.strip_prefix('/')?.parse().ok())
-                    .collect();
-                if dataset_ids.is_empty() {
-                    return None;
-                }
-                Some(Shown {
-                    snapshot_id: info.snapshot_id,
-                    backup_id: tags.backup_id.parse::<BackupId>().ok()?,
-                    plan_id: tags.plan_id.parse().ok().filter(|named| named == plan)?,
-                    slot: tags.slot.and_then(|slot| slot.parse().ok()),
-                    dataset_ids,
-                    kid: kid.clone(),
-                    time: info.time,
-                    bytes: info.bytes,
-                    added_bytes: info.added_bytes,
-                    before_restore: tags.before_restore,
-                    repository: repository.clone(),
-                    locations: held.into_iter().collect(),
-                })
-            }));
+        };
+        for (location, why) in &found.unknown {
+            unlisted(location);
+            if !not_read.contains_key(location) {
+                not_listed.insert(format!("{plan}/{kid} at {location}"), why.clone());
+            }
         }
+        for (location, damaged) in &found.damaged {
+            unlisted(location);
+            not_listed.insert(format!("{plan}/{kid} at {location}"), damaged.join("; "));
+        }
+        let here = found.points.into_iter();
+        let here = here.filter_map(|(info, held)| shown(info, held, plan, kid, &repository));
+        listing.shown.extend(here);
     }
-    all
+    listing
+}
+
+/// A snapshot that is a point of a plan by its tags, and has folders of datasets.
+fn shown(
+    info: SnapshotInfo,
+    held: Vec<LocationId>,
+    plan: &PlanId,
+    kid: &Kid,
+    repository: &str,
+) -> Option<Shown> {
+    let tags = info.tags?;
+    let folders = info.paths.iter();
+    let dataset_ids: BTreeSet<DatasetId> = folders
+        .filter_map(|path| path.strip_prefix('/')?.parse().ok())
+        .collect();
+    if dataset_ids.is_empty() {
+        return None;
+    }
+    Some(Shown {
+        snapshot_id: info.snapshot_id,
+        backup_id: tags.backup_id.parse::<BackupId>().ok()?,
+        plan_id: tags.plan_id.parse().ok().filter(|named| named == plan)?,
+        slot: tags.slot.and_then(|slot| slot.parse().ok()),
+        dataset_ids,
+        kid: kid.clone(),
+        time: info.time,
+        bytes: info.bytes,
+        added_bytes: info.added_bytes,
+        before_restore: tags.before_restore,
+        repository: repository.to_owned(),
+        locations: held.into_iter().collect(),
+    })
 }
 
 /// The key of a plan: the policy's, or the only one that is bound.
@@ -481,6 +502,7 @@ fn kid_of(daemon: &Daemon, model: Option<&Model>, plan: &PlanId) -> Option<Kid> 
 fn changes(
     daemon: &Daemon,
     replay: &Replay,
+    kept: &BTreeMap<BackupId, Run>,
     points: Vec<Run>,
     open: Vec<Operation>,
     rebuilt: &mut Rebuilt,
@@ -490,37 +512,32 @@ fn changes(
     let mut changes = Vec::new();
     let known = store.location_identities()?;
     let identities = replay.identities.values();
-    let newer = identities.filter(|it| known.get(&it.location_id) != Some(it));
+    let newer = identities.filter(|it| {
+        let known = known.get(&it.location_id);
+        known.is_none_or(|known| known.first_seen < it.first_seen)
+    });
     changes.extend(newer.cloned().map(Change::LocationIdentity));
     for point in points {
-        match store.point(&point.backup_id)? {
+        match kept.get(&point.backup_id) {
             None => {
                 rebuilt.points.push(view(&point));
                 changes.push(Change::RunEnded(Box::new(point)));
             }
-            // The store knows more of it than receipts say; where it is was seen now.
-            Some(kept) => {
-                let changed = Run {
-                    storage_locations: point.storage_locations,
-                    verification: point.verification,
-                    collapsed: kept
-                        .collapsed
-                        .into_iter()
-                        .filter(|(id, _)| point.collapsed.contains_key(id))
-                        .collect(),
-                    ..kept
-                };
-                changes.push(Change::RunChanged(Box::new(changed)));
-            }
+            Some(kept) if *kept == point => {}
+            Some(_) => changes.push(Change::RunChanged(Box::new(point))),
         }
     }
-    let recorded: BTreeSet<(PlanId, Timestamp)> = store
-        .slots(None)?
-        .into_iter()
-        .map(|slot| (slot.plan_id, slot.last))
-        .collect();
+    // Older ones may have been joined since.
+    let mut newest: BTreeMap<PlanId, Timestamp> = BTreeMap::new();
+    for slot in store.slots(None)? {
+        let known = newest.entry(slot.plan_id).or_insert(slot.last);
+        *known = (*known).max(slot.last);
+    }
     let slots = replay.slots.iter();
-    let new = slots.filter(|slot| !recorded.contains(&(slot.plan_id.clone(), slot.last)));
+    let new = slots.filter(|slot| {
+        let known = newest.get(&slot.plan_id);
+        known.is_none_or(|known| *known < slot.first)
+    });
     changes.extend(new.cloned().map(Change::SlotEnded));
     changes.extend(replay.operations(&store.operations()?, open, now));
     Ok(changes)
@@ -550,7 +567,7 @@ fn view(run: &Run) -> PointView {
     }
 }
 
-/// Takes over the lines that the store lacks, in their order.
+/// Takes over some of the lines that the store lacks, in their order.
 fn take_over(
     daemon: &Daemon,
     authority: &Authority,
@@ -560,25 +577,40 @@ fn take_over(
     let mut lines = lines_of(incoming)?;
     let mut page = Vec::new();
     for position in 0..places.end {
-        let Some(line) = next_line(&mut lines)? else {
-            break;
-        };
-        if position < places.start {
-            continue;
+        let line = next_line(&mut lines)?.ok_or_else(|| unreadable(&"it became shorter"))?;
+        if position >= places.start {
+            page.push(taken_line(authority, position, line)?);
         }
-        let opened = open_line(&line, authority);
-        let at = opened
-            .map_err(|fault| unreadable(&fault))?
-            .receipt
-            .created_at;
-        let line = String::from_utf8(line).map_err(|error| unreadable(&error))?;
-        page.push(ReceiptLine { position, line, at });
         if page.len() == PAGE {
             daemon.store.commit(&[], &page)?;
             page.clear();
         }
     }
     Ok(daemon.store.commit(&[], &page)?)
+}
+
+/// The lines at some places.
+fn taken(
+    authority: &Authority,
+    incoming: &Path,
+    places: Range<u64>,
+) -> Result<Vec<ReceiptLine>, Failure> {
+    let mut lines = lines_of(incoming)?;
+    let mut taken = Vec::new();
+    for position in 0..places.end {
+        let line = next_line(&mut lines)?.ok_or_else(|| unreadable(&"it became shorter"))?;
+        if position >= places.start {
+            taken.push(taken_line(authority, position, line)?);
+        }
+    }
+    Ok(taken)
+}
+
+fn taken_line(authority: &Authority, position: u64, line: Vec<u8>) -> Result<ReceiptLine, Failure> {
+    let opened = open_line(&line, authority).map_err(|fault| unreadable(&fault))?;
+    let line = String::from_utf8(line).map_err(|error| unreadable(&error))?;
+    let at = opened.receipt.created_at;
+    Ok(ReceiptLine { position, line, at })
 }
 
 fn named(all: &BTreeMap<LocationId, String>) -> BTreeMap<String, String> {
@@ -588,7 +620,7 @@ fn named(all: &BTreeMap<LocationId, String>) -> BTreeMap<String, String> {
 }
 
 /// The receipt that says from what the log goes on.
-fn told(daemon: &Daemon, rebuilt: &Rebuilt, copy: Option<&(Copy, Vec<Copy>)>) -> Draft {
+fn told(daemon: &Daemon, rebuilt: &Rebuilt, copy: Option<&Copy>) -> Draft {
     let now = crate::plan::stamp(daemon.effects.now());
     let mut draft = Draft::new(
         DecisionType::Adoption,
@@ -601,7 +633,7 @@ fn told(daemon: &Daemon, rebuilt: &Rebuilt, copy: Option<&(Copy, Vec<Copy>)>) ->
     say("how", "rebuilt".to_owned());
     say("points", rebuilt.points.len().to_string());
     say("new_receipts", rebuilt.new_receipts.to_string());
-    if let Some((copy, _)) = copy {
+    if let Some(copy) = copy {
         say("from_location", copy.location.to_string());
         say("from_size", copy.checkpoint.size.to_string());
         draft

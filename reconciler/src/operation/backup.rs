@@ -37,6 +37,9 @@ pub struct Snapshot {
     pub repository: String,
 }
 
+/// A receipt has room for so many characters about sources in doubt.
+pub(super) const DOUBT_IN_RECEIPT: usize = 1_000;
+
 /// What a point is marked with, besides what it holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {
@@ -227,7 +230,7 @@ pub(super) fn describe(run: &Run, details: &mut Details, evidence: &mut BTreeMap
             .collect();
         say(
             SOURCE_IN_DOUBT,
-            told.join("; ").chars().take(1_000).collect(),
+            told.join("; ").chars().take(DOUBT_IN_RECEIPT).collect(),
         );
     }
     if let Some(consistent_at) = run.consistent_at {

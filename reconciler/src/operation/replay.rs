@@ -10,6 +10,7 @@ use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use contract::receipt::{DecisionType, Outcome as Result_, Phase, Receipt, SOURCE_IN_DOUBT};
 use jiff::Timestamp;
 
+use super::backup::DOUBT_IN_RECEIPT;
 use crate::domain::{
     BackupType, Change, LocationIdentity, Operation, OperationKind, Outcome, Restores, Run,
     RunStatus, SlotOutcome, SlotRecord, State, Verification,
@@ -35,6 +36,8 @@ pub struct Replay {
     /// How each operation ended that did.
     ended: BTreeMap<String, (Outcome, Option<String>, Timestamp)>,
     points: BTreeMap<BackupId, Told>,
+    /// Doubts about sources that a person settled.
+    accepted: BTreeMap<BackupId, BTreeSet<DatasetId>>,
     intents: BTreeMap<String, Operation>,
 }
 
@@ -46,6 +49,33 @@ struct Told {
     kid: Option<Kid>,
     /// Where it was.
     locations: BTreeSet<LocationId>,
+    /// The place in the log of the newest receipt that says whether it is sound.
+    checked: u64,
+}
+
+/// What the locations show, and what of it is not known.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The snapshots.
+    pub shown: Vec<Shown>,
+    /// Where the repository of a plan and key could not be listed, or not whole.
+    pub unlisted: BTreeSet<(PlanId, Kid, LocationId)>,
+    /// The keys under which repositories were listed.
+    pub kids: BTreeSet<Kid>,
+    /// `<environment>`, with which the names of repositories begin.
+    pub environment: String,
+}
+
+impl Listing {
+    /// Whether a snapshot that is not shown at a location is not there.
+    fn is_known(&self, plan: &PlanId, kid: &Kid, location: &LocationId) -> bool {
+        let place = (plan.clone(), kid.clone(), location.clone());
+        self.kids.contains(kid) && !self.unlisted.contains(&place)
+    }
+
+    fn repository(&self, plan: &PlanId, kid: &Kid) -> String {
+        format!("{}/{plan}/{kid}", self.environment)
+    }
 }
 
 /// A snapshot as a location shows it.
@@ -112,14 +142,9 @@ impl Replay {
             };
             self.identities.insert(location_id, identity);
         }
-        if let Some(told) = receipt
-            .backup_id
-            .as_ref()
-            .and_then(|id| self.points.get_mut(id))
-        {
-            for dataset in &receipt.dataset_ids {
-                told.run.collapsed.remove(dataset);
-            }
+        if let Some(id) = &receipt.backup_id {
+            let settled = self.accepted.entry(id.clone()).or_default();
+            settled.extend(receipt.dataset_ids.iter().cloned());
         }
     }
 
@@ -155,15 +180,20 @@ impl Replay {
         }
     }
 
-    /// What a check found of a point, at each location.
+    /// What a check found, at each location.
     fn checked(&mut self, receipt: &Receipt) {
-        let Some(told) = receipt
-            .backup_id
-            .as_ref()
-            .and_then(|id| self.points.get_mut(id))
-        else {
+        let is_sound = receipt.result == Some(Result_::Success);
+        let Some(id) = &receipt.backup_id else {
+            // A part of a repository was damaged: which points it hurts, receipts do not say.
+            if !is_sound {
+                self.unverify(receipt);
+            }
             return;
         };
+        let Some(told) = self.points.get_mut(id) else {
+            return;
+        };
+        told.checked = receipt.log_index;
         let at = receipt.created_at;
         let by_location = receipt.details.iter().filter_map(|(name, what)| {
             let location = name.strip_prefix("location_")?.parse::<LocationId>().ok()?;
@@ -180,19 +210,54 @@ impl Replay {
                 told.run.damaged_at.insert(location, why.to_owned());
             }
         }
-        if !sound.is_empty() {
-            let locations = sound;
-            told.run.verification = Verification::Verified { at, locations };
-        } else if let Some(why) = damaged {
-            told.run.verification = Verification::Suspect { at, why };
+        told.run.verification = match (sound.is_empty(), damaged) {
+            (false, _) => Verification::Verified {
+                at,
+                locations: sound,
+            },
+            (true, Some(why)) => Verification::Suspect { at, why },
+            // It was lost, or is there again: nobody read it since.
+            (true, None) => Verification::Pending,
+        };
+    }
+
+    /// No point of a plan is verified any more at a location, or anywhere.
+    fn unverify(&mut self, receipt: &Receipt) {
+        let named = receipt.details.get("location");
+        let location: Option<LocationId> = named.and_then(|id| id.parse().ok());
+        let of_plan = self
+            .points
+            .values_mut()
+            .filter(|told| Some(&told.run.plan_id) == receipt.plan_id.as_ref());
+        for told in of_plan {
+            told.checked = receipt.log_index;
+            if let Verification::Verified { locations, .. } = &mut told.run.verification {
+                match &location {
+                    Some(location) => drop(locations.remove(location)),
+                    None => locations.clear(),
+                }
+                if locations.is_empty() {
+                    told.run.verification = Verification::Pending;
+                }
+            }
         }
     }
 
     /// What began and has not ended, each with the key of its repository where that is known.
-    pub fn open(&self, kid_of: impl Fn(&PlanId) -> Option<Kid>) -> Vec<Operation> {
+    pub fn open(
+        &self,
+        listing: &Listing,
+        kid_of: impl Fn(&PlanId) -> Option<Kid>,
+    ) -> Vec<Operation> {
+        let kid_of = |operation: &Operation| {
+            let mut shown = listing.shown.iter();
+            let made = shown.find(|shown| Some(&shown.backup_id) == operation.backup_id.as_ref());
+            let kid = made.map(|shown| shown.kid.clone());
+            kid.or_else(|| kid_of(&operation.plan_id))
+        };
         let all = self.intents.values().cloned();
         all.filter_map(|mut operation| {
-            operation.kid = kid_of(&operation.plan_id)?;
+            operation.kid = kid_of(&operation)?;
             Some(operation)
         })
         .collect()
@@ -237,30 +302,39 @@ impl Replay {
         ended.chain(begun).collect()
     }
 
-    /// The recovery points, from what receipts say and what locations show. `unread` are locations of which nothing is known now.
+    /// The recovery points, from what receipts say and what locations show. `kept` is what the store knows of one, which has the log up to
+    /// a place.
     pub fn points(
         &self,
-        shown: &[Shown],
-        unread: &BTreeSet<LocationId>,
+        listing: &Listing,
+        kept: impl Fn(&BackupId) -> Option<Run>,
+        has: u64,
         kid_of: impl Fn(&PlanId) -> Option<Kid>,
         now: Timestamp,
     ) -> Vec<Run> {
         let mut found: BTreeMap<&str, Vec<&Shown>> = BTreeMap::new();
-        for shown in shown {
+        for shown in &listing.shown {
             found.entry(&shown.snapshot_id).or_default().push(shown);
         }
         let mut points = Vec::new();
-        for told in self.points.values() {
+        for (id, told) in &self.points {
             let snapshot = told.run.snapshot_id.as_deref().unwrap_or_default();
             let here = found.remove(snapshot).unwrap_or_default();
+            let stored = kept(id);
             let kid = here.first().map(|shown| shown.kid.clone());
-            let Some(kid) = kid
+            let kid = kid
+                .or_else(|| stored.as_ref().map(|run| run.kid.clone()))
                 .or_else(|| told.kid.clone())
-                .or_else(|| kid_of(&told.run.plan_id))
-            else {
-                continue;
-            };
-            points.push(joined(told, &here, kid, unread, now));
+                .or_else(|| kid_of(&told.run.plan_id));
+            let Some(kid) = kid else { continue };
+            let mut told = told.clone();
+            if let Some(stored) = stored {
+                told = told.over(stored, has);
+            }
+            for dataset in self.accepted.get(id).into_iter().flatten() {
+                told.run.collapsed.remove(dataset);
+            }
+            points.push(joined(told, &here, kid, listing, now));
         }
         // Two of one name are no better than none: the one that is at more locations is listed.
         let mut others: BTreeMap<&BackupId, &Shown> = BTreeMap::new();
@@ -270,43 +344,78 @@ impl Replay {
                 *known = shown;
             }
         }
-        let unreceipted = others.into_iter();
-        let unreceipted = unreceipted.filter(|(id, _)| !self.points.contains_key(*id));
-        points.extend(unreceipted.map(|(_, shown)| unconfirmed(shown)));
+        let others = others.into_iter();
+        let unreceipted =
+            others.filter(|(id, _)| !self.points.contains_key(*id) && kept(id).is_none());
+        points.extend(unreceipted.map(|(id, shown)| {
+            let mut run = unconfirmed(shown);
+            for dataset in self.accepted.get(id).into_iter().flatten() {
+                run.collapsed.remove(dataset);
+            }
+            run
+        }));
         points
     }
 }
 
+impl Told {
+    /// The store knows more of a point than its receipts, but for what they say since.
+    fn over(self, stored: Run, has: u64) -> Self {
+        let is_news = self.checked >= has;
+        let locations = stored.storage_locations.keys().cloned();
+        Self {
+            locations: self.locations.into_iter().chain(locations).collect(),
+            run: Run {
+                storage_locations: BTreeMap::new(),
+                verification: if is_news {
+                    self.run.verification
+                } else {
+                    stored.verification
+                },
+                damaged_at: if is_news {
+                    self.run.damaged_at
+                } else {
+                    stored.damaged_at
+                },
+                ..stored
+            },
+            ..self
+        }
+    }
+}
+
 /// A point that a receipt tells of, where locations show it.
-fn joined(
-    told: &Told,
-    here: &[&Shown],
-    kid: Kid,
-    unread: &BTreeSet<LocationId>,
-    now: Timestamp,
-) -> Run {
-    let mut run = told.run.clone();
-    run.slot = here.iter().find_map(|shown| shown.slot);
+fn joined(told: Told, here: &[&Shown], kid: Kid, listing: &Listing, now: Timestamp) -> Run {
+    let mut run = told.run;
+    run.slot = run
+        .slot
+        .or_else(|| here.iter().find_map(|shown| shown.slot));
     for shown in here {
         let held = shown.locations.iter();
         run.storage_locations
             .extend(held.map(|id| (id.clone(), format!("{id}:{}", shown.repository))));
         run.before_restore |= shown.before_restore;
     }
-    // What cannot be read now holds what it held.
-    let repository = here.first().map(|shown| shown.repository.clone());
-    for id in told.locations.intersection(unread) {
-        if let Some(repository) = &repository {
+    // What cannot be listed now holds what it held.
+    let is_sure = told.kid.is_some() || !here.is_empty();
+    for id in &told.locations {
+        if !is_sure || !listing.is_known(&run.plan_id, &kid, id) {
+            let repository = listing.repository(&run.plan_id, &kid);
             run.storage_locations
-                .insert(id.clone(), format!("{id}:{repository}"));
+                .entry(id.clone())
+                .or_insert_with(|| format!("{id}:{repository}"));
         }
-    }
-    let may_be_elsewhere = told.locations.intersection(unread).next().is_some();
-    if here.is_empty() && !may_be_elsewhere {
-        run.verification = Verification::Lost { at: now };
     }
     run.damaged_at
         .retain(|location, _| run.storage_locations.contains_key(location));
+    if run.storage_locations.is_empty() {
+        run.verification = Verification::Lost { at: now };
+    } else if let Verification::Verified { locations, .. } = &mut run.verification {
+        locations.retain(|location| run.storage_locations.contains_key(location));
+        if locations.is_empty() {
+            run.verification = Verification::Pending;
+        }
+    }
     run.kid = kid;
     run
 }
@@ -355,7 +464,11 @@ fn told(receipt: &Receipt) -> Option<Told> {
     let dataset_ids: BTreeSet<DatasetId> = receipt.dataset_ids.iter().cloned().collect();
     let doubt = detail(SOURCE_IN_DOUBT);
     let collapsed = dataset_ids.iter().filter_map(|id| {
-        let why = doubt.filter(|why| why.contains(&format!("`{id}`")))?;
+        // One that was cut names not all of them.
+        let names = |why: &&String| {
+            why.contains(&format!("`{id}`")) || why.chars().count() >= DOUBT_IN_RECEIPT
+        };
+        let why = doubt.filter(names)?;
         Some((id.clone(), why.clone()))
     });
     let locations = detail("locations").map(String::as_str).unwrap_or_default();
@@ -363,6 +476,7 @@ fn told(receipt: &Receipt) -> Option<Told> {
     let checksums = receipt.evidence.iter();
     let kid = detail("kid").and_then(|kid| kid.parse::<Kid>().ok());
     Some(Told {
+        checked: receipt.log_index,
         locations: locations
             .split_whitespace()
             .filter_map(|id| id.parse().ok())

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use contract::id::{DatasetId, LocationId};
+use contract::receipt::MAX_LINE_BYTES;
 use rustix::fs::{FileType, FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,12 @@ const PROBE: &str = ".seawall-probe";
 
 /// Bytes a second that a location takes at the least; a copy is given up that would be slower.
 const SLOWEST: u64 = 1 << 20;
+
+/// Bytes of a receipt, of those that have many: by them a deadline is reckoned, and by nothing else.
+const LONG_LINE: u64 = 8 << 10;
+
+/// Lines that a process which was killed may have left behind the checkpoint's.
+const UNCOVERED: u64 = 1_000;
 
 /// Between two tries for the lock file.
 const TICK: Duration = Duration::from_millis(20);
@@ -102,8 +109,8 @@ pub enum Order {
         receipts: PathBuf,
         /// The folder that it is put into.
         into: PathBuf,
-        /// Bytes that its lines can have at most.
-        most: u64,
+        /// How many lines its checkpoint covers.
+        lines: u64,
     },
     /// Find out where live data are.
     Resolve {
@@ -211,6 +218,14 @@ pub enum NoReply {
 }
 
 impl At {
+    /// Bytes a second that it takes or gives at the least.
+    const fn slowest(&self) -> u64 {
+        match &self.place {
+            Place::Folder(_) => SLOWEST,
+            Place::Bucket(_) => crate::world::bucket::SLOWEST,
+        }
+    }
+
     /// How long a child may take: each request to a bucket may take the patience, and an inspection has several of them.
     const fn longest(&self) -> Duration {
         match &self.place {
@@ -237,10 +252,10 @@ impl Order {
             Self::Inspect { at, .. } | Self::Mark { at, .. } => at.longest(),
             Self::CopyReceipts { at, bytes, .. } => at
                 .longest()
-                .saturating_add(Duration::from_secs(bytes / SLOWEST)),
-            Self::ReadReceipts { at, most, .. } => at
-                .longest()
-                .saturating_add(Duration::from_secs(most / SLOWEST)),
+                .saturating_add(Duration::from_secs(bytes / at.slowest())),
+            Self::ReadReceipts { at, lines, .. } => at.longest().saturating_add(
+                Duration::from_secs(lines.saturating_mul(LONG_LINE) / at.slowest()),
+            ),
             Self::Resolve { .. } => super::vault::DEFAULT_PATIENCE,
         }
     }
@@ -353,9 +368,9 @@ fn perform(root: &Folder, order: &Order) -> Reply {
         Order::ReadReceipts {
             receipts,
             into,
-            most,
+            lines,
             ..
-        } => told(read_receipts(root, receipts, into, *most).map_err(|error| error.to_string())),
+        } => told(read_receipts(root, receipts, into, *lines).map_err(|error| error.to_string())),
         Order::Resolve { .. } => Reply::Failed("no location holds live data".to_owned()),
     }
 }
@@ -527,13 +542,16 @@ fn copy_receipts(
     Ok(left.map_or(Reply::CopyChanged, Reply::Copied))
 }
 
-/// Lines that are longer than the log can be are left there: the caller misses them.
+/// What is longer than so many lines can be, and those that no checkpoint covers yet, is left there: the caller misses it.
 fn read_receipts(
     root: &Folder,
     receipts: &Path,
     into: &Path,
-    most: u64,
+    lines: u64,
 ) -> Result<(), FolderError> {
+    let most = lines
+        .saturating_add(UNCOVERED)
+        .saturating_mul(MAX_LINE_BYTES as u64 + 1);
     let folder = root.enter_path(receipts)?;
     let (lines, _) = folder.open_file(OsStr::new("receipts.jsonl"))?;
     let fill = |file: &mut File| std::io::copy(&mut lines.take(most), file).map(drop);

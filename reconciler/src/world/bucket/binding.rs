@@ -146,11 +146,23 @@ impl BucketBinding {
                 "must be an absolute path".to_owned(),
                 "write it from `/` on",
             )),
-            Credentials::Command(argv) if argv.iter().all(String::is_empty) => Some((
+            Credentials::Command(argv) if argv.first().is_none_or(String::is_empty) => Some((
                 "credentials.command",
                 "names no program".to_owned(),
                 "write a program and its arguments",
             )),
+            Credentials::Env(names)
+                if [&names.access_key_id, &names.secret_access_key]
+                    .into_iter()
+                    .chain(&names.session_token)
+                    .any(String::is_empty) =>
+            {
+                Some((
+                    "credentials.env",
+                    "has an empty name".to_owned(),
+                    "write the names of the daemon's variables",
+                ))
+            }
             Credentials::File(_)
             | Credentials::Env(_)
             | Credentials::Command(_)
@@ -234,6 +246,16 @@ credentials: { file: /etc/seawall/s3 }
     #[case("STANDARD_IA", "\"a\\nb\"", Some("pack_storage_class"))]
     #[case("/etc/seawall/s3", "s3", Some("credentials.file"))]
     #[case("file: /etc/seawall/s3", "command: []", Some("credentials.command"))]
+    #[case(
+        "file: /etc/seawall/s3",
+        "command: ['', x]",
+        Some("credentials.command")
+    )]
+    #[case(
+        "file: /etc/seawall/s3",
+        "env: { access_key_id: A, secret_access_key: '' }",
+        Some("credentials.env")
+    )]
     #[case("{ file: /etc/seawall/s3 }", "instance_role", None)]
     fn what_no_run_could_use_is_named(
         #[case] good: &str,

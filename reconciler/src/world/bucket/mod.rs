@@ -36,7 +36,7 @@ const PART: usize = 16 << 20;
 const PARTS_AT_ONCE: usize = 2;
 
 /// Bytes a second that a connection moves at the least; a request that is slower is given up.
-const SLOWEST: u64 = 128 << 10;
+pub const SLOWEST: u64 = 128 << 10;
 
 /// Threads for requests: they wait for the network, and what they compute are digests of what is sent.
 const THREADS: usize = 2;
@@ -87,6 +87,8 @@ pub enum BucketError {
     Unreachable(String),
     /// The server gave no answer for so long.
     Silent(Duration),
+    /// The credentials do not suffice.
+    Denied(String),
     /// There is no room left.
     Full,
     /// The object has more bytes than any of its kind.
@@ -104,7 +106,9 @@ impl std::fmt::Display for BucketError {
         match self {
             Self::NotFound => formatter.write_str("there is no such object"),
             Self::Exists => formatter.write_str("another object is there"),
-            Self::Unreachable(why) | Self::Failed(why) => formatter.write_str(why),
+            Self::Unreachable(why) | Self::Denied(why) | Self::Failed(why) => {
+                formatter.write_str(why)
+            }
             Self::Silent(time) => write!(formatter, "no answer for {} s", time.as_secs()),
             Self::Full => formatter.write_str("it is full"),
             Self::TooLarge(size) => write!(formatter, "it has {size} bytes"),
@@ -195,17 +199,19 @@ impl Bucket {
         let folder = self.key(below)?;
         let within = format!("{folder}/");
         runtime()?.block_on(async {
-            let mut found = BTreeMap::new();
+            let (mut found, mut count) = (BTreeMap::new(), 0);
             let mut listed = self.client.list(Some(&folder));
             while let Some(next) = self.within(0, listed.next()).await? {
                 let object = next.map_err(|error| self.explain(&error))?;
+                // Those that are named twice, or do not belong here, among them: a list must end.
+                count += 1;
+                if count > most {
+                    return Err(BucketError::TooMany(most));
+                }
                 let Some(name) = object.location.as_ref().strip_prefix(&within) else {
                     continue;
                 };
                 found.insert(name.to_owned(), object.size);
-                if found.len() > most {
-                    return Err(BucketError::TooMany(most));
-                }
             }
             Ok(found)
         })
@@ -397,7 +403,11 @@ impl Bucket {
 
     fn explain(&self, error: &Error) -> BucketError {
         let said = reason(error);
-        let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        // The name of an object holds any digits, and that of a host any word.
+        let words = said.split_whitespace();
+        let words: Vec<&str> = words.filter(|word| !word.contains("://")).collect();
+        let text = words.join(" ");
+        let says = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
         match error {
             _ if says(&["NoSuchBucket"]) => {
                 BucketError::Unreachable(format!("bucket `{}` does not exist", self.binding.bucket))
@@ -405,30 +415,23 @@ impl Bucket {
             Error::NotFound { .. } => BucketError::NotFound,
             Error::AlreadyExists { .. } | Error::Precondition { .. } => BucketError::Exists,
             Error::PermissionDenied { .. } => {
-                BucketError::Failed(format!("the credentials lack a right: {said}"))
+                BucketError::Denied(format!("the credentials lack a right: {said}"))
             }
             // Ours: there are none.
             Error::Unauthenticated { source, path } if path == credentials::NONE => {
-                BucketError::Failed(format!("there are no credentials: {source}"))
+                BucketError::Denied(format!("there are no credentials: {source}"))
             }
             Error::Unauthenticated { .. } => {
-                BucketError::Failed(format!("the credentials are not accepted: {said}"))
+                BucketError::Denied(format!("the credentials are not accepted: {said}"))
             }
-            _ if says(&[
-                "QuotaExceeded",
-                "StorageFull",
-                "InsufficientStorage",
-                "507 ",
-            ]) =>
-            {
-                BucketError::Full
-            }
-            _ if says(&["InvalidRange", "416 "]) => BucketError::TooShort,
+            _ if says(&["QuotaExceeded", "StorageFull", "status code: 507"]) => BucketError::Full,
+            _ if says(&["InvalidRange", "status code: 416"]) => BucketError::TooShort,
             _ if says(&["timed out"]) => BucketError::Silent(self.patience),
-            _ if says(&["Connect", "connect", "dns error", "certificate"]) => {
-                BucketError::Unreachable(said)
+            // A server that is overloaded, and a connection that breaks, say nothing of an object.
+            _ if says(&["status code: 4"]) && !says(&["status code: 429"]) => {
+                BucketError::Failed(said)
             }
-            _ => BucketError::Failed(said),
+            _ => BucketError::Unreachable(said),
         }
     }
 }
@@ -503,7 +506,8 @@ fn client(
         .with_allow_http(true)
         .with_timeout_disabled()
         .with_connect_timeout(patience)
-        .with_read_timeout(patience);
+        // It would count while a part is sent. Each wait for an answer or a piece of one has a limit of its own.
+        .with_read_timeout_disabled();
     if let Some(path) = &binding.ca_file {
         options = options.with_no_system_certificates(true);
         for authority in authorities(path)? {

@@ -20,7 +20,10 @@ use crate::world::vault::{LocationBucket, MARK_FILE, Mark, read_mark_in};
 /// Lines in an object of a copy: what is written again with a receipt is less than this, and a year has some hundreds of objects.
 pub const LINES: u64 = 1_000;
 
-/// Objects of a copy that are read: ten thousand years of a busy log.
+/// No object of a copy is larger.
+const LARGEST: u64 = LINES * (MAX_LINE_BYTES as u64 + 1);
+
+/// Objects that are listed of a copy: ten thousand years of a busy log.
 const MOST_OBJECTS: usize = 1 << 20;
 
 /// Does what an order says at a bucket.
@@ -60,9 +63,9 @@ pub(super) fn perform(site: &LocationBucket, order: &Order) -> Reply {
         Order::ReadReceipts {
             receipts,
             into,
-            most,
+            lines,
             ..
-        } => told(read_receipts(&bucket, receipts, into, *most)),
+        } => told(read_receipts(&bucket, receipts, into, *lines)),
         Order::Resolve { .. } => Reply::Failed("a bucket holds no live data".to_owned()),
     }
 }
@@ -159,20 +162,16 @@ fn checkpoint(bucket: &Bucket, below: &Path) -> Result<Option<(String, String)>,
     }
 }
 
-/// Brings the objects of a copy here, one after the other.
-fn read_receipts(bucket: &Bucket, below: &Path, into: &Path, most: u64) -> Result<(), String> {
-    let below = below.display().to_string();
-    let listed = bucket
-        .list(&below, MOST_OBJECTS)
-        .map_err(|error| error.to_string())?;
+/// Brings the objects of a copy here, one after the other, up to the one that has the last of these lines. An object after it may be of
+/// a longer log that this one replaced.
+fn read_receipts(bucket: &Bucket, below: &Path, into: &Path, lines: u64) -> Result<(), String> {
     let into = Folder::open(into).map_err(|error| error.to_string())?;
     let fill = |file: &mut File| {
-        let mut left = most;
-        for name in listed.keys().filter(|name| is_lines(name)) {
+        for first in objects_of(lines) {
+            let name = name_of(first);
             let content = bucket
-                .read(&format!("{below}/{name}"), left)
+                .read(&key(below, &name), LARGEST)
                 .map_err(|error| std::io::Error::other(format!("`{name}`: {error}")))?;
-            left -= content.len() as u64;
             file.write_all(&content)?;
         }
         Ok(())
@@ -182,11 +181,13 @@ fn read_receipts(bucket: &Bucket, below: &Path, into: &Path, most: u64) -> Resul
     Ok(())
 }
 
-fn is_lines(name: &str) -> bool {
-    let number = name
-        .strip_prefix("receipts-")
-        .and_then(|name| name.strip_suffix(".jsonl"));
-    number.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+/// The first lines of the objects that a log of so many lines has.
+fn objects_of(lines: u64) -> impl Iterator<Item = u64> {
+    (0..lines.div_ceil(LINES)).map(|object| object * LINES)
+}
+
+fn name_of(first: u64) -> String {
+    format!("receipts-{first:012}.jsonl")
 }
 
 /// The copy of the receipts in a bucket.
@@ -212,7 +213,7 @@ impl Copy<'_> {
             return Err("the copy there was changed meanwhile".to_owned());
         }
         if let Some(tail) = tail
-            && !self.is_as_left(&tail.left)?
+            && !(self.is_as_left(&tail.left)? && self.is_complete(tail.line)?)
         {
             return Ok(Reply::CopyChanged);
         }
@@ -246,6 +247,15 @@ impl Copy<'_> {
         Ok(head.is_some_and(|head| head.tag == tag))
     }
 
+    /// Whether every object before a line is there: what a person or a rule of the bucket deleted is written again.
+    fn is_complete(&self, line: u64) -> Result<bool, String> {
+        let listed = self
+            .bucket
+            .list(&self.below.display().to_string(), MOST_OBJECTS)
+            .map_err(|error| error.to_string())?;
+        Ok(objects_of(line).all(|first| listed.contains_key(&name_of(first))))
+    }
+
     /// Writes the objects from a line on, and gives what the last one is.
     fn lines(&self, tail: Option<&Tail>) -> Result<String, String> {
         let from = Folder::open(self.from).map_err(|error| error.to_string())?;
@@ -263,7 +273,7 @@ impl Copy<'_> {
             if object.is_empty() {
                 return Ok(left);
             }
-            let name = format!("receipts-{first:012}.jsonl");
+            let name = name_of(first);
             let tag = self
                 .bucket
                 .write(

@@ -99,7 +99,7 @@ impl CopyError {
         match self {
             Self::Write { .. } => "make the folder writable; the next round copies again",
             Self::Unclear { .. } => {
-                "check the copy with `seawalld receipts verify --dir DIR`, then move it away; the next round copies again"
+                "if the state folder was lost, run `seawalld catalog rebuild`; otherwise check the copy with `seawalld receipts verify --dir DIR`, then move it away; the next round copies again"
             }
             Self::Ahead { .. } => {
                 "bring back the newest state folder; if it is lost, `seawalld catalog rebuild` builds it again from the locations"

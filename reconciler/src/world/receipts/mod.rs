@@ -12,7 +12,7 @@ use contract::receipt::{
     Authority, CLOCK, CLOCK_IN_DOUBT, Checkpoint, Frontier, Ledger, Phase, Receipt, ReceiptFault,
     open_line,
 };
-use contract::seal::PrivateKey;
+use contract::seal::{PrivateKey, PublicKey};
 use jiff::Timestamp;
 
 use crate::domain::{Change, Draft, ReceiptPolicy};
@@ -178,12 +178,35 @@ impl ReceiptLog {
         })
     }
 
-    /// Reads every line again, after others were taken over from a copy; the next commit stores the state.
-    pub fn read_anew(&mut self, store: &dyn Store, authority: Authority) -> Result<(), LogError> {
-        self.ledger = read_on(store, &authority, Ledger::new(authority.origin.clone()))?;
-        self.authority = authority;
+    /// Goes on from a copy, of which the store has every line before these already: they and a receipt that says so are committed
+    /// together.
+    pub fn go_on_from(
+        &mut self,
+        store: &dyn Store,
+        authority: Authority,
+        last: Vec<ReceiptLine>,
+        draft: Draft,
+        at: Timestamp,
+    ) -> Result<(), LogError> {
+        let mut ledger = read_on(store, &authority, Ledger::new(authority.origin.clone()))?;
+        for text in &last {
+            let line = ledger.size() + 1;
+            open_line(text.line.as_bytes(), &authority)
+                .and_then(|opened| ledger.push(&opened.receipt, opened.leaf))
+                .map_err(|fault| LogError::Line { line, fault })?;
+        }
         self.is_due = true;
-        Ok(())
+        self.authority = authority;
+        self.commit_on(store, (ledger, last), &[], vec![draft], at)
+    }
+
+    /// Lines by these keys count as well from now on.
+    pub fn trust(&mut self, keys: Vec<PublicKey>) {
+        for key in keys {
+            if !self.authority.keys.contains(&key) {
+                self.authority.keys.push(key);
+            }
+        }
     }
 
     /// Receipts from now on are written under this policy.
@@ -222,8 +245,19 @@ impl ReceiptLog {
         drafts: Vec<Draft>,
         at: Timestamp,
     ) -> Result<(), LogError> {
-        let mut ledger = self.ledger.clone();
-        let mut lines = Vec::with_capacity(drafts.len());
+        let ledger = self.ledger.clone();
+        self.commit_on(store, (ledger, Vec::new()), changes, drafts, at)
+    }
+
+    /// The same on top of lines that are committed with them.
+    fn commit_on(
+        &mut self,
+        store: &dyn Store,
+        (mut ledger, mut lines): (Ledger, Vec<ReceiptLine>),
+        changes: &[Change],
+        drafts: Vec<Draft>,
+        at: Timestamp,
+    ) -> Result<(), LogError> {
         for draft in drafts {
             let operation_id = draft.operation_id.clone();
             let refused = |fault| LogError::Receipt {

@@ -60,7 +60,9 @@ impl BucketObjects {
         let (place, object) = (self.place(), object.to_owned());
         match error {
             BucketError::NotFound => StoreError::NotFound { place, object },
-            BucketError::Unreachable(why) => StoreError::Unreachable { place, why },
+            BucketError::Unreachable(why) | BucketError::Denied(why) => {
+                StoreError::Unreachable { place, why }
+            }
             BucketError::Silent(time) => StoreError::Silent {
                 place,
                 seconds: time.as_secs(),

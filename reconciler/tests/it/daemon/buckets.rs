@@ -2,14 +2,18 @@
 //! another one or wrongly bound costs no other location anything.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::world::{World, certified, same};
 use reconciler::world::bucket::Replaces;
+use reconciler::world::location::{self, At, Order, Reply, Tail};
+use reconciler::world::vault::{LocationBucket, Place};
 
 use crate::bucket_server::{BUCKET, BucketServer, KEY_ID, SECRET, profile};
 
@@ -274,4 +278,115 @@ fn a_bucket_that_is_another_one_gets_nothing() {
         let said = it.world.refused(2, &["config", "check"]);
         assert!(said.contains(field), "{said}");
     }
+}
+
+/// Has a child do an order, as the daemon does.
+fn ask(order: &Order) -> Reply {
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("seawalld"))
+        .arg(location::SUBCOMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = serde_json::to_vec(order).unwrap();
+    line.push(b'\n');
+    child.stdin.as_mut().unwrap().write_all(&line).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    serde_json::from_slice(&ended.stdout).unwrap()
+}
+
+/// A long log is a row of objects: what is added goes into the last one, what is missing is written again, and what is read is the log.
+#[test]
+fn a_copy_of_the_receipts_is_a_row_of_objects() {
+    let scratch = tempfile::tempdir().unwrap();
+    let server = BucketServer::start(&scratch.path().join("server"), None);
+    let (from, into) = (scratch.path().join("from"), scratch.path().join("into"));
+    fs::create_dir(&from).unwrap();
+    fs::create_dir(&into).unwrap();
+    let at = At {
+        location_id: "loc_b".parse().unwrap(),
+        place: Place::Bucket(Box::new(LocationBucket {
+            binding: server.binding(scratch.path()),
+            handed: None,
+            mark: None,
+            patience: Duration::from_secs(10),
+            bandwidth: None,
+        })),
+        lock: scratch.path().join("lock"),
+    };
+    let lines = |range: std::ops::Range<u64>| -> String {
+        range.map(|number| format!("line {number}\n")).collect()
+    };
+    let copy =
+        |range: std::ops::Range<u64>, tail: Option<Tail>, replaces: Option<&str>, note: &str| {
+            fs::write(from.join("receipts.jsonl"), lines(range)).unwrap();
+            fs::write(from.join("checkpoint"), note).unwrap();
+            ask(&Order::CopyReceipts {
+                at: at.clone(),
+                expected: None,
+                receipts: "receipts".into(),
+                from: from.clone(),
+                bytes: 1,
+                tail,
+                replaces: replaces.map(str::to_owned),
+            })
+        };
+    let read = |count: u64| {
+        let receipts = "receipts".into();
+        let (at, into) = (at.clone(), into.clone());
+        let lines = count;
+        assert_eq!(
+            ask(&Order::ReadReceipts {
+                at,
+                receipts,
+                into,
+                lines
+            }),
+            Reply::Done
+        );
+        fs::read_to_string(scratch.path().join("into/receipts.jsonl")).unwrap()
+    };
+    let Reply::Copied(left) = copy(0..2_500, None, None, "one") else {
+        panic!()
+    };
+    assert_eq!(read(2_500), lines(0..2_500));
+    // What was laid out begins before what this location lacks.
+    let skip = lines(1_900..2_000).len() as u64;
+    let tail = |left: &str| {
+        Some(Tail {
+            left: left.to_owned(),
+            skip,
+            line: 2_000,
+        })
+    };
+    let Reply::Copied(left) = copy(1_900..3_000, tail(&left), Some("one"), "two") else {
+        panic!()
+    };
+    assert_eq!(read(3_000), lines(0..3_000));
+    // Somebody else wrote the checkpoint.
+    let refused = copy(1_900..3_100, tail(&left), Some("one"), "three");
+    assert!(matches!(refused, Reply::Failed(_)), "{refused:?}");
+    let tail = |left: &str, line: u64| {
+        Some(Tail {
+            left: left.to_owned(),
+            skip: 0,
+            line,
+        })
+    };
+    let Reply::Copied(left) = copy(3_000..3_100, tail(&left, 3_000), Some("two"), "three") else {
+        panic!()
+    };
+    assert_eq!(read(3_100), lines(0..3_100));
+    // A log that was cut back is read as far as it goes.
+    assert_eq!(read(2_999), lines(0..3_000));
+    let bucket = server.bucket(scratch.path());
+    bucket
+        .delete("receipts/receipts-000000001000.jsonl")
+        .unwrap();
+    let changed = copy(3_000..3_200, tail(&left, 3_000), Some("three"), "four");
+    assert_eq!(changed, Reply::CopyChanged);
+    let Reply::Copied(_) = copy(0..3_200, None, Some("three"), "four") else {
+        panic!()
+    };
+    assert_eq!(read(3_200), lines(0..3_200));
 }

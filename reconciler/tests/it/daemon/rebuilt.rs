@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::buckets::Bucket;
-use super::world::{World, exporting, same};
+use super::world::{World, exporting, key, same};
 
 /// The catalog without what only the state knew.
 fn known(catalog: &Value) -> Vec<Value> {
@@ -232,6 +233,102 @@ fn a_point_without_a_receipt_is_unconfirmed() {
     world.expect(1, &["once"]);
     world.expect(0, &["source", "accept", "ds_files"]);
     world.expect(0, &["once"]);
+}
+
+/// What cannot be looked at is where it was: without its key no repository can be listed, and no point of it is lost for that.
+#[test]
+fn what_cannot_be_listed_is_not_lost() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    let before = world.json(0, &["catalog"]);
+    fs::remove_dir_all(world.path("state")).unwrap();
+    let key = format!("k1: {{ file: {} }}", world.path("k1.key").display());
+    world.configure(&[(&key, &key.replace("k1:", "k9:"))]);
+    let rebuilt = rebuild(&world);
+    assert_eq!(
+        rebuilt["points"][0]["locations"],
+        json!(["loc_a", "loc_b"]),
+        "{rebuilt}"
+    );
+    assert_eq!(rebuilt["points"][0]["standing"], "verified", "{rebuilt}");
+    world.configure(&[]);
+    assert_eq!(rebuild(&world)["points"], json!([]));
+    let mut after = known(&world.json(0, &["catalog"]));
+    // Only what a snapshot says of itself was not known.
+    after[0]["slot"] = before[0]["slot"].clone();
+    assert_eq!(after, known(&before));
+    world.export("ds_files", &world.path("out"));
+    same(&world.path("out"), &world.path("live"));
+}
+
+/// The key that signs receipts is lost with the machine: the trust root lists another one, by which the log continues.
+#[test]
+fn a_log_continues_under_another_key() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    fs::remove_dir_all(world.path("state")).unwrap();
+    fs::write(world.path("rec.key"), key("rec2").to_pem().unwrap()).unwrap();
+    // It reads nothing of what is there, so that it does not begin another log over it.
+    let said = world.refused(4, &["once"]);
+    assert!(said.contains("catalog rebuild"), "{said}");
+    let rebuilt = rebuild(&world);
+    assert_eq!(rebuilt["points"].as_array().unwrap().len(), 1, "{rebuilt}");
+    world.json(0, &["once"]);
+    world.json(0, &["backup", "bp_files"]);
+    world.expect(0, &["receipts", "verify"]);
+    for location in ["loc_a", "loc_b"] {
+        let folder = world.path(location).join("dev/receipts/rec");
+        let folder = folder.to_str().unwrap();
+        world.expect(0, &["receipts", "verify", "--dir", folder]);
+    }
+}
+
+/// Killed at any moment, a rebuild is begun again, and nothing else is done with a part of it.
+#[test]
+fn a_rebuild_that_is_killed_is_begun_again() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_secs(1));
+        world.json(0, &["backup", "bp_files"]);
+    }
+    let before = world.json(0, &["catalog"]);
+    let (mut killed, mut ended) = (0, false);
+    fs::remove_dir_all(world.path("state")).unwrap();
+    for wait in (0..).map(|round| Duration::from_millis(30 * round)) {
+        let mut child = world
+            .command(&["catalog", "rebuild"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(wait);
+        let over = child.try_wait().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
+        if let Some(over) = over {
+            assert!(over.success(), "{over}");
+            ended = true;
+            break;
+        }
+        killed += 1;
+        let said = world.run(&["once"]);
+        let said = String::from_utf8_lossy(&said.stderr);
+        if said.is_empty() || !said.contains("SW1714") {
+            // It came to its end before it was killed.
+            break;
+        }
+    }
+    assert!(killed > 3, "{killed}");
+    if !ended {
+        rebuild(&world);
+    }
+    let all = world.json(0, &["catalog"]);
+    let all = known(&all);
+    assert!(
+        known(&before).iter().all(|point| all.contains(point)),
+        "{all:#?}"
+    );
 }
 
 /// The machine is lost: another one, with the configuration, the keys, git, and one location in a bucket.

@@ -377,18 +377,19 @@ pub fn replacing<'a>(dataset: &'a str, point: &[&'a str]) -> Vec<&'a str> {
     all
 }
 
-/// One root: Ada holds it, `ci` compiles, Olga owns, `rec` reconciles.
+/// One root: Ada holds it, `ci` compiles, Olga owns, `rec` reconciles with one key or another.
 pub fn root() -> TrustRoot {
     let role = |name: &str| RoleKeys {
         keyids: BTreeSet::from([key(name).public().key_id()]),
         threshold: 1,
     };
-    let persons = ["ada", "ci", "olga", "rec"]
+    let persons = ["ada", "ci", "olga", "rec", "rec2"]
         .into_iter()
         .map(|name| {
             let public = key(name).public();
             let person = Person {
-                person: name.into(),
+                // The key that replaces the reconciler's.
+                person: if name == "rec2" { "rec" } else { name }.into(),
                 public_key: public.to_pem().unwrap(),
             };
             (public.key_id(), person)
@@ -410,7 +411,12 @@ pub fn root() -> TrustRoot {
                         threshold: 0,
                         weakening_threshold: 1,
                     },
-                    reconciler: role("rec"),
+                    reconciler: RoleKeys {
+                        keyids: ["rec", "rec2"]
+                            .map(|name| key(name).public().key_id())
+                            .into(),
+                        threshold: 1,
+                    },
                     approver: None,
                     break_glass: None,
                 },

@@ -150,6 +150,45 @@ fn nothing_is_decided_over_a_location_that_cannot_be_read() {
     assert_eq!(fs::read(&log).unwrap(), kept);
 }
 
+/// Two lives of the daemon went different ways from one state: each wrote a log that holds, and a person says which one counts.
+#[test]
+fn two_logs_that_part_need_a_person() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    copy(&world.path("state"), &world.path("kept"));
+    for (away, change) in [("loc_b", "one way\n"), ("loc_a", "the other\n")] {
+        fs::remove_dir_all(world.path("state")).unwrap();
+        copy(&world.path("kept"), &world.path("state"));
+        fs::write(world.path("live/one.txt"), change).unwrap();
+        fs::rename(world.path(away), world.path("away")).unwrap();
+        world.json(0, &["backup", "bp_files"]);
+        fs::rename(world.path("away"), world.path(away)).unwrap();
+    }
+    fs::remove_dir_all(world.path("state")).unwrap();
+    let said = world.refused(3, &["catalog", "rebuild"]);
+    assert!(
+        said.contains("SW1715") && said.contains("differ within"),
+        "{said}"
+    );
+    let rebuilt = world.json(0, &["catalog", "rebuild", "--from", "loc_b"]);
+    let points = rebuilt["points"].as_array().unwrap();
+    let standings: Vec<&str> = points
+        .iter()
+        .map(|it| it["standing"].as_str().unwrap())
+        .collect();
+    // What the other one took is there, and no receipt of this log tells of it.
+    assert_eq!(
+        standings.iter().filter(|it| **it == "verified").count(),
+        2,
+        "{rebuilt}"
+    );
+    assert_eq!(
+        standings.iter().filter(|it| **it == "unconfirmed").count(),
+        1,
+        "{rebuilt}"
+    );
+}
+
 /// A copy that somebody changed is no copy, whatever it says.
 #[test]
 fn a_forged_copy_rebuilds_nothing() {

@@ -161,6 +161,8 @@ fn two_logs_that_part_need_a_person() {
         copy(&world.path("kept"), &world.path("state"));
         fs::write(world.path("live/one.txt"), change).unwrap();
         fs::rename(world.path(away), world.path("away")).unwrap();
+        // The name of a point has its second.
+        std::thread::sleep(Duration::from_secs(1));
         world.json(0, &["backup", "bp_files"]);
         fs::rename(world.path("away"), world.path(away)).unwrap();
     }

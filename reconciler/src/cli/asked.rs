@@ -1,8 +1,10 @@
 //! Owns the commands that change something: the running daemon carries them out where its socket answers; otherwise this process
 //! is the daemon for as long as it takes. Both ways end and print alike. The interesting function is [`carry_out`].
 
+use std::cell::OnceCell;
 use std::io::Write as _;
 
+use contract::code;
 use serde::de::DeserializeOwned;
 
 use super::meter::{Line, Shown};
@@ -12,16 +14,21 @@ use crate::api::client::Client;
 use crate::config::Config;
 use crate::control::source::Accepted;
 use crate::control::{
-    Daemon, acceptance, doctor, locations, notify, operate, restore, source, suspension,
+    Daemon, acceptance, doctor, locations, notify, operate, rebuild, restore, source, suspension,
     timekeeping,
 };
 use crate::domain::{AlertRecord, Suspension};
 use crate::failure::Failure;
+use crate::world::cancel::Cancel;
 use crate::world::clock;
 
 /// Carries out what a person asks for, and prints what came of it.
 pub(super) fn carry_out(config: Config, asked: Asked, format: Format) -> Result<u8, Failure> {
-    let by = By { config, format };
+    let by = By {
+        config,
+        format,
+        stop: OnceCell::new(),
+    };
     match &asked {
         Asked::Backup { plan_id } => {
             let done = by.whoever(&asked, |daemon| operate::backup(daemon, plan_id))?;
@@ -32,7 +39,14 @@ pub(super) fn carry_out(config: Config, asked: Asked, format: Format) -> Result<
             ended(&done, format)
         }
         Asked::Restore { request } => {
-            let restored = by.whoever(&asked, |daemon| restore::restore(daemon, request))?;
+            let restored = match by.whoever(&asked, |daemon| restore::restore(daemon, request)) {
+                Err(behind) if is_behind(&behind) && request.mode != restore::Wanted::InPlace => {
+                    without_state(&behind);
+                    let aside = rebuild::aside(by.config.clone(), by.stop()?)?;
+                    restore::restore(&aside.daemon, request)?
+                }
+                other => other?,
+            };
             show::restored(&restored, format).map(|()| 0)
         }
         Asked::AcceptLoss { backup_id, note } => {
@@ -88,13 +102,33 @@ pub(super) fn carry_out(config: Config, asked: Asked, format: Format) -> Result<
     }
 }
 
+/// Whether the state is older than the receipts at the locations, or lost.
+pub(super) fn is_behind(failure: &Failure) -> bool {
+    failure.code == code::RECEIPT_LOG_BEHIND
+}
+
+/// Whoever reads nevertheless is to know it.
+pub(super) fn without_state(why: &Failure) {
+    tracing::warn!(event = "state_behind", code = %why.code, "{}; this command reads what the locations hold, and nothing of it is recorded", why.message);
+}
+
 /// What a command runs with.
 struct By {
     config: Config,
     format: Format,
+    stop: OnceCell<Cancel>,
 }
 
 impl By {
+    /// What a signal cancels: one for the whole command.
+    fn stop(&self) -> Result<Cancel, Failure> {
+        if let Some(stop) = self.stop.get() {
+            return Ok(stop.clone());
+        }
+        let stop = stop_on_signal()?;
+        Ok(self.stop.get_or_init(|| stop).clone())
+    }
+
     /// Lets the running daemon do it, or does it as the daemon.
     fn whoever<T: DeserializeOwned>(
         &self,
@@ -102,7 +136,7 @@ impl By {
         ours: impl FnOnce(&Daemon) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let Some(client) = Client::reach(&self.config.socket_path()) else {
-            let daemon = Daemon::open(self.config.clone(), stop_on_signal()?)?;
+            let daemon = Daemon::open(self.config.clone(), self.stop()?)?;
             daemon.watch_hold();
             let _shown = Shown::of(daemon.meter.clone());
             return ours(&daemon);

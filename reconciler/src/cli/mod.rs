@@ -6,6 +6,7 @@
 )]
 
 mod asked;
+mod catalog;
 mod manual;
 mod meter;
 mod receipts;
@@ -33,7 +34,7 @@ use crate::api::{Asked, OperationView};
 use crate::config::{self, Config, ConfigError};
 use crate::control::execute::Done;
 use crate::control::restore::{Point, Request, Wanted};
-use crate::control::{Daemon, notify, operate, overview, rebuild, timekeeping};
+use crate::control::{Daemon, impact, notify, operate, overview, timekeeping};
 use crate::failure::Failure;
 use crate::service;
 use crate::spans;
@@ -87,7 +88,7 @@ enum Command {
         #[arg(long)]
         plan: Option<PlanId>,
         #[command(subcommand)]
-        command: Option<CatalogCommand>,
+        command: Option<catalog::Command>,
     },
     /// List how slots ended
     Slots {
@@ -149,6 +150,13 @@ enum Command {
         #[command(subcommand)]
         command: LocationCommand,
     },
+    /// Show which recovery points need an object of a repository, and where else they are. Changes nothing
+    Impact {
+        /// The location
+        location: LocationId,
+        /// The object, as messages name it: `data/ab/<64 digits>`, or its path below the location
+        object: String,
+    },
     /// Show what vouches for the clock, or confirm that it is right
     Clock {
         #[command(subcommand)]
@@ -179,20 +187,6 @@ enum Command {
         /// Folder to write into
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum CatalogCommand {
-    /// Rebuild the receipt log and the catalog from the locations, where the state folder is lost or older than what happened. Leaves a
-    /// receipt; the service must not run
-    Rebuild {
-        /// Take the copy of the receipts at this location, although others cannot be read or differ
-        #[arg(long, value_name = "LOCATION")]
-        from: Option<LocationId>,
-        /// Only show what would be rebuilt
-        #[arg(long)]
-        dry_run: bool,
     },
 }
 
@@ -400,27 +394,8 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         }
         Command::Plan => planned(config()?, format),
         Command::Status => standing(config()?, format),
-        Command::Catalog {
-            command: Some(CatalogCommand::Rebuild { from, dry_run }),
-            ..
-        } => {
-            let daemon = Daemon::open_behind(config()?, Cancel::new())?;
-            let wanted = rebuild::Wanted {
-                from: from.clone(),
-                dry_run: *dry_run,
-            };
-            let rebuilt = rebuild::rebuild(&daemon, &wanted)?;
-            show::rebuilt(&rebuilt, format).map(|()| 0)
-        }
-        Command::Catalog {
-            plan,
-            command: None,
-        } => {
-            let daemon = reading(config()?)?;
-            let mut runs = daemon.store.runs()?;
-            operate::known(&daemon, plan.as_ref())?;
-            runs.retain(|run| plan.as_ref().is_none_or(|plan| run.plan_id == *plan));
-            show::catalog(&runs, format).map(|()| 0)
+        Command::Catalog { plan, command } => {
+            catalog::carry_out(&config()?, plan.as_ref(), command.as_ref(), format).map(|()| 0)
         }
         Command::Slots { plan } => {
             let daemon = reading(config()?)?;
@@ -464,6 +439,10 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
         } => {
             let location_id = location.clone();
             asked::carry_out(config()?, Asked::AdoptLocation { location_id }, format)
+        }
+        Command::Impact { location, object } => {
+            let found = impact::impact(&reading(config()?)?, location, object)?;
+            show::impact(&found, format).map(|()| 0)
         }
         Command::Clock { command: None } => {
             let view = timekeeping::view(&reading(config()?)?)?;

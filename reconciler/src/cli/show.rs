@@ -13,6 +13,7 @@ use crate::api::resources::AlertView;
 use crate::api::{Asked, OperationState, OperationView};
 use crate::control::doctor::{Finding, Level};
 use crate::control::execute::Done;
+use crate::control::impact::Impact;
 use crate::control::overview::Preview;
 use crate::control::rebuild::Rebuilt;
 use crate::control::restore::Restored;
@@ -475,6 +476,42 @@ fn points(runs: &[Run]) -> Table {
         table.row(row);
     }
     table
+}
+
+/// What depends on an object.
+pub fn impact(found: &[Impact], format: Format) -> Shown {
+    if format == Format::Json {
+        return json(&found);
+    }
+    let mut text = String::new();
+    for one in found {
+        if !one.affected.is_empty() {
+            let mut table = Table::new(&["recovery point", "shows", "also at", "what is missing"]);
+            for point in &one.affected {
+                let short = point.snapshot_id.chars().take(8).collect();
+                table.row(vec![
+                    point.backup_id.clone().unwrap_or(short),
+                    point.shows.clone().unwrap_or_default(),
+                    point.elsewhere.join(", "),
+                    point.why.clone(),
+                ]);
+            }
+            text.push_str(&table.text());
+            text.push('\n');
+        }
+        let needs = count(one.affected.len() as u64, "recovery point");
+        let there = if one.is_there {
+            ""
+        } else {
+            ", which is not there"
+        };
+        let _ = writeln!(
+            text,
+            "{needs} at location `{}` cannot be read without `{}`{there}; {} can",
+            one.location, one.object, one.unaffected
+        );
+    }
+    print(text.trim_end())
 }
 
 /// What was rebuilt after the state was lost.

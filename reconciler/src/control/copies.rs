@@ -102,6 +102,9 @@ pub fn copy_receipts(daemon: &Daemon) -> Vec<Failure> {
 
 /// Copies the log to every location whose copy is older: only what it misses, where it is as it was left.
 fn copy(daemon: &Daemon) -> Result<Vec<Failure>, Failure> {
+    if daemon.is_aside {
+        return Ok(Vec::new());
+    }
     // Children copy what lies in one folder, so that another copy must not lay out its own meanwhile.
     let _alone = daemon.alone(&daemon.copying);
     let mut failures = Vec::new();

@@ -489,12 +489,12 @@ pub(super) fn failed(id: &LocationId, reply: Result<Reply, NoReply>) -> Failure 
         Ok(Reply::Absent(why)) => (
             code::VAULT_LOCATION_UNREACHABLE,
             format!("is not there: {why}"),
-            "mount its disk or create its folder",
+            "mount its disk or create its folder, or check endpoint, name and credentials of its bucket",
         ),
         Ok(Reply::Failed(why)) | Err(NoReply::Broken(why)) => (
             code::VAULT_LOCATION_FAILED,
             format!("failed: {why}"),
-            "let the daemon's user write there, and check its storage",
+            "let the daemon's user write there, and check its storage, or the credentials of its bucket",
         ),
         Ok(
             Reply::Inspected(_)

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod effects;
 pub mod execute;
 mod findings;
+pub mod impact;
 mod judged;
 pub mod locations;
 pub mod look;
@@ -132,6 +133,8 @@ pub struct Shared {
     alerting: Mutex<()>,
     /// Whether this process holds the store and may write to locations.
     records: bool,
+    /// Whether its state goes with this process, so that what it records stays here.
+    is_aside: bool,
     /// What other users of this machine can change or read, and should not.
     pub exposed: Vec<Failure>,
 }
@@ -219,11 +222,21 @@ impl Daemon {
 
     /// The same for a state that may be older than the receipts at the locations: nothing but rebuilding it is done with it.
     pub fn open_behind(config: Config, stop: Cancel) -> Result<Self, Failure> {
+        Self::behind(config, stop, false)
+    }
+
+    /// The same for a state that goes with this process.
+    fn open_aside(config: Config, stop: Cancel) -> Result<Self, Failure> {
+        Self::behind(config, stop, true)
+    }
+
+    fn behind(config: Config, stop: Cancel, is_aside: bool) -> Result<Self, Failure> {
         let was_open = access::take_state(&config.state)?;
         let store = Box::new(SqliteStore::open(&config.store_path())?);
         // Without an accepted bundle the published one says which other keys may have signed the log.
         let keys = rebuild::published_keys(&config, &Machine, &stop);
-        Self::hold(config, stop, was_open, store, Arc::new(Machine), keys)
+        let behind = Behind { keys, is_aside };
+        Self::hold(config, stop, was_open, store, Arc::new(Machine), behind)
     }
 
     /// The same with another store and other effects; whether the state folder was open to others is known already.
@@ -234,7 +247,7 @@ impl Daemon {
         store: Box<dyn Store>,
         effects: Arc<dyn Effects>,
     ) -> Result<Self, Failure> {
-        let daemon = Self::hold(config, stop, was_open, store, effects, Vec::new())?;
+        let daemon = Self::hold(config, stop, was_open, store, effects, Behind::default())?;
         // Only who holds the lock can compare: beside a running daemon the copies may be newer than what was just read.
         copies::nothing_was_lost(&daemon)?;
         spool::sweep(&daemon)?;
@@ -248,7 +261,7 @@ impl Daemon {
         was_open: Option<Failure>,
         store: Box<dyn Store>,
         effects: Arc<dyn Effects>,
-        more_keys: Vec<PublicKey>,
+        behind: Behind,
     ) -> Result<Self, Failure> {
         if store.took_over() {
             let seconds = PREDECESSOR_ENDS.as_secs();
@@ -266,7 +279,7 @@ impl Daemon {
         }
         store.settle()?;
         let exposed = was_open.into_iter().chain(exposed(&config)).collect();
-        let daemon = Self::over(config, store, effects, stop, true, (exposed, more_keys))?;
+        let daemon = Self::over(config, store, effects, stop, true, (exposed, behind))?;
         for failure in &daemon.exposed {
             tracing::warn!(event = "file_open_to_others", code = %failure.code, "{}", failure.message);
         }
@@ -277,7 +290,7 @@ impl Daemon {
     pub fn open_read_only(config: Config) -> Result<Self, Failure> {
         let store = Box::new(SqliteStore::open_read_only(&config.store_path())?);
         let effects = Arc::new(Machine);
-        let neither = (Vec::new(), Vec::new());
+        let neither = (Vec::new(), Behind::default());
         Self::over(config, store, effects, Cancel::new(), false, neither)
     }
 
@@ -287,11 +300,11 @@ impl Daemon {
         effects: Arc<dyn Effects>,
         stop: Cancel,
         records: bool,
-        (exposed, more_keys): (Vec<Failure>, Vec<PublicKey>),
+        (exposed, behind): (Vec<Failure>, Behind),
     ) -> Result<Self, Failure> {
         let key = receipts::read_key(&config.receipt_key)?;
         let mut keys: Vec<PublicKey> = vec![key.public()];
-        keys.extend(more_keys);
+        keys.extend(behind.keys);
         // Lines of an earlier receipt key hold by the trust root that was accepted with them.
         if let Some(bundle) = store.accepted()?
             && let Ok(root) = policy::roots(&config, &bundle.roots)
@@ -321,6 +334,7 @@ impl Daemon {
             windows: Windows::default(),
             alerting: Mutex::new(()),
             records,
+            is_aside: behind.is_aside,
             exposed,
         };
         Ok(Self {
@@ -553,6 +567,11 @@ impl Daemon {
         Ok(locations)
     }
 
+    /// The locations are inspected again before anything else is done there.
+    fn forget_locations(&self) {
+        *self.locations_lock() = None;
+    }
+
     /// What is known of the locations, and whether a round has used it.
     fn locations_lock(&self) -> MutexGuard<'_, Option<(Locations, bool)>> {
         self.locations
@@ -612,6 +631,15 @@ impl Daemon {
             .join("receipts")
             .join(self.config.reconciler_id.as_str())
     }
+}
+
+/// How a state that may be behind is opened.
+#[derive(Debug, Default)]
+struct Behind {
+    /// Keys that may have signed its receipts.
+    keys: Vec<PublicKey>,
+    /// Whether it goes with this process.
+    is_aside: bool,
 }
 
 /// An operation that this process carries out; given back however it ends.

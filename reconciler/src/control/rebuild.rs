@@ -54,6 +54,15 @@ pub struct Wanted {
     pub from: Option<LocationId>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// It is only read from, so that the longest copy that can be had is good enough.
+    pub reads_only: bool,
+}
+
+impl Wanted {
+    /// Whether it is decided already that the other copies do not matter.
+    const fn is_decided(&self) -> bool {
+        self.from.is_some() || self.reads_only
+    }
 }
 
 /// What was built again.
@@ -108,6 +117,50 @@ impl Drop for Incoming {
     }
 }
 
+/// A daemon over a state that was rebuilt to read from, and that goes with it: nothing that it records lasts, or reaches a location.
+#[derive(Debug)]
+pub struct Aside {
+    /// The daemon.
+    pub daemon: Daemon,
+    _state: tempfile::TempDir,
+}
+
+/// Rebuilds the state for one command that only reads, where the state itself is behind: data must come back whatever became of it.
+pub fn aside(mut config: Config, stop: Cancel) -> Result<Aside, Failure> {
+    let unusable = |error: std::io::Error| {
+        Failure::new(
+            code::STORE_UNUSABLE,
+            format!("nothing can be rebuilt in the state folder: {error}"),
+            "make room below the state folder",
+        )
+    };
+    let spool = config.spool_path();
+    std::fs::create_dir_all(&spool).map_err(unusable)?;
+    let state = tempfile::tempdir_in(&spool).map_err(unusable)?;
+    state.path().clone_into(&mut config.state);
+    let daemon = Daemon::open_aside(config, stop)?;
+    let by = |from: Option<&LocationId>| Wanted {
+        from: from.cloned(),
+        reads_only: true,
+        ..Wanted::default()
+    };
+    // Nothing is taken from a copy that does not hold, and the next one may.
+    let longest = rebuild(&daemon, &by(None));
+    let mut others = daemon.config.locations.keys();
+    let holds = |id: &LocationId| rebuild(&daemon, &by(Some(id))).is_ok();
+    if let Err(failure) = longest
+        && !others.any(holds)
+    {
+        return Err(failure);
+    }
+    // They were looked at before it was known what marks them.
+    daemon.forget_locations();
+    Ok(Aside {
+        daemon,
+        _state: state,
+    })
+}
+
 /// Builds the log and the catalog again.
 pub fn rebuild(daemon: &Daemon, wanted: &Wanted) -> Result<Rebuilt, Failure> {
     let now = daemon.effects.now();
@@ -131,7 +184,7 @@ pub fn rebuild(daemon: &Daemon, wanted: &Wanted) -> Result<Rebuilt, Failure> {
             expected.add(ours, "the log of the state folder", log.ledger().root());
         }
         // Who names a copy has decided about the others.
-        if wanted.from.is_none() {
+        if !wanted.is_decided() {
             expected.add_all(copies.get(1..).unwrap_or_default());
         }
         let whose = format!("the copy of the receipts at location `{}`", copy.location);
@@ -148,7 +201,7 @@ pub fn rebuild(daemon: &Daemon, wanted: &Wanted) -> Result<Rebuilt, Failure> {
         )?
     } else {
         let mut expected = Expected::default();
-        if wanted.from.is_none() {
+        if !wanted.is_decided() {
             expected.add_all(&copies);
         }
         let mut at = 0;
@@ -286,7 +339,9 @@ fn chosen(
             ));
         };
         copies.swap(0, at);
-    } else if let Some((location, why)) = not_read.first_key_value() {
+    } else if let Some((location, why)) = not_read.first_key_value()
+        && !wanted.is_decided()
+    {
         return Err(Failure::new(
             code::REBUILD_UNDECIDED,
             format!("location `{location}` may have the newest receipts and cannot be read: {why}"),

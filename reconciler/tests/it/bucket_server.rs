@@ -36,14 +36,26 @@ pub fn profile(folder: &Path) -> PathBuf {
     path
 }
 
-/// Ports that nobody listens on now.
-fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
-        .collect();
-    held.iter()
-        .map(|it| it.local_addr().unwrap().port())
-        .collect()
+/// The ports of a server.
+const PORTS: u16 = 8;
+
+/// Below the range that the system gives to clients and to servers that name none.
+const FIRST_PORT: u16 = 20_000;
+
+/// Tests that run at the same time, at most.
+const SLOTS: u16 = 64;
+
+/// Ports that nobody listens on, and that no other test which runs now takes: each has a slot of its own.
+fn free_ports() -> Vec<u16> {
+    let slot = std::env::var("NEXTEST_TEST_GLOBAL_SLOT").ok();
+    let slot: u16 = slot.map_or(0, |slot| slot.parse().unwrap());
+    let all = (0..16).map(|round| FIRST_PORT + (slot % SLOTS + SLOTS * round) * PORTS);
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let first = all
+        .into_iter()
+        .find(|first| (0..PORTS).all(|at| is_free(first + at)));
+    let first = first.expect("no ports are free");
+    (first..first + PORTS).collect()
 }
 
 impl BucketServer {
@@ -58,7 +70,7 @@ impl BucketServer {
         let mut server = Self {
             child: None,
             folder: folder.to_owned(),
-            ports: free_ports(8),
+            ports: free_ports(),
             tls,
         };
         server.resume();

@@ -326,6 +326,35 @@ fn broken(
     Ok(broken)
 }
 
+/// Which recovery points cannot be read whole without these objects. Reads no pack but those of trees.
+pub(super) fn impact(
+    order: &Order,
+    store: &Arc<dyn Store>,
+    objects: &BTreeSet<String>,
+    gauge: &Arc<Gauge>,
+) -> Result<Checked, VaultError> {
+    let mut checked = Checked::default();
+    checked.held = listed(store.as_ref(), Kind::Snapshot, &mut checked)?
+        .into_keys()
+        .collect();
+    let without: Arc<dyn Store> = Arc::new(Doubted::new(Arc::clone(store), objects));
+    let opens_all = objects.iter().find(|path| {
+        let kind = Object::at(path).map(|object| object.kind);
+        matches!(kind, Some(Kind::Key | Kind::Config))
+    });
+    checked.broken = match (broken(order, &without, &checked.held, gauge), opens_all) {
+        (Ok(broken), _) => broken,
+        // Another key file may open it.
+        (Err(_), Some(path)) => {
+            let why = format!("`{path}` opens the repository");
+            let all = checked.held.iter();
+            all.map(|id| (id.clone(), why.clone())).collect()
+        }
+        (Err(error), None) => return Err(error),
+    };
+    Ok(checked)
+}
+
 /// Visits every tree below one, but those that were found whole before.
 fn walk<S: IndexedFull>(
     indexed: &Repository<S>,

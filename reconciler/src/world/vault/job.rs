@@ -70,6 +70,13 @@ pub enum Job {
         /// Paths of objects that are known to be damaged there.
         damaged: BTreeSet<String>,
     },
+    /// Find out which recovery points need one of these objects.
+    Impact {
+        /// The location.
+        place: Place,
+        /// Their paths.
+        objects: BTreeSet<String>,
+    },
 }
 
 /// One attempt to restore.
@@ -177,6 +184,9 @@ pub(super) fn perform(order: &Order, gauge: &Arc<Gauge>) -> Result<Done, VaultEr
             damaged,
         } => {
             check::check(order, &store_at(order, place), reading, damaged, gauge).map(Done::Checked)
+        }
+        Job::Impact { place, objects } => {
+            check::impact(order, &store_at(order, place), objects, gauge).map(Done::Checked)
         }
     }
 }

@@ -300,6 +300,20 @@ impl Vault {
         parent::check(self, location, reading.into(), hands)
     }
 
+    /// Says in another process which recovery points of a location need an object, those that are broken without it by what is known to be
+    /// damaged among them.
+    ///
+    /// # Errors
+    /// When the location cannot be read.
+    pub fn impact(
+        &self,
+        location: &LocationId,
+        object: &str,
+        hands: &dyn Hands,
+    ) -> Result<Checked, VaultError> {
+        parent::impact(self, location, object, hands)
+    }
+
     /// Restores one dataset of a snapshot into an empty folder, in another process, and reads everything again to compare.
     /// Locations are tried in turn until one serves.
     ///

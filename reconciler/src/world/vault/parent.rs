@@ -147,6 +147,22 @@ pub(super) fn check(
     }
 }
 
+/// See [`Vault::impact`].
+pub(super) fn impact(
+    vault: &Vault,
+    location: &LocationId,
+    object: &str,
+    hands: &dyn Hands,
+) -> Result<Checked, VaultError> {
+    let mut objects = damaged(vault, location);
+    objects.insert(object.to_owned());
+    let place = place(vault, location)?;
+    match hands.perform(order(vault, Job::Impact { place, objects }))? {
+        Done::Checked(checked) => Ok(checked),
+        Done::Restored(_) => Err(confused()),
+    }
+}
+
 fn place(vault: &Vault, location: &LocationId) -> Result<Place, VaultError> {
     vault
         .places

@@ -231,7 +231,7 @@ impl StoreError {
     pub(super) fn help(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => {
-                "mount the disk or create the folder; a location's own folder is never created automatically"
+                "mount the disk or create the folder, or check endpoint, name and credentials of the bucket; neither is ever created automatically"
             }
             Self::Full { .. } => {
                 "make room at the location; it catches up automatically afterwards"

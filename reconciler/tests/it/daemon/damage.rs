@@ -215,3 +215,78 @@ fn rot_between_checks_is_found_at_the_cadence() {
     let (a, b) = ("loc_a/dev/bp_files", "loc_b/dev/bp_files");
     same_objects(&world.path(a), &world.path(b));
 }
+
+/// A person asks before anything is broken, by any name of a pack; what is broken then is what was said.
+#[test]
+fn what_needs_a_pack_is_told_before_it_is_lost() {
+    let world = World::new();
+    world.json(0, &["once"]);
+    let packs = || -> std::collections::BTreeSet<std::path::PathBuf> {
+        walkdir::WalkDir::new(world.path("loc_a/dev/bp_files/k1/data"))
+            .into_iter()
+            .map(Result::unwrap)
+            .filter(|entry| entry.file_type().is_file())
+            .map(walkdir::DirEntry::into_path)
+            .collect()
+    };
+    let first = packs();
+    std::fs::write(world.path("live/later.bin"), vec![9_u8; 200_000]).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    world.json(0, &["backup", "bp_files"]);
+    let later: Vec<_> = packs().difference(&first).cloned().collect();
+    let affected = |object: &str| -> Vec<String> {
+        let found = world.json(0, &["impact", "loc_a", object]);
+        let all = found[0]["affected"].as_array().unwrap().iter();
+        assert_eq!(found[0]["is_there"], true, "{found}");
+        all.map(|it| {
+            assert_eq!(it["elsewhere"], serde_json::json!(["loc_b"]), "{it}");
+            it["backup_id"].as_str().unwrap().to_owned()
+        })
+        .collect()
+    };
+    let points = world.json(0, &["catalog"]);
+    let ids: std::collections::BTreeSet<&str> = points
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["backup_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), 2, "{points}");
+    for pack in &later {
+        // Its name, its path in the repository, below the location, and on this machine.
+        let whole = pack.display().to_string();
+        let below = pack.strip_prefix(world.path("loc_a")).unwrap();
+        let object = below.strip_prefix("dev/bp_files/k1").unwrap();
+        let names = [
+            pack.file_name().unwrap().to_str().unwrap(),
+            object.to_str().unwrap(),
+            below.to_str().unwrap(),
+            &whole,
+        ];
+        for name in names {
+            let hurt = affected(name);
+            assert_eq!(hurt.len(), 1, "{name}");
+            assert!(hurt[0].contains("op-"), "{hurt:?}");
+        }
+    }
+    // The content of the first is in the second as well: some pack of it is needed by both.
+    let both = first
+        .iter()
+        .filter(|pack| affected(&pack.display().to_string()).len() == 2);
+    assert!(both.count() > 0);
+    assert_eq!(affected("config").len(), 2);
+    let said = world.refused(2, &["impact", "loc_a", "data/ab/none"]);
+    assert!(said.contains("SW1107"), "{said}");
+    let said = world.refused(2, &["impact", "loc_x", "config"]);
+    assert!(said.contains("SW1107"), "{said}");
+    // It is lost, and what a check finds is what was said.
+    let expected = affected(&later[0].display().to_string());
+    std::fs::remove_file(&later[0]).unwrap();
+    world.run(&["verify", &expected[0]]);
+    let points = world.json(0, &["catalog"]);
+    for point in points.as_array().unwrap() {
+        let is_damaged = point["damaged_at"]["loc_a"].is_string();
+        let id = point["backup_id"].as_str().unwrap().to_owned();
+        assert_eq!(is_damaged, expected.contains(&id), "{point}");
+    }
+}

@@ -202,6 +202,16 @@ pub enum Site {
     Bucket(Box<BucketBinding>),
 }
 
+impl Site {
+    /// Its path or URL, for messages.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Folder(path) => path.display().to_string(),
+            Self::Bucket(bucket) => bucket.shown(),
+        }
+    }
+}
+
 /// Where one location is, with either `path` or `s3`, and how it is used.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

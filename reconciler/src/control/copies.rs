@@ -10,7 +10,6 @@ use contract::receipt::Checkpoint;
 
 use super::Daemon;
 use super::locations::{Standing, at, failed, private_folder};
-use crate::config::Site;
 use crate::domain::{Change, ReceiptCopy};
 use crate::failure::Failure;
 use crate::world::folder::{Folder, PRIVATE_FILE};
@@ -62,17 +61,10 @@ pub(super) fn nothing_was_lost(daemon: &Daemon) -> Result<(), Failure> {
 }
 
 pub(super) fn folder_of(daemon: &Daemon, id: &LocationId) -> PathBuf {
-    let shown = match daemon
-        .config
-        .locations
-        .get(id)
-        .map(|location| &location.site)
-    {
-        Some(Site::Folder(path)) => path.clone(),
-        Some(Site::Bucket(bucket)) => PathBuf::from(bucket.shown()),
-        None => PathBuf::new(),
-    };
-    shown.join(daemon.receipts_below())
+    let location = daemon.config.locations.get(id);
+    location
+        .map(|location| PathBuf::from(location.site.shown()).join(daemon.receipts_below()))
+        .unwrap_or_default()
 }
 
 /// A location whose copy is older than the log.

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use contract::code;
 use contract::id::{Kid, LocationId, PlanId};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::Daemon;
-use crate::config::Site;
+use super::{Daemon, locations};
+use crate::config::Config;
 use crate::domain::Run;
 use crate::failure::Failure;
 use crate::worker::Access;
@@ -23,7 +22,7 @@ use crate::world::vault::{Kind, Object, VaultError};
 const WAITS: Duration = Duration::from_hours(4);
 
 /// What depends on an object.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Impact {
     /// The location.
     pub location: String,
@@ -38,7 +37,7 @@ pub struct Impact {
 }
 
 /// One recovery point that needs the object.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Affected {
     /// Its snapshot.
     pub snapshot_id: String,
@@ -60,15 +59,7 @@ struct Wanted {
 
 /// Says which recovery points need an object: `data/ab/…` or its full path, or the name of a pack.
 pub fn impact(daemon: &Daemon, location: &LocationId, text: &str) -> Result<Vec<Impact>, Failure> {
-    let config = &daemon.config;
-    if !config.locations.contains_key(location) {
-        return Err(Failure::new(
-            code::UNKNOWN_OBJECT,
-            format!("the configuration binds no location `{location}`"),
-            "name a location of `locations` in the configuration",
-        ));
-    }
-    let wanted = parse(daemon, location, text)?;
+    let wanted = parse(&daemon.config, location, text)?;
     let points = daemon.store.points(None)?;
     let held = points
         .iter()
@@ -158,13 +149,8 @@ fn in_repository(
 }
 
 /// An object as people and other programs name it: with or without the location and the repository before it.
-fn parse(daemon: &Daemon, location: &LocationId, text: &str) -> Result<Wanted, Failure> {
-    let config = &daemon.config;
-    let place = match config.locations.get(location).map(|binding| &binding.site) {
-        Some(Site::Folder(path)) => path.display().to_string(),
-        Some(Site::Bucket(bucket)) => bucket.shown(),
-        None => String::new(),
-    };
+fn parse(config: &Config, location: &LocationId, text: &str) -> Result<Wanted, Failure> {
+    let place = locations::bound(config, location)?.site.shown();
     let below = text
         .strip_prefix(&place)
         .unwrap_or(text)

@@ -603,7 +603,10 @@ fn place(binding: &LocationBinding, mark: Option<Mark>) -> Place {
     }
 }
 
-fn bound<'a>(config: &'a Config, id: &LocationId) -> Result<&'a LocationBinding, Failure> {
+pub(super) fn bound<'a>(
+    config: &'a Config,
+    id: &LocationId,
+) -> Result<&'a LocationBinding, Failure> {
     config.locations.get(id).ok_or_else(|| {
         Failure::new(
             code::UNKNOWN_OBJECT,

@@ -319,11 +319,11 @@ fn last(stored: &StoredBundle) -> LastAccepted {
 
 /// What was accepted last. A store that lost it has it from its receipts, so that no older bundle comes back.
 fn last_accepted(daemon: &Daemon, stored: Option<&StoredBundle>) -> Option<LastAccepted> {
-    let told = || daemon.log().ledger().accepted();
     stored.map(last).or_else(|| {
-        told().map(|told| LastAccepted {
-            serial: told.serial,
-            payload: told.payload,
+        let accepted = daemon.log().ledger().accepted()?;
+        Some(LastAccepted {
+            serial: accepted.serial,
+            payload: accepted.payload,
             // Receipts do not say it; the pin and the chain hold.
             root_version: 0,
         })

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use contract::code;
 use contract::digest::Digest;
@@ -21,11 +21,11 @@ use contract::receipt::{
 };
 use contract::seal::{PublicKey, TrustRoot};
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use tempfile::TempDir;
 
 use super::effects::Effects;
-use super::locations::{self, Locations, private_folder};
+use super::locations::{self, Locations};
 use super::{Daemon, copies, policy};
 use crate::config::Config;
 use crate::domain::{Change, Draft, Operation, Run};
@@ -37,9 +37,6 @@ use crate::world::cancel::Cancel;
 use crate::world::folder::Folder;
 use crate::world::location::{Order, Reply};
 use crate::world::vault::SnapshotInfo;
-
-/// Where a copy is while it is read, below the state folder.
-const INCOMING: &str = "incoming";
 
 /// Lines that are committed at a time.
 const PAGE: usize = 1_000;
@@ -66,7 +63,7 @@ impl Wanted {
 }
 
 /// What was built again.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Rebuilt {
     /// The location whose copy of the receipt log was taken; absent where no location has one.
     pub from: Option<String>,
@@ -76,7 +73,7 @@ pub struct Rebuilt {
     pub new_receipts: u64,
     /// Recovery points in the catalog that were not there.
     pub points: Vec<PointView>,
-    /// Operations of which nobody knows yet how they ended; the next round finds out.
+    /// Operations whose outcome is not known yet; the next round finds out.
     pub open_operations: u64,
     /// Locations that were not read, and why.
     pub not_read: BTreeMap<String, String>,
@@ -87,7 +84,7 @@ pub struct Rebuilt {
 }
 
 /// One recovery point.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PointView {
     /// Its id.
     pub backup_id: String,
@@ -107,14 +104,18 @@ struct Copy {
     checkpoint: Checkpoint,
 }
 
-/// What was brought here, for as long as it is read.
-struct Incoming(PathBuf);
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        // It is a copy.
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+/// A folder that goes with this process; what a killed one leaves is swept with the spool.
+fn scratch(config: &Config) -> Result<TempDir, Failure> {
+    let spool = config.spool_path();
+    std::fs::create_dir_all(&spool)
+        .and_then(|()| tempfile::tempdir_in(&spool))
+        .map_err(|error| {
+            Failure::new(
+                code::STORE_UNUSABLE,
+                format!("nothing can be rebuilt in the state folder: {error}"),
+                "make room below the state folder",
+            )
+        })
 }
 
 /// A daemon over a state that was rebuilt to read from, and that goes with it: nothing that it records lasts, or reaches a location.
@@ -122,21 +123,12 @@ impl Drop for Incoming {
 pub struct Aside {
     /// The daemon.
     pub daemon: Daemon,
-    _state: tempfile::TempDir,
+    _state: TempDir,
 }
 
 /// Rebuilds the state for one command that only reads, where the state itself is behind: data must come back whatever became of it.
 pub fn aside(mut config: Config, stop: Cancel) -> Result<Aside, Failure> {
-    let unusable = |error: std::io::Error| {
-        Failure::new(
-            code::STORE_UNUSABLE,
-            format!("nothing can be rebuilt in the state folder: {error}"),
-            "make room below the state folder",
-        )
-    };
-    let spool = config.spool_path();
-    std::fs::create_dir_all(&spool).map_err(unusable)?;
-    let state = tempfile::tempdir_in(&spool).map_err(unusable)?;
+    let state = scratch(&config)?;
     state.path().clone_into(&mut config.state);
     let daemon = Daemon::open_aside(config, stop)?;
     let by = |from: Option<&LocationId>| Wanted {
@@ -171,12 +163,12 @@ pub fn rebuild(daemon: &Daemon, wanted: &Wanted) -> Result<Rebuilt, Failure> {
     let copies = readable(daemon, &locations, &authority, &mut not_read);
     let copies = chosen(wanted, copies, &not_read)?;
     let ours = daemon.log().ledger().size();
-    let incoming = Incoming(private_folder(&daemon.config, INCOMING)?);
+    let incoming = scratch(&daemon.config)?;
     let mut replay = Replay::default();
     // A log that is as long as every copy has lost nothing.
     let longer = copies.first().filter(|copy| copy.checkpoint.size > ours);
     let size = if let Some(copy) = longer {
-        bring(daemon, copy, &incoming.0)?;
+        bring(daemon, copy, incoming.path())?;
         let mut expected = Expected::default();
         expected.add(copy.checkpoint.size, ITS_OWN, copy.checkpoint.root);
         {
@@ -188,7 +180,7 @@ pub fn rebuild(daemon: &Daemon, wanted: &Wanted) -> Result<Rebuilt, Failure> {
             expected.add_all(copies.get(1..).unwrap_or_default());
         }
         let whose = format!("the copy of the receipts at location `{}`", copy.location);
-        let mut lines = lines_of(&incoming.0)?;
+        let mut lines = lines_of(incoming.path())?;
         let mut next = || next_line(&mut lines);
         let covered = copy.checkpoint.size;
         verify(
@@ -239,13 +231,12 @@ pub fn rebuild(daemon: &Daemon, wanted: &Wanted) -> Result<Rebuilt, Failure> {
         for some in changes.chunks(PAGE) {
             daemon.store.commit(some, &[])?;
         }
-        let draft = told(daemon, &rebuilt, longer);
+        let draft = adoption(daemon, &rebuilt, longer);
         match longer {
             Some(copy) => {
                 // Until the last of them there are fewer than the copy's checkpoint covers.
                 let last = (copy.checkpoint.size - 1).max(ours);
-                take_over(daemon, &authority, &incoming.0, ours..last)?;
-                let lines = taken(&authority, &incoming.0, last..size)?;
+                let lines = take_over(daemon, &authority, incoming.path(), ours..size, last)?;
                 let mut log = daemon.log();
                 log.go_on_from(daemon.store.as_ref(), authority, lines, draft, now)?;
             }
@@ -622,50 +613,30 @@ fn view(run: &Run) -> PointView {
     }
 }
 
-/// Takes over some of the lines that the store lacks, in their order.
+/// Takes over the lines that the store lacks, in their order; those from `last` on are left to the caller.
 fn take_over(
     daemon: &Daemon,
     authority: &Authority,
     incoming: &Path,
     places: Range<u64>,
-) -> Result<(), Failure> {
+    last: u64,
+) -> Result<Vec<ReceiptLine>, Failure> {
     let mut lines = lines_of(incoming)?;
     let mut page = Vec::new();
     for position in 0..places.end {
         let line = next_line(&mut lines)?.ok_or_else(|| unreadable(&"it became shorter"))?;
-        if position >= places.start {
-            page.push(taken_line(authority, position, line)?);
-        }
-        if page.len() == PAGE {
+        if position == last || page.len() == PAGE && position < last {
             daemon.store.commit(&[], &page)?;
             page.clear();
         }
-    }
-    Ok(daemon.store.commit(&[], &page)?)
-}
-
-/// The lines at some places.
-fn taken(
-    authority: &Authority,
-    incoming: &Path,
-    places: Range<u64>,
-) -> Result<Vec<ReceiptLine>, Failure> {
-    let mut lines = lines_of(incoming)?;
-    let mut taken = Vec::new();
-    for position in 0..places.end {
-        let line = next_line(&mut lines)?.ok_or_else(|| unreadable(&"it became shorter"))?;
         if position >= places.start {
-            taken.push(taken_line(authority, position, line)?);
+            let opened = open_line(&line, authority).map_err(|fault| unreadable(&fault))?;
+            let line = String::from_utf8(line).map_err(|error| unreadable(&error))?;
+            let at = opened.receipt.created_at;
+            page.push(ReceiptLine { position, line, at });
         }
     }
-    Ok(taken)
-}
-
-fn taken_line(authority: &Authority, position: u64, line: Vec<u8>) -> Result<ReceiptLine, Failure> {
-    let opened = open_line(&line, authority).map_err(|fault| unreadable(&fault))?;
-    let line = String::from_utf8(line).map_err(|error| unreadable(&error))?;
-    let at = opened.receipt.created_at;
-    Ok(ReceiptLine { position, line, at })
+    Ok(page)
 }
 
 fn named(all: &BTreeMap<LocationId, String>) -> BTreeMap<String, String> {
@@ -674,8 +645,8 @@ fn named(all: &BTreeMap<LocationId, String>) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The receipt that says from what the log goes on.
-fn told(daemon: &Daemon, rebuilt: &Rebuilt, copy: Option<&Copy>) -> Draft {
+/// The receipt that says from what the log continues.
+fn adoption(daemon: &Daemon, rebuilt: &Rebuilt, copy: Option<&Copy>) -> Draft {
     let now = crate::plan::stamp(daemon.effects.now());
     let mut draft = Draft::new(
         DecisionType::Adoption,

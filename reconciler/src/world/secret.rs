@@ -4,12 +4,15 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use contract::code;
 use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use super::process::guard::{self, Limits};
+use super::process::{self, Input, Stderr};
 use crate::failure::Failure;
 
 /// A shorter secret can be guessed.
@@ -17,6 +20,9 @@ const SHORTEST_SHARED: usize = 16;
 
 /// A secret that people copy from one form into another is a line.
 const LONGEST_SHARED: usize = 4 << 10;
+
+/// A program that gives a secret and answers slower is down; a person waits for the answer.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How much is read at a time: most orders fit.
 const CHUNK: usize = 64 << 10;
@@ -180,6 +186,30 @@ pub fn read_regular(path: &Path, limit: usize) -> io::Result<Secret> {
         read_file(path, limit)
     } else {
         Err(io::Error::other("it is not a regular file"))
+    }
+}
+
+/// What a program prints on its standard output.
+///
+/// # Errors
+/// When it cannot be started, fails, or takes longer than a person waits.
+pub fn printed(argv: &[String]) -> Result<Secret, String> {
+    let program = argv.first().cloned().unwrap_or_default();
+    // A variable of the daemon may be another secret, so the program gets none that it does not need.
+    let mut command = guard::program(program, Limits::default());
+    command.args(argv.iter().skip(1));
+    let ended = process::run(
+        &mut command,
+        Input::Nothing,
+        Stderr::Collect,
+        COMMAND_DEADLINE,
+        &|| false,
+    )
+    .map_err(|error| error.to_string())?;
+    if ended.status.success() {
+        Ok(Secret::from(ended.stdout))
+    } else {
+        Err(ended.status.to_string())
     }
 }
 

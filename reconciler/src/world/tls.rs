@@ -2,6 +2,9 @@
 
 use std::sync::Once;
 
+/// A PEM file of authorities, even with all of the system's.
+pub const LARGEST_AUTHORITIES: usize = 4 << 20;
+
 /// Lets every client of this process use `ring`.
 pub fn install() {
     static PROVIDER: Once = Once::new();

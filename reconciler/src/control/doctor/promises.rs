@@ -105,20 +105,19 @@ fn unenforced(config: &Config, model: &Model) -> Vec<Finding> {
     bound(config, model)
         .filter(|(_, location, _)| location.immutable)
         .map(|(id, _, binding)| {
-            let told = match &binding.site {
-                Site::Folder(path) => format!(
-                    "policy says `immutable: true`, and nothing keeps files in `{}` from being deleted",
-                    path.display()
+            let place = binding.site.shown();
+            let message = match binding.site {
+                Site::Folder(_) => format!(
+                    "policy says `immutable: true`, and nothing keeps files in `{place}` from being deleted"
                 ),
-                Site::Bucket(bucket) => format!(
-                    "policy says `immutable: true`, and nothing has proven that `{}` refuses to delete",
-                    bucket.shown()
+                Site::Bucket(_) => format!(
+                    "policy says `immutable: true`, and nothing has proven that `{place}` refuses to delete"
                 ),
             };
             let help = "bind storage that locks objects, or say `immutable: false` and prove the policy again";
             ill(
                 format!("location {id}"),
-                Failure::new(code::IMMUTABILITY_UNENFORCED, told, help),
+                Failure::new(code::IMMUTABILITY_UNENFORCED, message, help),
             )
         })
         .collect()

@@ -11,11 +11,9 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::binding::{CredentialVariables, Credentials};
-use crate::world::process::guard::{self, Limits};
-use crate::world::process::{self, Input, Stderr};
 use crate::world::secret::{self, Secret};
 
 /// How long what a file or a command gave is used: a key that was replaced is noticed within it.
@@ -23,9 +21,6 @@ const FRESH: Duration = Duration::from_mins(1);
 
 /// Temporary credentials are asked for anew so long before they expire: a request that is under way outlives them otherwise.
 const AHEAD: Duration = Duration::from_mins(5);
-
-/// Who gives credentials and takes longer is down.
-const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A file of credentials has a few lines for each profile.
 const LARGEST: usize = 64 << 10;
@@ -216,22 +211,9 @@ fn profile(text: &str) -> Result<Handed, String> {
 
 fn from_command(argv: &[String]) -> Result<Handed, String> {
     let program = argv.first().cloned().unwrap_or_default();
-    let mut command = guard::program(&program, Limits::default());
-    command.args(argv.iter().skip(1));
     let failed = |why: String| format!("command `{program}` gave no credentials: {why}");
-    let ended = process::run(
-        &mut command,
-        Input::Nothing,
-        Stderr::Collect,
-        COMMAND_DEADLINE,
-        &|| false,
-    )
-    .map_err(|error| failed(error.to_string()))?;
-    if !ended.status.success() {
-        return Err(failed(ended.status.to_string()));
-    }
-    let printed = Zeroizing::new(ended.stdout);
-    secret::from_line(&printed).map_err(|_| {
+    let printed = secret::printed(argv).map_err(failed)?;
+    secret::from_line(printed.bytes()).map_err(|_| {
         failed("it printed no JSON with `AccessKeyId` and `SecretAccessKey`".to_owned())
     })
 }

@@ -27,7 +27,7 @@ pub use binding::{Addressing, BucketBinding, CredentialVariables, Credentials};
 pub use credentials::handed;
 
 use crate::world::secret::{Secret, read_regular};
-use crate::world::tls;
+use crate::world::tls::{self, LARGEST_AUTHORITIES};
 
 /// Bytes that are sent in one request. S3 takes no part below 5 MiB; larger ones are sent again for longer after a fault.
 const PART: usize = 16 << 20;
@@ -43,9 +43,6 @@ const THREADS: usize = 2;
 
 /// How often a request is repeated at most within its time.
 const RETRIES: usize = 10;
-
-/// A PEM file of authorities, even with all of the system's.
-const LARGEST_AUTHORITIES: usize = 4 << 20;
 
 /// What a server may add to a message.
 const LONGEST_REASON: usize = 400;

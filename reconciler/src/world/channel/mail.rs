@@ -12,10 +12,11 @@ use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsPar
 use lettre::{AsyncTransport as _, Tokio1Executor};
 
 use super::binding::{Mail, MailTls};
-use super::{LARGEST_AUTHORITIES, failed, line, said, text};
+use super::{failed, line, said, text};
 use crate::domain::Message;
 use crate::failure::{Failure, chain};
 use crate::world::secret::read_regular;
+use crate::world::tls::LARGEST_AUTHORITIES;
 
 /// A server that looks for viruses first answers late, and a mail that was taken but not answered for is sent twice.
 const ANSWERS_WITHIN: Duration = Duration::from_mins(2);

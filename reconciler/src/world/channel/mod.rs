@@ -25,9 +25,6 @@ const LONGEST_SECRET: usize = 4 << 10;
 /// What a mail server says when it refuses; more of it helps no reader.
 const ANSWER: usize = 200;
 
-/// A file of authorities, such as the whole of a distribution's.
-const LARGEST_AUTHORITIES: usize = 4 << 20;
-
 /// Alerts in one message to people. A pager takes one at a time: each is taken on and resolved for itself.
 const MOST_AT_ONCE: usize = 20;
 

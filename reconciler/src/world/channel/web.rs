@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::binding::{Pagerduty, Slack, URL_HELP, Webhook, url_fault};
-use super::{LARGEST_AUTHORITIES, failed, line, text};
+use super::{failed, line, text};
 use crate::domain::{AlertState, Message, Notice};
 use crate::failure::{Failure, chain};
 use crate::world::secret::{Secret, read_regular};
-use crate::world::tls;
+use crate::world::tls::{self, LARGEST_AUTHORITIES};
 
 /// Where PagerDuty takes events.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";

@@ -14,16 +14,13 @@ use bytes::Bytes;
 use super::mirror::lock;
 use super::objects::is_object_name;
 use super::store::{
-    Kind, LocationBucket, MARK_FILE, Mark, Object, Store, StoreError, folder, most_bytes,
-    most_names, unlike,
+    Kind, LocationBucket, MARK_FILE, MARK_LIMIT, Mark, Object, Store, StoreError, folder,
+    mark_from, most_bytes, most_names, unlike,
 };
 use crate::world::bucket::{Bucket, BucketError, Replaces};
 
 /// For how long the mark that was read last stands for the bucket.
 const TRUSTED: Duration = Duration::from_mins(1);
-
-/// The mark of a location is a few hundred bytes.
-const MARK_LIMIT: u64 = 4 << 10;
 
 /// The folders that packs are in, by the first byte of their names.
 const GROUPS: usize = 256;
@@ -42,9 +39,7 @@ pub fn read_mark_in(bucket: &Bucket) -> Result<Option<Mark>, String> {
         Err(BucketError::NotFound) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    serde_json::from_slice(&content)
-        .map(Some)
-        .map_err(|error| format!("its mark `{MARK_FILE}` cannot be read: {error}"))
+    mark_from(&content).map(Some)
 }
 
 impl BucketObjects {
@@ -105,7 +100,7 @@ impl BucketObjects {
         let mut marked = lock(&self.marked);
         if marked.is_none_or(|since| since.elapsed() > TRUSTED) {
             let found = match bucket.read(MARK_FILE, MARK_LIMIT) {
-                Ok(content) => serde_json::from_slice(&content).ok(),
+                Ok(content) => mark_from(&content).ok(),
                 Err(BucketError::NotFound) => None,
                 Err(error) => return Err(self.explain(MARK_FILE, error)),
             };

@@ -19,8 +19,8 @@ use rustix::fs::FileType;
 
 use super::patience::{self, NoResult, Pulse};
 use super::store::{
-    Kind, LocationFolder, MARK_FILE, Mark, Object, Store, StoreError, folder, most_bytes,
-    most_names, unlike,
+    Kind, LocationFolder, MARK_FILE, MARK_LIMIT, Mark, Object, Store, StoreError, folder,
+    mark_from, most_bytes, most_names, unlike,
 };
 use crate::world::folder::{Entry, Folder, FolderError, PRIVATE_FILE, PRIVATE_FOLDER};
 
@@ -32,9 +32,6 @@ const STRIDE: usize = 4 << 20;
 
 /// How much may wait in the system's memory for the disk: the final synchronisation gives no signs of life.
 const UNSYNCED: usize = 32 << 20;
-
-/// The mark of a location is a few hundred bytes.
-const MARK_LIMIT: u64 = 4 << 10;
 
 /// [`Store`] over folders.
 #[derive(Debug, Clone)]
@@ -104,9 +101,7 @@ pub fn read_mark(root: &Folder) -> Result<Option<Mark>, String> {
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    serde_json::from_slice(&content)
-        .map(Some)
-        .map_err(|error| format!("its mark `{MARK_FILE}` cannot be read: {error}"))
+    mark_from(&content).map(Some)
 }
 
 fn require_mark(root: &Folder, expected: &Mark) -> Result<(), String> {

@@ -277,6 +277,15 @@ pub trait Store: Send + Sync + 'static {
     fn remove_unfinished(&self) -> Result<u64, StoreError>;
 }
 
+/// The mark of a location is a few hundred bytes.
+pub(super) const MARK_LIMIT: u64 = 4 << 10;
+
+/// The mark in the content of its file.
+pub(super) fn mark_from(content: &[u8]) -> Result<Mark, String> {
+    serde_json::from_slice(content)
+        .map_err(|error| format!("its mark `{MARK_FILE}` cannot be read: {error}"))
+}
+
 /// Why what was found is not the expected mark; none when it is.
 pub(super) fn unlike(found: Option<&Mark>, expected: &Mark) -> Option<String> {
     match found {
@@ -373,14 +382,6 @@ impl Place {
         match self {
             Self::Folder(folder) => folder.patience,
             Self::Bucket(bucket) => bucket.patience,
-        }
-    }
-
-    /// The path or URL of the location, for messages.
-    pub fn shown(&self) -> String {
-        match self {
-            Self::Folder(folder) => folder.path.display().to_string(),
-            Self::Bucket(bucket) => bucket.binding.shown(),
         }
     }
 

@@ -160,6 +160,9 @@ pub struct Environment {
     pub maintenance_windows: Optional<Vec<MaintenanceWindow>>,
     /// How much may be deleted before a person looks; nothing where it is absent.
     pub delete_budget: Optional<DeleteBudget>,
+    /// How long what is to be deleted stays marked, and can be had back, before it is deleted: at least 23 hours, because a lock of
+    /// restic may live that long. Nothing is deleted where it is absent.
+    pub delete_grace: Optional<Duration>,
     /// What this environment sets otherwise, in this order.
     pub overrides: Optional<Vec<Override>>,
 }

@@ -18,6 +18,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::calendar::Zones;
+use crate::duration::Seconds;
 use crate::model::{DeleteBudget, Environment, FreezeWindow, Model, Snapshot};
 use judge::Judge;
 
@@ -162,6 +163,7 @@ fn compare_environment(judge: &mut Judge, old: &Environment, new: &Environment) 
         freeze_windows,
         maintenance_windows,
         delete_budget,
+        delete_grace_s,
     } = old;
     judge.binding("environment_id", environment_id, &new.environment_id);
     judge.demand("production", *production, new.production);
@@ -195,6 +197,20 @@ fn compare_environment(judge: &mut Judge, old: &Environment, new: &Environment) 
                 Effect::Weaker
             };
             judge.change("delete_budget", says(was), says(is), effect);
+        }
+    }
+    match (delete_grace_s, &new.delete_grace_s) {
+        (Some(was), Some(is)) => judge.longer("delete_grace_s", *was, *is),
+        (None, None) => {}
+        // Without a grace nothing is deleted.
+        (was, is) => {
+            let says = |grace: &Option<Seconds>| grace.map(Seconds::human);
+            let effect = if is.is_none() {
+                Effect::Stronger
+            } else {
+                Effect::Weaker
+            };
+            judge.change("delete_grace_s", says(was), says(is), effect);
         }
     }
 }

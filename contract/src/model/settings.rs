@@ -551,6 +551,9 @@ pub struct Environment {
     /// How much may be deleted; absent where nothing may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_budget: Option<DeleteBudget>,
+    /// How long what is to be deleted stays marked before it is; nothing is deleted where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_grace_s: Option<Seconds>,
 }
 
 /// A time in which no backup starts. It must not contain a slot of a plan: policy that counts on a slot is not frozen.

@@ -105,6 +105,7 @@ fn full() -> Model {
         points: 100,
         within_s: Seconds::days(1),
     });
+    model.environment.delete_grace_s = Some(Seconds::days(1));
     continuity(&mut model);
     let waiver = waiver();
     model.waivers.insert(waiver.waiver_id.clone(), waiver);

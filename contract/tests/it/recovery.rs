@@ -208,6 +208,7 @@ pub fn model(plan: BackupPlan) -> Model {
             freeze_windows: Vec::new(),
             maintenance_windows: Vec::new(),
             delete_budget: None,
+            delete_grace_s: None,
         },
         snapshot: Snapshot {
             snapshot_id: "s".to_owned(),

@@ -109,6 +109,7 @@ pub fn model() -> Model {
             freeze_windows: Vec::new(),
             maintenance_windows: Vec::new(),
             delete_budget: None,
+            delete_grace_s: None,
         },
         snapshot: Snapshot {
             snapshot_id: "s1".into(),

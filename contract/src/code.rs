@@ -315,6 +315,7 @@ codes! {
     VAULT_LOCATION_SILENT = 1425 "location-silent" "a location's storage does not answer";
     VAULT_REPOSITORY_DISPUTED = 1426 "repository-disputed" "locations hold different repositories that the bound key opens";
     VAULT_LOCATION_NOT_ADOPTED = 1427 "location-not-adopted" "a location cannot be adopted as it is";
+    VAULT_NOT_DELETED = 1428 "not-deleted" "not everything that retention lets go could be deleted";
 
     // 15 connectors
     SOURCE_MISSING = 1501 "source-missing" "the live data that a binding names do not exist";

@@ -30,6 +30,8 @@ pub enum Stage {
     Reading,
     /// The structure of a repository is checked.
     Checking,
+    /// What nothing needs is removed.
+    Pruning,
 }
 
 impl Stage {
@@ -45,6 +47,7 @@ impl Stage {
             Self::Applying => "putting in place",
             Self::Reading => "reading",
             Self::Checking => "checking",
+            Self::Pruning => "pruning",
         }
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Vault;
 use super::error::VaultError;
-use super::lock::{Identity, Locks, Refused};
+use super::lock::{Beside, Identity, Locks, Refused};
 use super::mirror::{Ledger, Mirror};
 use super::observe::LocationState;
 use super::repository::{self, engine};
@@ -265,7 +265,7 @@ struct Outside {
 /// Locks every location that can be locked. One that another program holds is left out like one that is full.
 fn lock_all(vault: &Vault, here: &Identity) -> Result<(Locks, Outside), VaultError> {
     let sealer = vault.sealer()?;
-    let (locks, refused) = Locks::take(&vault.usable_stores(), &sealer, here);
+    let (locks, refused) = Locks::take(&vault.usable_stores(), &sealer, here, Beside::Others);
     let mut outside = Outside {
         states: vault.aside.clone(),
         held: Vec::new(),

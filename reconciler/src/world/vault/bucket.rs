@@ -206,10 +206,8 @@ impl Store for BucketObjects {
         }
     }
 
-    fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
-        let name = name.to_owned();
-        let kind = Kind::Lock;
-        let path = Object { kind, name }.path();
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        let path = object.path();
         self.bucket()?
             .delete(&self.key(&path))
             .map_err(|error| self.explain(&path, error))

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Vault;
 use super::error::VaultError;
-use super::lock::{Identity, Locks, Refused, Sealer};
+use super::lock::{Beside, Identity, Locks, Refused, Sealer};
 use super::mirror::lock as guard;
 use super::observe::{LocationState, Seen};
 use super::proof::{Authenticity, authenticity};
@@ -64,6 +64,7 @@ pub(super) fn run(vault: &Vault) -> Result<CatchUp, VaultError> {
         &vault.usable_stores(),
         &sealer,
         &Identity::of_this_process(),
+        Beside::Others,
     );
     let mut result = CatchUp::default();
     let mut locked: BTreeMap<LocationId, String> = BTreeMap::new();

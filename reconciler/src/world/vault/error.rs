@@ -192,6 +192,12 @@ pub enum VaultError {
     /// The daemon was asked to end, and the child with it.
     #[error("it was stopped before its end")]
     Stopped,
+    /// What may go was left, or not all of it removed.
+    #[error("not everything that may go was deleted: {why}")]
+    NotDeleted {
+        /// What is not certain.
+        why: String,
+    },
     /// The caller asked for something the format cannot hold.
     #[error("a request to the vault is wrong: {why}")]
     Request {
@@ -228,6 +234,7 @@ impl VaultError {
             Self::Child { .. } => code::VAULT_CHILD_FAILED,
             Self::Deadline { .. } => code::VAULT_DEADLINE,
             Self::Stopped => code::RUN_INTERRUPTED,
+            Self::NotDeleted { .. } => code::VAULT_NOT_DELETED,
             Self::Request { .. } => code::VAULT_BAD_REQUEST,
         }
     }
@@ -278,6 +285,9 @@ impl VaultError {
             Self::Child { .. } => "check the log of this operation and try again",
             Self::Deadline { .. } => "check the storage's speed, or give it more time",
             Self::Stopped => "run it again when it is needed",
+            Self::NotDeleted { .. } => {
+                "repair the location that is named; every other recovery point is kept, and deletion is tried again in its turn"
+            }
             Self::Request { .. } => "correct the request",
         }
     }

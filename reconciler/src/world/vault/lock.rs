@@ -190,6 +190,15 @@ impl Sealer {
     }
 }
 
+/// Who may be beside the holder of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// Others that only add.
+    Others,
+    /// Nobody: something is removed.
+    Nobody,
+}
+
 /// Why a location could not be locked.
 pub(super) enum Refused {
     /// Its storage failed.
@@ -216,11 +225,12 @@ impl Locks {
         stores: &[(LocationId, Arc<dyn Store>)],
         sealer: &Sealer,
         here: &Identity,
+        beside: Beside,
     ) -> (Self, Vec<(LocationId, Refused)>) {
         let mut held = Vec::new();
         let mut refused = Vec::new();
         for (location, store) in stores {
-            match take_one(store.as_ref(), sealer, here) {
+            match take_one(store.as_ref(), sealer, here, beside) {
                 Ok(name) => {
                     tracing::debug!(%location, "location is locked");
                     held.push(Held {
@@ -237,7 +247,7 @@ impl Locks {
         let refresher = std::thread::spawn(move || {
             while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
                 for one in guard(&ours).iter_mut() {
-                    refresh(one, &sealer, &here);
+                    refresh(one, &sealer, &here, beside);
                 }
             }
         });
@@ -258,7 +268,7 @@ impl Drop for Locks {
         }
         for one in guard(&self.held).drain(..) {
             guard(&LIVE).remove(&one.name);
-            if let Err(error) = one.store.remove_lock(&one.name) {
+            if let Err(error) = one.store.remove(&lock_named(&one.name)) {
                 tracing::warn!(event = "lock_not_removed", %error, "own lock file stays behind");
             }
         }
@@ -266,13 +276,19 @@ impl Drop for Locks {
 }
 
 /// Writes first and looks afterwards, as restic does: of two that start together, at least one sees the other.
-fn take_one(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<String, Refused> {
+fn take_one(
+    store: &dyn Store,
+    sealer: &Sealer,
+    here: &Identity,
+    beside: Beside,
+) -> Result<String, Refused> {
     remove_dead(store, sealer, here).map_err(Refused::Store)?;
-    let name = write(store, sealer, here).map_err(Refused::Store)?;
+    let name = write(store, sealer, here, beside).map_err(Refused::Store)?;
+    let in_the_way = |file: &LockFile| file.exclusive || beside == Beside::Nobody;
     let exclusive = others(store, sealer, &name).map(|others| {
         others
             .into_iter()
-            .find(|(_, file)| file.as_ref().is_some_and(|file| file.exclusive))
+            .find(|(_, file)| file.as_ref().is_some_and(in_the_way))
     });
     if !matches!(exclusive, Ok(None)) {
         guard(&LIVE).remove(&name);
@@ -284,13 +300,18 @@ fn take_one(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<Strin
         }
         Err(error) => Refused::Store(error),
     };
-    if let Err(error) = store.remove_lock(&name) {
+    if let Err(error) = store.remove(&lock_named(&name)) {
         tracing::warn!(event = "lock_not_removed", %error, "own lock file stays behind");
     }
     Err(refused)
 }
 
-fn write(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<String, StoreError> {
+fn write(
+    store: &dyn Store,
+    sealer: &Sealer,
+    here: &Identity,
+    beside: Beside,
+) -> Result<String, StoreError> {
     let failed = |why: &str| StoreError::Failed {
         place: store.place(),
         object: "locks".to_owned(),
@@ -299,7 +320,7 @@ fn write(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<String, 
     let pid = std::process::id();
     let file = LockFile {
         time: Timestamp::now().to_string(),
-        exclusive: false,
+        exclusive: beside == Beside::Nobody,
         hostname: here.hostname.clone(),
         username: here.username.clone(),
         pid,
@@ -312,10 +333,7 @@ fn write(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<String, 
         .seal(&content)
         .ok_or_else(|| failed("the lock cannot be encrypted"))?;
     let name = Digest::of(&sealed).to_string();
-    let object = Object {
-        kind: Kind::Lock,
-        name: name.clone(),
-    };
+    let object = lock_named(&name);
     guard(&LIVE).insert(name.clone());
     match store.write(&object, &[Bytes::from(sealed)]) {
         Ok(()) => Ok(name),
@@ -327,18 +345,25 @@ fn write(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<String, 
 }
 
 /// The new file first, so that there is no moment without a lock.
-fn refresh(held: &mut Held, sealer: &Sealer, here: &Identity) {
-    match write(held.store.as_ref(), sealer, here) {
+fn refresh(held: &mut Held, sealer: &Sealer, here: &Identity, beside: Beside) {
+    match write(held.store.as_ref(), sealer, here, beside) {
         Ok(name) => {
             let old = std::mem::replace(&mut held.name, name);
             guard(&LIVE).remove(&old);
-            if let Err(error) = held.store.remove_lock(&old) {
+            if let Err(error) = held.store.remove(&lock_named(&old)) {
                 tracing::warn!(event = "lock_not_removed", %error, "an older lock file of this run stays behind");
             }
         }
         Err(error) => {
             tracing::warn!(event = "lock_not_refreshed", %error, "lock file cannot be refreshed");
         }
+    }
+}
+
+fn lock_named(name: &str) -> Object {
+    Object {
+        kind: Kind::Lock,
+        name: name.to_owned(),
     }
 }
 
@@ -359,11 +384,7 @@ pub(super) fn others(store: &dyn Store, sealer: &Sealer, own: &str) -> Result<Fo
     }
     let mut found = Vec::new();
     for name in listed.into_keys().filter(|name| name != own) {
-        let object = Object {
-            kind: Kind::Lock,
-            name: name.clone(),
-        };
-        match store.read(&object) {
+        match store.read(&lock_named(&name)) {
             Ok(sealed) => {
                 let file = sealer
                     .open(&sealed)
@@ -390,7 +411,7 @@ fn remove_dead(store: &dyn Store, sealer: &Sealer, here: &Identity) -> Result<()
         } else {
             continue;
         }
-        match store.remove_lock(&name) {
+        match store.remove(&lock_named(&name)) {
             // Another run may have removed it first.
             Ok(()) | Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error),

@@ -1,8 +1,9 @@
 //! Owns the one pass: a backend for the engine that writes each object to every location, keeps a ledger of faults per
-//! location, and holds the snapshot file back. Never removes an object and never retries; a location that failed once gets
-//! nothing more in this run. The interesting functions are [`Mirror::barrier`] and [`Mirror::release`].
+//! location, and holds the snapshot file back. Never retries; a location that failed once gets nothing more in this run. Removes
+//! nothing but for [`super::prune`], and then indexes alone: packs that the engine wants removed are only noted. The interesting
+//! functions are [`Mirror::barrier`] and [`Mirror::release`].
 //!
-//! Order at each location: packs durable, then index, then snapshot. The engine believes that a write which it handed over has
+//! Order at each location: packs durable, then index, then snapshot; what is removed goes in the reverse order. The engine believes that a write which it handed over has
 //! succeeded and masks errors that come later, so nothing here relies on what the engine returns: the gate reads the ledgers.
 
 use std::collections::{BTreeSet, HashSet};
@@ -93,6 +94,22 @@ impl Lane {
         }
     }
 
+    /// What is gone already is as good as removed.
+    fn remove(&self, object: &Object) {
+        if !self.usable() {
+            return;
+        }
+        match self.store.remove(object) {
+            Ok(()) | Err(StoreError::NotFound { .. }) => self.gauge.step(),
+            Err(error) => {
+                tracing::warn!(event = "location_failed", location = %self.location, %error, "location removes nothing; nothing more is removed anywhere");
+                lock(&self.ledger)
+                    .failed
+                    .get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
+
     fn done(&self) {
         *lock(&self.waiting) -= 1;
         self.drained.notify_all();
@@ -127,6 +144,8 @@ pub(super) struct Mirror {
     config: Mutex<Option<Bytes>>,
     /// When set, only these packs are shown to the engine.
     visible: Mutex<Option<HashSet<String>>>,
+    /// Packs that the engine has no use for; none where nothing may be removed.
+    unneeded: Mutex<Option<BTreeSet<String>>>,
 }
 
 impl Mirror {
@@ -166,6 +185,7 @@ impl Mirror {
             packs: Mutex::default(),
             config: Mutex::default(),
             visible: Mutex::default(),
+            unneeded: Mutex::default(),
         })
     }
 
@@ -234,6 +254,28 @@ impl Mirror {
     /// Shows the engine only these packs: the others are in no index yet, and data inside them would be taken for stored.
     pub(super) fn show_only(&self, packs: HashSet<String>) {
         *lock(&self.visible) = Some(packs);
+    }
+
+    /// Lets the engine remove index files, and note packs that it has no use for.
+    pub(super) fn let_remove(&self) {
+        *lock(&self.unneeded) = Some(BTreeSet::new());
+    }
+
+    /// Packs that the engine wanted removed.
+    pub(super) fn unneeded(&self) -> BTreeSet<String> {
+        lock(&self.unneeded).clone().unwrap_or_default()
+    }
+
+    /// Removes an object at every location. Before it begins, everything that was written is durable everywhere; where a location fails,
+    /// nothing more is removed at any.
+    pub(super) fn remove_everywhere(&self, object: &Object) -> Result<(), StoreError> {
+        self.barrier()?;
+        std::thread::scope(|scope| {
+            for lane in &self.lanes {
+                scope.spawn(|| lane.remove(object));
+            }
+        });
+        self.quorum()
     }
 
     /// Lets the held snapshot pass to every location that holds everything before it, and says which have it now.
@@ -436,10 +478,24 @@ impl WriteBackend for Mirror {
     }
 
     fn remove(&self, kind: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {
-        Err(RusticError::new(
-            ErrorKind::Unsupported,
-            "this backend removes nothing: `{object}`",
-        )
-        .attach_context("object", object_of(kind, id).path()))
+        let object = object_of(kind, id);
+        match (object.kind, lock(&self.unneeded).as_mut()) {
+            (Kind::Index, Some(_)) => {}
+            (Kind::Pack, Some(unneeded)) => {
+                unneeded.insert(object.name);
+                return Ok(());
+            }
+            (Kind::Key | Kind::Config | Kind::Snapshot | Kind::Lock, _)
+            | (Kind::Index | Kind::Pack, None) => return Err(removes_nothing(&object)),
+        }
+        self.remove_everywhere(&object).map_err(backend_error)
     }
+}
+
+fn removes_nothing(object: &Object) -> Box<RusticError> {
+    RusticError::new(
+        ErrorKind::Unsupported,
+        "this backend does not remove `{object}`",
+    )
+    .attach_context("object", object.path())
 }

@@ -1,9 +1,9 @@
 //! The vault: repositories in restic's format, one for each plan and key, written to all locations of the plan in one pass.
-//! Owns how recovery points come to be and how they are read back. Never deletes one, and never decides when: schedules,
+//! Owns how recovery points come to be, how they are read back and how they are removed. Never decides which or when: schedules,
 //! retention and approvals belong to others. Calls block; give them a thread.
 //!
 //! [`Vault`] is the entry: [`Vault::backup`], [`Vault::observe`], [`Vault::catch_up`], [`Vault::snapshots`],
-//! [`Vault::check`], [`Vault::restore`]. The gate that makes a partial backup invisible is in `backup`, the barrier that
+//! [`Vault::check`], [`Vault::restore`], [`Vault::prune`]. The gate that makes a partial backup invisible is in `backup`, the barrier that
 //! orders packs, index and snapshot in `mirror`.
 
 mod backup;
@@ -21,6 +21,7 @@ mod pace;
 mod parent;
 mod patience;
 mod proof;
+mod prune;
 mod reader;
 mod repository;
 mod room;
@@ -49,6 +50,7 @@ pub use mirror::Ledger;
 pub use objects::read_mark;
 pub use observe::{LocationSeen, LocationState, Observation};
 pub use parent::{RestoreOutcome, RestoreRequest};
+pub use prune::{PruneRequest, Pruned};
 pub use snapshots::{AllSnapshots, SnapshotInfo, SnapshotList};
 pub use source::{Source, SourceCount};
 pub use store::{
@@ -230,6 +232,15 @@ impl Vault {
     /// When no location can be read with the key, or another program holds one exclusively.
     pub fn catch_up(&self) -> Result<CatchUp, VaultError> {
         catch_up::run(self)
+    }
+
+    /// Removes snapshots, and what nothing needs any more, at all locations.
+    ///
+    /// # Errors
+    /// [`VaultError::NotDeleted`] where it is not certain that every other recovery point stays whole everywhere. Whatever fails, no
+    /// recovery point but those that were named is lost at any location.
+    pub fn prune(&self, request: &PruneRequest) -> Result<Pruned, VaultError> {
+        prune::run(self, request)
     }
 
     /// The recovery points of one location.

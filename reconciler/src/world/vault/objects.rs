@@ -434,14 +434,24 @@ impl Store for Objects {
         })
     }
 
-    fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
-        let object = Object {
-            kind: Kind::Lock,
-            name: name.to_owned(),
-        };
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        let object = object.clone();
         self.call(&object.path(), move |at, _| {
             let (folder, name) = at.folder_of(&object)?;
-            folder.remove_file(&name).map_err(|error| at.explain(error))
+            folder.remove_file(&name).map_err(|error| {
+                if error.is_not_found() {
+                    return StoreError::NotFound {
+                        place: at.place.clone(),
+                        object: object.path(),
+                    };
+                }
+                at.explain(error)
+            })?;
+            if object.kind == Kind::Lock {
+                return Ok(());
+            }
+            // A snapshot that came back after its packs were removed would be a point with holes.
+            folder.sync().map_err(|error| at.explain(error))
         })
     }
 

@@ -70,8 +70,8 @@ impl Store for Paced {
         Ok(())
     }
 
-    fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
-        self.inner.remove_lock(name)
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        self.inner.remove(object)
     }
 
     fn remove_unfinished(&self) -> Result<u64, StoreError> {

@@ -270,8 +270,9 @@ pub trait Store: Send + Sync + 'static {
     fn read_range(&self, object: &Object, range: Range<u64>) -> Result<Bytes, StoreError>;
     /// Writes an object. When this returns, content and name are durable; when it fails, no part is visible under the name.
     fn write(&self, object: &Object, content: &[Bytes]) -> Result<(), StoreError>;
-    /// Removes a lock file: one of this process, or one that nobody stands behind any more.
-    fn remove_lock(&self, name: &str) -> Result<(), StoreError>;
+    /// Removes an object. When this returns, it stays removed after a power cut, lock files excepted. Only [`super::lock`] calls it for
+    /// lock files, and [`super::prune`] for anything else.
+    fn remove(&self, object: &Object) -> Result<(), StoreError>;
     /// Removes what writes that were killed left: content without a name, which no reader sees. Only where it is older than
     /// any write that may still be under way. Says how many there were.
     fn remove_unfinished(&self) -> Result<u64, StoreError>;

@@ -76,8 +76,8 @@ impl Store for Doubted {
         Ok(())
     }
 
-    fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
-        self.store.remove_lock(name)
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        self.store.remove(object)
     }
 
     fn remove_unfinished(&self) -> Result<u64, StoreError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::id::LocationId;
 use reconciler::world::vault::{
-    Kind, LocationBucket, LocationState, Object, Place, Portion, Store, StoreError,
+    Kind, LocationBucket, LocationState, Object, Place, Portion, PruneRequest, Store, StoreError,
 };
 
 use super::world::{World, helper, name};
@@ -132,9 +132,26 @@ impl Store for Faulty {
         }
     }
 
-    fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
         self.alive()?;
-        self.inner.remove_lock(name)
+        if object.kind == Kind::Lock || !self.strikes() {
+            return self.inner.remove(object);
+        }
+        match self.fault {
+            Fault::Fails | Fault::Full | Fault::Short | Fault::Flipped => Err(self.failed()),
+            Fault::Crash => {
+                self.switch.dead.store(true, Ordering::SeqCst);
+                Err(self.failed())
+            }
+            Fault::Late => {
+                std::thread::sleep(Duration::from_millis(300));
+                self.inner.remove(object)
+            }
+            Fault::Twice => {
+                self.inner.remove(object)?;
+                self.inner.remove(object)
+            }
+        }
     }
 
     fn remove_unfinished(&self) -> Result<u64, StoreError> {
@@ -233,11 +250,98 @@ fn strike_each(world: &mut World, restic: &dyn Fn(&World), fault: Fault) -> u64 
 /// At least its lock, a pack of data, one of trees, an index and a snapshot.
 const WRITES: u64 = 5;
 
+/// Strikes each write and each removal of a prune in turn. Gives how many there were.
+fn strike_each_of_prune(world: &mut World, restic: &dyn Fn(&World), fault: Fault) -> u64 {
+    let c: LocationId = "c".parse().unwrap();
+    world.file("base", 1, 1 << 20);
+    let mut kept: Vec<String> = Vec::new();
+    for calls in 0.. {
+        for more in 0..2 {
+            world.file("own", 1_000 + 2 * calls + more, 1 << 20);
+            kept.push(world.backup(3).unwrap().snapshot_id);
+        }
+        let going = kept.drain(..kept.len() - 2).collect();
+        let request = PruneRequest {
+            snapshots: going,
+            grace: Duration::ZERO,
+        };
+        let committed: BTreeSet<String> = kept.iter().cloned().collect();
+        let switch = break_at(world, calls, fault);
+        let result = world.vault.prune(&request);
+        let case = format!("{fault:?} at call {calls}: {:?}", result.as_ref().err());
+        let struck = switch.struck.load(Ordering::SeqCst);
+        let harmless = matches!(fault, Fault::Late | Fault::Twice);
+        assert!(result.is_ok() || struck && !harmless, "{case}");
+        world.reopen();
+        let checked = world.vault.check(&c, Portion::All, &helper()).unwrap();
+        let silent = matches!(fault, Fault::Short | Fault::Flipped);
+        assert!(
+            checked.is_sound() || silent,
+            "{case}: {:?}",
+            checked.damage()
+        );
+        let damaged = checked.damaged.into_keys().collect();
+        world
+            .vault
+            .distrust(&BTreeMap::from([(c.clone(), damaged)]));
+        world.vault.catch_up().unwrap();
+        world.reopen();
+        for location in ["a", "b", "c"] {
+            assert_eq!(world.state(location), LocationState::InSync, "{case}");
+            assert!(points(world, location).is_superset(&committed), "{case}");
+        }
+        assert_eq!(held(world, "c"), held(world, "a"), "{case}");
+        restic(world);
+        // Whatever was left is done by the next one.
+        world.vault.prune(&request).unwrap();
+        assert_eq!(points(world, "c"), committed, "{case}");
+        assert_eq!(held(world, "c"), held(world, "a"), "{case}");
+        restic(world);
+        if !struck {
+            return calls;
+        }
+    }
+    0
+}
+
+/// At least its lock, a snapshot, an index, an old index, and a pack.
+const CALLS: u64 = 5;
+
 /// What the location is at which the fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Site {
     Folder,
     Bucket,
+}
+
+impl Site {
+    /// A world with its third location there, and stock restic's check of that.
+    fn world(self) -> (World, Box<dyn Fn(&World)>) {
+        let mut world = World::new(3);
+        if self == Self::Folder {
+            let check =
+                |world: &World| drop(world.restic_ok("c", &["check", "--read-data", "--no-lock"]));
+            return (world, Box::new(check));
+        }
+        let server = BucketServer::start(&world.path("server"), None);
+        let place = Place::Bucket(Box::new(LocationBucket {
+            binding: server.binding(&world.path("")),
+            handed: None,
+            mark: None,
+            patience: Duration::from_secs(10),
+            bandwidth: None,
+        }));
+        world.elsewhere("c", place);
+        let check = move |world: &World| server.check(&name().to_string(), &world.path("key"));
+        (world, Box::new(check))
+    }
+
+    fn assert_alike(self, world: &World) {
+        match self {
+            Self::Folder => world.assert_identical(),
+            Self::Bucket => assert_eq!(held(world, "a"), held(world, "c")),
+        }
+    }
 }
 
 #[rstest::rstest]
@@ -254,27 +358,28 @@ fn a_fault_at_any_write_costs_no_point(
     )]
     fault: Fault,
 ) {
-    let mut world = World::new(3);
-    let at_bucket = || BucketServer::start(&world.path("server"), None);
-    let server = (site == Site::Bucket).then(at_bucket);
-    if let Some(server) = &server {
-        let place = Place::Bucket(Box::new(LocationBucket {
-            binding: server.binding(&world.path("")),
-            handed: None,
-            mark: None,
-            patience: Duration::from_secs(10),
-            bandwidth: None,
-        }));
-        world.elsewhere("c", place);
-    }
-    let restic = |world: &World| match &server {
-        Some(server) => server.check(&name().to_string(), &world.path("key")),
-        None => drop(world.restic_ok("c", &["check", "--read-data", "--no-lock"])),
-    };
+    let (mut world, restic) = site.world();
     let writes = strike_each(&mut world, &restic, fault);
     assert!(writes >= WRITES, "{writes}");
-    match site {
-        Site::Folder => world.assert_identical(),
-        Site::Bucket => assert_eq!(held(&world, "a"), held(&world, "c")),
-    }
+    site.assert_alike(&world);
+}
+
+#[rstest::rstest]
+fn a_fault_at_any_call_of_a_prune_costs_no_point(
+    #[values(Site::Folder, Site::Bucket)] site: Site,
+    #[values(
+        Fault::Fails,
+        Fault::Full,
+        Fault::Late,
+        Fault::Twice,
+        Fault::Short,
+        Fault::Flipped,
+        Fault::Crash
+    )]
+    fault: Fault,
+) {
+    let (mut world, restic) = site.world();
+    let calls = strike_each_of_prune(&mut world, &restic, fault);
+    assert!(calls >= CALLS, "{calls}");
+    site.assert_alike(&world);
 }

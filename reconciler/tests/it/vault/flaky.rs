@@ -103,9 +103,9 @@ impl Store for Flaky {
         Err(self.fault(&object.path()))
     }
 
-    fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
-        self.alive("a lock")?;
-        self.inner.remove_lock(name)
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        self.alive(&object.path())?;
+        self.inner.remove(object)
     }
 
     fn remove_unfinished(&self) -> Result<u64, StoreError> {
@@ -165,8 +165,8 @@ impl Store for Slow {
         written
     }
 
-    fn remove_lock(&self, name: &str) -> Result<(), StoreError> {
-        self.inner.remove_lock(name)
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        self.inner.remove(object)
     }
     fn remove_unfinished(&self) -> Result<u64, StoreError> {
         self.inner.remove_unfinished()

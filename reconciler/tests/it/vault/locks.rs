@@ -131,6 +131,38 @@ impl Drop for Holder {
     }
 }
 
+/// A restic process that adds to a repository until this value goes: it reads what nobody writes.
+pub struct Busy(std::process::Child);
+
+impl Busy {
+    pub fn backup(world: &World, location: &str) -> Self {
+        let mut child = Command::new("restic")
+            .args(["--no-cache", "backup", "--stdin", "--repo"])
+            .arg(world.repository(location))
+            .arg("--password-file")
+            .arg(world.path("key"))
+            .env("HOME", world.path("home"))
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let is_lock = |path: &std::path::PathBuf| path.file_name().unwrap().len() == 64;
+        while !world.objects(location, "locks").iter().any(is_lock) {
+            assert!(child.try_wait().unwrap().is_none(), "restic ended");
+            std::thread::yield_now();
+        }
+        Self(child)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 /// A worker that reads a source which takes it long, after it has stored a part of it.
 struct Worker {
     child: std::process::Child,

@@ -9,4 +9,5 @@ mod hostile;
 mod known_damage;
 mod lagging;
 mod locks;
+mod prune;
 pub mod world;

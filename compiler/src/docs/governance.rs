@@ -210,6 +210,8 @@ pub(super) fn windows(environment: &Environment) -> Html {
             format!("{points} within {}", budget.within_s.human())
         },
     );
+    let grace = environment.delete_grace_s;
+    let grace = grace.map_or("nothing is deleted".to_owned(), Seconds::human);
     let waived = environment.waiver_limit_s;
     let waived = waived.map_or("no limit".to_owned(), Seconds::human);
     out.push(facts(vec![
@@ -219,6 +221,7 @@ pub(super) fn windows(environment: &Environment) -> Html {
             list(maintained.collect(), "at any time"),
         ),
         ("May be deleted at most", Html::text(&budget)),
+        ("Stays marked before it is deleted", Html::text(&grace)),
         ("A finding may be accepted for", Html::text(&waived)),
         (
             "A bundle is fresh for",

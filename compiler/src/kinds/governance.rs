@@ -158,10 +158,10 @@ pub struct Environment {
     /// Times in which heavy work that can wait is done, such as reading stored data again; any time where none is given. What would
     /// be overdue before the next one begins is done outside of them.
     pub maintenance_windows: Optional<Vec<MaintenanceWindow>>,
-    /// How much may be deleted before a person looks; nothing where it is absent.
+    /// How much may be deleted before a person looks; nothing where it is absent. Needs `delete_grace`.
     pub delete_budget: Optional<DeleteBudget>,
     /// How long what is to be deleted stays marked, and can be had back, before it is deleted: at least 23 hours, because a lock of
-    /// restic may live that long. Nothing is deleted where it is absent.
+    /// restic, or a lease, may live that long. Nothing is deleted where it is absent. Needs `delete_budget`.
     pub delete_grace: Optional<Duration>,
     /// What this environment sets otherwise, in this order.
     pub overrides: Optional<Vec<Override>>,

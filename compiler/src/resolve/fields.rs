@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::code::{self, Code};
 use contract::duration::{self, Seconds};
-use contract::model::Watch;
+use contract::model::{MIN_DELETE_GRACE, Watch};
 
 use super::graph;
 use super::tree::{Doc, Tree};
@@ -37,7 +37,7 @@ pub fn check(tree: &Tree, out: &mut Vec<Diagnostic>) {
             Kind::DatasetGroup => judge.order(&MEMBERS),
             Kind::DataRetention => judge.data_retention(),
             Kind::AlertPolicy => judge.alerts(),
-            Kind::Environment => judge.windows(),
+            Kind::Environment => judge.environment(),
             Kind::Snapshot
             | Kind::Defaults
             | Kind::Objective
@@ -457,6 +457,11 @@ impl Judge<'_> {
         }
     }
 
+    fn environment(&mut self) {
+        self.windows();
+        self.deletion();
+    }
+
     fn windows(&mut self) {
         let windows = self.doc.root.get("freeze_windows");
         for window in windows.map_or(&[][..], Node::items) {
@@ -478,6 +483,44 @@ impl Judge<'_> {
                     .help("write a later `to`");
                 self.out.push(finding);
             }
+        }
+    }
+
+    /// How much may be deleted and how late are both needed: either alone deletes nothing.
+    fn deletion(&mut self) {
+        let root = &self.doc.root;
+        let id = &self.doc.id;
+        match (key_span(root, "delete_budget"), key_span(root, "delete_grace")) {
+            (Some(budget), None) => self.tell(
+                format!("`{id}` has a `delete_budget` and no `delete_grace`"),
+                "delete_grace",
+                budget,
+                "add `delete_grace: P1D`, how long recovery points and packs stay marked before they are deleted; without it nothing is \
+                 deleted",
+            ),
+            (None, Some(grace)) => self.tell(
+                format!("`{id}` has a `delete_grace` and no `delete_budget`"),
+                "delete_budget",
+                grace,
+                "add `delete_budget: { points: 200, within: P1D }`, how many recovery points may be deleted within a time; without it \
+                 nothing is deleted",
+            ),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        if let Some((length, grace)) = root
+            .get("delete_grace")
+            .and_then(|grace| Some((seconds(grace)?, grace)))
+            && length < MIN_DELETE_GRACE
+        {
+            let message = format!(
+                "the `delete_grace` of `{id}` ({}) is shorter than {}",
+                length.human(),
+                MIN_DELETE_GRACE.human()
+            );
+            let finding = self
+                .finding(code::WRONG_TYPE, message, "delete_grace", grace.span)
+                .help(format!("write `{MIN_DELETE_GRACE}` or longer: a lock of restic, or a lease, may live that long"));
+            self.out.push(finding);
         }
     }
 

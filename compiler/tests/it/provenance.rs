@@ -222,7 +222,6 @@ fn settings_fields(sources: &SourceSet) -> Vec<(usize, usize)> {
                 "overrides:",
                 "waiver_limit:",
                 "maintenance_windows:",
-                "delete_budget:",
                 // `seawall alerts` asks for it, and nothing else uses it.
                 "window:",
             ]

@@ -204,7 +204,7 @@ fn compare_environment(judge: &mut Judge, old: &Environment, new: &Environment) 
         (None, None) => {}
         // Without a grace nothing is deleted.
         (was, is) => {
-            let says = |grace: &Option<Seconds>| grace.map(Seconds::human);
+            let says = |grace: &Option<Seconds>| grace.map(|grace| grace.to_string());
             let effect = if is.is_none() {
                 Effect::Stronger
             } else {

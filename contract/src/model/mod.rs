@@ -27,9 +27,9 @@ pub use plan::{BackupPlan, Verification};
 pub use scenario::{RunbookStep, Scenario, StepAction, Strategy, Trigger};
 pub use settings::{
     Action, ApprovalPolicy, Capability, CatchUp, Connector, Consistency, Continuous, DeleteBudget,
-    Distinct, Environment, FreezeWindow, Keep, Key, Location, LoseCase, MaintenanceWindow,
-    Objective, Redundancy, Retention, Role, Schedule, Settings, Site, Snapshot, StorageClass,
-    StorageProfile, Survival, Tier, VerificationCadence,
+    Distinct, Environment, FreezeWindow, Keep, Key, Location, LoseCase, MIN_DELETE_GRACE,
+    MaintenanceWindow, Objective, Redundancy, Retention, Role, Schedule, Settings, Site, Snapshot,
+    StorageClass, StorageProfile, Survival, Tier, VerificationCadence,
 };
 pub use watch::{AlertPolicy, EscalationStep, Medium, NotificationChannel, Threshold, Watch};
 

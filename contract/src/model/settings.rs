@@ -16,6 +16,10 @@ use crate::id::{
     StorageId, TierId,
 };
 
+/// The shortest `delete_grace` that the compiler accepts. A lock of restic, or a lease, may live this long: its holder may still
+/// rely on what was marked after it began, and a shorter grace could delete that first.
+pub const MIN_DELETE_GRACE: Seconds = Seconds::hours(23);
+
 /// All settings of the model, by collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -551,7 +555,8 @@ pub struct Environment {
     /// How much may be deleted; absent where nothing may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_budget: Option<DeleteBudget>,
-    /// How long what is to be deleted stays marked before it is; nothing is deleted where it is absent.
+    /// How long what is to be deleted stays marked before it is, at least [`MIN_DELETE_GRACE`]; nothing is deleted where it is
+    /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_grace_s: Option<Seconds>,
 }

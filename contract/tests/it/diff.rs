@@ -684,6 +684,35 @@ fn standbys_alerts_and_windows_have_a_direction() {
     );
 }
 
+/// Nothing is deleted without a grace: one where none was is weaker, and what stays marked longer can be had back longer.
+#[test]
+fn a_delete_grace_has_a_direction() {
+    let grace = |days: Option<u64>| {
+        let mut model = full();
+        model.environment.delete_grace_s = days.map(Seconds::days);
+        model
+    };
+    let changed = |old, new| told(&check(&grace(old), &grace(new)));
+    assert_eq!(
+        changed(None, Some(1)),
+        ["Weaker: `environment/delete_grace_s` with `P1D`"]
+    );
+    assert_eq!(
+        changed(Some(1), None),
+        ["Stronger: `environment/delete_grace_s` without `P1D`"]
+    );
+    assert_eq!(
+        changed(Some(1), Some(2)),
+        ["Stronger: `environment/delete_grace_s` from `P1D` to `P2D`"]
+    );
+    assert_eq!(
+        changed(Some(2), Some(1)),
+        ["Weaker: `environment/delete_grace_s` from `P2D` to `P1D`"]
+    );
+    assert_eq!(changed(None, None), [""; 0]);
+    assert_eq!(changed(Some(1), Some(1)), [""; 0]);
+}
+
 /// A waiver is a hole: one more, a longer, a wider one or one with a higher bound needs owners.
 #[test]
 fn more_waived_is_weaker() {

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{CopyState, Observation, Observed, PlanObserved, Run};
+use crate::doubt::Clock;
 use crate::plan::{
-    ActivePolicy, Backup, CatchUp, Check, Forget, Missed, Overdue, Plan, Points, Step, Verify,
+    ActivePolicy, Backup, CatchUp, Check, Forget, Mark, Missed, Overdue, Plan, Points, Prune, Step,
+    Verify,
 };
 use contract::calendar::Calendar;
 use contract::id::{BackupId, PlanId};
-use contract::model::{BackupPlan, FreezeWindow};
+use contract::model::{BackupPlan, FreezeWindow, MIN_DELETE_GRACE};
 use contract::seal::Standing;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -103,6 +105,8 @@ pub fn review(
             Step::RecordLost(points) => lost_are_gone(points, &subject),
             Step::RecordFound(points) => found_are_there(points, &subject),
             Step::CatchUp(catch_up) => catch_up_is_sound(catch_up, &subject),
+            Step::Mark(mark) => mark_is_sound(mark, &subject, active.standing, now),
+            Step::Prune(prune) => prune_is_sound(prune, &subject, active, now),
         };
         if let Err(why) = found {
             object(why);
@@ -486,6 +490,73 @@ fn points_may_go(subject: &Subject<'_>, standing: Standing, now: Timestamp) -> R
         None => Ok(()),
         Some((dataset, _)) => Err(format!("the source of `{dataset}` must be confirmed")),
     }
+}
+
+/// A mark says that a point goes: it has to be true of all that are marked together. Taking one back destroys nothing.
+fn mark_is_sound(
+    mark: &Mark,
+    subject: &Subject<'_>,
+    standing: Standing,
+    now: Timestamp,
+) -> Result<(), String> {
+    if mark.going.is_empty() {
+        return Ok(());
+    }
+    points_may_go(subject, standing, now)?;
+    all_may_go(mark.going.keys().collect(), subject, now)
+}
+
+/// Deleting is judged by the policy's own words: what it allows, how long each point was marked, and that nothing changed since.
+fn prune_is_sound(
+    prune: &Prune,
+    subject: &Subject<'_>,
+    active: &ActivePolicy,
+    now: Timestamp,
+) -> Result<(), String> {
+    let Subject { policy, seen, .. } = subject;
+    let environment = &active.model.environment;
+    if active.clock != Clock::Plausible {
+        return Err("the clock is not trusted".to_owned());
+    }
+    if prune.locations != policy.locations || prune.kid != policy.encryption_key_ref {
+        return Err("it is about another repository than policy says".to_owned());
+    }
+    if environment.delete_grace_s != Some(prune.grace) || prune.grace < MIN_DELETE_GRACE {
+        return Err("its grace is not what policy says".to_owned());
+    }
+    let allowed = environment.delete_budget.as_ref();
+    let allowed = allowed.map_or(0, |budget| u64::from(budget.points));
+    if seen.deleted.saturating_add(prune.backup_ids.len() as u64) > allowed.max(seen.deleted) {
+        return Err("the delete budget does not allow it".to_owned());
+    }
+    points_may_go(subject, active.standing, now)?;
+    for id in &prune.backup_ids {
+        let point = seen.point(id);
+        let leaving = point.and_then(|point| point.leaving.as_ref());
+        let marked = leaving.map(|leaving| now.duration_since(leaving.since).as_secs());
+        if marked.is_none_or(|marked| marked < prune.grace.signed()) {
+            return Err(format!("`{id}` is not marked for the grace"));
+        }
+    }
+    all_may_go(prune.backup_ids.iter().collect(), subject, now)
+}
+
+/// Whether some points may go together with all that are marked.
+fn all_may_go(
+    going: BTreeSet<&BackupId>,
+    subject: &Subject<'_>,
+    now: Timestamp,
+) -> Result<(), String> {
+    let seen = subject.seen;
+    let marked = seen.points().filter(|run| run.leaving.is_some());
+    let gone = marked.map(|run| &run.backup_id).chain(going.clone());
+    let staying = Staying::of(seen, &gone.collect(), now);
+    for id in going {
+        if let Some(why) = may_go(id, &staying, subject.policy, now) {
+            return Err(format!("`{id}`: {why}"));
+        }
+    }
+    Ok(())
 }
 
 /// What would stay when some points went, counted once for all of them.

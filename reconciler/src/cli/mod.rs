@@ -10,6 +10,7 @@ mod catalog;
 mod manual;
 mod meter;
 mod receipts;
+mod retention;
 mod setup;
 mod show;
 mod simulate;
@@ -76,7 +77,7 @@ enum Command {
     Run,
     /// Run one round: fetch, accept, plan, execute, record
     Once,
-    /// Show what a round would do and why, and what retention would forget; changes nothing
+    /// Show what a round would do and why, and what retention lets go; changes nothing
     Plan,
     /// Play the daemon in a simulated world where git, locations, workers and clocks fail, and check what must hold of every run
     Simulate(simulate::Arguments),
@@ -92,6 +93,12 @@ enum Command {
     },
     /// List how slots ended
     Slots {
+        /// Only this plan
+        #[arg(long)]
+        plan: Option<PlanId>,
+    },
+    /// Show which recovery points stay and which are to be deleted, by which rule and when, and what holds deletion back
+    Retention {
         /// Only this plan
         #[arg(long)]
         plan: Option<PlanId>,
@@ -402,6 +409,9 @@ fn carry_out(arguments: &Arguments) -> Result<u8, Failure> {
             operate::known(&daemon, plan.as_ref())?;
             let slots = daemon.store.slots(plan.as_ref())?;
             show::slots(&slots, format).map(|()| 0)
+        }
+        Command::Retention { plan } => {
+            retention::show(config()?, plan.as_ref(), format).map(|()| 0)
         }
         Command::Alerts { command } => alerts(config()?, command.as_ref(), format),
         Command::Backup { plan } => {

@@ -209,14 +209,14 @@ pub fn preview(preview: &Preview, format: Format) -> Shown {
         print(&format!("\n{}", table.text()))?;
     }
     if plan.would_forget.is_empty() {
-        return print("\nretention would forget nothing");
+        return print("\nretention lets nothing go");
     }
-    let mut table = Table::new(&["retention would forget", "why"]);
+    let mut table = Table::new(&["retention lets go", "why"]);
     for forget in &plan.would_forget {
         table.row(vec![forget.backup_id.to_string(), forget.reason.clone()]);
     }
     print(&format!(
-        "\n{}\nnothing is deleted by this version",
+        "\n{}\n`seawalld retention` shows when each is deleted",
         table.text()
     ))
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::care::{self, bring_forward, read_part, record_overdue, record_points};
 use super::policy::Followed;
 use super::recover;
+use super::retention;
 use super::spool::{give_back, spool};
 use super::{Daemon, outlast};
 use crate::domain::{
@@ -68,6 +69,8 @@ pub fn execute(daemon: &Daemon, followed: &Followed, planned: &Planned) -> Resul
         Step::RecordLost(points) => record_points(daemon, followed, planned, points, true),
         Step::RecordFound(points) => record_points(daemon, followed, planned, points, false),
         Step::CatchUp(catch_up) => bring_forward(daemon, followed, planned, catch_up),
+        Step::Mark(mark) => retention::mark(daemon, followed, planned, mark),
+        Step::Prune(prune) => retention::prune(daemon, followed, planned, prune),
     }?;
     match &done.failure {
         None => tracing::info!(
@@ -155,6 +158,7 @@ pub(super) fn operation_of(
         backup_type: None,
         before_restore: false,
         restores: None,
+        removes: BTreeSet::new(),
         kid: kid.clone(),
         started_at: daemon.now(),
         deadline: planned.deadline,

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::Daemon;
 use super::effects::Effects;
 use super::policy::Followed;
+use super::retention;
 use crate::config::Config;
 use crate::domain::{
     CopyState, Failing, Lack, Observation, Observed, Operation, PlanObserved, RepositoryObserved,
@@ -63,6 +64,7 @@ fn look_at_plans(
     }
     let mut suspended = daemon.store.suspensions(only)?;
     let acknowledged = acknowledged(daemon)?;
+    let deleted = retention::deleted(daemon, followed, now)?;
     let mut copies = look_at_copies(daemon, followed, only, &runs, now);
     let mut observed = Observed {
         plans: BTreeMap::new(),
@@ -99,6 +101,7 @@ fn look_at_plans(
             restored: super::source::restored(daemon, &policy.dataset_ids)?,
             open: open.remove(plan_id).unwrap_or_default(),
             copies: looked.copies,
+            deleted,
         };
         observed.plans.insert(plan_id.clone(), seen);
     }
@@ -189,6 +192,11 @@ fn remembered(
     for reading in daemon.store.parts_reading(plan_id)? {
         if let Some(seen) = repositories.get_mut(&reading.kid) {
             seen.reading.push(reading);
+        }
+    }
+    for pruning in daemon.store.prunes(plan_id)? {
+        if let Some(seen) = repositories.get_mut(&pruning.kid) {
+            seen.pruned = Some(pruning);
         }
     }
     for one in daemon.store.damaged_objects(plan_id)? {

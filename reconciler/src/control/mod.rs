@@ -23,6 +23,7 @@ pub mod policy;
 pub mod rebuild;
 pub mod recover;
 pub mod restore;
+mod retention;
 pub mod source;
 mod spool;
 pub mod suspension;
@@ -123,6 +124,8 @@ pub struct Shared {
     asking: Mutex<()>,
     /// One at a time lays out the receipts to copy.
     copying: Mutex<()>,
+    /// Held from the look at the delete budget to the intent that reserves a part of it.
+    deleting: Mutex<()>,
     /// How the last runs of this process went.
     pub last_runs: LastRuns,
     /// Channels that take no messages now.
@@ -329,6 +332,7 @@ impl Daemon {
             given: Mutex::new(None),
             asking: Mutex::new(()),
             copying: Mutex::new(()),
+            deleting: Mutex::new(()),
             last_runs: LastRuns::default(),
             silent: Silent::default(),
             windows: Windows::default(),

@@ -158,7 +158,9 @@ pub fn named_at(check: Planned, now: Timestamp) -> Planned {
         | Step::RecordOverdue(_)
         | Step::RecordLost(_)
         | Step::RecordFound(_)
-        | Step::CatchUp(_) => check.operation_id.clone(),
+        | Step::CatchUp(_)
+        | Step::Mark(_)
+        | Step::Prune(_) => check.operation_id.clone(),
     };
     Planned {
         operation_id,

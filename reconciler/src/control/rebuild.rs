@@ -573,6 +573,13 @@ fn changes(
             Some(_) => changes.push(Change::RunChanged(Box::new(point))),
         }
     }
+    for backup_id in replay.removed.iter().filter(|id| kept.contains_key(*id)) {
+        changes.push(Change::PointRemoved {
+            backup_id: backup_id.clone(),
+            operation_id: String::new(),
+            at: now,
+        });
+    }
     // Older ones may have been joined since.
     let mut newest: BTreeMap<PlanId, Timestamp> = BTreeMap::new();
     for slot in store.slots(None)? {

@@ -12,6 +12,7 @@ use contract::id::{Kid, LocationId, PlanId};
 
 use super::execute::confused;
 use super::policy::Followed;
+use super::retention;
 use super::spool::give_back;
 use super::{Daemon, source};
 use crate::domain::{
@@ -63,8 +64,14 @@ pub fn recover_of(
                 closed += close_restore(daemon, followed, &mut operation)?;
                 continue;
             }
-            // Both only read or copy what is there; the state that they left plans them again.
-            OperationKind::Verify | OperationKind::CatchUp => Probe::Absent,
+            OperationKind::Prune => {
+                closed += retention::close(daemon, followed, &mut operation, &failure)?;
+                continue;
+            }
+            // They only read, copy or mark what is there; the state that they left plans them again.
+            OperationKind::Verify | OperationKind::CatchUp | OperationKind::Retention => {
+                Probe::Absent
+            }
         };
         if operation.state == State::Ended(Outcome::Unknown) && matches!(probe, Probe::Unknown(_)) {
             continue;
@@ -203,6 +210,33 @@ fn snapshots(
         Ok(Err(failure)) => Err(failure.message),
         Err(_) => Err("the locations did not answer in time".to_owned()),
     }
+}
+
+/// The snapshots of a repository that some location of its plan shows; why nobody can tell, where one of them was not read whole.
+pub fn held_anywhere(
+    daemon: &Daemon,
+    plan_id: &PlanId,
+    kid: &Kid,
+) -> Result<BTreeSet<String>, String> {
+    let locations = daemon.config.locations.keys();
+    let mut wanted: BTreeSet<LocationId> = BTreeSet::new();
+    for run in daemon
+        .store
+        .points(Some(plan_id))
+        .map_err(|error| error.to_string())?
+    {
+        wanted.extend(run.storage_locations.into_keys());
+    }
+    let wanted = locations.filter(|id| wanted.contains(*id)).cloned();
+    let (all, _) = snapshots(daemon, plan_id, kid, wanted.collect())?;
+    if let Some((location, why)) = all.unknown.first_key_value() {
+        return Err(format!("location `{location}`: {why}"));
+    }
+    if let Some(location) = all.damaged.keys().next() {
+        return Err(format!("location `{location}` holds damaged snapshots"));
+    }
+    let points = all.points.into_iter();
+    Ok(points.map(|(info, _)| info.snapshot_id).collect())
 }
 
 /// The catalog entry of a recovery point, its sources compared with those of the point before.

@@ -252,6 +252,7 @@ fn carry_out(
             dataset_id: request.dataset.clone(),
             in_place: request.mode == Wanted::InPlace,
         }),
+        removes: BTreeSet::new(),
         kid: run.kid.clone(),
         started_at,
         deadline: started_at

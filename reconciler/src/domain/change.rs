@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use contract::digest::Digest;
-use contract::id::{ChannelId, DatasetId, Kid, LocationId, PlanId};
+use contract::id::{BackupId, ChannelId, DatasetId, Kid, LocationId, PlanId};
 use contract::seal::Serial;
 use jiff::Timestamp;
 
 use super::{
-    AlertRecord, DamagedObject, Operation, Outcome, PartRead, PartReading, Run, SlotRecord,
-    StoredCondition, Suspension,
+    AlertRecord, DamagedObject, Operation, Outcome, PartRead, PartReading, Pruning, Run,
+    SlotRecord, StoredCondition, Suspension,
 };
 
 /// An accepted bundle with everything that opening it again needs.
@@ -107,6 +107,17 @@ pub enum Change {
     RunEnded(Box<Run>),
     /// A recovery point was checked, or reached more locations.
     RunChanged(Box<Run>),
+    /// A recovery point is at no location any more, as retention wanted.
+    PointRemoved {
+        /// Which one.
+        backup_id: BackupId,
+        /// What removed it.
+        operation_id: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A repository was pruned; replaces what was known of it.
+    Pruned(Pruning),
     /// A slot, or a run of missed ones, ended.
     SlotEnded(SlotRecord),
     /// What a connector wants to be told at the next run.

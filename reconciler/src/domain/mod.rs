@@ -8,6 +8,7 @@ mod observed;
 mod operation;
 mod reading;
 mod receipt;
+mod retention;
 mod run;
 mod slot;
 mod source;
@@ -26,6 +27,7 @@ pub use observed::{
 pub use operation::{InPlace, Operation, OperationKind, Outcome, Restores, State};
 pub use reading::{DamagedObject, PartRead, PartReading};
 pub use receipt::{Draft, ReceiptPolicy};
+pub use retention::{Leaving, Pruning};
 pub use run::{BackupType, Run, RunStatus, Verification, has_come};
 pub use slot::{SlotOutcome, SlotRecord};
 pub use source::{FileSum, Manifest, SourceProfile, SourceReport};

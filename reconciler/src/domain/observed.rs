@@ -8,7 +8,7 @@ use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, PartRead, PartReading, Run, SlotOutcome, Suspension};
+use super::{Operation, PartRead, PartReading, Pruning, Run, SlotOutcome, Suspension};
 
 /// Something seen in the world. `Unknown` never authorises anything that destroys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub struct PlanObserved {
     pub restored: BTreeMap<DatasetId, Timestamp>,
     /// How each location stands.
     pub copies: BTreeMap<LocationId, Observation<CopyState>>,
+    /// Recovery points of all plans that count against the delete budget now.
+    pub deleted: u64,
 }
 
 /// Slots in a row that ended without a usable recovery point.
@@ -101,6 +103,8 @@ pub struct RepositoryObserved {
     pub reading: Vec<PartReading>,
     /// Paths of objects that are damaged, by location.
     pub damaged: BTreeMap<LocationId, BTreeSet<String>>,
+    /// The newest prune.
+    pub pruned: Option<Pruning>,
 }
 
 /// One thing that is missing or too weak.

@@ -21,6 +21,10 @@ pub enum OperationKind {
     CatchUp,
     /// Brings data back.
     Restore,
+    /// Marks a recovery point that retention lets go, or takes the mark back.
+    Retention,
+    /// Removes recovery points, and what nothing needs any more.
+    Prune,
 }
 
 impl OperationKind {
@@ -31,6 +35,8 @@ impl OperationKind {
             Self::Verify => "verify",
             Self::CatchUp => "catch_up",
             Self::Restore => "restore",
+            Self::Retention => "retention",
+            Self::Prune => "prune",
         }
     }
 }
@@ -126,6 +132,9 @@ pub struct Operation {
     /// What it restores, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<Restores>,
+    /// The recovery points that it removes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub removes: BTreeSet<BackupId>,
     /// The kid of the repository it works in.
     pub kid: Kid,
     /// When it began.

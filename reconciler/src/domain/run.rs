@@ -7,7 +7,7 @@ use contract::id::{BackupId, DatasetId, Kid, LocationId, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Manifest, SourceProfile};
+use super::{Leaving, Manifest, SourceProfile};
 
 /// Whether a run read everything again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +145,9 @@ pub struct Run {
     /// Whether it needed longer than its completion window, or was ended for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overran: bool,
+    /// Since when it is to be deleted, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
     /// Whether it shows what a restore was about to replace: that is mostly damaged, and never the latest good state.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub before_restore: bool,

@@ -85,6 +85,7 @@ fn run_of(operation: &Operation, subject: &Subject, at: Timestamp) -> Option<Run
         clock_in_doubt: false,
         overran: false,
         before_restore: operation.before_restore,
+        leaving: None,
     })
 }
 

@@ -234,6 +234,8 @@ const fn decision(kind: OperationKind) -> DecisionType {
         OperationKind::Verify => DecisionType::Verification,
         OperationKind::CatchUp => DecisionType::CatchUp,
         OperationKind::Restore => DecisionType::Restore,
+        OperationKind::Retention => DecisionType::Retention,
+        OperationKind::Prune => DecisionType::Prune,
     }
 }
 

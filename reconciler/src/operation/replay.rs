@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use super::backup::DOUBT_IN_RECEIPT;
 use crate::domain::{
-    BackupType, Change, LocationIdentity, Operation, OperationKind, Outcome, Restores, Run,
-    RunStatus, SlotOutcome, SlotRecord, State, Verification,
+    BackupType, Change, Leaving, LocationIdentity, Operation, OperationKind, Outcome, Restores,
+    Run, RunStatus, SlotOutcome, SlotRecord, State, Verification,
 };
 
 /// Why a recovery point without a receipt has to be confirmed.
@@ -36,6 +36,8 @@ pub struct Replay {
     /// How each operation ended that did.
     ended: BTreeMap<String, (Outcome, Option<String>, Timestamp)>,
     points: BTreeMap<BackupId, Told>,
+    /// Points that were deleted.
+    pub removed: BTreeSet<BackupId>,
     /// Doubts about sources that a person settled.
     accepted: BTreeMap<BackupId, BTreeSet<DatasetId>>,
     intents: BTreeMap<String, Operation>,
@@ -51,6 +53,8 @@ struct Told {
     locations: BTreeSet<LocationId>,
     /// The place in the log of the newest receipt that says whether it is sound.
     checked: u64,
+    /// The place of the newest one that says whether it is to be deleted.
+    marked: u64,
 }
 
 /// What the locations show, and what of it is not known.
@@ -117,7 +121,8 @@ impl Replay {
                 DecisionType::Backup
                 | DecisionType::Verification
                 | DecisionType::CatchUp
-                | DecisionType::Restore,
+                | DecisionType::Restore
+                | DecisionType::Prune,
                 Phase::Intent,
             ) => {
                 if let Some(operation) = begun(receipt) {
@@ -176,8 +181,30 @@ impl Replay {
                 }
             }
             DecisionType::Verification => self.checked(receipt),
+            DecisionType::Retention => self.decided(receipt),
+            DecisionType::Prune => {
+                for id in named_in(receipt, "removed") {
+                    self.points.remove(&id);
+                    self.removed.insert(id);
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Whether a point is to be deleted.
+    fn decided(&mut self, receipt: &Receipt) {
+        let told = receipt.backup_id.as_ref();
+        let Some(told) = told.and_then(|id| self.points.get_mut(id)) else {
+            return;
+        };
+        let details = &receipt.details;
+        let goes = details.get("decision").is_some_and(|it| it == "goes");
+        told.run.leaving = goes.then(|| Leaving {
+            since: receipt.created_at,
+            why: details.get("why").cloned().unwrap_or_default(),
+        });
+        told.marked = receipt.log_index;
     }
 
     /// What a check found, at each location.
@@ -345,8 +372,10 @@ impl Replay {
             }
         }
         let others = others.into_iter();
-        let unreceipted =
-            others.filter(|(id, _)| !self.points.contains_key(*id) && kept(id).is_none());
+        let unreceipted = others.filter(|(id, _)| {
+            // What was deleted, and is at a location that was away then, is no point again.
+            !self.points.contains_key(*id) && !self.removed.contains(*id) && kept(id).is_none()
+        });
         points.extend(unreceipted.map(|(id, shown)| {
             let mut run = unconfirmed(shown);
             for dataset in self.accepted.get(id).into_iter().flatten() {
@@ -362,6 +391,7 @@ impl Told {
     /// The store knows more of a point than its receipts, but for what they say since.
     fn over(self, stored: Run, has: u64) -> Self {
         let is_news = self.checked >= has;
+        let is_marked_since = self.marked >= has;
         let locations = stored.storage_locations.keys().cloned();
         Self {
             locations: self.locations.into_iter().chain(locations).collect(),
@@ -371,6 +401,11 @@ impl Told {
                     self.run.verification
                 } else {
                     stored.verification
+                },
+                leaving: if is_marked_since {
+                    self.run.leaving
+                } else {
+                    stored.leaving
                 },
                 damaged_at: if is_news {
                     self.run.damaged_at
@@ -453,6 +488,7 @@ fn unconfirmed(shown: &Shown) -> Run {
         clock_in_doubt: false,
         overran: false,
         before_restore: shown.before_restore,
+        leaving: None,
     }
 }
 
@@ -477,6 +513,7 @@ fn told(receipt: &Receipt) -> Option<Told> {
     let kid = detail("kid").and_then(|kid| kid.parse::<Kid>().ok());
     Some(Told {
         checked: receipt.log_index,
+        marked: receipt.log_index,
         locations: locations
             .split_whitespace()
             .filter_map(|id| id.parse().ok())
@@ -513,6 +550,7 @@ fn told(receipt: &Receipt) -> Option<Told> {
             clock_in_doubt: clock == Some(contract::receipt::CLOCK_IN_DOUBT),
             overran: false,
             before_restore: false,
+            leaving: None,
             dataset_ids,
         },
         kid,
@@ -541,6 +579,12 @@ fn slot(receipt: &Receipt) -> Option<SlotRecord> {
     })
 }
 
+/// The recovery points that a receipt names.
+fn named_in<'r>(receipt: &'r Receipt, name: &str) -> impl Iterator<Item = BackupId> + use<'r> {
+    let named = receipt.details.get(name).map_or("", String::as_str);
+    named.split_whitespace().filter_map(|id| id.parse().ok())
+}
+
 /// The operation of an intent. Its key is not in the receipt.
 fn begun(receipt: &Receipt) -> Option<Operation> {
     let kind = match receipt.decision_type {
@@ -548,6 +592,7 @@ fn begun(receipt: &Receipt) -> Option<Operation> {
         DecisionType::Verification => OperationKind::Verify,
         DecisionType::CatchUp => OperationKind::CatchUp,
         DecisionType::Restore => OperationKind::Restore,
+        DecisionType::Prune => OperationKind::Prune,
         _ => return None,
     };
     let restores = match (&receipt.restore_id, receipt.dataset_ids.first()) {
@@ -571,6 +616,7 @@ fn begun(receipt: &Receipt) -> Option<Operation> {
         backup_type: None,
         before_restore: false,
         restores,
+        removes: named_in(receipt, "removes").collect(),
         kid: "unknown".parse().ok()?,
         started_at: receipt.created_at,
         deadline: receipt.created_at,

@@ -66,7 +66,7 @@ pub(super) struct Checks {
 }
 
 /// When heavy work that can wait is done.
-struct Upkeep {
+pub(super) struct Upkeep {
     /// The end of the window that is open; the end of time where policy names none.
     open_until: Timestamp,
     /// When the next one begins, where none is open.
@@ -74,7 +74,7 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    fn of(active: &ActivePolicy, now: Timestamp) -> Self {
+    pub(super) fn of(active: &ActivePolicy, now: Timestamp) -> Self {
         let windows = &active.model.environment.maintenance_windows;
         let calendars = windows.iter().filter_map(|window| {
             let timing = Timing::Cron {
@@ -104,6 +104,11 @@ impl Upkeep {
             upkeep.open_until = Timestamp::MAX;
         }
         upkeep
+    }
+
+    /// Whether policy names windows and none is open.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.next.is_some()
     }
 }
 

@@ -2,9 +2,9 @@
 //! clock, a file or a random number, and leaves no choice to whoever carries it out. The interesting function is [`plan`].
 
 mod checks;
-mod forget;
 mod one;
 mod points;
+mod retention;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,7 @@ use crate::domain::{BackupType, Observed, PartReading, PlanObserved, SlotOutcome
 use crate::doubt::Clock;
 
 pub use one::after;
+pub use retention::{Retained, Verdicted, retained};
 pub use slots::{backup_id, first_slot, operator_backup_id, stamp};
 
 /// What planning reads of the accepted bundle.
@@ -50,7 +51,7 @@ pub struct Plan {
     pub waits: Vec<Wait>,
     /// Plans that need a person.
     pub stalled: Vec<Stall>,
-    /// What retention would forget if anything deleted; nothing does.
+    /// What retention lets go: marked first, and deleted when its grace is over.
     pub would_forget: Vec<Forget>,
 }
 
@@ -98,6 +99,10 @@ pub enum Step {
     RecordFound(Points),
     /// Copy to a location what it misses. Precondition: it was seen lagging.
     CatchUp(CatchUp),
+    /// Mark recovery points that are to be deleted, and take back marks. Precondition: everything was seen, and no floor holds them.
+    Mark(Mark),
+    /// Delete recovery points and what nothing needs. Precondition: they are marked for the grace, and may still go.
+    Prune(Prune),
 }
 
 /// Slots that did not run.
@@ -217,6 +222,32 @@ pub struct CatchUp {
     pub kid: Kid,
 }
 
+/// What retention decided anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mark {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// Recovery points to mark, and why each may go.
+    pub going: BTreeMap<BackupId, String>,
+    /// Those whose mark is taken back, and why each stays.
+    pub staying: BTreeMap<BackupId, String>,
+}
+
+/// Recovery points to delete, and the repository to prune.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Prune {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The repository's key.
+    pub kid: Kid,
+    /// All locations of it.
+    pub locations: BTreeSet<LocationId>,
+    /// What goes; none where only packs are removed whose grace is over.
+    pub backup_ids: BTreeSet<BackupId>,
+    /// How long packs stay marked.
+    pub grace: Seconds,
+}
+
 /// A plan that has nothing to do yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wait {
@@ -263,6 +294,8 @@ impl Step {
             Self::RecordOverdue(overdue) => &overdue.plan_id,
             Self::RecordLost(points) | Self::RecordFound(points) => &points.plan_id,
             Self::CatchUp(catch_up) => &catch_up.plan_id,
+            Self::Mark(mark) => &mark.plan_id,
+            Self::Prune(prune) => &prune.plan_id,
         }
     }
 
@@ -272,8 +305,13 @@ impl Step {
             Self::RecordMissed(_)
             | Self::RecordOverdue(_)
             | Self::RecordLost(_)
-            | Self::RecordFound(_) => true,
-            Self::Backup(_) | Self::Verify(_) | Self::Check(_) | Self::CatchUp(_) => false,
+            | Self::RecordFound(_)
+            | Self::Mark(_) => true,
+            Self::Backup(_)
+            | Self::Verify(_)
+            | Self::Check(_)
+            | Self::CatchUp(_)
+            | Self::Prune(_) => false,
         }
     }
 
@@ -284,10 +322,12 @@ impl Step {
             Self::Verify(verify) => verify.locations.clone(),
             Self::Check(check) => BTreeSet::from([check.location.clone()]),
             Self::CatchUp(catch_up) => BTreeSet::from([catch_up.location.clone()]),
+            Self::Prune(prune) => prune.locations.clone(),
             Self::RecordMissed(_)
             | Self::RecordOverdue(_)
             | Self::RecordLost(_)
-            | Self::RecordFound(_) => BTreeSet::new(),
+            | Self::RecordFound(_)
+            | Self::Mark(_) => BTreeSet::new(),
         }
     }
 
@@ -302,6 +342,8 @@ impl Step {
             Self::RecordLost(_) => "record_lost",
             Self::RecordFound(_) => "record_found",
             Self::CatchUp(_) => "catch_up",
+            Self::Mark(_) => "mark",
+            Self::Prune(_) => "prune",
         }
     }
 }

@@ -25,6 +25,7 @@ const RANK_QUORUM: u8 = 1;
 const RANK_BACKUP: u8 = 2;
 const RANK_VERIFY: u8 = 3;
 const RANK_CATCH_UP: u8 = 4;
+const RANK_PRUNE: u8 = 5;
 
 /// What one plan adds to the round.
 #[derive(Debug, Default)]
@@ -99,7 +100,7 @@ pub(super) fn plan_one(
         let on = "a maintenance window, for a check".to_owned();
         mine.wait(policy, on, None, Some(next));
     }
-    mine.would_forget = super::forget::would_forget(active, policy, seen, &calendar, now);
+    retention_steps(&context, &mut mine);
     mine
 }
 
@@ -126,6 +127,28 @@ impl Mine {
             until,
         });
     }
+}
+
+/// What retention lets go is marked at once and deleted last: room can be made up for later.
+fn retention_steps(context: &Context<'_>, mine: &mut Mine) {
+    let Context {
+        active,
+        policy,
+        seen,
+        calendar,
+        now,
+        ..
+    } = *context;
+    let judged = super::retention::judge(active, policy, seen, calendar, now);
+    for planned in judged.steps(active, policy, seen, now) {
+        let rank = if planned.step.is_record() {
+            RANK_RECORD
+        } else {
+            RANK_PRUNE
+        };
+        mine.steps.push((rank, now, planned));
+    }
+    mine.would_forget = judged.would_forget(policy);
 }
 
 /// While the clock is in doubt no slot ends, because that could not be taken back. What it would do for its newest slot, the plan

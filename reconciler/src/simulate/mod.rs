@@ -512,6 +512,11 @@ fn second_daemon(play: &Play, daemon: &Daemon) {
 
 fn report(play: &Play, script: &Script, config: crate::config::Config) -> Result<Report, Failure> {
     let mut broken = std::mem::take(&mut *lock(&play.broken));
+    broken.extend(play.world.unjust().into_iter().map(|what| Broken {
+        property: "nothing deleted that must stay",
+        at: play.world.elapsed().as_secs(),
+        what,
+    }));
     broken.extend(play.world.outdated().into_iter().map(|what| Broken {
         property: "one daemon",
         at: play.world.elapsed().as_secs(),

@@ -144,9 +144,12 @@ fn tier_of(plan: &PlanScript) -> String {
     format!("every_{}", plan.read_every.get())
 }
 
+/// What retention keeps whatever its age.
+pub(super) const MIN_VERSIONS: usize = 2;
+
 fn retention() -> Value {
     json!({
-        "retention_id": "some", "min_versions": 2, "min_duration_s": 0,
+        "retention_id": "some", "min_versions": MIN_VERSIONS, "min_duration_s": 0,
         "keep": {"last": 4, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0},
         "immutable_for_s": 0
     })
@@ -181,7 +184,8 @@ fn model(script: &Script) -> Result<Model, Failure> {
         "format": 1,
         "environment": {
             "environment_id": ENVIRONMENT, "production": false, "planes": ["product_cloud"],
-            "bundle_validity_s": 2_592_000
+            "bundle_validity_s": 2_592_000,
+            "delete_budget": {"points": 500, "within_s": 86_400}, "delete_grace_s": 82_800
         },
         "snapshot": {
             "snapshot_id": "s1", "module_id": "bdr", "schema_version": "1",

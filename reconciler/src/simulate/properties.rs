@@ -139,7 +139,9 @@ impl Judge<'_> {
         match slot.outcome {
             SlotOutcome::Success => {
                 let point = slot.backup_id.as_ref();
-                if !self.points.iter().any(|run| Some(&run.backup_id) == point) {
+                let is_deleted = point.is_some_and(|id| self.world.is_deleted(id.as_str()));
+                let is_there = self.points.iter().any(|run| Some(&run.backup_id) == point);
+                if !is_there && !is_deleted {
                     let what = format!("{id}: the slot of {} has no point", slot.first);
                     self.broke("slots", what);
                 }

@@ -1,4 +1,4 @@
-//! Owns what the repositories of a simulation hold: objects at locations, written one by one as the vault does. It never deletes one.
+//! Owns what the repositories of a simulation hold: objects at locations, written and removed one by one as the vault does.
 //! The interesting function is [`Storage::compare`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +89,35 @@ impl Storage {
         let held = self.held.entry(key).or_default();
         held.objects.entry(path.to_owned()).or_insert(now);
         held.rotten.remove(path);
+    }
+
+    pub(super) fn remove(&mut self, plan: &PlanId, location: &LocationId, path: &str) {
+        if let Some(held) = self.held.get_mut(&(plan.clone(), location.clone())) {
+            held.objects.remove(path);
+            held.rotten.remove(path);
+        }
+    }
+
+    /// Packs that no snapshot needs but those that go.
+    pub(super) fn unneeded(&self, plan: &PlanId, going: &BTreeSet<String>) -> BTreeSet<String> {
+        let made = self.snapshots.get(plan).into_iter().flatten();
+        let is_held = |snapshot: &Snapshot| {
+            let here = self.held.iter().filter(|((of, _), _)| of == plan);
+            here.into_iter()
+                .any(|(_, held)| held.objects.contains_key(&snapshot.path()))
+        };
+        let (going, staying): (Vec<_>, Vec<_>) = made
+            .filter(|(id, snapshot)| going.contains(*id) || is_held(snapshot))
+            .partition(|(id, _)| going.contains(*id));
+        let packs = |of: Vec<(&String, &Snapshot)>| -> BTreeSet<String> {
+            of.into_iter()
+                .flat_map(|(_, it)| it.packs.clone())
+                .collect()
+        };
+        let staying = packs(staying);
+        let mut unneeded = packs(going);
+        unneeded.retain(|pack| !staying.contains(pack));
+        unneeded
     }
 
     /// Lets an object at a location rot, where it holds any: the one in the middle of its names, so that it is the same one each time.

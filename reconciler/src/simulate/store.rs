@@ -13,8 +13,8 @@ use super::coroutine;
 use super::world::World;
 use crate::domain::{
     Acknowledgement, AlertRecord, Change, DamagedObject, LocationIdentity, Operation, PartRead,
-    PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition,
-    Suspension, Tallied,
+    PartReading, Pruning, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle,
+    StoredCondition, Suspension, Tallied,
 };
 use crate::store::{ReceiptLine, Store, StoreError};
 
@@ -239,6 +239,14 @@ impl<S: Store> Store for Fated<S> {
 
     fn parts_reading(&self, plan: &PlanId) -> Result<Vec<PartReading>, StoreError> {
         self.store.parts_reading(plan)
+    }
+
+    fn deletions_since(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.store.deletions_since(at)
+    }
+
+    fn prunes(&self, plan: &PlanId) -> Result<Vec<Pruning>, StoreError> {
+        self.store.prunes(plan)
     }
 
     fn damaged_objects(&self, plan: &PlanId) -> Result<Vec<DamagedObject>, StoreError> {

@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::coroutine::{self, Coroutine, Said};
-use super::policy::Policy;
+use super::policy::{MIN_VERSIONS, Policy};
 use super::script::{Event, PlanScript, Script, What};
-use super::storage::{Answers, Compared, Storage};
+use super::storage::{Answers, Compared, Snapshot, Storage};
 use workers::{Spent, name_of};
 
 use crate::config::Config;
@@ -74,6 +74,10 @@ struct State {
     storage: Storage,
     /// Snapshots that a worker reported, by their id.
     told: BTreeSet<String>,
+    /// Snapshots that were deleted, and the points that they were.
+    deleted: BTreeSet<String>,
+    /// What was deleted that had to stay.
+    unjust: Vec<String>,
     dying: BTreeMap<PlanId, u32>,
     repeating: BTreeSet<PlanId>,
     /// What happens to commits and pauses to come.
@@ -132,6 +136,35 @@ impl State {
         let lasts = Seconds::new(0);
         self.happened.push(Event { at, lasts, what });
     }
+
+    /// Judges by what there is, and not by what the daemon knows, what is about to be deleted of a plan.
+    fn judge_deletion(&mut self, plan: &PlanId, going: &BTreeSet<String>) {
+        let made = self.storage.snapshots.get(plan).into_iter().flatten();
+        let mut sound: Vec<&Snapshot> = made
+            .filter(|(id, snapshot)| {
+                self.told.contains(*id) && !self.storage.sound_at(plan, snapshot).is_empty()
+            })
+            .map(|(_, snapshot)| snapshot)
+            .collect();
+        sound.sort_by_key(|snapshot| snapshot.info.time);
+        // What policy keeps at least, whatever else it says.
+        for snapshot in sound.iter().rev().take(MIN_VERSIONS) {
+            if going.contains(&snapshot.info.snapshot_id) {
+                let what = format!(
+                    "`{}` is deleted, and is among the newest",
+                    snapshot.info.snapshot_id
+                );
+                self.unjust.push(what);
+            }
+        }
+        for snapshot in sound {
+            if going.contains(&snapshot.info.snapshot_id) {
+                self.deleted.insert(snapshot.info.snapshot_id.clone());
+                let tags = snapshot.info.tags.as_ref();
+                self.deleted.extend(tags.map(|tags| tags.backup_id.clone()));
+            }
+        }
+    }
 }
 
 impl World {
@@ -151,6 +184,8 @@ impl World {
             checkpoints: BTreeMap::new(),
             storage: Storage::default(),
             told: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            unjust: Vec::new(),
             dying: BTreeMap::new(),
             repeating: BTreeSet::new(),
             fates: Fates::default(),
@@ -324,6 +359,16 @@ impl World {
         }
     }
 
+    /// What was deleted that had to stay.
+    pub(super) fn unjust(&self) -> Vec<String> {
+        self.state().unjust.clone()
+    }
+
+    /// Whether a recovery point was deleted, by its name.
+    pub(super) fn is_deleted(&self, backup_id: &str) -> bool {
+        self.state().deleted.contains(backup_id)
+    }
+
     /// What lives committed that were no longer the newest.
     pub(super) fn outdated(&self) -> Vec<String> {
         self.state().outdated.clone()
@@ -348,7 +393,8 @@ impl World {
     /// Reads what the repositories hold.
     pub(super) fn with_storage<T>(&self, read: impl FnOnce(&Storage, &BTreeSet<String>) -> T) -> T {
         let state = self.state();
-        read(&state.storage, &state.told)
+        let told: BTreeSet<String> = state.told.difference(&state.deleted).cloned().collect();
+        read(&state.storage, &told)
     }
 
     /// Something that lasts and goes on now.
@@ -586,6 +632,7 @@ impl Effects for World {
                 self.state().counts.catch_ups += 1;
                 self.catch_up(worker, access)
             }
+            Order::Prune { access, request } => self.prune(worker, access, request),
             Order::Location(_)
             | Order::Apply(_)
             | Order::Open { .. }

@@ -52,8 +52,8 @@ pub fn unheeded(model: &Model) -> Option<String> {
     let purges = |law: &DataRetention| law.archive_after_s.is_some() || law.purge_after_s.is_some();
     let said = [
         (
-            model.environment.delete_budget.is_some(),
-            "`delete_budget` (nothing is deleted)",
+            model.environment.delete_budget.is_some() && model.environment.delete_grace_s.is_none(),
+            "`delete_budget` (without a `delete_grace` nothing is deleted)",
         ),
         (
             model.settings.data_retention.values().any(purges),

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use crate::domain::{
     Acknowledgement, AlertRecord, Change, DamagedObject, LocationIdentity, Operation, PartRead,
-    PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition,
-    Suspension, Tallied,
+    PartReading, Pruning, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle,
+    StoredCondition, Suspension, Tallied,
 };
 
 /// A receipt of the log: its line, and the instant that it carries.
@@ -247,6 +247,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn parts_read(&self, plan: &PlanId) -> Result<Vec<PartRead>, StoreError>;
     /// Readings of a plan's repositories that are not at their end.
     fn parts_reading(&self, plan: &PlanId) -> Result<Vec<PartReading>, StoreError>;
+    /// How many recovery points count against a delete budget that began at an instant: removed since, or about to be.
+    fn deletions_since(&self, at: Timestamp) -> Result<u64, StoreError>;
+    /// The newest prune of each of a plan's repositories.
+    fn prunes(&self, plan: &PlanId) -> Result<Vec<Pruning>, StoreError>;
     /// Objects of a plan's repositories that are damaged or missing now.
     fn damaged_objects(&self, plan: &PlanId) -> Result<Vec<DamagedObject>, StoreError>;
     /// The number of this life of the process; each opening counts one up. Nothing is committed once there is a higher one.

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::progress::{Gauge, Stage};
 use crate::world::cancel::Cancel;
 use crate::world::connector::{self, Binding, Bounds, Finished, Prepared, Verdict};
-use crate::world::vault::{BackupRequest, Expect, Source};
+use crate::world::vault::{BackupRequest, Expect, PruneRequest, Pruned, Source};
 
 /// How often the size of what connectors dump is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -218,4 +218,15 @@ pub(super) fn catch_up(access: &Access, gauge: &Arc<Gauge>) -> Result<CatchUpRep
         report.after.insert(location.location, location.after);
     }
     Ok(report)
+}
+
+/// Removes recovery points, and what nothing needs, at all locations.
+pub(super) fn prune(
+    access: &Access,
+    request: &PruneRequest,
+    gauge: &Arc<Gauge>,
+) -> Result<Pruned, Failure> {
+    let mut vault = access.vault()?;
+    vault.count_with(Arc::clone(gauge));
+    Ok(vault.prune(request)?)
 }

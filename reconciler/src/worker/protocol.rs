@@ -17,7 +17,8 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::world::connector::{Binding, Mode, RestoreSummary, SourceView};
 use crate::world::vault::{
-    BackupOutcome, Derived, Done, LocationState, Order as Job, PointTags, VaultError,
+    BackupOutcome, Derived, Done, LocationState, Order as Job, PointTags, PruneRequest, Pruned,
+    VaultError,
 };
 
 /// An order is a few paths, keys, bindings, the names of one run's packs, and what an answer said of one run's files; none is
@@ -34,6 +35,13 @@ pub enum Order {
     CatchUp {
         /// The repository.
         access: Access,
+    },
+    /// Remove recovery points, and what nothing needs.
+    Prune {
+        /// The repository.
+        access: Access,
+        /// What goes.
+        request: PruneRequest,
     },
     /// Read a recovery point from one location into the spool, or check the location.
     Location(Box<Job>),
@@ -68,6 +76,7 @@ impl Order {
         match self {
             Self::Backup(_) => "backup",
             Self::CatchUp { .. } => "catch_up",
+            Self::Prune { .. } => "prune",
             Self::Location(_) => "location",
             Self::Apply(_) => "apply",
             Self::Examine { .. } => "examine",
@@ -82,6 +91,7 @@ impl Order {
             Self::Apply(_) => true,
             Self::Backup(_)
             | Self::CatchUp { .. }
+            | Self::Prune { .. }
             | Self::Location(_)
             | Self::Open { .. }
             | Self::Examine { .. }
@@ -216,6 +226,8 @@ pub enum Answer {
     Backup(Box<BackupReport>),
     /// Locations were brought forward.
     CatchUp(CatchUpReport),
+    /// What nothing needs was removed.
+    Pruned(Pruned),
     /// A location was restored from, or checked.
     Location(Box<Done>),
     /// A location could not be restored from, or checked.

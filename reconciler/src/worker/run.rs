@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::backup::{catch_up, take_backup};
+use super::backup::{catch_up, prune, take_backup};
 use super::protocol::{Answer, ORDER_LIMIT, Order, Word};
 use super::source;
 use crate::progress::Gauge;
@@ -78,6 +78,7 @@ fn answer(order: Order, gauge: &Arc<Gauge>, stop: Cancel) -> Answer {
             take_backup(&order, gauge).map(|report| Answer::Backup(Box::new(report)))
         }
         Order::CatchUp { access } => catch_up(&access, gauge).map(Answer::CatchUp),
+        Order::Prune { access, request } => prune(&access, &request, gauge).map(Answer::Pruned),
         Order::Location(job) => Ok(match Vault::perform(&job, gauge) {
             Ok(done) => Answer::Location(Box::new(done)),
             Err(error) => Answer::LocationFailed(Box::new(error)),

@@ -265,6 +265,7 @@ impl Hands for Helper {
             Answer::LocationFailed(error) => Err(*error),
             Answer::Backup(_)
             | Answer::CatchUp(_)
+            | Answer::Pruned(_)
             | Answer::Applied(_)
             | Answer::Examined(_)
             | Answer::Opened { .. }

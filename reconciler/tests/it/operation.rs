@@ -32,6 +32,7 @@ fn operation(kind: OperationKind) -> Operation {
         slot: (kind == OperationKind::Backup).then(|| at(10)),
         backup_type: Some(BackupType::Full),
         before_restore: false,
+        removes: BTreeSet::new(),
         restores: (kind == OperationKind::Restore).then(|| Restores {
             restore_id: "rs.ds.1".to_owned(),
             dataset_id: "ds".parse().unwrap(),

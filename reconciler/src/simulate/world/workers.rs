@@ -17,7 +17,8 @@ use crate::worker::Access;
 use crate::worker::protocol::{Answer, BackupOrder, BackupReport, CatchUpReport, Limit};
 use crate::worker::supervisor::{Helper, Silence};
 use crate::world::vault::{
-    BackupOutcome, Kind, LocationState, PointTags, SnapshotInfo, SourceCount, VaultError,
+    BackupOutcome, Kind, LocationState, PointTags, PruneRequest, Pruned, SnapshotInfo, SourceCount,
+    VaultError,
 };
 
 /// How often work that takes long looks at the world.
@@ -321,6 +322,48 @@ impl World {
             report.after.insert(location.clone(), after);
         }
         Ok(Answer::CatchUp(report))
+    }
+}
+
+/// Packs of the simulation are not marked: those of a point that goes, and of no other, go with it.
+impl World {
+    pub(super) fn prune(
+        &self,
+        worker: &Helper,
+        access: &Access,
+        request: &PruneRequest,
+    ) -> Result<Answer, Silence> {
+        let mut spent = Spent::default();
+        let compared = self.compared(access);
+        let is_alike =
+            |(state, _): &(LocationState, BTreeSet<String>)| *state == LocationState::InSync;
+        if !compared.values().all(is_alike) {
+            let why = "a location is not in sync".to_owned();
+            return Ok(failed(VaultError::NotDeleted { why }.into()));
+        }
+        let mut pruned = Pruned::default();
+        self.state()
+            .judge_deletion(&access.plan, &request.snapshots);
+        let unneeded = self
+            .state()
+            .storage
+            .unneeded(&access.plan, &request.snapshots);
+        let going = request
+            .snapshots
+            .iter()
+            .map(|name| path(Kind::Snapshot, name.clone()));
+        for path in going.chain(unneeded) {
+            for location in compared.keys() {
+                self.step(worker, &mut spent, OBJECT_TAKES, true)?;
+                if !self.is_writable(access, location) {
+                    let why = format!("location `{location}` removes nothing");
+                    return Ok(failed(VaultError::NotDeleted { why }.into()));
+                }
+                self.state().storage.remove(&access.plan, location, &path);
+            }
+            pruned.packs += u64::from(path.starts_with("data/"));
+        }
+        Ok(Answer::Pruned(pruned))
     }
 }
 

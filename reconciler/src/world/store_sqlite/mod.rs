@@ -2,6 +2,7 @@
 //! deletes history. The interesting function is `commit`: all changes and all receipts, or nothing.
 
 mod alerts;
+mod deletions;
 mod lock;
 mod migrations;
 mod rows;
@@ -29,8 +30,8 @@ use contract::id::{BackupId, ChannelId, DatasetId, Kid, LocationId, PlanId};
 
 use crate::domain::{
     Acknowledgement, AlertRecord, Change, DamagedObject, LocationIdentity, Operation, PartRead,
-    PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle, StoredCondition,
-    Suspension, Tallied,
+    PartReading, Pruning, ReceiptCopy, RefusedBundle, Run, SlotRecord, StoredBundle,
+    StoredCondition, Suspension, Tallied,
 };
 use crate::store::{ReceiptLine, Store, StoreError};
 use lock::{is_held, lock_path, take_lock, token_of};
@@ -679,6 +680,17 @@ impl Store for SqliteStore {
             Some(plan),
             rows::part_reading,
         )
+    }
+
+    fn deletions_since(&self, at: Timestamp) -> Result<u64, StoreError> {
+        let counted = self.texts("counting deletions", deletions::since(at))?;
+        let many = counted.first().map_or("0", String::as_str);
+        many.parse().map_err(|error| damaged("deletions", &error))
+    }
+
+    fn prunes(&self, plan: &PlanId) -> Result<Vec<Pruning>, StoreError> {
+        let read = deletions::pruning;
+        self.rows("reading prunes", deletions::PRUNES, Some(plan), read)
     }
 
     fn damaged_objects(&self, plan: &PlanId) -> Result<Vec<DamagedObject>, StoreError> {

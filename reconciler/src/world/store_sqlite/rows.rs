@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
-use super::{alerts, summary, tally};
+use super::{alerts, deletions, summary, tally};
 use crate::domain::{
     Acknowledgement, Change, DamagedObject, LocationIdentity, Operation, Outcome, PartRead,
     PartReading, ReceiptCopy, RefusedBundle, Run, SlotRecord, State, StoredBundle, StoredCondition,
@@ -45,6 +45,12 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
         } => ended(tx, operation_id, *outcome, error.as_deref(), *at).await,
         Change::RunEnded(ended) => run_ended(tx, ended).await,
         Change::RunChanged(changed) => run_changed(tx, changed).await,
+        Change::PointRemoved {
+            backup_id,
+            operation_id,
+            at,
+        } => deletions::removed(tx, backup_id, operation_id, *at).await,
+        Change::Pruned(pruning) => deletions::pruned(tx, pruning).await,
         Change::SlotEnded(slot) => slot_ended(tx, slot).await,
         Change::ConnectorState {
             plan_id,
@@ -255,7 +261,7 @@ async fn begun(tx: &mut Tx<'_>, operation: &Operation) -> Result<(), StoreError>
         .bind(operation.operation_id.clone())
         .bind(to_json(operation)?);
     match query.execute(&mut **tx).await {
-        Ok(_) => Ok(()),
+        Ok(_) => deletions::reserve(tx, operation).await,
         // One plan's operation that cannot be begun costs no other plan anything.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
             Err(StoreError::OperationKnown {
@@ -333,6 +339,7 @@ async fn ended(
         .bind(to_json(&operation)?)
         .bind(operation_id.to_owned());
     run(tx, "recording an outcome", query).await?;
+    deletions::release(tx, &operation).await?;
     tally::operation(tx, &operation).await?;
     summary::condense_operations(tx, &operation.plan_id).await
 }
@@ -576,7 +583,7 @@ pub(super) fn acknowledgement(row: &SqliteRow) -> Result<Acknowledgement, StoreE
     })
 }
 
-fn id<T>(row: &SqliteRow, column: &'static str, table: &str) -> Result<T, StoreError>
+pub(super) fn id<T>(row: &SqliteRow, column: &'static str, table: &str) -> Result<T, StoreError>
 where
     T: FromStr<Err: std::fmt::Display>,
 {

@@ -51,8 +51,9 @@ pub(super) async fn operation(tx: &mut Tx<'_>, ended: &Operation) -> Result<(), 
             }
             Ok(())
         }
-        // Runs are counted, not their operations.
-        OperationKind::Verify | OperationKind::Backup => Ok(()),
+        OperationKind::Prune => add(tx, "prune", plan, outcome.as_str(), 1).await,
+        // Runs are counted, not their operations; nothing happened where a mark was set.
+        OperationKind::Verify | OperationKind::Backup | OperationKind::Retention => Ok(()),
     }
 }
 

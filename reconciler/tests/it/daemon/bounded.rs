@@ -248,6 +248,7 @@ fn operation(number: usize, kind: OperationKind, slot: Option<i64>, plan: &str) 
         slot: slot.map(at),
         backup_type: None,
         before_restore: false,
+        removes: BTreeSet::new(),
         restores: (kind == OperationKind::Restore).then(|| Restores {
             restore_id: "rs".to_owned(),
             dataset_id: ["ds_a", "ds_b"][number % 2].parse().unwrap(),
@@ -294,6 +295,7 @@ fn run(number: usize, plan: &str, is_point: bool, second: i64) -> Run {
         collapsed: std::collections::BTreeMap::new(),
         clock_in_doubt: false,
         overran: false,
+        leaving: None,
         before_restore: false,
     }
 }

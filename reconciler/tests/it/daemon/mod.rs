@@ -22,6 +22,7 @@ mod notified;
 mod plans;
 mod published;
 mod rebuilt;
+mod retention;
 mod seal;
 mod service;
 mod setup;

@@ -49,7 +49,7 @@ pub fn id() -> PlanId {
     "bp_files".parse().unwrap()
 }
 
-fn location(name: &str) -> LocationId {
+pub(super) fn location(name: &str) -> LocationId {
     name.parse().unwrap()
 }
 
@@ -72,6 +72,7 @@ pub fn observed(since: Timestamp) -> Observed {
         copies: ["loc_a", "loc_b"]
             .map(|name| (location(name), Observation::Absent { at: since }))
             .into(),
+        deleted: 0,
     };
     Observed {
         plans: BTreeMap::from([(id(), seen)]),
@@ -135,6 +136,7 @@ pub(super) fn run(
         collapsed: BTreeMap::new(),
         clock_in_doubt: false,
         overran: false,
+        leaving: None,
         before_restore: false,
     }
 }
@@ -196,7 +198,9 @@ fn carry_out(
             Step::Check(_)
             | Step::RecordOverdue(_)
             | Step::RecordLost(_)
-            | Step::RecordFound(_) => {
+            | Step::RecordFound(_)
+            | Step::Mark(_)
+            | Step::Prune(_) => {
                 panic!("no repository was seen")
             }
             Step::CatchUp(catch_up) => {
@@ -221,6 +225,7 @@ pub(super) fn open(backup_id: &BackupId, slot: Timestamp) -> Operation {
         backup_type: None,
         before_restore: false,
         restores: None,
+        removes: BTreeSet::new(),
         kid: "k1".parse().unwrap(),
         started_at: slot,
         deadline: slot,
@@ -308,7 +313,7 @@ pub(super) fn daily() -> ActivePolicy {
     active(&json!({}))
 }
 
-const NOW: &str = "2026-11-20T00:10:00Z";
+pub(super) const NOW: &str = "2026-11-20T00:10:00Z";
 
 /// A world in which one good point of yesterday exists and today's slot is due, with its plan.
 pub(super) fn usual() -> (ActivePolicy, Observed, Plan) {

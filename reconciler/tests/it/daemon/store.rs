@@ -60,6 +60,7 @@ fn run(status: RunStatus, bytes: u64) -> Change {
         collapsed: BTreeMap::new(),
         clock_in_doubt: false,
         overran: false,
+        leaving: None,
         before_restore: false,
     }))
 }
@@ -191,6 +192,7 @@ fn an_intent_has_one_outcome_and_only_an_unknown_one_is_resolved() {
         backup_type: None,
         before_restore: false,
         restores: None,
+        removes: BTreeSet::new(),
         kid: "k".parse().unwrap(),
         started_at: at(1),
         deadline: at(2),

@@ -1,0 +1,312 @@
+//! Owns carrying out what retention decided: marks of recovery points that are to be deleted, and the deletion of those whose grace is
+//! over. Decides nothing. The interesting functions are [`prune`] and [`what_became_of`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use contract::code;
+use contract::id::{BackupId, LocationId};
+use jiff::{SignedDuration, Timestamp};
+
+use super::execute::{self, Done, limit, operation_of, until};
+use super::policy::Followed;
+use super::{Daemon, copies, recover};
+use crate::domain::{Change, Leaving, Operation, OperationKind, Outcome, Pruning, Run, State};
+use crate::failure::Failure;
+use crate::operation::Ending;
+use crate::plan::{Mark, Planned, Prune, stamp};
+use crate::words::{bytes, count};
+use crate::worker::Access;
+use crate::worker::protocol::{Answer, Order};
+use crate::worker::supervisor::NoAnswer;
+use crate::world::vault::{PruneRequest, Pruned};
+
+/// How many recovery points of all plans count against the delete budget now.
+pub(super) fn deleted(
+    daemon: &Daemon,
+    followed: &Followed,
+    now: Timestamp,
+) -> Result<u64, Failure> {
+    let Some(budget) = &followed.active.model.environment.delete_budget else {
+        return Ok(0);
+    };
+    let within = SignedDuration::from_secs(budget.within_s.signed());
+    let since = now.checked_sub(within).unwrap_or(Timestamp::MIN);
+    Ok(daemon.store.deletions_since(since)?)
+}
+
+/// Marks points that are to be deleted, and takes back marks of points that stay.
+pub(super) fn mark(
+    daemon: &Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    mark: &Mark,
+) -> Result<Done, Failure> {
+    let mut marked = 0;
+    for (id, why) in &mark.going {
+        marked += set(daemon, followed, planned, id, Some(why), why)?;
+    }
+    for (id, why) in &mark.staying {
+        marked += set(daemon, followed, planned, id, None, why)?;
+    }
+    Ok(Done {
+        operation_id: planned.operation_id.clone(),
+        kind: planned.step.kind().to_owned(),
+        plan_id: mark.plan_id.clone(),
+        backup_id: None,
+        outcome: Outcome::Success,
+        failure: None,
+        summary: format!("recorded {}", count(marked, "decision of retention")),
+    })
+}
+
+/// Sets or takes back one mark. A point that has it already is left alone.
+fn set(
+    daemon: &Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    id: &BackupId,
+    leaves: Option<&String>,
+    why: &str,
+) -> Result<u64, Failure> {
+    let now = daemon.now();
+    let run = daemon.store.point(id)?;
+    let Some(run) = run.filter(|run| run.leaving.is_some() != leaves.is_some()) else {
+        return Ok(0);
+    };
+    let word = if leaves.is_some() { "mark" } else { "keep" };
+    let subject = followed.subject_of(&run.plan_id, &run.dataset_ids);
+    let mut operation = Operation {
+        operation_id: format!("{word}.{id}.{}", stamp(now)),
+        backup_id: Some(id.clone()),
+        ..operation_of(daemon, planned, OperationKind::Retention, &run.kid)
+    };
+    let leaving = leaves.map(|why| Leaving {
+        since: now,
+        why: why.clone(),
+    });
+    let mut ending = Ending::new(Outcome::Success, None);
+    ending.say("decision", if leaving.is_some() { "goes" } else { "stays" });
+    ending.say("why", why);
+    ending
+        .changes
+        .push(Change::RunChanged(Box::new(Run { leaving, ..run })));
+    daemon.record(
+        &mut operation,
+        &subject,
+        until(planned.deadline),
+        ending,
+        now,
+    )?;
+    Ok(1)
+}
+
+/// Deletes recovery points whose grace is over, and packs that nothing needs.
+pub(super) fn prune(
+    daemon: &Daemon,
+    followed: &Followed,
+    planned: &Planned,
+    step: &Prune,
+) -> Result<Done, Failure> {
+    receipts_are_copied(daemon, step)?;
+    let subject = followed.subject(&step.plan_id);
+    let mut operation = Operation {
+        removes: step.backup_ids.clone(),
+        ..operation_of(daemon, planned, OperationKind::Prune, &step.kid)
+    };
+    let began = operation.started_at;
+    let mut details = until(planned.deadline);
+    details.insert("removes".to_owned(), listed(&step.backup_ids));
+    {
+        // What another plan reserves meanwhile is counted.
+        let _alone = daemon.alone(&daemon.deleting);
+        within_budget(daemon, followed, step, began)?;
+        daemon.begin(&mut operation, &subject, details)?;
+    }
+    let (outcome, failure, ending, summary) = match asked(daemon, planned, step) {
+        Ok(pruned) => {
+            let mut ending = Ending::new(Outcome::Success, None);
+            gone(&mut ending, &operation, &step.backup_ids, daemon.now());
+            ending.changes.push(Change::Pruned(Pruning {
+                plan_id: step.plan_id.clone(),
+                kid: step.kid.clone(),
+                at: began,
+                marked: pruned.marked,
+            }));
+            ending.say("packs_removed", pruned.packs);
+            ending.say("bytes_removed", pruned.bytes);
+            ending.say("packs_marked", pruned.marked);
+            ending.say("packs_written", pruned.repacked);
+            let summary = format!(
+                "deleted {} and {} ({}); {} in their grace",
+                count(step.backup_ids.len() as u64, "recovery point"),
+                count(pruned.packs, "pack"),
+                bytes(pruned.bytes),
+                count(pruned.marked, "pack"),
+            );
+            (Outcome::Success, None, ending, summary)
+        }
+        Err(failure) => {
+            let mut ending = what_became_of(daemon, &operation, &failure);
+            // It is tried again when another grace is over: what refused now refuses in a minute, too.
+            ending.changes.push(Change::Pruned(Pruning {
+                plan_id: step.plan_id.clone(),
+                kid: step.kid.clone(),
+                at: began,
+                marked: 1,
+            }));
+            (ending.outcome, Some(failure), ending, String::new())
+        }
+    };
+    daemon.end(&mut operation, &subject, ending, daemon.now())?;
+    Ok(Done {
+        operation_id: planned.operation_id.clone(),
+        kind: planned.step.kind().to_owned(),
+        plan_id: step.plan_id.clone(),
+        backup_id: None,
+        outcome,
+        failure,
+        summary,
+    })
+}
+
+/// Recovery points by their names, as a receipt has them.
+fn listed(ids: &BTreeSet<BackupId>) -> String {
+    let ids: Vec<&str> = ids.iter().map(BackupId::as_str).collect();
+    ids.join(" ")
+}
+
+/// Whoever rebuilds the catalog after the state was lost has to read there that these points went, and why.
+fn receipts_are_copied(daemon: &Daemon, step: &Prune) -> Result<(), Failure> {
+    let size = daemon.store.receipts_size()?;
+    let failures = copies::copy_receipts(daemon);
+    let copies = daemon.store.receipt_copies()?;
+    let lacks = |id: &&LocationId| copies.get(*id).is_none_or(|copy| copy.size < size);
+    match step.locations.iter().find(lacks) {
+        None => Ok(()),
+        Some(location) => Err(failures.into_iter().next().unwrap_or_else(|| {
+            Failure::new(
+                code::RECEIPT_COPY_FAILED,
+                format!("location `{location}` lacks the newest receipts, so nothing is deleted"),
+                "repair the location; its copy of the receipts is completed automatically",
+            )
+        })),
+    }
+}
+
+fn within_budget(
+    daemon: &Daemon,
+    followed: &Followed,
+    step: &Prune,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let budget = followed.active.model.environment.delete_budget.as_ref();
+    let allowed = budget.map_or(0, |budget| u64::from(budget.points));
+    let wanted = step.backup_ids.len() as u64;
+    let spent = deleted(daemon, followed, now)?;
+    if wanted == 0 || spent.saturating_add(wanted) <= allowed {
+        return Ok(());
+    }
+    Err(Failure::new(
+        code::PRECONDITION_FAILED,
+        format!(
+            "the delete budget allows {allowed} recovery points, and {spent} are deleted already"
+        ),
+        "nothing has to be done; deletion continues when the budget allows it",
+    ))
+}
+
+fn asked(daemon: &Daemon, planned: &Planned, step: &Prune) -> Result<Pruned, Failure> {
+    let locations = step.locations.iter().cloned();
+    let access = Access::new(daemon, &step.plan_id, &step.kid, locations)?;
+    let mut snapshots = BTreeSet::new();
+    for id in &step.backup_ids {
+        let run = daemon.store.point(id)?;
+        snapshots.extend(run.and_then(|run| run.snapshot_id));
+    }
+    let request = PruneRequest {
+        snapshots,
+        grace: Duration::from_secs(step.grace.get()),
+    };
+    match daemon.effect(limit(daemon, planned), &Order::Prune { access, request }) {
+        Ok(Answer::Pruned(pruned)) => Ok(pruned),
+        Ok(_) => Err(execute::confused()),
+        Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => Err(failure),
+        Err(NoAnswer::Stopped) => Err(Failure::new(
+            code::RUN_INTERRUPTED,
+            "the daemon was asked to end while the effect ran",
+            "the next round inspects what was left and finishes the work",
+        )),
+    }
+}
+
+/// The points are in the catalog no more, and the receipt names them.
+fn gone(ending: &mut Ending, operation: &Operation, ids: &BTreeSet<BackupId>, at: Timestamp) {
+    if ids.is_empty() {
+        return;
+    }
+    ending.say("removed", listed(ids));
+    let removed = ids.iter().map(|backup_id| Change::PointRemoved {
+        backup_id: backup_id.clone(),
+        operation_id: operation.operation_id.clone(),
+        at,
+    });
+    ending.changes.extend(removed);
+}
+
+/// What a prune did that gave no answer, or failed: a point is gone when every location was listed and none has it. One that some have is
+/// copied to the others again, and keeps its mark.
+pub(super) fn what_became_of(daemon: &Daemon, operation: &Operation, failure: &Failure) -> Ending {
+    let mut points: BTreeMap<String, BackupId> = BTreeMap::new();
+    for id in &operation.removes {
+        if let Ok(Some(Run {
+            snapshot_id: Some(snapshot),
+            ..
+        })) = daemon.store.point(id)
+        {
+            points.insert(snapshot, id.clone());
+        }
+    }
+    let held = if points.is_empty() {
+        Ok(BTreeSet::new())
+    } else {
+        recover::held_anywhere(daemon, &operation.plan_id, &operation.kid)
+    };
+    let held = match held {
+        Ok(held) => held,
+        Err(why) => {
+            let failure = Failure::new(
+                code::OUTCOME_UNKNOWN,
+                format!(
+                    "it is not known what `{}` deleted: {why}",
+                    operation.operation_id
+                ),
+                "let the location answer again; it is found out then",
+            );
+            return Ending::new(Outcome::Unknown, Some(failure));
+        }
+    };
+    points.retain(|snapshot, _| !held.contains(snapshot));
+    let mut ending = Ending::new(Outcome::Failure, Some(failure.clone()));
+    let ids: BTreeSet<BackupId> = points.into_values().collect();
+    gone(&mut ending, operation, &ids, daemon.now());
+    ending
+}
+
+/// Finds out what an interrupted prune deleted, and records it.
+pub(super) fn close(
+    daemon: &Daemon,
+    followed: &Followed,
+    operation: &mut Operation,
+    failure: &Failure,
+) -> Result<u64, Failure> {
+    let ending = what_became_of(daemon, operation, failure);
+    if operation.state == State::Ended(ending.outcome) {
+        return Ok(0);
+    }
+    let subject = followed.subject(&operation.plan_id);
+    let outcome = ending.outcome.as_str();
+    tracing::warn!(event = "outcome_resolved", operation = %operation.operation_id, outcome, "{failure}");
+    daemon.end(operation, &subject, ending, daemon.now())?;
+    Ok(1)
+}

@@ -1,0 +1,368 @@
+//! Retention that deletes: what policy lets go is marked, is deleted everywhere when its grace is over, and is in the receipts; and nothing
+//! goes while anything is not known, too young, needed, or more than the budget allows.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use contract::duration::Seconds;
+use contract::model::{DataRetention, DeleteBudget, MIN_DELETE_GRACE};
+use contract::seal::Standing;
+use jiff::{SignedDuration, Timestamp};
+use reconciler::domain::{Leaving, Observation, Observed, Pruning, Verification};
+use reconciler::plan::{ActivePolicy, Mark, Plan, Prune, Step, plan, retained};
+use reconciler::review::review;
+use serde_json::{Value, json};
+
+use super::plans::{NOW, at, location, mine, with_points};
+use super::world::{World, exporting, same_objects};
+
+const DAY: Seconds = Seconds::days(1);
+
+/// Four points of which two may go; those are marked since the day before, and policy lets ten go in a day.
+fn ripe(change: impl FnOnce(&mut Observed, &mut ActivePolicy)) -> (ActivePolicy, Observed, Plan) {
+    let (mut active, mut observed, _) = with_points(|_, _| {});
+    active.model.environment.delete_grace_s = Some(DAY);
+    active.model.environment.delete_budget = Some(DeleteBudget {
+        points: 10,
+        within_s: DAY,
+    });
+    for run in &mut mine(&mut observed).runs[..2] {
+        run.leaving = Some(Leaving {
+            since: at(NOW) - SignedDuration::from_hours(24),
+            why: "no rule keeps it".to_owned(),
+        });
+    }
+    change(&mut observed, &mut active);
+    let planned = plan(&active, &observed, at(NOW));
+    (active, observed, planned)
+}
+
+fn marks(plan: &Plan) -> Option<&Mark> {
+    plan.steps.iter().find_map(|planned| match &planned.step {
+        Step::Mark(mark) => Some(mark),
+        _ => None,
+    })
+}
+
+fn prunes(plan: &Plan) -> Option<&Prune> {
+    plan.steps.iter().find_map(|planned| match &planned.step {
+        Step::Prune(prune) => Some(prune),
+        _ => None,
+    })
+}
+
+#[test]
+fn what_may_go_is_marked_and_goes_after_its_grace() {
+    // Nothing is marked yet.
+    let (active, observed, fresh) = ripe(|observed, _| {
+        for run in &mut mine(observed).runs {
+            run.leaving = None;
+        }
+    });
+    assert_eq!(marks(&fresh).unwrap().going.len(), 2);
+    assert_eq!(prunes(&fresh), None);
+    assert!(review(&fresh, &observed, &active, at(NOW)).is_empty());
+    // A second of the grace is left.
+    let (.., early) = ripe(|observed, _| {
+        for run in &mut mine(observed).runs {
+            if let Some(leaving) = &mut run.leaving {
+                leaving.since += SignedDuration::from_secs(1);
+            }
+        }
+    });
+    assert_eq!((marks(&early), prunes(&early)), (None, None));
+    // It is over.
+    let (active, observed, due) = ripe(|_, _| {});
+    let prune = prunes(&due).unwrap();
+    assert_eq!(prune.backup_ids.len(), 2);
+    assert_eq!(prune.grace, DAY);
+    assert!(review(&due, &observed, &active, at(NOW)).is_empty());
+    let said = retained(
+        &active,
+        active.model.plans.values().next().unwrap(),
+        &observed.plans.values().next().unwrap().clone(),
+        at(NOW),
+    );
+    let said = said.unwrap();
+    assert_eq!(said.held_back, Vec::<String>::new());
+    assert_eq!(said.points.iter().filter(|point| !point.keeps).count(), 2);
+}
+
+/// Each of these alone keeps every point, and the review says no to a prune that was planned without it.
+#[test]
+fn nothing_goes_while_anything_speaks_against_it() {
+    let (.., due) = ripe(|_, _| {});
+    type Case = (&'static str, fn(&mut Observed, &mut ActivePolicy));
+    let cases: [Case; 12] = [
+        ("no budget", |_, active| {
+            active.model.environment.delete_budget = None
+        }),
+        ("no grace", |_, active| {
+            active.model.environment.delete_grace_s = None
+        }),
+        ("a grace that is too short", |_, active| {
+            active.model.environment.delete_grace_s =
+                Some(Seconds::new(MIN_DELETE_GRACE.get() - 1));
+        }),
+        ("a longer grace", |_, active| {
+            active.model.environment.delete_grace_s = Some(Seconds::days(2))
+        }),
+        ("the budget is used up", |observed, _| {
+            mine(observed).deleted = 10
+        }),
+        ("a stale bundle", |_, active| {
+            active.standing = Standing::Stale
+        }),
+        ("a location that is away", |observed, _| {
+            let why = "dark".to_owned();
+            let unknown = Observation::Unknown { why };
+            mine(observed).copies.insert(location("loc_b"), unknown);
+        }),
+        ("a location that nobody looked at", |observed, _| {
+            mine(observed).copies.remove(&location("loc_b"));
+        }),
+        ("a source that must be confirmed", |observed, _| {
+            let newest = mine(observed).runs.last_mut().unwrap();
+            let id = newest.dataset_ids.first().unwrap().clone();
+            newest.collapsed.insert(id, "empty".to_owned());
+        }),
+        ("a longer floor", |_, active| {
+            for policy in active.model.plans.values_mut() {
+                policy.retention.min_duration_s = Seconds::days(30);
+            }
+        }),
+        ("more versions", |_, active| {
+            for policy in active.model.plans.values_mut() {
+                policy.retention.min_versions = 4;
+            }
+        }),
+        ("nothing newer is verified", |observed, _| {
+            for run in &mut mine(observed).runs[2..] {
+                run.verification = Verification::Pending;
+            }
+        }),
+    ];
+    for (case, change) in cases {
+        let (active, observed, planned) = ripe(change);
+        assert_eq!(prunes(&planned), None, "{case}");
+        let mut forced = planned.clone();
+        forced.steps = due.steps.clone();
+        let objections = review(&forced, &observed, &active, at(NOW));
+        let is_stopped = |operation_id: &str| operation_id.starts_with("prune.");
+        assert!(
+            objections.iter().any(|it| is_stopped(&it.operation_id)),
+            "{case}"
+        );
+    }
+    // What the review cannot know better, the planner does.
+    let held = |_: &mut Observed, active: &mut ActivePolicy| {
+        let law = DataRetention {
+            data_retention_id: "law".parse().unwrap(),
+            data_classification: None,
+            layer: None,
+            min_duration_s: Seconds::new(0),
+            max_duration_s: None,
+            archive_after_s: None,
+            purge_after_s: None,
+            legal_hold: true,
+        };
+        let laws = &mut active.model.settings.data_retention;
+        laws.insert(law.data_retention_id.clone(), law);
+    };
+    assert_eq!(prunes(&ripe(held).2), None);
+    let damaged = |observed: &mut Observed, _: &mut ActivePolicy| {
+        let repository = mine(observed).repositories.entry("k1".parse().unwrap());
+        let damaged = BTreeSet::from(["data/00/0".to_owned()]);
+        repository
+            .or_default()
+            .damaged
+            .insert(location("loc_a"), damaged);
+    };
+    assert_eq!(prunes(&ripe(damaged).2), None);
+}
+
+#[test]
+fn a_point_that_stays_after_all_loses_its_mark() {
+    let (active, observed, planned) = ripe(|_, active| {
+        for policy in active.model.plans.values_mut() {
+            policy.retention.keep.last = 4;
+        }
+    });
+    assert_eq!(marks(&planned).unwrap().staying.len(), 2);
+    assert_eq!(prunes(&planned), None);
+    assert!(review(&planned, &observed, &active, at(NOW)).is_empty());
+}
+
+#[test]
+fn a_repository_is_pruned_once_in_a_grace_and_the_budget_bounds_it() {
+    let last = |hours: i64, marked: u64| Pruning {
+        plan_id: super::plans::id(),
+        kid: "k1".parse().unwrap(),
+        at: at(NOW) - SignedDuration::from_hours(hours),
+        marked,
+    };
+    let pruned = |observed: &mut Observed, pruning| {
+        let repository = mine(observed).repositories.entry("k1".parse().unwrap());
+        repository.or_default().pruned = Some(pruning);
+    };
+    assert_eq!(
+        prunes(&ripe(|observed, _| pruned(observed, last(23, 9))).2),
+        None
+    );
+    let (.., rested) = ripe(|observed, _| pruned(observed, last(24, 9)));
+    assert_eq!(prunes(&rested).unwrap().backup_ids.len(), 2);
+    // Packs whose grace is over go, too, when there is no point to delete.
+    let alone = |observed: &mut Observed, marked| {
+        for run in &mut mine(observed).runs {
+            run.leaving = None;
+        }
+        pruned(observed, last(24, marked));
+    };
+    let (active, observed, packs) = ripe(|observed, _| alone(observed, 9));
+    assert!(prunes(&packs).unwrap().backup_ids.is_empty());
+    assert!(review(&packs, &observed, &active, at(NOW)).is_empty());
+    assert_eq!(prunes(&ripe(|observed, _| alone(observed, 0)).2), None);
+    // One may still go: the oldest.
+    let (active, observed, one) = ripe(|observed, _| mine(observed).deleted = 9);
+    let ids = &prunes(&one).unwrap().backup_ids;
+    assert_eq!(ids.len(), 1);
+    assert_eq!(
+        ids.first(),
+        Some(&mine(&mut observed.clone()).runs[0].backup_id)
+    );
+    assert!(review(&one, &observed, &active, at(NOW)).is_empty());
+}
+
+/// The daemon as it is some days ago.
+fn days_ago(world: &World, days: u32, arguments: &[&str]) -> Value {
+    let now = world.command(&[&["--format", "json"], arguments].concat());
+    let then = Command::new("faketime")
+        .args(["-f", &format!("-{days}d")])
+        .arg(now.get_program())
+        .args(now.get_args())
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&then.stderr);
+    assert!(then.status.success(), "{days}: {said}");
+    serde_json::from_slice(&then.stdout).unwrap()
+}
+
+fn points(world: &World) -> BTreeSet<String> {
+    let catalog = world.json(0, &["catalog"]);
+    let all = catalog.as_array().unwrap().iter();
+    all.map(|run| run["backup_id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn bytes(world: &World, location: &str) -> u64 {
+    walkdir::WalkDir::new(world.path(location).join("dev"))
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| entry.metadata().unwrap().len())
+        .sum()
+}
+
+#[test]
+fn what_policy_lets_go_is_deleted_at_all_locations_and_stays_so() {
+    let mut world = World::new();
+    world.age = SignedDuration::from_hours(24 * 12);
+    world.validity = SignedDuration::from_hours(24 * 30);
+    world.model["environment"]["delete_budget"] = json!({ "points": 100, "within_s": 86_400 });
+    world.model["environment"]["delete_grace_s"] = 86_400.into();
+    world.forget_the_last();
+    world.publish();
+    let mut at_most = 0;
+    for days in (0..=9).rev() {
+        world.put(
+            "live/own",
+            &crate::vault::world::noise(days.into(), 1 << 20),
+        );
+        days_ago(&world, days, &["once"]);
+        at_most = at_most.max(points(&world).len());
+        // What is there is whole at both, whatever the phase is.
+        let (a, b) = (world.path("loc_a"), world.path("loc_b"));
+        same_objects(&a.join("dev"), &b.join("dev"));
+    }
+    // Two that are kept, one that is marked, and one whose turn comes.
+    assert!((3..=4).contains(&at_most), "{at_most}");
+    let left = points(&world);
+    assert!((3..=4).contains(&left.len()), "{left:?}");
+    // Ten runs stored a mebibyte each.
+    assert!(
+        bytes(&world, "loc_a") < 7 << 20,
+        "{}",
+        bytes(&world, "loc_a")
+    );
+    for location in ["loc_a", "loc_b"] {
+        let check = Command::new("restic")
+            .args(["--no-cache", "check", "--read-data", "--repo"])
+            .arg(world.path(location).join("dev/bp_files/k1"))
+            .arg("--password-file")
+            .arg(world.path("k1.key"))
+            .output()
+            .unwrap();
+        assert!(check.status.success(), "{check:?}");
+    }
+    // The ones that stay come back.
+    for (number, point) in left.iter().enumerate() {
+        let target = world.path(&format!("back{number}"));
+        world.expect(0, &exporting("ds_files", &["backup-id", point], &target));
+        assert_eq!(
+            std::fs::metadata(target.join("own")).unwrap().len(),
+            1 << 20
+        );
+    }
+    // Which rule decides of each, and when it goes.
+    let said = world.json(0, &["retention", "--plan", "bp_files"]);
+    let of_plan = said[0]["points"].as_array().unwrap();
+    assert_eq!(of_plan.len(), left.len());
+    assert!(
+        of_plan
+            .iter()
+            .any(|point| point["keeps"] == false && !point["goes"].is_null())
+    );
+    assert!(of_plan.iter().any(|point| point["why"][0] == "last"));
+    // The catalog that receipts and locations tell is the same: what was deleted does not come back.
+    std::fs::rename(world.path("state"), world.path("lost")).unwrap();
+    world.expect(0, &["catalog", "rebuild"]);
+    assert_eq!(points(&world), left);
+}
+
+/// Nothing is deleted, and everything is told, while a location is away.
+#[test]
+fn a_location_that_is_away_keeps_every_point() {
+    let mut world = World::new();
+    world.age = SignedDuration::from_hours(24 * 12);
+    world.validity = SignedDuration::from_hours(24 * 30);
+    world.model["environment"]["delete_budget"] = json!({ "points": 100, "within_s": 86_400 });
+    world.model["environment"]["delete_grace_s"] = 86_400.into();
+    world.forget_the_last();
+    world.publish();
+    for days in (6..=9).rev() {
+        days_ago(&world, days, &["once"]);
+    }
+    let before = points(&world);
+    std::fs::rename(world.path("loc_b"), world.path("away")).unwrap();
+    let _ = Command::new("faketime")
+        .args(["-f", "-5d"])
+        .arg(world.command(&["once"]).get_program())
+        .args(world.command(&["once"]).get_args())
+        .output()
+        .unwrap();
+    assert!(points(&world).is_superset(&before));
+    let said = world.json(0, &["retention"]);
+    let held = said[0]["held_back"].to_string();
+    assert!(held.contains("loc_b"), "{held}");
+    let shown = world.expect(0, &["retention"]);
+    assert!(
+        shown.contains("nothing is deleted: location `loc_b`"),
+        "{shown}"
+    );
+    let _: Timestamp = said[0]["points"][0]["at"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+}

@@ -44,6 +44,11 @@ impl Clock {
     pub const fn is_ahead(self) -> bool {
         matches!(self, Self::Ahead { .. })
     }
+
+    /// Whether nothing speaks against it.
+    pub const fn is_plausible(self) -> bool {
+        matches!(self, Self::Plausible)
+    }
 }
 
 /// Judges the clock. `plans` are those of this reconciler.

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{CopyState, Observation, Observed, PlanObserved, Run};
-use crate::doubt::Clock;
 use crate::plan::{
     ActivePolicy, Backup, CatchUp, Check, Forget, Mark, Missed, Overdue, Plan, Points, Prune, Step,
     Verify,
@@ -515,7 +514,7 @@ fn prune_is_sound(
 ) -> Result<(), String> {
     let Subject { policy, seen, .. } = subject;
     let environment = &active.model.environment;
-    if active.clock != Clock::Plausible {
+    if !active.clock.is_plausible() {
         return Err("the clock is not trusted".to_owned());
     }
     if prune.locations != policy.locations || prune.kid != policy.encryption_key_ref {

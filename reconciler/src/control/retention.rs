@@ -56,7 +56,7 @@ pub(super) fn mark(
         backup_id: None,
         outcome: Outcome::Success,
         failure: None,
-        summary: format!("recorded {}", count(marked, "decision of retention")),
+        summary: format!("recorded {}", count(marked, "retention decision")),
     })
 }
 

@@ -17,7 +17,6 @@ use super::checks::Upkeep;
 use super::one::after;
 use super::{ActivePolicy, Forget, Mark, Planned, Prune, Step, slots};
 use crate::domain::{CopyState, Leaving, Observation, PlanObserved, Run, Verification};
-use crate::doubt::Clock;
 
 /// Points that are marked in one turn. Each is two receipts, and a turn has other work.
 const MARKED_IN_A_TURN: usize = 100;
@@ -121,7 +120,7 @@ fn held_back(
     if active.standing == Standing::Stale {
         why.push("the active bundle is stale".to_owned());
     }
-    if active.clock != Clock::Plausible {
+    if !active.clock.is_plausible() {
         why.push("the clock is not trusted".to_owned());
     }
     for location in &policy.locations {
@@ -137,7 +136,7 @@ fn held_back(
         }
     }
     if let Some(open) = seen.open.first() {
-        why.push(format!("`{}` has not ended", open.operation_id));
+        why.push(format!("`{}` is in progress", open.operation_id));
     }
     // While a source is in doubt, its last good points may be all that there is.
     for (dataset, _) in seen.in_doubt(now) {
@@ -220,9 +219,15 @@ impl Judged<'_> {
         let Ok(terms) = terms(active, seen) else {
             return Vec::new();
         };
+        // Named after what it is about: what a check in the same turn lets go is another one.
+        let named = |mark: &Mark| {
+            let mut ids = mark.going.keys().chain(mark.staying.keys());
+            let first = ids.next().map(BackupId::as_str).unwrap_or_default();
+            format!("retention.{first}.{}", slots::stamp(now))
+        };
         let mark = self.mark(policy, seen).map(|mark| Planned {
-            operation_id: format!("mark.{}.{}", policy.plan_id, slots::stamp(now)),
-            reason: "retention decided anew".to_owned(),
+            operation_id: named(&mark),
+            reason: "retention lets recovery points go, or keeps marked ones".to_owned(),
             step: Step::Mark(mark),
             deadline: now,
             stall_limit: None,
@@ -232,10 +237,8 @@ impl Judged<'_> {
             operation_id: format!("prune.{}.{}", policy.plan_id, slots::stamp(now)),
             reason: match prune.backup_ids.len() {
                 0 => "the grace of packs that nothing needs is over".to_owned(),
-                many => format!(
-                    "the grace of {} is over",
-                    crate::words::count(many as u64, "recovery point")
-                ),
+                1 => "the grace of a recovery point is over".to_owned(),
+                many => format!("the grace of {many} recovery points is over"),
             },
             step: Step::Prune(prune),
             deadline: after(now, policy.backup_frequency.completion_window_s),

@@ -14,9 +14,9 @@ use super::script::{Event, PlanScript, What};
 use super::storage::Answers;
 use super::world::{Shared, World};
 use crate::control::{Daemon, effects, overview};
-use crate::domain::{OperationKind, Outcome, Run, SlotOutcome, SlotRecord, State};
+use crate::domain::{Operation, OperationKind, Outcome, Run, SlotOutcome, SlotRecord, State};
 use crate::failure::Failure;
-use crate::status::{Status, Word};
+use crate::status::{Condition, Status, Word};
 use crate::store::Store;
 
 /// A property that does not hold.
@@ -139,7 +139,7 @@ impl Judge<'_> {
         match slot.outcome {
             SlotOutcome::Success => {
                 let point = slot.backup_id.as_ref();
-                let is_deleted = point.is_some_and(|id| self.world.is_deleted(id.as_str()));
+                let is_deleted = point.is_some_and(|id| self.world.deleted().contains(id.as_str()));
                 let is_there = self.points.iter().any(|run| Some(&run.backup_id) == point);
                 if !is_there && !is_deleted {
                     let what = format!("{id}: the slot of {} has no point", slot.first);
@@ -239,6 +239,7 @@ impl Judge<'_> {
 
     /// No committed point is lost: what a worker reported is in the catalog, and can be read whole somewhere.
     fn points(&mut self) {
+        let deleted = self.world.deleted();
         let broken = self.world.with_storage(|storage, told| {
             let mut broken = Vec::new();
             let known: BTreeMap<&str, &Run> = self
@@ -254,6 +255,8 @@ impl Judge<'_> {
                         broken.push(format!("snapshot {id} of `{backup_id}` is gone"));
                     }
                     match known.get(backup_id) {
+                        // Of two snapshots of one point, the catalog had one.
+                        None if deleted.contains(backup_id) => {}
                         None => broken.push(format!("`{backup_id}` is not in the catalog")),
                         Some(run) if run.is_lost() || run.is_suspect() => {
                             broken.push(format!(
@@ -292,9 +295,24 @@ impl Judge<'_> {
             );
             return Ok(());
         };
+        // A prune takes as long as there is to delete. The end may come in the middle of one, as of any work.
+        let end = self.world.script.instant(self.world.script.lasts.get());
+        let operations = self.daemon.store.operations()?;
+        let is_cut = |one: &&Operation| {
+            one.kind == OperationKind::Prune && one.ended_at.is_none_or(|at| at >= end)
+        };
+        let cut: BTreeSet<&PlanId> = operations
+            .iter()
+            .filter(is_cut)
+            .map(|one| &one.plan_id)
+            .collect();
+        let at_work = |condition: &Condition| {
+            let is_of_one = condition.plan_id.as_ref().is_none_or(|id| cut.contains(id));
+            condition.condition == Word::Reconciling && !cut.is_empty() && is_of_one
+        };
         let plans = status.plans.iter().map(|plan| &plan.condition);
         for condition in status.overall.iter().chain(plans) {
-            if condition.condition != Word::Ready {
+            if condition.condition != Word::Ready && !at_work(condition) {
                 let subject = condition.plan_id.as_ref().map(ToString::to_string);
                 let what = format!(
                     "{}: {} since {}: {}",
@@ -324,8 +342,7 @@ impl Judge<'_> {
         let script = &self.world.script;
         let settled = script.quiet_from() + (script.lasts.get() - script.quiet_from()) / 2;
         let settled = script.instant(settled);
-        let end = script.instant(script.lasts.get());
-        for one in self.daemon.store.operations()? {
+        for one in operations {
             // The end of the simulation ends what is under way.
             if one.ended_at.is_none_or(|at| at >= end) {
                 continue;

@@ -364,9 +364,9 @@ impl World {
         self.state().unjust.clone()
     }
 
-    /// Whether a recovery point was deleted, by its name.
-    pub(super) fn is_deleted(&self, backup_id: &str) -> bool {
-        self.state().deleted.contains(backup_id)
+    /// Snapshots that were deleted, and the names of the points that they were.
+    pub(super) fn deleted(&self) -> BTreeSet<String> {
+        self.state().deleted.clone()
     }
 
     /// What lives committed that were no longer the newest.

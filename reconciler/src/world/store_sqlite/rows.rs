@@ -101,17 +101,7 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
                 sqlx::query("DELETE FROM suspensions WHERE plan_id = ?").bind(plan_id.to_string());
             run(tx, "ending a suspension", query).await
         }
-        Change::Acknowledged(one) => {
-            let query = sqlx::query(
-                "INSERT INTO acknowledgement (subject, kind, at, actor, note) VALUES (?, ?, ?, ?, ?)",
-            )
-            .bind(one.subject.clone())
-            .bind(one.kind.clone())
-            .bind(one.at.as_second())
-            .bind(one.actor.clone())
-            .bind(one.note.clone());
-            run(tx, "recording an acknowledgement", query).await
-        }
+        Change::Acknowledged(one) => acknowledged(tx, one).await,
         Change::Frontier { size, sealed } => record_frontier(tx, *size, sealed).await,
         Change::ReceiptsCopied(copy) => {
             let query = sqlx::query(
@@ -130,6 +120,18 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
             receipts,
         } => alerts::record_sent(tx, channel_id, *receipts).await,
     }
+}
+
+async fn acknowledged(tx: &mut Tx<'_>, one: &Acknowledgement) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO acknowledgement (subject, kind, at, actor, note) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(one.subject.clone())
+    .bind(one.kind.clone())
+    .bind(one.at.as_second())
+    .bind(one.actor.clone())
+    .bind(one.note.clone());
+    run(tx, "recording an acknowledgement", query).await
 }
 
 /// Bytes of `receipts.jsonl` up to the size ?1: counted up from the newest state that is not beyond it.

@@ -61,6 +61,9 @@ pub struct Checked {
     pub broken: BTreeMap<String, String>,
     /// The last pack that was read, where the reading made way before its end. Nothing is said of recovery points then.
     pub through: Option<String>,
+    /// Objects that were listed and gone when they were read, by their paths.
+    #[serde(skip)]
+    pub vanished: BTreeSet<String>,
     /// Faults that name no object.
     pub faults: Vec<String>,
     /// Oddities that endanger nothing, for example packs that an interrupted run left.
@@ -93,6 +96,7 @@ pub(super) fn check(
 ) -> Result<Checked, VaultError> {
     let mut checked = Checked::default();
     let mut packs = hash_all(store.as_ref(), reading, known, &mut checked, gauge)?;
+    vanished(store.as_ref(), &mut checked)?;
     // Where no list can be made, no engine can work, and nothing can be said of single objects.
     if let Some(fault) = checked.faults.first().cloned() {
         let all = checked.held.iter();
@@ -167,6 +171,7 @@ pub(super) fn check(
         for name in of_trees {
             hash(store.as_ref(), Kind::Pack, &name, known, &mut checked)?;
         }
+        vanished(store.as_ref(), &mut checked)?;
         doubted.extend(checked.damaged.keys().cloned());
     }
     if !doubted.is_empty() || !checked.faults.is_empty() {
@@ -201,6 +206,29 @@ fn ask_engine(
             checked
                 .faults
                 .push(repository::one_line(&error.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// What is gone from the list, too, was removed meanwhile by a prune, and nothing needs it: what something needs is named by an index that
+/// is there. What is listed all the same is damaged.
+fn vanished(store: &dyn Store, checked: &mut Checked) -> Result<(), VaultError> {
+    let vanished = std::mem::take(&mut checked.vanished);
+    let objects: Vec<Object> = vanished
+        .iter()
+        .filter_map(|path| Object::at(path))
+        .collect();
+    for kind in [Kind::Key, Kind::Index, Kind::Snapshot, Kind::Pack] {
+        if !objects.iter().any(|object| object.kind == kind) {
+            continue;
+        }
+        let there = listed(store, kind, checked)?;
+        for object in objects.iter().filter(|object| object.kind == kind) {
+            if there.contains_key(&object.name) {
+                let why = "is not there".to_owned();
+                checked.damaged.insert(object.path(), why);
+            }
         }
     }
     Ok(())
@@ -290,7 +318,10 @@ fn hash(
             }
             "is not what its name says".to_owned()
         }
-        Err(StoreError::NotFound { .. }) => "is not there".to_owned(),
+        Err(StoreError::NotFound { .. }) => {
+            checked.vanished.insert(path);
+            return Ok(false);
+        }
         Err(error) if error.is_damage() => format!("is no such object: {error}"),
         Err(error @ StoreError::Failed { .. }) if store.list(Kind::Config).is_ok() => {
             format!("cannot be read: {error}")
@@ -385,4 +416,64 @@ fn walk<S: IndexedFull>(
     }
     whole.extend(visited);
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use std::ops::Range;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// A location that only lists.
+    struct Lists(BTreeMap<String, u64>);
+
+    impl Store for Lists {
+        fn place(&self) -> String {
+            "here".to_owned()
+        }
+
+        fn list(&self, _: Kind) -> Result<BTreeMap<String, u64>, StoreError> {
+            Ok(self.0.clone())
+        }
+
+        fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
+            Err(StoreError::NotFound {
+                place: self.place(),
+                object: object.path(),
+            })
+        }
+
+        fn read_range(&self, object: &Object, _: Range<u64>) -> Result<Bytes, StoreError> {
+            self.read(object)
+        }
+
+        fn write(&self, object: &Object, _: &[Bytes]) -> Result<(), StoreError> {
+            self.read(object).map(drop)
+        }
+
+        fn remove(&self, object: &Object) -> Result<(), StoreError> {
+            self.read(object).map(drop)
+        }
+
+        fn remove_unfinished(&self) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+    }
+
+    /// A prune beside a check that a person asked for removes what the check has listed.
+    #[test]
+    fn what_is_gone_from_the_list_too_is_no_damage() {
+        let name = "ab".repeat(32);
+        for (there, damaged) in [(false, 0), (true, 1)] {
+            let store = Lists(there.then(|| (name.clone(), 1)).into_iter().collect());
+            let mut checked = Checked::default();
+            let known = BTreeSet::new();
+            assert!(!hash(&store, Kind::Pack, &name, &known, &mut checked).unwrap());
+            vanished(&store, &mut checked).unwrap();
+            assert_eq!(checked.damaged.len(), damaged, "{there}");
+        }
+    }
 }

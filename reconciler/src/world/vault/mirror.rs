@@ -146,6 +146,8 @@ pub(super) struct Mirror {
     visible: Mutex<Option<HashSet<String>>>,
     /// Packs that the engine has no use for; none where nothing may be removed.
     unneeded: Mutex<Option<BTreeSet<String>>>,
+    /// Index files that were removed.
+    removed: Mutex<Vec<Parcel>>,
 }
 
 impl Mirror {
@@ -186,6 +188,7 @@ impl Mirror {
             config: Mutex::default(),
             visible: Mutex::default(),
             unneeded: Mutex::default(),
+            removed: Mutex::default(),
         })
     }
 
@@ -264,6 +267,13 @@ impl Mirror {
     /// Packs that the engine wanted removed.
     pub(super) fn unneeded(&self) -> BTreeSet<String> {
         lock(&self.unneeded).clone().unwrap_or_default()
+    }
+
+    /// Writes the index files again that were removed: what they name is then known as before.
+    pub(super) fn put_back(&self) {
+        for (object, content) in lock(&self.removed).drain(..) {
+            self.write_everywhere(&object, &content);
+        }
     }
 
     /// Removes an object at every location. Before it begins, everything that was written is durable everywhere; where a location fails,
@@ -488,6 +498,8 @@ impl WriteBackend for Mirror {
             (Kind::Key | Kind::Config | Kind::Snapshot | Kind::Lock, _)
             | (Kind::Index | Kind::Pack, None) => return Err(removes_nothing(&object)),
         }
+        let content = self.read_full(kind, id)?;
+        lock(&self.removed).push((object.clone(), vec![content]));
         self.remove_everywhere(&object).map_err(backend_error)
     }
 }

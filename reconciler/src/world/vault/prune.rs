@@ -168,8 +168,9 @@ fn through(
     mirror.barrier().map_err(storage)?;
     let (unneeded, new) = (mirror.unneeded(), mirror.packs());
     pruned.repacked = new.len() as u64;
-    if !unneeded.is_empty() || !new.is_empty() {
-        whole_without(vault, &unneeded, &new)?;
+    if let Err(error) = whole_without(vault, &unneeded, &new) {
+        mirror.put_back();
+        return Err(error);
     }
     vault.gauge.begin(Stage::Pruning, None);
     for name in unneeded {

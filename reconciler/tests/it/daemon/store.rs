@@ -227,6 +227,64 @@ fn an_intent_has_one_outcome_and_only_an_unknown_one_is_resolved() {
     );
 }
 
+/// What an operation is about to delete counts against the budget from its intent on; what it did not delete is given back.
+#[test]
+fn deletions_are_reserved_and_given_back() {
+    let (_folder, store) = scratch();
+    store.commit(&[run(RunStatus::Success, 1)], &[]).unwrap();
+    let begun = |number: u32| {
+        let point = |id: &str| id.parse().unwrap();
+        Change::OperationBegun(Operation {
+            operation_id: format!("prune.{number}"),
+            kind: OperationKind::Prune,
+            plan_id: "bp".parse().unwrap(),
+            dataset_ids: BTreeSet::new(),
+            backup_id: None,
+            slot: None,
+            backup_type: None,
+            before_restore: false,
+            restores: None,
+            removes: BTreeSet::from([
+                point("bp.20261120T000000Z"),
+                point("bp.20261121T000000Z"),
+                point("bp.20261122T000000Z"),
+            ]),
+            kid: "k".parse().unwrap(),
+            started_at: at(i64::from(number)),
+            deadline: at(100),
+            epoch: 1,
+            state: State::Running,
+            ended_at: None,
+            error: None,
+        })
+    };
+    let ended = |number: u32, outcome| Change::OperationEnded {
+        operation_id: format!("prune.{number}"),
+        outcome,
+        error: None,
+        at: at(50),
+    };
+    store.commit(&[begun(10)], &[]).unwrap();
+    assert_eq!(store.deletions_since(at(0)).unwrap(), 3);
+    // Whoever does not know what went gives nothing back.
+    store.commit(&[ended(10, Outcome::Unknown)], &[]).unwrap();
+    assert_eq!(store.deletions_since(at(0)).unwrap(), 3);
+    store.commit(&[ended(10, Outcome::Failure)], &[]).unwrap();
+    assert_eq!(store.deletions_since(at(0)).unwrap(), 0);
+    store.commit(&[begun(20)], &[]).unwrap();
+    let removed = Change::PointRemoved {
+        backup_id: "bp.20261120T000000Z".parse().unwrap(),
+        operation_id: "prune.20".to_owned(),
+        at: at(40),
+    };
+    store
+        .commit(&[ended(20, Outcome::Failure), removed], &[])
+        .unwrap();
+    assert_eq!(store.deletions_since(at(0)).unwrap(), 1);
+    assert_eq!(store.deletions_since(at(41)).unwrap(), 0);
+    assert!(store.points(None).unwrap().is_empty());
+}
+
 #[test]
 fn a_damaged_file_is_told_as_damage() {
     let folder = tempfile::tempdir().unwrap();

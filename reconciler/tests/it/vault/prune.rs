@@ -1,14 +1,18 @@
 //! Removing recovery points from three locations: what is named goes, everything else stays whole, at every location alike, and stock
 //! restic agrees. What becomes of a prune that fails is in `faults`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reconciler::world::vault::{PruneRequest, VaultError};
+use bytes::Bytes;
+use reconciler::world::vault::{Kind, Object, PruneRequest, Store, StoreError, VaultError};
 
 use super::locks::Busy;
-use super::world::{World, helper, noise};
+use super::world::{World, helper, name, noise};
 
 fn request<'id>(snapshots: impl IntoIterator<Item = &'id String>) -> PruneRequest {
     PruneRequest {
@@ -184,4 +188,94 @@ fn nothing_goes_while_another_point_cannot_be_read() {
     let held = world.objects("a", "snapshots");
     world.vault.prune(&request(&points[..1])).unwrap_err();
     assert_eq!(world.objects("a", "snapshots"), held);
+}
+
+/// A location whose lists of snapshots are a moment old, as those of some stores are: they lack one.
+struct Behind {
+    inner: Arc<dyn Store>,
+    lacks: String,
+    lists: AtomicU64,
+}
+
+impl Store for Behind {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
+    fn list(&self, kind: Kind) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut found = self.inner.list(kind)?;
+        let take = |left: u64| left.checked_sub(1);
+        if kind == Kind::Snapshot
+            && self
+                .lists
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+                .is_ok()
+        {
+            found.remove(&self.lacks);
+        }
+        Ok(found)
+    }
+
+    fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
+        self.inner.read(object)
+    }
+
+    fn read_range(&self, object: &Object, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.inner.read_range(object, range)
+    }
+
+    fn write(&self, object: &Object, content: &[Bytes]) -> Result<(), StoreError> {
+        self.inner.write(object, content)
+    }
+
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        self.inner.remove(object)
+    }
+
+    fn remove_unfinished(&self) -> Result<u64, StoreError> {
+        self.inner.remove_unfinished()
+    }
+}
+
+/// A point that shows only after everything was planned, such as one that an older copy of a location brought back, still has its packs:
+/// they are read once more before any goes.
+#[test]
+fn no_pack_goes_that_a_point_needs_which_showed_late() {
+    let mut world = World::new(3);
+    let points = points(&mut world, 3);
+    let file = |location: &str| {
+        world
+            .repository(location)
+            .join("snapshots")
+            .join(&points[0])
+    };
+    let content = fs::read(file("a")).unwrap();
+    let request = request(&points[..1]);
+    world.vault.prune(&request).unwrap();
+    for location in ["a", "b", "c"] {
+        fs::write(file(location), &content).unwrap();
+    }
+    // Two looks before, and the engine's own at the first location.
+    for (location, lists) in [("a", 3), ("b", 2), ("c", 2)] {
+        let id = location.parse().unwrap();
+        let behind = Behind {
+            inner: world.places()[&id].store(&name().to_string()),
+            lacks: points[0].clone(),
+            lists: AtomicU64::new(lists),
+        };
+        world.vault.set_store(id, Arc::new(behind));
+    }
+    let packs = world.objects("a", "data");
+    let none = PruneRequest {
+        snapshots: BTreeSet::new(),
+        ..request
+    };
+    let why = world.vault.prune(&none).unwrap_err().to_string();
+    assert!(why.contains("would not be whole"), "{why}");
+    assert_eq!(world.objects("a", "data"), packs);
+    // The next one sees it, and takes its packs back.
+    world.reopen();
+    world.vault.prune(&none).unwrap();
+    let all = numbered(&points);
+    whole(&world, &all);
 }

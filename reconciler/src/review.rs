@@ -9,8 +9,8 @@ use crate::plan::{
     Verify,
 };
 use contract::calendar::Calendar;
-use contract::id::{BackupId, PlanId};
-use contract::model::{BackupPlan, FreezeWindow, MIN_DELETE_GRACE};
+use contract::id::{BackupId, DatasetId, PlanId};
+use contract::model::{BackupPlan, FreezeWindow, MIN_DELETE_GRACE, Model};
 use contract::seal::Standing;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -120,6 +120,7 @@ struct Subject<'a> {
     seen: &'a PlanObserved,
     calendar: Calendar,
     frozen: &'a [FreezeWindow],
+    model: &'a Model,
 }
 
 fn subject<'a>(
@@ -151,6 +152,7 @@ fn subject<'a>(
         seen,
         calendar,
         frozen: &active.model.environment.freeze_windows,
+        model: &active.model,
     })
 }
 
@@ -456,7 +458,7 @@ fn forgetting(
         let gone = forgets.iter().map(|forget| &forget.backup_id).collect();
         let staying = Staying::of(subject.seen, &gone, now);
         for forget in forgets {
-            if let Some(why) = may_go(&forget.backup_id, &staying, subject.policy, now) {
+            if let Some(why) = may_go(&forget.backup_id, &staying, &subject, now) {
                 object(forget, why);
             }
         }
@@ -469,6 +471,9 @@ fn points_may_go(subject: &Subject<'_>, standing: Standing, now: Timestamp) -> R
     let Subject { policy, seen, .. } = subject;
     if standing == Standing::Stale {
         return Err("the active bundle is stale".to_owned());
+    }
+    if !subject.may_begin(now) {
+        return Err("its plan is suspended, or in a freeze window".to_owned());
     }
     for location in &policy.locations {
         match seen.copies.get(location) {
@@ -502,7 +507,11 @@ fn mark_is_sound(
         return Ok(());
     }
     points_may_go(subject, standing, now)?;
-    all_may_go(mark.going.keys().collect(), subject, now)
+    let seen = subject.seen.points();
+    let marked = seen
+        .filter(|run| run.leaving.is_some() && !mark.staying.contains_key(&run.backup_id))
+        .map(|run| &run.backup_id);
+    all_may_go(mark.going.keys().collect(), marked.collect(), subject, now)
 }
 
 /// Deleting is judged by the policy's own words: what it allows, how long each point was marked, and that nothing changed since.
@@ -537,25 +546,47 @@ fn prune_is_sound(
             return Err(format!("`{id}` is not marked for the grace"));
         }
     }
-    all_may_go(prune.backup_ids.iter().collect(), subject, now)
+    let marked = seen.points().filter(|run| run.leaving.is_some());
+    let marked = marked.map(|run| &run.backup_id).collect();
+    all_may_go(prune.backup_ids.iter().collect(), marked, subject, now)
 }
 
-/// Whether some points may go together with all that are marked.
-fn all_may_go(
-    going: BTreeSet<&BackupId>,
+/// Whether some points may go together with others that are marked.
+fn all_may_go<'p>(
+    going: BTreeSet<&'p BackupId>,
+    mut gone: BTreeSet<&'p BackupId>,
     subject: &Subject<'_>,
     now: Timestamp,
 ) -> Result<(), String> {
-    let seen = subject.seen;
-    let marked = seen.points().filter(|run| run.leaving.is_some());
-    let gone = marked.map(|run| &run.backup_id).chain(going.clone());
-    let staying = Staying::of(seen, &gone.collect(), now);
+    gone.extend(going.iter().copied());
+    let staying = Staying::of(subject.seen, &gone, now);
     for id in going {
-        if let Some(why) = may_go(id, &staying, subject.policy, now) {
+        if let Some(why) = may_go(id, &staying, subject, now) {
             return Err(format!("`{id}`: {why}"));
         }
     }
     Ok(())
+}
+
+/// Whether a legal hold is about one of the datasets of a point, or may be: nobody knows of a dataset that left the policy.
+fn is_held(run: &Run, model: &Model) -> bool {
+    let held = |id: &DatasetId| {
+        let Some(dataset) = model.datasets.get(id) else {
+            return true;
+        };
+        let mut holds = model
+            .settings
+            .data_retention
+            .values()
+            .filter(|law| law.legal_hold);
+        holds.any(|law| {
+            let classification = law.data_classification.as_deref();
+            let layer = law.layer.as_deref();
+            classification.is_none_or(|it| it == dataset.data_classification)
+                && (layer.is_none() || layer == dataset.layer.as_deref())
+        })
+    };
+    run.dataset_ids.iter().any(held)
 }
 
 /// What would stay when some points went, counted once for all of them.
@@ -575,7 +606,7 @@ impl<'a> Staying<'a> {
             seen.points().map(|run| (&run.backup_id, run)).collect();
         let (mut verified, mut newest_verified, mut needed) = (0, None, BTreeMap::new());
         for run in seen.points().filter(|run| !gone.contains(&run.backup_id)) {
-            if run.is_verified() && run.is_good() && run.is_of_known_time(now) {
+            if run.is_verified() && run.may_serve() && run.is_of_known_time(now) {
                 verified += 1;
                 newest_verified = newest_verified.max(Some(run.instant()));
             }
@@ -602,13 +633,17 @@ impl<'a> Staying<'a> {
 fn may_go(
     id: &BackupId,
     staying: &Staying<'_>,
-    policy: &BackupPlan,
+    subject: &Subject<'_>,
     now: Timestamp,
 ) -> Option<String> {
+    let policy = subject.policy;
     let told = |why: &str| Some(why.to_owned());
     let Some(point) = staying.points.get(id) else {
         return told("the catalog has no such recovery point");
     };
+    if is_held(point, subject.model) {
+        return told("it is under a legal hold");
+    }
     let class = &policy.retention;
     let age = now.duration_since(point.instant()).as_secs();
     if age < class.min_duration_s.signed() || age < class.immutable_for_s.signed() {

@@ -235,6 +235,10 @@ pub fn held_anywhere(
     if let Some(location) = all.damaged.keys().next() {
         return Err(format!("location `{location}` holds damaged snapshots"));
     }
+    // A prune leaves some: a repository that shows none was emptied by somebody else, or is not the one.
+    if all.points.is_empty() {
+        return Err("no location shows a recovery point".to_owned());
+    }
     let points = all.points.into_iter();
     Ok(points.map(|(info, _)| info.snapshot_id).collect())
 }

@@ -108,7 +108,6 @@ pub(super) fn prune(
     planned: &Planned,
     step: &Prune,
 ) -> Result<Done, Failure> {
-    receipts_are_copied(daemon, step)?;
     let subject = followed.subject(&step.plan_id);
     let mut operation = Operation {
         removes: step.backup_ids.clone(),
@@ -117,10 +116,19 @@ pub(super) fn prune(
     let began = operation.started_at;
     let mut details = until(planned.deadline);
     details.insert("removes".to_owned(), listed(&step.backup_ids));
+    details.insert("kid".to_owned(), step.kid.to_string());
     {
         // What another plan reserves meanwhile is counted.
         let _alone = daemon.alone(&daemon.deleting);
-        within_budget(daemon, followed, step, began)?;
+        if let Some(failure) = beyond_budget(daemon, followed, step, began)? {
+            return Ok(done(
+                planned,
+                step,
+                Outcome::Failure,
+                Some(failure),
+                String::new(),
+            ));
+        }
         daemon.begin(&mut operation, &subject, details)?;
     }
     let (outcome, failure, ending, summary) = match asked(daemon, planned, step) {
@@ -128,10 +136,9 @@ pub(super) fn prune(
             let mut ending = Ending::new(Outcome::Success, None);
             gone(&mut ending, &operation, &step.backup_ids, daemon.now());
             ending.changes.push(Change::Pruned(Pruning {
-                plan_id: step.plan_id.clone(),
-                kid: step.kid.clone(),
-                at: began,
                 marked: pruned.marked,
+                is_good: true,
+                ..failed(&operation)
             }));
             ending.say("packs_removed", pruned.packs);
             ending.say("bytes_removed", pruned.bytes);
@@ -148,18 +155,25 @@ pub(super) fn prune(
         }
         Err(failure) => {
             let mut ending = what_became_of(daemon, &operation, &failure);
-            // It is tried again when another grace is over: what refused now refuses in a minute, too.
-            ending.changes.push(Change::Pruned(Pruning {
-                plan_id: step.plan_id.clone(),
-                kid: step.kid.clone(),
-                at: began,
-                marked: 1,
-            }));
+            // What refused now refuses in a minute, too. What was only interrupted begins again.
+            if failure.code != code::RUN_INTERRUPTED {
+                ending.changes.push(Change::Pruned(failed(&operation)));
+            }
             (ending.outcome, Some(failure), ending, String::new())
         }
     };
     daemon.end(&mut operation, &subject, ending, daemon.now())?;
-    Ok(Done {
+    Ok(done(planned, step, outcome, failure, summary))
+}
+
+fn done(
+    planned: &Planned,
+    step: &Prune,
+    outcome: Outcome,
+    failure: Option<Failure>,
+    summary: String,
+) -> Done {
+    Done {
         operation_id: planned.operation_id.clone(),
         kind: planned.step.kind().to_owned(),
         plan_id: step.plan_id.clone(),
@@ -167,7 +181,18 @@ pub(super) fn prune(
         outcome,
         failure,
         summary,
-    })
+    }
+}
+
+/// A prune that did not come to its end; another one begins when the grace is over.
+fn failed(operation: &Operation) -> Pruning {
+    Pruning {
+        plan_id: operation.plan_id.clone(),
+        kid: operation.kid.clone(),
+        at: operation.started_at,
+        marked: 1,
+        is_good: false,
+    }
 }
 
 /// Recovery points by their names, as a receipt has them.
@@ -176,7 +201,7 @@ fn listed(ids: &BTreeSet<BackupId>) -> String {
     ids.join(" ")
 }
 
-/// Whoever rebuilds the catalog after the state was lost has to read there that these points went, and why.
+/// Whoever rebuilds the catalog after the state was lost has to read there that these points were to go, and why.
 fn receipts_are_copied(daemon: &Daemon, step: &Prune) -> Result<(), Failure> {
     let size = daemon.store.receipts_size()?;
     let failures = copies::copy_receipts(daemon);
@@ -194,29 +219,31 @@ fn receipts_are_copied(daemon: &Daemon, step: &Prune) -> Result<(), Failure> {
     }
 }
 
-fn within_budget(
+/// Why the budget does not allow it; none where it does.
+fn beyond_budget(
     daemon: &Daemon,
     followed: &Followed,
     step: &Prune,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<Option<Failure>, Failure> {
     let budget = followed.active.model.environment.delete_budget.as_ref();
     let allowed = budget.map_or(0, |budget| u64::from(budget.points));
     let wanted = step.backup_ids.len() as u64;
     let spent = deleted(daemon, followed, now)?;
     if wanted == 0 || spent.saturating_add(wanted) <= allowed {
-        return Ok(());
+        return Ok(None);
     }
-    Err(Failure::new(
+    Ok(Some(Failure::new(
         code::PRECONDITION_FAILED,
         format!(
             "the delete budget allows {allowed} recovery points, and {spent} are deleted already"
         ),
         "nothing has to be done; deletion continues when the budget allows it",
-    ))
+    )))
 }
 
 fn asked(daemon: &Daemon, planned: &Planned, step: &Prune) -> Result<Pruned, Failure> {
+    receipts_are_copied(daemon, step)?;
     let locations = step.locations.iter().cloned();
     let access = Access::new(daemon, &step.plan_id, &step.kid, locations)?;
     let mut snapshots = BTreeSet::new();
@@ -261,8 +288,10 @@ pub(super) fn what_became_of(daemon: &Daemon, operation: &Operation, failure: &F
     for id in &operation.removes {
         if let Ok(Some(Run {
             snapshot_id: Some(snapshot),
+            kid,
             ..
         })) = daemon.store.point(id)
+            && kid == operation.kid
         {
             points.insert(snapshot, id.clone());
         }
@@ -304,6 +333,9 @@ pub(super) fn close(
     if operation.state == State::Ended(ending.outcome) {
         return Ok(0);
     }
+    let mut ending = ending;
+    // What ended the process would end it again.
+    ending.changes.push(Change::Pruned(failed(operation)));
     let subject = followed.subject(&operation.plan_id);
     let outcome = ending.outcome.as_str();
     tracing::warn!(event = "outcome_resolved", operation = %operation.operation_id, outcome, "{failure}");

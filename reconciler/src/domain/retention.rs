@@ -25,4 +25,6 @@ pub struct Pruning {
     pub at: Timestamp,
     /// Packs that stay until their grace is over.
     pub marked: u64,
+    /// Whether it came to its end.
+    pub is_good: bool,
 }

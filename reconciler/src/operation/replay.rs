@@ -19,6 +19,9 @@ use crate::domain::{
 /// Why a recovery point without a receipt has to be confirmed.
 const NO_RECEIPT: &str = "its receipt was lost with the state";
 
+/// Stands for the key of a repository that an intent does not name.
+const UNKNOWN_KID: &str = "unknown";
+
 /// How a check ended at one location, as receipts say it.
 const SOUND: &str = "sound";
 
@@ -284,6 +287,9 @@ impl Replay {
         };
         let all = self.intents.values().cloned();
         all.filter_map(|mut operation| {
+            if operation.kid.as_str() != UNKNOWN_KID {
+                return Some(operation);
+            }
             operation.kid = kid_of(&operation)?;
             Some(operation)
         })
@@ -585,7 +591,7 @@ fn named_in<'r>(receipt: &'r Receipt, name: &str) -> impl Iterator<Item = Backup
     named.split_whitespace().filter_map(|id| id.parse().ok())
 }
 
-/// The operation of an intent. Its key is not in the receipt.
+/// The operation of an intent. Its key is in the receipt of a prune alone.
 fn begun(receipt: &Receipt) -> Option<Operation> {
     let kind = match receipt.decision_type {
         DecisionType::Backup => OperationKind::Backup,
@@ -617,7 +623,11 @@ fn begun(receipt: &Receipt) -> Option<Operation> {
         before_restore: false,
         restores,
         removes: named_in(receipt, "removes").collect(),
-        kid: "unknown".parse().ok()?,
+        kid: receipt
+            .details
+            .get("kid")
+            .and_then(|kid| kid.parse().ok())
+            .or_else(|| UNKNOWN_KID.parse().ok())?,
         started_at: receipt.created_at,
         deadline: receipt.created_at,
         epoch: 0,

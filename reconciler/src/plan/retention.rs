@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::calendar::Calendar;
 use contract::duration::Seconds;
-use contract::id::{BackupId, PlanId};
+use contract::id::{BackupId, DatasetId, PlanId};
 use contract::model::{BackupPlan, MIN_DELETE_GRACE};
 use contract::retention::{self, Decision, Keep, Point, Trust, Verdict};
 use contract::seal::Standing;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::checks::Upkeep;
 use super::one::after;
 use super::{ActivePolicy, Forget, Mark, Planned, Prune, Step, slots};
-use crate::domain::{CopyState, Leaving, Observation, PlanObserved, Run, Verification};
+use crate::domain::{CopyState, Leaving, Observation, PlanObserved, Pruning, Run, Verification};
 
 /// Points that are marked in one turn. Each is two receipts, and a turn has other work.
 const MARKED_IN_A_TURN: usize = 100;
@@ -73,40 +73,90 @@ pub(super) fn judge<'a>(
     now: Timestamp,
 ) -> Judged<'a> {
     let mut aside = Vec::new();
-    let mut points = Vec::new();
+    let (mut counted, mut others) = (Vec::new(), Vec::new());
     for run in seen.points() {
-        let trust = match &run.verification {
-            Verification::Verified { .. } => Trust::Verified,
-            Verification::Suspect { .. } => Trust::Suspect,
-            Verification::Pending => Trust::Unknown,
-            // What is gone takes no other's place.
-            Verification::Lost { .. } => {
-                aside.push((run, "it is at no location"));
-                continue;
-            }
+        if let Some(why) = stays(active, policy, run, now) {
+            aside.push((run, why));
+            continue;
+        }
+        let point = Point {
+            backup_id: run.backup_id.clone(),
+            at: run.instant(),
+            trust: match &run.verification {
+                Verification::Verified { .. } => Trust::Verified,
+                Verification::Suspect { .. } => Trust::Suspect,
+                Verification::Pending | Verification::Lost { .. } => Trust::Unknown,
+            },
+            base: run.base.clone(),
         };
-        // A point of an unknown time takes no other's place, and nobody can say that it is old. Neither does one that holds a part, or
-        // shows a source in doubt.
-        if !run.is_of_known_time(now) {
-            aside.push((run, "its time is not known"));
-        } else if !run.collapsed.is_empty() {
-            aside.push((run, "its source must be confirmed"));
-        } else if !run.dataset_ids.is_superset(&policy.dataset_ids) {
-            aside.push((run, "it does not hold all datasets of the plan"));
+        // One that holds a part, or what a restore replaced, takes no other's place.
+        let is_whole = run.dataset_ids.is_superset(&policy.dataset_ids);
+        if is_whole && !run.before_restore {
+            counted.push(point);
         } else {
-            points.push(Point {
-                backup_id: run.backup_id.clone(),
-                at: run.instant(),
-                trust,
-                base: run.base.clone(),
-            });
+            others.push(point);
         }
     }
+    let decide =
+        |points: &[Point]| retention::decide(points, &policy.retention, calendar.zone(), now);
+    let mut decisions = decide(&counted);
+    if !others.is_empty() {
+        // It goes as soon as it would if it counted.
+        let ids: BTreeSet<BackupId> = others.iter().map(|point| point.backup_id.clone()).collect();
+        let all = decide(&[counted, others].concat());
+        decisions.extend(all.into_iter().filter(|one| ids.contains(&one.backup_id)));
+    }
     Judged {
-        decisions: retention::decide(&points, &policy.retention, calendar.zone(), now),
+        decisions,
         aside,
         held_back: held_back(active, policy, seen, now),
     }
+}
+
+/// Why a point neither counts nor goes, whatever its class says; none where the class decides.
+fn stays(
+    active: &ActivePolicy,
+    policy: &BackupPlan,
+    run: &Run,
+    now: Timestamp,
+) -> Option<&'static str> {
+    if run.is_lost() {
+        // What is gone takes no other's place.
+        Some("it is at no location")
+    } else if !run.is_of_known_time(now) {
+        // It takes no other's place, and nobody can say that it is old.
+        Some("its time is not known")
+    } else if !run.collapsed.is_empty() {
+        Some("its source must be confirmed")
+    } else if run.kid != policy.encryption_key_ref {
+        Some("it has an earlier key")
+    } else if run
+        .storage_locations
+        .keys()
+        .any(|id| !policy.locations.contains(id))
+    {
+        Some("it is at a location that left the plan")
+    } else if run.dataset_ids.iter().any(|id| is_held(active, id)) {
+        Some("it is under a legal hold")
+    } else {
+        None
+    }
+}
+
+/// Whether the law holds a dataset. One that policy does not name any more may be held.
+fn is_held(active: &ActivePolicy, id: &DatasetId) -> bool {
+    let Some(dataset) = active.model.datasets.get(id) else {
+        return true;
+    };
+    let is = |wanted: &Option<String>, found: Option<&String>| {
+        wanted.is_none() || wanted.as_ref() == found
+    };
+    let mut laws = active.model.settings.data_retention.values();
+    laws.any(|law| {
+        law.legal_hold
+            && is(&law.data_classification, Some(&dataset.data_classification))
+            && is(&law.layer, dataset.layer.as_ref())
+    })
 }
 
 /// Everything that keeps all points of a plan.
@@ -122,6 +172,12 @@ fn held_back(
     }
     if !active.clock.is_plausible() {
         why.push("the clock is not trusted".to_owned());
+    }
+    if seen.suspended.is_some() {
+        why.push("the plan is suspended".to_owned());
+    }
+    if super::freeze(&active.model, policy, now).is_some() {
+        why.push("the plane is in a freeze window".to_owned());
     }
     for location in &policy.locations {
         let is_in_sync = matches!(
@@ -145,20 +201,6 @@ fn held_back(
     let damaged = seen.repositories.get(&policy.encryption_key_ref);
     for location in damaged.iter().flat_map(|seen| seen.damaged.keys()) {
         why.push(format!("location `{location}` holds damaged objects"));
-    }
-    for (id, law) in &active.model.settings.data_retention {
-        let about = |dataset: &contract::model::Dataset| {
-            let is = |wanted: &Option<String>, found: Option<&String>| {
-                wanted.is_none() || wanted.as_ref() == found
-            };
-            is(&law.data_classification, Some(&dataset.data_classification))
-                && is(&law.layer, dataset.layer.as_ref())
-        };
-        let mut ours = policy.dataset_ids.iter();
-        let holds = ours.any(|id| active.model.datasets.get(id).is_some_and(about));
-        if law.legal_hold && holds {
-            why.push(format!("`{id}` is a legal hold"));
-        }
     }
     why
 }
@@ -280,7 +322,7 @@ impl Judged<'_> {
         (!mark.going.is_empty() || !mark.staying.is_empty()).then_some(mark)
     }
 
-    /// The prune that is due: one in each grace, or more often where there is more to delete than one of them takes.
+    /// The prune that is due: one in each grace, or more often where one of them left something over.
     fn prune(
         &self,
         active: &ActivePolicy,
@@ -305,16 +347,19 @@ impl Judged<'_> {
             .filter(|run| run.leaving.as_ref().is_some_and(is_ripe))
             .collect();
         ripe.sort_by_key(|run| run.instant());
-        let many = ripe.len();
         let left = usize::try_from(terms.left).unwrap_or(usize::MAX);
         ripe.truncate(left.min(DELETED_IN_A_PRUNE));
         let last = seen.repositories.get(kid).and_then(|it| it.pruned.as_ref());
         let rested = last.is_none_or(|last| after(last.at, terms.grace) <= now);
         let packs = last.is_some_and(|last| last.marked > 0);
-        let is_due = if rested {
-            packs || !ripe.is_empty()
-        } else {
-            many > DELETED_IN_A_PRUNE && ripe.len() == DELETED_IN_A_PRUNE
+        // What the last one left over waits for nothing but the budget.
+        let was_ripe = |run: &&Run, last: &Pruning| {
+            let leaving = run.leaving.as_ref();
+            leaving.is_some_and(|leaving| after(leaving.since, terms.grace) <= last.at)
+        };
+        let is_due = match last {
+            Some(last) if !rested => last.is_good && ripe.iter().any(|run| was_ripe(run, last)),
+            Some(_) | None => packs || !ripe.is_empty(),
         };
         is_due.then(|| Prune {
             plan_id: policy.plan_id.clone(),

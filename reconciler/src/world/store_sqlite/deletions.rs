@@ -17,7 +17,8 @@ pub(super) fn since(at: Timestamp) -> Texts {
 }
 
 /// The newest prunes of a plan's repositories.
-pub(super) const PRUNES: &str = "SELECT plan_id, kid, at, marked FROM prunes WHERE plan_id = ?";
+pub(super) const PRUNES: &str =
+    "SELECT plan_id, kid, at, marked, is_good FROM prunes WHERE plan_id = ?";
 
 /// Reserves what an operation is about to remove.
 pub(super) async fn reserve(tx: &mut Tx<'_>, operation: &Operation) -> Result<(), StoreError> {
@@ -70,13 +71,15 @@ pub(super) async fn removed(
 /// Remembers a prune.
 pub(super) async fn pruned(tx: &mut Tx<'_>, pruning: &Pruning) -> Result<(), StoreError> {
     let query = sqlx::query(
-        "INSERT INTO prunes (plan_id, kid, at, marked) VALUES (?, ?, ?, ?)
-         ON CONFLICT (plan_id, kid) DO UPDATE SET at = excluded.at, marked = excluded.marked",
+        "INSERT INTO prunes (plan_id, kid, at, marked, is_good) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (plan_id, kid) DO UPDATE
+         SET at = excluded.at, marked = excluded.marked, is_good = excluded.is_good",
     )
     .bind(pruning.plan_id.as_str().to_owned())
     .bind(pruning.kid.as_str().to_owned())
     .bind(pruning.at.as_second())
-    .bind(signed(pruning.marked));
+    .bind(signed(pruning.marked))
+    .bind(i64::from(pruning.is_good));
     run(tx, "recording a prune", query).await
 }
 
@@ -88,5 +91,6 @@ pub(super) fn pruning(row: &SqliteRow) -> Result<Pruning, StoreError> {
         kid: id(row, "kid", TABLE)?,
         at: instant(row, "at")?,
         marked: number(row, 3, TABLE)?,
+        is_good: number(row, 4, TABLE)? == 1,
     })
 }

@@ -13,5 +13,6 @@ CREATE TABLE prunes (
     kid TEXT NOT NULL,
     at INTEGER NOT NULL,
     marked INTEGER NOT NULL,
+    is_good INTEGER NOT NULL,
     PRIMARY KEY (plan_id, kid)
 ) STRICT;

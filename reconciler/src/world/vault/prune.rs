@@ -89,11 +89,6 @@ pub(super) fn run(vault: &Vault, request: &PruneRequest) -> Result<Pruned, Vault
 
 /// Every location has to hold the same, and all of it sound: what one of them lacks may be all that another point has.
 fn alike(vault: &Vault) -> Result<BTreeMap<Object, u64>, VaultError> {
-    if let Some((location, _)) = vault.damaged.iter().find(|(_, paths)| !paths.is_empty()) {
-        return Err(not_deleted(format!(
-            "location `{location}` holds damaged objects"
-        )));
-    }
     let seen = vault.look();
     for (location, compared) in vault.judge(&seen) {
         match compared.state {
@@ -114,8 +109,23 @@ fn alike(vault: &Vault) -> Result<BTreeMap<Object, u64>, VaultError> {
         let super::Seen::Known(inventory) = seen else {
             return Err(not_deleted("a location could not be listed".to_owned()));
         };
-        if held.get_or_insert_with(|| inventory.objects.clone()) != &inventory.objects {
-            return Err(not_deleted("the locations differ".to_owned()));
+        // A key file for another password is nobody's but the location's.
+        let mut objects = inventory.objects;
+        objects.retain(|object, _| object.kind != Kind::Key);
+        let first = held.get_or_insert_with(|| objects.clone());
+        let differs = first
+            .iter()
+            .find(|(object, size)| objects.get(*object) != Some(*size));
+        let differs = differs.or_else(|| {
+            objects
+                .iter()
+                .find(|(object, _)| !first.contains_key(*object))
+        });
+        if let Some((object, _)) = differs {
+            return Err(not_deleted(format!(
+                "the locations differ by `{}`",
+                object.path()
+            )));
         }
     }
     held.ok_or_else(|| not_deleted("there is no location".to_owned()))

@@ -8,7 +8,7 @@ use contract::duration::Seconds;
 use contract::model::{DataRetention, DeleteBudget, MIN_DELETE_GRACE};
 use contract::seal::Standing;
 use jiff::SignedDuration;
-use reconciler::domain::{Leaving, Observation, Observed, Pruning, Verification};
+use reconciler::domain::{Leaving, Observation, Observed, Pruning, Suspension, Verification};
 use reconciler::plan::{ActivePolicy, Mark, Plan, Prune, Step, plan, retained};
 use reconciler::review::review;
 use serde_json::json;
@@ -89,7 +89,7 @@ fn what_may_go_is_marked_and_goes_after_its_grace() {
 fn nothing_goes_while_anything_speaks_against_it() {
     let (.., due) = ripe(|_, _| {});
     type Case = (&'static str, fn(&mut Observed, &mut ActivePolicy));
-    let cases: [Case; 13] = [
+    let cases: [Case; 14] = [
         ("no budget", |_, active| {
             active.model.environment.delete_budget = None;
         }),
@@ -128,6 +128,15 @@ fn nothing_goes_while_anything_speaks_against_it() {
             let newest = mine(observed).runs.last_mut().unwrap();
             let id = newest.dataset_ids.first().unwrap().clone();
             newest.collapsed.insert(id, "empty".to_owned());
+        }),
+        ("a suspended plan", |observed, _| {
+            mine(observed).suspended = Some(Suspension {
+                plan_id: super::plans::id(),
+                until: at("2026-12-01T00:00:00Z"),
+                reason: "an incident".to_owned(),
+                actor: "olga".to_owned(),
+                at: at(NOW),
+            });
         }),
         ("a longer floor", |_, active| {
             for policy in active.model.plans.values_mut() {
@@ -184,6 +193,86 @@ fn nothing_goes_while_anything_speaks_against_it() {
     assert_eq!(prunes(&ripe(damaged).2), None);
 }
 
+/// A hold is about the data in a point, whatever the plan takes today.
+#[test]
+fn a_hold_keeps_points_of_a_dataset_that_left_the_plan() {
+    let other = |observed: &mut Observed, _: &mut ActivePolicy| {
+        for run in &mut mine(observed).runs {
+            run.dataset_ids.insert("ds_other".parse().unwrap());
+        }
+    };
+    let (active, observed, planned) = ripe(other);
+    assert_eq!(prunes(&planned), None);
+    let mut forced = planned.clone();
+    forced.steps = ripe(|_, _| {}).2.steps;
+    assert!(!review(&forced, &observed, &active, at(NOW)).is_empty());
+}
+
+/// What a restore replaced, and what holds a part, pushes no good point out, and goes when it would if it counted.
+#[test]
+fn what_does_not_count_takes_no_place() {
+    // The two newest show what a restore replaced.
+    let replaced = |observed: &mut Observed, _: &mut ActivePolicy| {
+        for run in &mut mine(observed).runs[2..] {
+            run.before_restore = true;
+        }
+    };
+    assert_eq!(prunes(&ripe(replaced).2), None);
+    // The two oldest do.
+    let (active, observed, planned) = ripe(|observed, _| {
+        for run in &mut mine(observed).runs[..2] {
+            run.before_restore = true;
+        }
+    });
+    assert_eq!(prunes(&planned).unwrap().backup_ids.len(), 2);
+    assert!(review(&planned, &observed, &active, at(NOW)).is_empty());
+}
+
+#[test]
+fn points_elsewhere_and_of_another_key_stay() {
+    let elsewhere = |observed: &mut Observed, _: &mut ActivePolicy| {
+        for run in &mut mine(observed).runs[..2] {
+            let at = (location("loc_gone"), "loc_gone:dev/bp_files/k1".to_owned());
+            run.storage_locations.extend([at]);
+        }
+    };
+    let rotated = |observed: &mut Observed, _: &mut ActivePolicy| {
+        for run in &mut mine(observed).runs[..2] {
+            run.kid = "k0".parse().unwrap();
+        }
+    };
+    assert_eq!(prunes(&ripe(elsewhere).2), None);
+    let (.., planned) = ripe(rotated);
+    assert_eq!(prunes(&planned), None);
+    assert!(planned.would_forget.is_empty());
+    // They lose their marks, which promise what is not done.
+    assert_eq!(marks(&planned).unwrap().staying.len(), 2);
+}
+
+/// What a prune left over, because the budget allowed no more, does not wait for another grace; what failed does.
+#[test]
+fn what_the_budget_left_over_goes_when_it_allows_more() {
+    let last = |is_good| {
+        move |observed: &mut Observed, _: &mut ActivePolicy| {
+            let repository = mine(observed).repositories.entry("k1".parse().unwrap());
+            repository.or_default().pruned = Some(Pruning {
+                plan_id: super::plans::id(),
+                kid: "k1".parse().unwrap(),
+                at: at(NOW) - SignedDuration::from_hours(1),
+                marked: 0,
+                is_good,
+            });
+            for run in &mut mine(observed).runs {
+                if let Some(leaving) = &mut run.leaving {
+                    leaving.since -= SignedDuration::from_hours(1);
+                }
+            }
+        }
+    };
+    assert_eq!(prunes(&ripe(last(true)).2).unwrap().backup_ids.len(), 2);
+    assert_eq!(prunes(&ripe(last(false)).2), None);
+}
+
 #[test]
 fn a_point_that_stays_after_all_loses_its_mark() {
     let (active, observed, planned) = ripe(|_, active| {
@@ -203,6 +292,7 @@ fn a_repository_is_pruned_once_in_a_grace_and_the_budget_bounds_it() {
         kid: "k1".parse().unwrap(),
         at: at(NOW) - SignedDuration::from_hours(hours),
         marked,
+        is_good: true,
     };
     let pruned = |observed: &mut Observed, pruning| {
         let repository = mine(observed).repositories.entry("k1".parse().unwrap());

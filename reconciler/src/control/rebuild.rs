@@ -573,12 +573,11 @@ fn changes(
             Some(_) => changes.push(Change::RunChanged(Box::new(point))),
         }
     }
-    for backup_id in replay.removed.iter().filter(|id| kept.contains_key(*id)) {
-        changes.push(Change::PointRemoved {
-            backup_id: backup_id.clone(),
-            operation_id: String::new(),
-            at: now,
-        });
+    for deletion in replay.removed.values() {
+        let is_known = kept.contains_key(&deletion.backup_id);
+        if is_known || kept.is_empty() {
+            changes.push(Change::PointRemoved(deletion.clone()));
+        }
     }
     // Older ones may have been joined since.
     let mut newest: BTreeMap<PlanId, Timestamp> = BTreeMap::new();

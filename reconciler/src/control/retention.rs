@@ -1,7 +1,7 @@
 //! Owns carrying out what retention decided: marks of recovery points that are to be deleted, and the deletion of those whose grace is
 //! over. Decides nothing. The interesting functions are [`prune`] and [`what_became_of`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contract::code;
@@ -11,7 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::execute::{self, Done, limit, operation_of, until};
 use super::policy::Followed;
 use super::{Daemon, copies, recover};
-use crate::domain::{Change, Leaving, Operation, OperationKind, Outcome, Pruning, Run, State};
+use crate::domain::{
+    Change, Deletion, Leaving, Operation, OperationKind, Outcome, Pruning, Run, State,
+};
 use crate::failure::Failure;
 use crate::operation::Ending;
 use crate::plan::{Mark, Planned, Prune, stamp};
@@ -20,6 +22,10 @@ use crate::worker::Access;
 use crate::worker::protocol::{Answer, Order};
 use crate::worker::supervisor::NoAnswer;
 use crate::world::vault::{PruneRequest, Pruned};
+
+/// Snapshots that were deleted before and are deleted again where they are back: a location that is older than these is not brought
+/// forward from a copy but filled anew.
+const DELETED_BEFORE: u32 = 10_000;
 
 /// How many recovery points of all plans count against the delete budget now.
 pub(super) fn deleted(
@@ -131,10 +137,11 @@ pub(super) fn prune(
         }
         daemon.begin(&mut operation, &subject, details)?;
     }
-    let (outcome, failure, ending, summary) = match asked(daemon, planned, step) {
+    let points = points_of(daemon, &operation)?;
+    let (outcome, failure, ending, summary) = match asked(daemon, planned, step, &points) {
         Ok(pruned) => {
             let mut ending = Ending::new(Outcome::Success, None);
-            gone(&mut ending, &operation, &step.backup_ids, daemon.now());
+            gone(&mut ending, &operation, &points, daemon.now());
             ending.changes.push(Change::Pruned(Pruning {
                 marked: pruned.marked,
                 is_good: true,
@@ -154,7 +161,7 @@ pub(super) fn prune(
             (Outcome::Success, None, ending, summary)
         }
         Err(failure) => {
-            let mut ending = what_became_of(daemon, &operation, &failure);
+            let mut ending = what_became_of(daemon, &operation, &failure)?;
             // What refused now refuses in a minute, too. What was only interrupted begins again.
             if failure.code != code::RUN_INTERRUPTED {
                 ending.changes.push(Change::Pruned(failed(&operation)));
@@ -242,15 +249,21 @@ fn beyond_budget(
     )))
 }
 
-fn asked(daemon: &Daemon, planned: &Planned, step: &Prune) -> Result<Pruned, Failure> {
+fn asked(
+    daemon: &Daemon,
+    planned: &Planned,
+    step: &Prune,
+    points: &[Run],
+) -> Result<Pruned, Failure> {
     receipts_are_copied(daemon, step)?;
     let locations = step.locations.iter().cloned();
     let access = Access::new(daemon, &step.plan_id, &step.kid, locations)?;
-    let mut snapshots = BTreeSet::new();
-    for id in &step.backup_ids {
-        let run = daemon.store.point(id)?;
-        snapshots.extend(run.and_then(|run| run.snapshot_id));
-    }
+    let going = points.iter().filter_map(|run| run.snapshot_id.clone());
+    // What an older copy of a location brought back was to go before.
+    let back = daemon
+        .store
+        .deleted_snapshots(&step.plan_id, &step.kid, DELETED_BEFORE)?;
+    let snapshots = going.chain(back).collect();
     let request = PruneRequest {
         snapshots,
         grace: Duration::from_secs(step.grace.get()),
@@ -268,34 +281,43 @@ fn asked(daemon: &Daemon, planned: &Planned, step: &Prune) -> Result<Pruned, Fai
 }
 
 /// The points are in the catalog no more, and the receipt names them.
-fn gone(ending: &mut Ending, operation: &Operation, ids: &BTreeSet<BackupId>, at: Timestamp) {
-    if ids.is_empty() {
+fn gone(ending: &mut Ending, operation: &Operation, points: &[Run], at: Timestamp) {
+    if points.is_empty() {
         return;
     }
-    ending.say("removed", listed(ids));
-    let removed = ids.iter().map(|backup_id| Change::PointRemoved {
-        backup_id: backup_id.clone(),
-        operation_id: operation.operation_id.clone(),
-        at,
+    let ids = points.iter().map(|run| run.backup_id.clone()).collect();
+    ending.say("removed", listed(&ids));
+    let removed = points.iter().map(|run| {
+        Change::PointRemoved(Deletion {
+            backup_id: run.backup_id.clone(),
+            plan_id: run.plan_id.clone(),
+            kid: run.kid.clone(),
+            snapshot_id: run.snapshot_id.clone().unwrap_or_default(),
+            operation_id: operation.operation_id.clone(),
+            at,
+        })
     });
     ending.changes.extend(removed);
 }
 
+/// The points that an operation is about, as far as the catalog has them in its repository.
+fn points_of(daemon: &Daemon, operation: &Operation) -> Result<Vec<Run>, Failure> {
+    let mut points = Vec::new();
+    for id in &operation.removes {
+        points.extend(daemon.store.point(id)?);
+    }
+    points.retain(|run| run.kid == operation.kid);
+    Ok(points)
+}
+
 /// What a prune did that gave no answer, or failed: a point is gone when every location was listed and none has it. One that some have is
 /// copied to the others again, and keeps its mark.
-pub(super) fn what_became_of(daemon: &Daemon, operation: &Operation, failure: &Failure) -> Ending {
-    let mut points: BTreeMap<String, BackupId> = BTreeMap::new();
-    for id in &operation.removes {
-        if let Ok(Some(Run {
-            snapshot_id: Some(snapshot),
-            kid,
-            ..
-        })) = daemon.store.point(id)
-            && kid == operation.kid
-        {
-            points.insert(snapshot, id.clone());
-        }
-    }
+pub(super) fn what_became_of(
+    daemon: &Daemon,
+    operation: &Operation,
+    failure: &Failure,
+) -> Result<Ending, Failure> {
+    let mut points = points_of(daemon, operation)?;
     let held = if points.is_empty() {
         Ok(BTreeSet::new())
     } else {
@@ -312,14 +334,13 @@ pub(super) fn what_became_of(daemon: &Daemon, operation: &Operation, failure: &F
                 ),
                 "let the location answer again; it is found out then",
             );
-            return Ending::new(Outcome::Unknown, Some(failure));
+            return Ok(Ending::new(Outcome::Unknown, Some(failure)));
         }
     };
-    points.retain(|snapshot, _| !held.contains(snapshot));
+    points.retain(|run| run.snapshot_id.as_ref().is_none_or(|id| !held.contains(id)));
     let mut ending = Ending::new(Outcome::Failure, Some(failure.clone()));
-    let ids: BTreeSet<BackupId> = points.into_values().collect();
-    gone(&mut ending, operation, &ids, daemon.now());
-    ending
+    gone(&mut ending, operation, &points, daemon.now());
+    Ok(ending)
 }
 
 /// Finds out what an interrupted prune deleted, and records it.
@@ -329,7 +350,7 @@ pub(super) fn close(
     operation: &mut Operation,
     failure: &Failure,
 ) -> Result<u64, Failure> {
-    let ending = what_became_of(daemon, operation, failure);
+    let ending = what_became_of(daemon, operation, failure)?;
     if operation.state == State::Ended(ending.outcome) {
         return Ok(0);
     }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use contract::digest::Digest;
-use contract::id::{BackupId, ChannelId, DatasetId, Kid, LocationId, PlanId};
+use contract::id::{ChannelId, DatasetId, Kid, LocationId, PlanId};
 use contract::seal::Serial;
 use jiff::Timestamp;
 
 use super::{
-    AlertRecord, DamagedObject, Operation, Outcome, PartRead, PartReading, Pruning, Run,
+    AlertRecord, DamagedObject, Deletion, Operation, Outcome, PartRead, PartReading, Pruning, Run,
     SlotRecord, StoredCondition, Suspension,
 };
 
@@ -108,14 +108,7 @@ pub enum Change {
     /// A recovery point was checked, or reached more locations.
     RunChanged(Box<Run>),
     /// A recovery point is at no location any more, as retention wanted.
-    PointRemoved {
-        /// Which one.
-        backup_id: BackupId,
-        /// What removed it.
-        operation_id: String,
-        /// When.
-        at: Timestamp,
-    },
+    PointRemoved(Deletion),
     /// A repository was pruned; replaces what was known of it.
     Pruned(Pruning),
     /// A slot, or a run of missed ones, ended.

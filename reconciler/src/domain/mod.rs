@@ -27,7 +27,7 @@ pub use observed::{
 pub use operation::{InPlace, Operation, OperationKind, Outcome, Restores, State};
 pub use reading::{DamagedObject, PartRead, PartReading};
 pub use receipt::{Draft, ReceiptPolicy};
-pub use retention::{Leaving, Pruning};
+pub use retention::{Deletion, Leaving, Pruning};
 pub use run::{BackupType, Run, RunStatus, Verification, has_come};
 pub use slot::{SlotOutcome, SlotRecord};
 pub use source::{FileSum, Manifest, SourceProfile, SourceReport};

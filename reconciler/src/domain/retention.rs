@@ -1,6 +1,6 @@
 //! Owns what is remembered of recovery points that retention lets go, and of the removal of what nothing needs.
 
-use contract::id::{Kid, PlanId};
+use contract::id::{BackupId, Kid, PlanId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,23 @@ pub struct Leaving {
     pub since: Timestamp,
     /// Why retention lets it go.
     pub why: String,
+}
+
+/// A recovery point that is at no location any more, as retention wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The recovery point.
+    pub backup_id: BackupId,
+    /// Its plan.
+    pub plan_id: PlanId,
+    /// The key of its repository.
+    pub kid: Kid,
+    /// Its snapshot, which an older copy of a location may bring back.
+    pub snapshot_id: String,
+    /// What removed it.
+    pub operation_id: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The newest prune of a repository.

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use super::backup::DOUBT_IN_RECEIPT;
 use crate::domain::{
-    BackupType, Change, Leaving, LocationIdentity, Operation, OperationKind, Outcome, Restores,
-    Run, RunStatus, SlotOutcome, SlotRecord, State, Verification,
+    BackupType, Change, Deletion, Leaving, LocationIdentity, Operation, OperationKind, Outcome,
+    Restores, Run, RunStatus, SlotOutcome, SlotRecord, State, Verification,
 };
 
 /// Why a recovery point without a receipt has to be confirmed.
@@ -40,7 +40,7 @@ pub struct Replay {
     ended: BTreeMap<String, (Outcome, Option<String>, Timestamp)>,
     points: BTreeMap<BackupId, Told>,
     /// Points that were deleted.
-    pub removed: BTreeSet<BackupId>,
+    pub removed: BTreeMap<BackupId, Deletion>,
     /// Doubts about sources that a person settled.
     accepted: BTreeMap<BackupId, BTreeSet<DatasetId>>,
     intents: BTreeMap<String, Operation>,
@@ -187,8 +187,19 @@ impl Replay {
             DecisionType::Retention => self.decided(receipt),
             DecisionType::Prune => {
                 for id in named_in(receipt, "removed") {
-                    self.points.remove(&id);
-                    self.removed.insert(id);
+                    let told = self.points.remove(&id);
+                    let of = told.and_then(|told| Some((told.kid?, told.run)));
+                    self.removed.extend(of.map(|(kid, run)| {
+                        let deletion = Deletion {
+                            backup_id: id.clone(),
+                            plan_id: run.plan_id,
+                            kid,
+                            snapshot_id: run.snapshot_id.unwrap_or_default(),
+                            operation_id: receipt.operation_id.clone(),
+                            at: receipt.created_at,
+                        };
+                        (id, deletion)
+                    }));
                 }
             }
             _ => {}
@@ -380,7 +391,7 @@ impl Replay {
         let others = others.into_iter();
         let unreceipted = others.filter(|(id, _)| {
             // What was deleted, and is at a location that was away then, is no point again.
-            !self.points.contains_key(*id) && !self.removed.contains(*id) && kept(id).is_none()
+            !self.points.contains_key(*id) && !self.removed.contains_key(*id) && kept(id).is_none()
         });
         points.extend(unreceipted.map(|(id, shown)| {
             let mut run = unconfirmed(shown);

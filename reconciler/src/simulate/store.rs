@@ -245,6 +245,15 @@ impl<S: Store> Store for Fated<S> {
         self.store.deletions_since(at)
     }
 
+    fn deleted_snapshots(
+        &self,
+        plan: &PlanId,
+        kid: &Kid,
+        most: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        self.store.deleted_snapshots(plan, kid, most)
+    }
+
     fn prunes(&self, plan: &PlanId) -> Result<Vec<Pruning>, StoreError> {
         self.store.prunes(plan)
     }

@@ -249,6 +249,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn parts_reading(&self, plan: &PlanId) -> Result<Vec<PartReading>, StoreError>;
     /// How many recovery points count against a delete budget that began at an instant: removed since, or about to be.
     fn deletions_since(&self, at: Timestamp) -> Result<u64, StoreError>;
+    /// The snapshots of a repository that were deleted last, at most so many.
+    fn deleted_snapshots(
+        &self,
+        plan: &PlanId,
+        kid: &Kid,
+        most: u32,
+    ) -> Result<Vec<String>, StoreError>;
     /// The newest prune of each of a plan's repositories.
     fn prunes(&self, plan: &PlanId) -> Result<Vec<Pruning>, StoreError>;
     /// Objects of a plan's repositories that are damaged or missing now.

@@ -1,13 +1,13 @@
 //! Owns what counts against the delete budget: a recovery point from the intent to remove it on. What an operation did not remove is
 //! given back when it ends.
 
-use contract::id::BackupId;
+use contract::id::{Kid, PlanId};
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 
 use super::Texts;
 use super::rows::{Tx, id, instant, number, run, signed};
-use crate::domain::{Operation, Pruning, State};
+use crate::domain::{Deletion, Operation, Pruning, State};
 use crate::store::StoreError;
 
 /// How many recovery points were removed or reserved since an instant.
@@ -47,25 +47,36 @@ pub(super) async fn release(tx: &mut Tx<'_>, operation: &Operation) -> Result<()
 }
 
 /// A recovery point leaves the catalog, and counts.
-pub(super) async fn removed(
-    tx: &mut Tx<'_>,
-    backup_id: &BackupId,
-    operation_id: &str,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let id = backup_id.as_str();
+pub(super) async fn removed(tx: &mut Tx<'_>, deletion: &Deletion) -> Result<(), StoreError> {
+    let id = deletion.backup_id.as_str();
     let query = sqlx::query(
-        "INSERT INTO deletions (backup_id, operation_id, at, removed) VALUES (?, ?, ?, 1)
+        "INSERT INTO deletions (backup_id, operation_id, at, removed, plan_id, kid, snapshot_id)
+         VALUES (?, ?, ?, 1, ?, ?, ?)
          ON CONFLICT (backup_id) DO UPDATE
-         SET operation_id = excluded.operation_id, at = excluded.at, removed = 1",
+         SET operation_id = excluded.operation_id, at = excluded.at, removed = 1,
+             plan_id = excluded.plan_id, kid = excluded.kid, snapshot_id = excluded.snapshot_id",
     )
     .bind(id.to_owned())
-    .bind(operation_id.to_owned())
-    .bind(at.as_second());
+    .bind(deletion.operation_id.clone())
+    .bind(deletion.at.as_second())
+    .bind(deletion.plan_id.as_str().to_owned())
+    .bind(deletion.kid.as_str().to_owned())
+    .bind(deletion.snapshot_id.clone());
     run(tx, "recording a deletion", query).await?;
     let query =
         sqlx::query("DELETE FROM runs WHERE backup_id = ? AND is_point = 1").bind(id.to_owned());
     run(tx, "recording a deletion", query).await
+}
+
+/// The snapshots of a repository that were deleted last.
+pub(super) fn snapshots(plan: &PlanId, kid: &Kid, most: u32) -> Texts {
+    sqlx::query_scalar(
+        "SELECT snapshot_id FROM deletions WHERE plan_id = ? AND kid = ? AND removed = 1
+         ORDER BY at DESC LIMIT ?",
+    )
+    .bind(plan.as_str().to_owned())
+    .bind(kid.as_str().to_owned())
+    .bind(most)
 }
 
 /// Remembers a prune.

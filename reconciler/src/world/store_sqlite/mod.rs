@@ -688,6 +688,15 @@ impl Store for SqliteStore {
         many.parse().map_err(|error| damaged("deletions", &error))
     }
 
+    fn deleted_snapshots(
+        &self,
+        plan: &PlanId,
+        kid: &Kid,
+        most: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        self.texts("reading deletions", deletions::snapshots(plan, kid, most))
+    }
+
     fn prunes(&self, plan: &PlanId) -> Result<Vec<Pruning>, StoreError> {
         let read = deletions::pruning;
         self.rows("reading prunes", deletions::PRUNES, Some(plan), read)

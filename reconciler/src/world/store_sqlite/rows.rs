@@ -45,11 +45,7 @@ pub(super) async fn apply(tx: &mut Tx<'_>, change: &Change) -> Result<(), StoreE
         } => ended(tx, operation_id, *outcome, error.as_deref(), *at).await,
         Change::RunEnded(ended) => run_ended(tx, ended).await,
         Change::RunChanged(changed) => run_changed(tx, changed).await,
-        Change::PointRemoved {
-            backup_id,
-            operation_id,
-            at,
-        } => deletions::removed(tx, backup_id, operation_id, *at).await,
+        Change::PointRemoved(deletion) => deletions::removed(tx, deletion).await,
         Change::Pruned(pruning) => deletions::pruned(tx, pruning).await,
         Change::SlotEnded(slot) => slot_ended(tx, slot).await,
         Change::ConnectorState {

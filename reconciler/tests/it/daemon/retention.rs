@@ -452,3 +452,41 @@ fn a_location_that_is_away_keeps_every_point() {
         "{shown}"
     );
 }
+
+/// A location that is replaced by an older copy of itself brings back what was deleted since; it goes again.
+#[test]
+fn what_an_older_copy_of_a_location_brings_back_goes_again() {
+    let mut world = World::new();
+    world.age = SignedDuration::from_hours(24 * 12);
+    world.validity = SignedDuration::from_hours(24 * 30);
+    world.model["environment"]["delete_budget"] = json!({ "points": 100, "within_s": 86_400 });
+    world.model["environment"]["delete_grace_s"] = 86_400.into();
+    world.forget_the_last();
+    world.publish();
+    let copy = |from: &str, to: &str| {
+        let done = Command::new("cp")
+            .arg("-a")
+            .args([world.path(from), world.path(to)])
+            .status()
+            .unwrap();
+        assert!(done.success());
+    };
+    for days in (6..=9).rev() {
+        days_ago(&world, days);
+    }
+    copy("loc_b/dev", "older");
+    for days in (4..=5).rev() {
+        days_ago(&world, days);
+    }
+    std::fs::remove_dir_all(world.path("loc_b/dev")).unwrap();
+    copy("older", "loc_b/dev");
+    for days in (0..=3).rev() {
+        then(&world, days, &["once"]);
+    }
+    let left = points(&world);
+    for location in ["loc_a", "loc_b"] {
+        let below = world.path(location).join("dev/bp_files/k1/snapshots");
+        let held = std::fs::read_dir(below).unwrap().count();
+        assert_eq!(held, left.len(), "{location}");
+    }
+}

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::id::PlanId;
 use jiff::Timestamp;
 use reconciler::domain::{
-    Acknowledgement, BackupType, Change, DamagedObject, LocationIdentity, Operation, OperationKind,
-    Outcome, PartRead, PartReading, RefusedBundle, Run, RunStatus, SlotOutcome, SlotRecord, State,
-    Verification,
+    Acknowledgement, BackupType, Change, DamagedObject, Deletion, LocationIdentity, Operation,
+    OperationKind, Outcome, PartRead, PartReading, RefusedBundle, Run, RunStatus, SlotOutcome,
+    SlotRecord, State, Verification,
 };
 use reconciler::store::{ReceiptLine, Store as _, StoreError};
 use reconciler::world::store_sqlite::SqliteStore;
@@ -272,17 +272,26 @@ fn deletions_are_reserved_and_given_back() {
     store.commit(&[ended(10, Outcome::Failure)], &[]).unwrap();
     assert_eq!(store.deletions_since(at(0)).unwrap(), 0);
     store.commit(&[begun(20)], &[]).unwrap();
-    let removed = Change::PointRemoved {
+    let removed = Change::PointRemoved(Deletion {
         backup_id: "bp.20261120T000000Z".parse().unwrap(),
+        plan_id: "bp".parse().unwrap(),
+        kid: "k".parse().unwrap(),
+        snapshot_id: "ab".repeat(32),
         operation_id: "prune.20".to_owned(),
         at: at(40),
-    };
+    });
     store
         .commit(&[ended(20, Outcome::Failure), removed], &[])
         .unwrap();
     assert_eq!(store.deletions_since(at(0)).unwrap(), 1);
     assert_eq!(store.deletions_since(at(41)).unwrap(), 0);
     assert!(store.points(None).unwrap().is_empty());
+    let of = |kid: &str| {
+        let (plan, kid) = ("bp".parse().unwrap(), kid.parse().unwrap());
+        store.deleted_snapshots(&plan, &kid, 9).unwrap()
+    };
+    assert_eq!(of("k"), ["ab".repeat(32)]);
+    assert!(of("other").is_empty());
 }
 
 #[test]

@@ -453,6 +453,7 @@ pub(super) fn bring_forward(
         .get(&step.plan_id)
         .map(|policy| policy.locations.iter().cloned().collect())
         .unwrap_or_default();
+    let removed = recover::missing_at(daemon, step, &locations)?;
     let copied = catch_up_child(daemon, planned, step, &locations);
     if let Ok(report) = &copied {
         after_repair(daemon, planned, step, report)?;
@@ -464,7 +465,14 @@ pub(super) fn bring_forward(
     });
     let (outcome, failure, summary) = match &copied {
         Ok((objects, moved)) => {
-            let summary = format!("copied {} ({})", count(*objects, "object"), bytes(*moved));
+            let mut summary = format!("copied {} ({})", count(*objects, "object"), bytes(*moved));
+            if removed > 0 {
+                // Whoever made room there has to hear that it is taken again.
+                let points = count(removed, "recovery point");
+                summary.push_str(&format!(
+                    "; brought back {points} that the location had lost"
+                ));
+            }
             (Outcome::Success, None, summary)
         }
         Err(failure) => (Outcome::Failure, Some(failure.clone()), String::new()),
@@ -473,6 +481,9 @@ pub(super) fn bring_forward(
     ending.changes = recover::held_now(daemon, &step.plan_id, &step.kid, &locations)?;
     ending.say("location", &step.location);
     if let Ok((objects, moved)) = &copied {
+        if removed > 0 {
+            ending.say("brought_back", removed);
+        }
         ending.say("objects", objects);
         ending.say("bytes", moved);
     }

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::operation::Ending;
 use crate::operation::backup::{self, Snapshot, Taken};
 use crate::operation::lost::{self, Evidence, Left, Probe};
+use crate::plan::CatchUp;
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, Order, report_left_in};
 use crate::worker::supervisor::NoAnswer;
@@ -290,6 +291,36 @@ pub fn close(
     let outcome = ending.outcome.as_str();
     tracing::warn!(event = "outcome_resolved", operation = %operation.operation_id, outcome, "an unknown outcome was resolved");
     daemon.end(operation, &subject, ending, daemon.now())
+}
+
+/// How many recovery points a location held by the catalog, and shows no more.
+pub fn missing_at(
+    daemon: &Daemon,
+    step: &CatchUp,
+    locations: &[LocationId],
+) -> Result<u64, Failure> {
+    let locations = locations.to_vec();
+    let Ok((all, _)) = snapshots(daemon, &step.plan_id, &step.kid, locations) else {
+        return Ok(0);
+    };
+    if all.unknown.contains_key(&step.location) {
+        return Ok(0);
+    }
+    let there = all
+        .points
+        .iter()
+        .filter(|(_, at)| at.contains(&step.location));
+    let there: BTreeSet<&str> = there.map(|(info, _)| info.snapshot_id.as_str()).collect();
+    let points = daemon.store.points(Some(&step.plan_id))?;
+    let missing = points.iter().filter(|run| {
+        run.kid == step.kid
+            && run.storage_locations.contains_key(&step.location)
+            && run
+                .snapshot_id
+                .as_deref()
+                .is_some_and(|id| !there.contains(id))
+    });
+    Ok(missing.count() as u64)
 }
 
 /// Corrects, for all points of a repository, the locations that the catalog names.

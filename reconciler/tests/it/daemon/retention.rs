@@ -490,3 +490,37 @@ fn what_an_older_copy_of_a_location_brings_back_goes_again() {
         assert_eq!(held, left.len(), "{location}");
     }
 }
+
+/// Who makes room at one location by hand hears that the others fill it again.
+#[test]
+fn what_a_person_removed_at_one_location_is_brought_back_and_told() {
+    let mut world = World::new();
+    world.publish();
+    world.json(0, &["once"]);
+    for number in 0..2 {
+        world.put("live/own", &crate::vault::world::noise(number, 1 << 20));
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        world.expect(0, &["backup", "bp_files"]);
+    }
+    let forget = Command::new("restic")
+        .args([
+            "--no-cache",
+            "forget",
+            "--keep-last",
+            "1",
+            "--prune",
+            "--repo",
+        ])
+        .arg(world.path("loc_a/dev/bp_files/k1"))
+        .arg("--password-file")
+        .arg(world.path("k1.key"))
+        .output()
+        .unwrap();
+    assert!(forget.status.success(), "{forget:?}");
+    let round = world.json(0, &["once"]);
+    let summary = round["done"].to_string();
+    assert!(
+        summary.contains("brought back 2 recovery points that the location had lost"),
+        "{summary}"
+    );
+}

@@ -563,6 +563,17 @@ fn changes(
         known.is_none_or(|known| known.first_seen < it.first_seen)
     });
     changes.extend(newer.cloned().map(Change::LocationIdentity));
+    // Before the points, so that a store which has some of those has all of these.
+    for deletion in replay.removed.values() {
+        let stored = kept.get(&deletion.backup_id);
+        if stored.is_some() || kept.is_empty() {
+            let mut deletion = deletion.clone();
+            if let Some(snapshot) = stored.and_then(|run| run.snapshot_id.clone()) {
+                deletion.snapshot_id = snapshot;
+            }
+            changes.push(Change::PointRemoved(deletion));
+        }
+    }
     for point in points {
         match kept.get(&point.backup_id) {
             None => {
@@ -571,12 +582,6 @@ fn changes(
             }
             Some(kept) if *kept == point => {}
             Some(_) => changes.push(Change::RunChanged(Box::new(point))),
-        }
-    }
-    for deletion in replay.removed.values() {
-        let is_known = kept.contains_key(&deletion.backup_id);
-        if is_known || kept.is_empty() {
-            changes.push(Change::PointRemoved(deletion.clone()));
         }
     }
     // Older ones may have been joined since.

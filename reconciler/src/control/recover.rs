@@ -213,23 +213,24 @@ fn snapshots(
     }
 }
 
-/// The snapshots of a repository that some location of its plan shows; why nobody can tell, where one of them was not read whole.
+/// The snapshots that the locations show where some recovery points are by the catalog; why nobody can tell, where one of them was not
+/// read whole.
 pub fn held_anywhere(
     daemon: &Daemon,
-    plan_id: &PlanId,
-    kid: &Kid,
+    operation: &Operation,
+    points: &[Run],
 ) -> Result<BTreeSet<String>, String> {
-    let locations = daemon.config.locations.keys();
-    let mut wanted: BTreeSet<LocationId> = BTreeSet::new();
-    for run in daemon
-        .store
-        .points(Some(plan_id))
-        .map_err(|error| error.to_string())?
-    {
-        wanted.extend(run.storage_locations.into_keys());
+    let wanted = points.iter().flat_map(|run| run.storage_locations.keys());
+    let wanted: BTreeSet<LocationId> = wanted.cloned().collect();
+    let standings = daemon
+        .locations()
+        .map_err(|failure| failure.message)?
+        .standings;
+    if let Some(location) = wanted.iter().find(|id| !standings.contains_key(*id)) {
+        return Err(format!("location `{location}` is not bound"));
     }
-    let wanted = locations.filter(|id| wanted.contains(*id)).cloned();
-    let (all, _) = snapshots(daemon, plan_id, kid, wanted.collect())?;
+    let (plan_id, kid) = (&operation.plan_id, &operation.kid);
+    let (all, _) = snapshots(daemon, plan_id, kid, wanted.into_iter().collect())?;
     if let Some((location, why)) = all.unknown.first_key_value() {
         return Err(format!("location `{location}`: {why}"));
     }

@@ -9,14 +9,15 @@ use contract::id::{BackupId, LocationId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::execute::{self, Done, limit, operation_of, until};
-use super::policy::Followed;
-use super::{Daemon, copies, recover};
+use super::policy::{self, Followed};
+use super::{Daemon, copies, look, recover};
 use crate::domain::{
     Change, Deletion, Leaving, Operation, OperationKind, Outcome, Pruning, Run, State,
 };
 use crate::failure::Failure;
 use crate::operation::Ending;
-use crate::plan::{Mark, Planned, Prune, stamp};
+use crate::plan::{self, Mark, Planned, Prune, Step, stamp};
+use crate::review;
 use crate::words::{bytes, count};
 use crate::worker::Access;
 use crate::worker::protocol::{Answer, Order};
@@ -114,6 +115,11 @@ pub(super) fn prune(
     planned: &Planned,
     step: &Prune,
 ) -> Result<Done, Failure> {
+    // A backup may have run since it was decided, a person may have suspended the plan, and policy may be another one.
+    if !is_still_due(daemon, step)? {
+        let summary = "deleted nothing: what was decided before is not so any more".to_owned();
+        return Ok(done(planned, step, Outcome::Success, None, summary));
+    }
     let subject = followed.subject(&step.plan_id);
     let mut operation = Operation {
         removes: step.backup_ids.clone(),
@@ -138,7 +144,10 @@ pub(super) fn prune(
         daemon.begin(&mut operation, &subject, details)?;
     }
     let points = points_of(daemon, &operation)?;
-    let (outcome, failure, ending, summary) = match asked(daemon, planned, step, &points) {
+    let prepared = prepared(daemon, step, &points);
+    let is_asked = prepared.is_ok();
+    let answer = prepared.and_then(|order| asked(daemon, planned, &order));
+    let (outcome, failure, ending, summary) = match answer {
         Ok(pruned) => {
             let mut ending = Ending::new(Outcome::Success, None);
             gone(&mut ending, &operation, &points, daemon.now());
@@ -161,7 +170,11 @@ pub(super) fn prune(
             (Outcome::Success, None, ending, summary)
         }
         Err(failure) => {
-            let mut ending = what_became_of(daemon, &operation, &failure)?;
+            let mut ending = if is_asked {
+                what_became_of(daemon, &operation, &failure)?
+            } else {
+                Ending::new(Outcome::Failure, Some(failure.clone()))
+            };
             // What refused now refuses in a minute, too. What was only interrupted begins again.
             if failure.code != code::RUN_INTERRUPTED {
                 ending.changes.push(Change::Pruned(failed(&operation)));
@@ -171,6 +184,32 @@ pub(super) fn prune(
     };
     daemon.end(&mut operation, &subject, ending, daemon.now())?;
     Ok(done(planned, step, outcome, failure, summary))
+}
+
+/// Whether a prune of the same points would be decided now, and the review has nothing against it.
+fn is_still_due(daemon: &Daemon, step: &Prune) -> Result<bool, Failure> {
+    let now = daemon.now();
+    let followed = policy::active(daemon, now, None)?;
+    let observed = look::look_at_plan(daemon, &followed, &step.plan_id, now)?;
+    let Some(seen) = observed.plans.get(&step.plan_id) else {
+        return Ok(false);
+    };
+    let mut again = plan::plan_alone(&followed.active, &step.plan_id, seen, now);
+    again
+        .steps
+        .retain(|planned| matches!(planned.step, Step::Prune(_)));
+    let objections = review::review(&again, &observed, &followed.active, now);
+    Ok(again.steps.iter().any(|planned| {
+        let is_let = objections
+            .iter()
+            .all(|it| it.operation_id != planned.operation_id);
+        let Step::Prune(now) = &planned.step else {
+            return false;
+        };
+        is_let
+            && (&now.kid, &now.locations, now.grace) == (&step.kid, &step.locations, step.grace)
+            && now.backup_ids.is_superset(&step.backup_ids)
+    }))
 }
 
 fn done(
@@ -249,12 +288,8 @@ fn beyond_budget(
     )))
 }
 
-fn asked(
-    daemon: &Daemon,
-    planned: &Planned,
-    step: &Prune,
-    points: &[Run],
-) -> Result<Pruned, Failure> {
+/// What the worker is told. Nothing is deleted before.
+fn prepared(daemon: &Daemon, step: &Prune, points: &[Run]) -> Result<Order, Failure> {
     receipts_are_copied(daemon, step)?;
     let locations = step.locations.iter().cloned();
     let access = Access::new(daemon, &step.plan_id, &step.kid, locations)?;
@@ -264,14 +299,21 @@ fn asked(
         .store
         .deleted_snapshots(&step.plan_id, &step.kid, DELETED_BEFORE)?;
     let snapshots = going.chain(back).collect();
-    let request = PruneRequest {
-        snapshots,
-        grace: Duration::from_secs(step.grace.get()),
-    };
-    match daemon.effect(limit(daemon, planned), &Order::Prune { access, request }) {
+    let grace = Duration::from_secs(step.grace.get());
+    let request = PruneRequest { snapshots, grace };
+    Ok(Order::Prune { access, request })
+}
+
+fn asked(daemon: &Daemon, planned: &Planned, order: &Order) -> Result<Pruned, Failure> {
+    match daemon.effect(limit(daemon, planned), order) {
         Ok(Answer::Pruned(pruned)) => Ok(pruned),
         Ok(_) => Err(execute::confused()),
         Err(NoAnswer::Failed(failure) | NoAnswer::Lost(failure)) => Err(failure),
+        Err(NoAnswer::Stopped) if !daemon.is_ending() => Err(Failure::new(
+            code::OPERATION_CANCELLED,
+            "a person cancelled it",
+            "nothing has to be done; another prune begins when the grace is over",
+        )),
         Err(NoAnswer::Stopped) => Err(Failure::new(
             code::RUN_INTERRUPTED,
             "the daemon was asked to end while the effect ran",
@@ -287,6 +329,7 @@ fn gone(ending: &mut Ending, operation: &Operation, points: &[Run], at: Timestam
     }
     let ids = points.iter().map(|run| run.backup_id.clone()).collect();
     ending.say("removed", listed(&ids));
+    ending.say("kid", &operation.kid);
     let removed = points.iter().map(|run| {
         Change::PointRemoved(Deletion {
             backup_id: run.backup_id.clone(),
@@ -321,7 +364,7 @@ pub(super) fn what_became_of(
     let held = if points.is_empty() {
         Ok(BTreeSet::new())
     } else {
-        recover::held_anywhere(daemon, &operation.plan_id, &operation.kid)
+        recover::held_anywhere(daemon, operation, &points)
     };
     let held = match held {
         Ok(held) => held,

@@ -180,6 +180,7 @@ impl Replay {
         match receipt.decision_type {
             DecisionType::Backup if outcome == Outcome::Success => {
                 if let Some(told) = told(receipt) {
+                    self.removed.remove(&told.run.backup_id);
                     self.points.insert(told.run.backup_id.clone(), told);
                 }
             }
@@ -188,18 +189,7 @@ impl Replay {
             DecisionType::Prune => {
                 for id in named_in(receipt, "removed") {
                     let told = self.points.remove(&id);
-                    let of = told.and_then(|told| Some((told.kid?, told.run)));
-                    self.removed.extend(of.map(|(kid, run)| {
-                        let deletion = Deletion {
-                            backup_id: id.clone(),
-                            plan_id: run.plan_id,
-                            kid,
-                            snapshot_id: run.snapshot_id.unwrap_or_default(),
-                            operation_id: receipt.operation_id.clone(),
-                            at: receipt.created_at,
-                        };
-                        (id, deletion)
-                    }));
+                    self.removed.extend(deletion(receipt, id, told));
                 }
             }
             _ => {}
@@ -594,6 +584,22 @@ fn slot(receipt: &Receipt) -> Option<SlotRecord> {
             .or_else(|| receipt.details.get("late").cloned()),
         ended_at: receipt.created_at,
     })
+}
+
+/// The deletion of a point, as the receipt of a prune says it.
+fn deletion(receipt: &Receipt, id: BackupId, told: Option<Told>) -> Option<(BackupId, Deletion)> {
+    let kid = receipt.details.get("kid").and_then(|kid| kid.parse().ok());
+    let deletion = Deletion {
+        backup_id: id.clone(),
+        plan_id: receipt.plan_id.clone()?,
+        kid: kid?,
+        snapshot_id: told
+            .and_then(|told| told.run.snapshot_id)
+            .unwrap_or_default(),
+        operation_id: receipt.operation_id.clone(),
+        at: receipt.created_at,
+    };
+    Some((id, deletion))
 }
 
 /// The recovery points that a receipt names.

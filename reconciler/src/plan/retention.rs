@@ -24,6 +24,9 @@ const MARKED_IN_A_TURN: usize = 100;
 /// Points that are deleted in one prune: its receipt names all of them and is one line.
 const DELETED_IN_A_PRUNE: usize = 200;
 
+/// Bytes of their names in its receipt, which is one line of 64 KiB and says other things, too.
+const NAMES_IN_A_RECEIPT: usize = 16 << 10;
+
 /// One recovery point and what retention decided of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Retained {
@@ -101,10 +104,25 @@ pub(super) fn judge<'a>(
         |points: &[Point]| retention::decide(points, &policy.retention, calendar.zone(), now);
     let mut decisions = decide(&counted);
     if !others.is_empty() {
-        // It goes as soon as it would if it counted.
+        // It goes as soon as it would if it counted, and enough that counts is newer.
         let ids: BTreeSet<BackupId> = others.iter().map(|point| point.backup_id.clone()).collect();
+        let enough = usize::try_from(policy.retention.min_versions)
+            .unwrap_or(usize::MAX)
+            .max(1);
+        let verified: Vec<Timestamp> = counted
+            .iter()
+            .filter(|point| point.trust == Trust::Verified)
+            .map(|point| point.at)
+            .collect();
         let all = decide(&[counted, others].concat());
-        decisions.extend(all.into_iter().filter(|one| ids.contains(&one.backup_id)));
+        let own = all.into_iter().filter(|one| ids.contains(&one.backup_id));
+        decisions.extend(own.map(|mut one| {
+            let newer = verified.iter().filter(|at| **at > one.at).count();
+            if newer < enough && !one.verdict.is_kept() {
+                one.verdict = Verdict::Keep(BTreeSet::from([Keep::MinVersions]));
+            }
+            one
+        }));
     }
     Judged {
         decisions,
@@ -349,6 +367,12 @@ impl Judged<'_> {
         ripe.sort_by_key(|run| run.instant());
         let left = usize::try_from(terms.left).unwrap_or(usize::MAX);
         ripe.truncate(left.min(DELETED_IN_A_PRUNE));
+        let mut room = NAMES_IN_A_RECEIPT;
+        ripe.retain(|run| {
+            let after = room.checked_sub(run.backup_id.as_str().len() + 1);
+            room = after.unwrap_or(0);
+            after.is_some()
+        });
         let last = seen.repositories.get(kid).and_then(|it| it.pruned.as_ref());
         let rested = last.is_none_or(|last| after(last.at, terms.grace) <= now);
         let packs = last.is_some_and(|last| last.marked > 0);

@@ -465,14 +465,14 @@ pub(super) fn bring_forward(
     });
     let (outcome, failure, summary) = match &copied {
         Ok((objects, moved)) => {
-            let mut summary = format!("copied {} ({})", count(*objects, "object"), bytes(*moved));
-            if removed > 0 {
-                // Whoever made room there has to hear that it is taken again.
+            let copied = format!("copied {} ({})", count(*objects, "object"), bytes(*moved));
+            // Whoever made room there has to hear that it is taken again.
+            let summary = if removed > 0 {
                 let points = count(removed, "recovery point");
-                summary.push_str(&format!(
-                    "; brought back {points} that the location had lost"
-                ));
-            }
+                format!("{copied}; brought back {points} that the location had lost")
+            } else {
+                copied
+            };
             (Outcome::Success, None, summary)
         }
         Err(failure) => (Outcome::Failure, Some(failure.clone()), String::new()),

@@ -60,8 +60,8 @@ fn one(retained: &Retained, format: Format) -> Result<(), Failure> {
         print(&table.text())?;
     }
     for why in &retained.held_back {
-        let told = format!("nothing is deleted: {why}");
-        print(&coloured(&told, Colour::Yellow, format))?;
+        let line = format!("nothing is deleted: {why}");
+        print(&coloured(&line, Colour::Yellow, format))?;
     }
     Ok(())
 }

@@ -326,6 +326,18 @@ fn a_repository_is_pruned_once_in_a_grace_and_the_budget_bounds_it() {
     assert!(review(&one, &observed, &active, at(NOW)).is_empty());
 }
 
+/// A world whose policy was published twelve days ago and lets points be deleted after a day.
+fn deleting() -> World {
+    let mut world = World::new();
+    world.age = SignedDuration::from_hours(24 * 12);
+    world.validity = SignedDuration::from_hours(24 * 30);
+    world.model["environment"]["delete_budget"] = json!({ "points": 100, "within_s": 86_400 });
+    world.model["environment"]["delete_grace_s"] = 86_400.into();
+    world.forget_the_last();
+    world.publish();
+    world
+}
+
 /// A command of the daemon as it is some days ago.
 fn then(world: &World, days: u32, arguments: &[&str]) -> Output {
     let now = world.command(arguments);
@@ -361,13 +373,7 @@ fn bytes(world: &World, location: &str) -> u64 {
 
 #[test]
 fn what_policy_lets_go_is_deleted_at_all_locations_and_stays_so() {
-    let mut world = World::new();
-    world.age = SignedDuration::from_hours(24 * 12);
-    world.validity = SignedDuration::from_hours(24 * 30);
-    world.model["environment"]["delete_budget"] = json!({ "points": 100, "within_s": 86_400 });
-    world.model["environment"]["delete_grace_s"] = 86_400.into();
-    world.forget_the_last();
-    world.publish();
+    let world = deleting();
     let mut at_most = 0;
     for days in (0..=9).rev() {
         world.put(
@@ -428,13 +434,7 @@ fn what_policy_lets_go_is_deleted_at_all_locations_and_stays_so() {
 /// Nothing is deleted, and everything is told, while a location is away.
 #[test]
 fn a_location_that_is_away_keeps_every_point() {
-    let mut world = World::new();
-    world.age = SignedDuration::from_hours(24 * 12);
-    world.validity = SignedDuration::from_hours(24 * 30);
-    world.model["environment"]["delete_budget"] = json!({ "points": 100, "within_s": 86_400 });
-    world.model["environment"]["delete_grace_s"] = 86_400.into();
-    world.forget_the_last();
-    world.publish();
+    let world = deleting();
     for days in (6..=9).rev() {
         days_ago(&world, days);
     }
@@ -456,13 +456,7 @@ fn a_location_that_is_away_keeps_every_point() {
 /// A location that is replaced by an older copy of itself brings back what was deleted since; it goes again.
 #[test]
 fn what_an_older_copy_of_a_location_brings_back_goes_again() {
-    let mut world = World::new();
-    world.age = SignedDuration::from_hours(24 * 12);
-    world.validity = SignedDuration::from_hours(24 * 30);
-    world.model["environment"]["delete_budget"] = json!({ "points": 100, "within_s": 86_400 });
-    world.model["environment"]["delete_grace_s"] = 86_400.into();
-    world.forget_the_last();
-    world.publish();
+    let world = deleting();
     let copy = |from: &str, to: &str| {
         let done = Command::new("cp")
             .arg("-a")
